@@ -1,0 +1,94 @@
+"""One hierarchy of errors. `web.problems` maps it to HTTP; the flow decides by type what a failed call means."""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Anything the gateway itself can say went wrong."""
+
+
+class SetupError(GatewayError):
+    """The gateway can't start as it is configured; the message says what to mend."""
+
+
+class TopicError(SetupError):
+    """A file in `topics/` is malformed, or two of them name the same topic."""
+
+
+class EngineError(GatewayError):
+    """The engine did not do what was asked."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine could not be reached or did not answer: nothing is known about the call's effect."""
+
+
+class EngineRejected(EngineError):
+    """The engine answered with an error.
+
+    `status` is the HTTP status, `code` the engine's own error code (1 is optimistic locking), `kind` its exception's
+    name, as its REST interface reports them.
+    """
+
+    def __init__(self, message: str, *, status: int, code: int | None = None, kind: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.kind = kind
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same call may well succeed a moment later (optimistic locking)."""
+        return self.status >= 500 and self.code == 1
+
+
+class LeaseLost(EngineRejected):
+    """400: the lock is another worker's, or the task is suspended: ask the engine which."""
+
+
+class TaskGone(EngineRejected):
+    """404: the engine has no such external task (any more)."""
+
+
+class StoreError(GatewayError):
+    """The store did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store could not be reached: nothing is known about the write's effect."""
+
+
+class TaskTooLarge(StoreError):
+    """A task that exceeds what one document may hold."""
+
+
+class BrokerError(GatewayError):
+    """The broker did not do what was asked."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker could not be reached, or did not confirm in time: publish again later."""
+
+
+class BrokerUnroutable(BrokerError):
+    """The broker returned the message: no queue is bound for the topic."""
+
+
+class VariableError(GatewayError):
+    """A value that can't become a process variable, or a variable that can't be read; the message names it."""
+
+
+class Refusal(GatewayError):
+    """A request that is understood and can't be granted; the message says what to do."""
+
+
+class UnknownTask(Refusal):
+    """No such task, here or in the engine."""
+
+
+class TaskConflict(Refusal):
+    """The task's state, or its holder, forbids what was asked."""
+
+
+class UnacceptableTask(Refusal):
+    """The request names a topic or values that can't be worked."""

@@ -1,0 +1,264 @@
+"""The doors to the outside. `bridge.adapters` has each for real and in memory; both pass the same tests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from bridge.lifecycle import Move
+from bridge.task import Source, State, Task, TaskKey, Variables
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPoll:
+    """What to ask of one topic in a fetch. `lock` is the lock's duration; `variables` None asks for all of them."""
+
+    topic: str
+    lock: timedelta
+    variables: tuple[str, ...] | None = None
+    process_definition_keys: tuple[str, ...] | None = None
+    tenant_ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTask:
+    """An external task as the engine describes it. `retries` None means that it never failed (it is not 0)."""
+
+    id: str
+    topic: str
+    worker_id: str | None
+    lock_until: datetime | None
+    retries: int | None
+    suspended: bool = False
+    variables: Variables = field(default_factory=dict)
+    business_key: str | None = None
+    process_instance_id: str | None = None
+    process_definition_key: str | None = None
+    activity_id: str | None = None
+    tenant_id: str | None = None
+    priority: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLogEntry:
+    """A line of the engine's external task log (needs history level `full`)."""
+
+    worker_id: str | None
+    created: bool
+    succeeded: bool
+    failed: bool
+    deleted: bool
+    at: datetime
+    retries: int | None = None
+    message: str | None = None
+
+
+class Engine(Protocol):
+    """The engine's external task service.
+
+    Every call raises `EngineUnavailable` when no answer came, `TaskGone` on 404, `LeaseLost` on 400 and
+    `EngineRejected` on any other error. Source: Camunda 7.24 REST reference, "External Task".
+    """
+
+    async def fetch_and_lock(
+        self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll], wait: timedelta
+    ) -> Sequence[EngineTask]:
+        """Lock up to `max_tasks` tasks for `worker_id`; with nothing to do the engine holds the call for `wait`."""
+        ...
+
+    async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None: ...
+
+    async def fail(
+        self, task_id: str, worker_id: str, *, message: str, details: str, retries: int, retry_timeout: timedelta
+    ) -> None:
+        """Report a failure. The lock is kept for `retry_timeout`; `retries` 0 raises an incident."""
+        ...
+
+    async def raise_bpmn_error(
+        self, task_id: str, worker_id: str, *, code: str, message: str, variables: Variables
+    ) -> None: ...
+
+    async def lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
+        """Lock a task that is free, expired, or already ours; for ours this renews."""
+        ...
+
+    async def extend_lock(self, task_id: str, worker_id: str, duration: timedelta) -> None: ...
+
+    async def unlock(self, task_id: str) -> None:
+        """Free the lock, whoever holds it; this wakes waiting polls at once."""
+        ...
+
+    async def set_retries(self, task_id: str, retries: int) -> None: ...
+
+    async def get(self, task_id: str) -> EngineTask:
+        """Describe one task, without its variables."""
+        ...
+
+    async def read_variables(self, process_instance_id: str) -> Variables:
+        """Return an instance's variables, for a pushed task whose submission leaves them to the engine."""
+        ...
+
+    async def read_file(self, process_instance_id: str, variable: str) -> bytes: ...
+
+    async def locked_by(self, worker_id: str) -> Sequence[EngineTask]:
+        """List the tasks that `worker_id` holds now."""
+        ...
+
+    async def count(self, topic: str | None = None) -> int: ...
+
+    async def history(self, task_id: str) -> Sequence[EngineLogEntry]: ...
+
+    async def version(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A subscriber's wish to run a task under the lease that its message named."""
+
+    key: TaskKey
+    claim_id: str
+    replica: str
+    now: datetime
+    until: datetime
+
+
+class TaskStore(Protocol):
+    """Where tasks are kept. Every write is a compare-and-set by `bridge.lifecycle`.
+
+    Raises `StoreUnavailable` when the effect of a call is unknown.
+    """
+
+    async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
+        """Keep new tasks; give known ones their new lease (REFETCH). Return each as it now stands.
+
+        None: the table refuses it (it is final), or it is a pushed one whose id is already known.
+        """
+        ...
+
+    async def move(self, moves: Sequence[Move]) -> Sequence[bool]:
+        """Make the moves, each on its own; tell for each whether it happened."""
+        ...
+
+    async def confirm(self, keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
+        """CONFIRM many tasks; one that is no longer RECEIVED under its epoch stays as it is."""
+        ...
+
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
+        """CLAIM tasks; None where the lease has changed or the task is not waiting (a duplicate or late message)."""
+        ...
+
+    async def get(self, task_id: str) -> Task | None: ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Task]:
+        """Return live tasks whose `next_at` has passed, the longest overdue first."""
+        ...
+
+    async def waiting(self) -> int:
+        """Count tasks that are RECEIVED and not yet on the broker, up to 10,000."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """What to list; an empty field does not filter."""
+
+    states: tuple[State, ...] = ()
+    topics: tuple[str, ...] = ()
+    source: Source | None = None
+    business_key: str | None = None
+    process_instance_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of tasks, newest first, and the cursor of the next (None at the end)."""
+
+    tasks: tuple[Task, ...]
+    after: tuple[datetime, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How many tasks are kept, by state and by topic."""
+
+    total: int
+    by_state: Mapping[str, int]
+    by_topic: Mapping[str, int]
+
+
+class TaskReader(Protocol):
+    """The read-only side of the store, for pages and the API."""
+
+    async def get(self, task_id: str) -> Task | None: ...
+
+    async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page: ...
+
+    async def statistics(self) -> Statistics: ...
+
+
+class Records(Protocol):
+    """A place where a topic keeps what must be stored once (see `bridge.topic.Records`)."""
+
+    async def put_once(self, kind: str, key: str, record: Mapping[str, Any]) -> tuple[str, bool]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """A topic's queue: messages ready to be delivered, and consumers attached."""
+
+    ready: int
+    consumers: int
+
+
+class Publisher(Protocol):
+    """The publishing side of the broker."""
+
+    async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
+        """Publish each key persistently and wait for its confirm; return the error of each that got none."""
+        ...
+
+    async def depth(self, topic: str) -> Depth: ...
+
+
+class Verdict(Protocol):
+    """How a delivery ends: acknowledged, or given back to the queue."""
+
+    async def ack(self) -> None: ...
+
+    async def requeue(self) -> None: ...
+
+
+Handle = Callable[[str, TaskKey, Verdict], Awaitable[None]]
+
+
+class Consumer(Protocol):
+    """The consuming side of the broker: one subscriber a topic, each with its own prefetch."""
+
+    async def start(self, handle: Handle) -> None: ...
+
+    async def stop(self) -> None:
+        """Stop taking messages; those already being handled go on."""
+        ...
+
+    async def consuming(self) -> Mapping[str, bool]:
+        """Tell for each topic whether its subscriber is attached now."""
+        ...
+
+
+class Clock(Protocol):
+    """Time that all replicas share, so that a replica whose own clock is wrong harms nobody."""
+
+    def now(self) -> datetime:
+        """Return the shared time, aware, in UTC."""
+        ...
+
+
+class Probe(Protocol):
+    """A part whose health is asked for: returns its version, or raises a `GatewayError`."""
+
+    def __call__(self) -> Awaitable[str]: ...

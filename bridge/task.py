@@ -1,0 +1,144 @@
+"""The task, its lease and its outcomes: frozen values without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a task is in its life; `bridge.lifecycle` alone decides how it gets there."""
+
+    RECEIVED = "received"
+    QUEUED = "queued"
+    RUNNING = "running"
+    REPORTING = "reporting"
+    COMPLETED = "completed"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
+FINAL = frozenset({State.COMPLETED, State.CANCELLED})
+LIVE = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING, State.REPORTING, State.RETRYING})
+
+
+class Source(StrEnum):
+    """How the task came: fetched from the engine, or submitted over HTTP."""
+
+    POLLED = "polled"
+    PUSHED = "pushed"
+
+
+@dataclass(frozen=True, slots=True)
+class TypedValue:
+    """One process variable as the engine's REST interface writes it (`VariableValueDto`)."""
+
+    type: str
+    value: Any = None
+    value_info: Mapping[str, Any] = field(default_factory=dict)
+
+
+Variables = Mapping[str, TypedValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The handler succeeded; `variables` are what the engine is to store."""
+
+    variables: Variables = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The handler failed. `retries` is the absolute number left; 0 raises an incident in the engine."""
+
+    name: str
+    message: str
+    details: str
+    retries: int
+    retry_after: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class BpmnFault:
+    """The handler asks the engine to throw a BPMN error at the task's activity."""
+
+    code: str
+    message: str = ""
+    variables: Variables = field(default_factory=dict)
+
+
+Outcome = Completion | Failure | BpmnFault
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of the handler, kept on the task; `error` is None when it completed."""
+
+    number: int
+    claim_id: str
+    replica: str
+    started_at: datetime
+    ended_at: datetime
+    ended: str
+    error: str | None = None
+    message: str | None = None
+    details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An external task as the gateway keeps it.
+
+    `worker_id` is the fencing token of the current lease and `epoch` counts leases. `lease_until` is the end of
+    the engine's lock as far as we may rely on it. `next_at` is when somebody must look at the task again if nothing
+    happens before: every live task has one. `retries` is what is left, counted by us.
+    `reports` counts the deliveries of the current outcome that did not succeed.
+    """
+
+    id: str
+    topic: str
+    worker_id: str
+    lease_until: datetime
+    created_at: datetime
+    updated_at: datetime
+    retries: int
+    variables: Variables = field(default_factory=dict)
+    state: State = State.RECEIVED
+    source: Source = Source.POLLED
+    epoch: int = 1
+    next_at: datetime | None = None
+    business_key: str | None = None
+    process_instance_id: str | None = None
+    process_definition_key: str | None = None
+    activity_id: str | None = None
+    tenant_id: str | None = None
+    priority: int = 0
+    verified: bool = True
+    fingerprint: str | None = None
+    replica: str | None = None
+    attempts: int = 0
+    lost_claims: int = 0
+    claim_id: str | None = None
+    claimed_at: datetime | None = None
+    outcome: Outcome | None = None
+    reports: int = 0
+    result: Variables | None = None
+    error: str | None = None
+    finished_at: datetime | None = None
+    trace: str | None = None
+    history: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """What a message on the broker carries: which task, under which lease, in which trace."""
+
+    id: str
+    epoch: int
+    trace: str | None = None
