@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
-from bridge.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task
+from bridge.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey
 
 HISTORY_LIMIT = 20
 
@@ -176,3 +177,41 @@ def delivered(outcome: Outcome) -> Event:
             return Event.DELIVERED_RETRY
         case _:
             assert_never(outcome)
+
+
+def refetch(task: Task) -> Move:
+    """Return the move that gives a known task the new lease that `task` came with."""
+    return Move(
+        task.id,
+        Event.REFETCH,
+        epoch=None,
+        changes={
+            "worker_id": task.worker_id,
+            "lease_until": task.lease_until,
+            "next_at": task.next_at,
+            "updated_at": task.updated_at,
+            "variables": task.variables,
+            "retries": task.retries,
+            "priority": task.priority,
+            "verified": True,
+            "replica": task.replica,
+            "reports": 0,
+            "finished_at": None,
+        },
+    )
+
+
+def claim_of(key: TaskKey, claim_id: str, replica: str, now: datetime, until: datetime) -> Move:
+    """Return the move of a subscriber that wants to run the task which its message named."""
+    return Move(
+        key.id,
+        Event.CLAIM,
+        key.epoch,
+        changes={
+            "claim_id": claim_id,
+            "claimed_at": now,
+            "replica": replica,
+            "next_at": until,
+            "updated_at": now,
+        },
+    )

@@ -1,0 +1,200 @@
+"""The transport to Camunda 7: the client library's protocol over pooled connections."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from camunda.client.async_external_task_client import AsyncExternalTaskClient
+from pydantic import SecretStr
+
+from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, SetupError, TaskGone
+from bridge.ports import TopicPoll
+
+# Below the 20 s after which the engine's Tomcat drops an idle connection: a request on one just dropped fails.
+_KEEP_ALIVE: Final = 15.0
+_POLLS_AT_ONCE: Final = 8
+# Each call has its own deadline; aiohttp's timers would only add to its cost.
+_UNTIMED: Final = aiohttp.ClientTimeout(total=None)
+# A proxy's answers in the engine's stead; what became of the call is unknown.
+_NO_ANSWER: Final = frozenset({429, 502, 503, 504})
+
+Observe = Callable[[str, int | None, float], None]
+Headers = Callable[[], Mapping[str, str]]
+
+
+def authorization(
+    username: str | None = None, password: SecretStr | None = None, token: SecretStr | None = None
+) -> str | None:
+    """Return the Authorization header for basic (`username`, `password`) or bearer (`token`) authentication.
+
+    A token may come with its "Bearer " or without. None where nothing is given; `SetupError` where both kinds are, or
+    half of one.
+    """
+    if token is not None:
+        if username is not None or password is not None:
+            raise SetupError("CAMUNDA_TOKEN and CAMUNDA_USERNAME/CAMUNDA_PASSWORD: set one kind, not both")
+        secret = token.get_secret_value().strip()
+        kind, _, rest = secret.partition(" ")
+        secret = rest.strip() if kind.lower() == "bearer" else secret
+        if not secret.isascii() or not secret.isprintable() or not secret:
+            raise SetupError("CAMUNDA_TOKEN is empty, or has characters that no HTTP header may have")
+        return f"Bearer {secret}"
+    if username is None and password is None:
+        return None
+    if username is None or password is None:
+        raise SetupError("CAMUNDA_USERNAME and CAMUNDA_PASSWORD: set both, or neither")
+    pair = f"{username}:{password.get_secret_value()}"
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+
+
+class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the package has no types
+    """The client library's URLs, headers and request shape, over pooled connections.
+
+    The library opens a connection for every call, hides the status of an error and logs its configuration with the
+    credentials in it; so the transport is ours, and credentials stay out of that configuration. Polls have connections
+    of their own, so that waiting ones never hold up a completion.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        credentials: str | None,
+        connections: int,
+        timeout: timedelta,
+        tls: ssl.SSLContext | bool,
+        headers: Headers,
+        observe: Observe,
+    ) -> None:
+        if urlsplit(base_url).username is not None:
+            raise SetupError("CAMUNDA_URL has credentials in it: put them into CAMUNDA_USERNAME and CAMUNDA_PASSWORD")
+        super().__init__(
+            worker_id="bridge",
+            engine_base_url=base_url,
+            config={
+                "httpTimeoutMillis": millis(timeout),
+                "includeExtensionProperties": False,
+                "deserializeValues": False,
+                "usePriority": True,
+                "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
+            },
+        )
+        self.base_url = base_url
+        self._credentials = credentials
+        self._connections = connections
+        self._tls = tls
+        self._call_headers = headers
+        self._observe = observe
+        self._calls: aiohttp.ClientSession | None = None
+        self._polls: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the pools; connections are opened as they are needed."""
+        if self._calls is None:
+            self._calls = self._pool(self._connections)
+            self._polls = self._pool(_POLLS_AT_ONCE)
+
+    async def close(self) -> None:
+        """Close all connections. Polls must have returned, or the engine locks tasks for nobody."""
+        pools, self._calls, self._polls = (self._calls, self._polls), None, None
+        for pool in pools:
+            if pool is not None:
+                await pool.close()
+
+    def _pool(self, connections: int) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    def _get_headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json", **self._call_headers()}
+        if self._credentials is not None:
+            headers["Authorization"] = self._credentials
+        return headers
+
+    def fetch_body(self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll], wait: timedelta) -> Any:
+        """Return the body of a fetchAndLock for all topics at once."""
+        return {
+            "workerId": worker_id,
+            "maxTasks": max_tasks,
+            "topics": [self._topic(topic) for topic in topics],
+            "asyncResponseTimeout": millis(wait),
+            "usePriority": self.config["usePriority"],
+            "sorting": self.config["sorting"],
+        }
+
+    def _topic(self, poll: TopicPoll) -> dict[str, Any]:
+        (body,) = self._get_topics(poll.topic, None, None if poll.variables is None else list(poll.variables))
+        body["lockDuration"] = millis(poll.lock)
+        if poll.process_definition_keys is not None:
+            body["processDefinitionKeyIn"] = list(poll.process_definition_keys)
+        if poll.tenant_ids is not None:
+            body["tenantIdIn"] = list(poll.tenant_ids)
+        return dict(body)
+
+    async def request(
+        self, operation: str, method: str, url: str, body: Any = None, *, wait: timedelta | None = None
+    ) -> bytes:
+        """Make one call and return the body of its answer; `wait` is how long the engine may hold a poll.
+
+        `operation` names the call for the observer. Raises as `bridge.ports.Engine` says.
+        """
+        pool = self._calls if wait is None else self._polls
+        if pool is None:
+            raise EngineUnavailable(f"{operation}: the engine's client is not open")
+        content = None if body is None else orjson.dumps(body)
+        deadline = self.http_timeout_seconds + (0.0 if wait is None else wait.total_seconds())
+        started, status = time.perf_counter(), None
+        try:
+            async with (
+                asyncio.timeout(deadline),
+                pool.request(
+                    method, url, data=content, headers=self._get_headers(), allow_redirects=False, timeout=_UNTIMED
+                ) as response,
+            ):
+                status = response.status
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            status = None
+            raise EngineUnavailable(f"{operation}: no answer: {error or type(error).__name__}") from error
+        finally:
+            self._observe(operation, status, time.perf_counter() - started)
+        if status >= 300:
+            raise _error(operation, status, answer)
+        return answer
+
+
+def millis(duration: timedelta) -> int:
+    """Return the duration as the engine takes it, in whole milliseconds."""
+    return duration // timedelta(milliseconds=1)
+
+
+def _error(operation: str, status: int, answer: bytes) -> EngineRejected | EngineUnavailable:
+    """Tell what an error means.
+
+    Only an answer of the engine itself may cost us a task: a 404 of a proxy, or of a wrong base URL, is no `TaskGone`.
+    """
+    if status in _NO_ANSWER:
+        return EngineUnavailable(f"{operation}: HTTP {status} in place of the engine's answer")
+    try:
+        body = orjson.loads(answer)
+    except ValueError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    kind, message, code = body.get("type"), str(body.get("message", "")), body.get("code")
+    rejection = EngineRejected
+    if status == 404 and (kind == "RestException" or (kind is not None and "does not exist" in message)):
+        rejection = TaskGone
+    elif kind == "RestException" and status == 400 and not message.startswith("Unsupported value type"):
+        rejection = LeaseLost
+    return rejection(f"{operation}: HTTP {status}: {message or 'no message'}", status=status, code=code, kind=kind)

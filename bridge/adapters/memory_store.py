@@ -1,0 +1,98 @@
+"""A store that keeps tasks in this process: for tests, and for trying a topic without any server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bridge.lifecycle import Event, Move, apply, claim_of, refetch
+from bridge.ports import Claim, Page, Statistics, TaskFilter
+from bridge.task import Source, State, Task, TaskKey
+
+WAITING_CAP = 10_000
+
+
+class MemoryStore:
+    """`TaskStore`, `TaskReader` and `Records` on dictionaries, by the same transition table as the real one."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.records: dict[tuple[str, str], Mapping[str, Any]] = {}
+
+    async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
+        return [self._accept(task) for task in tasks]
+
+    def _accept(self, task: Task) -> Task | None:
+        known = self.tasks.get(task.id)
+        if known is None:
+            self.tasks[task.id] = task
+            return task
+        if task.source is Source.PUSHED:
+            return None
+        return self._apply(refetch(task))
+
+    def _apply(self, move: Move) -> Task | None:
+        task = self.tasks.get(move.task_id)
+        moved = None if task is None else apply(task, move)
+        if moved is not None:
+            self.tasks[move.task_id] = moved
+        return moved
+
+    async def move(self, moves: Sequence[Move]) -> Sequence[bool]:
+        return [self._apply(move) is not None for move in moves]
+
+    async def confirm(self, keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
+        for key in keys:
+            self._apply(Move(key.id, Event.CONFIRM, key.epoch, changes={"updated_at": now, "next_at": next_at}))
+
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
+        return [
+            self._apply(claim_of(claim.key, claim.claim_id, claim.replica, claim.now, claim.until)) for claim in claims
+        ]
+
+    async def get(self, task_id: str) -> Task | None:
+        return self.tasks.get(task_id)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Task]:
+        overdue = [task for task in self.tasks.values() if task.next_at is not None and task.next_at <= now]
+        return sorted(overdue, key=lambda task: (task.next_at, task.id))[:limit]
+
+    async def waiting(self) -> int:
+        return min(WAITING_CAP, sum(task.state is State.RECEIVED for task in self.tasks.values()))
+
+    async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
+        found = sorted(
+            (task for task in self.tasks.values() if _matches(task, wanted)),
+            key=lambda task: (task.created_at, task.id),
+            reverse=True,
+        )
+        if after is not None:
+            found = [task for task in found if (task.created_at, task.id) < after]
+        tasks = tuple(found[:limit])
+        return Page(tasks, (tasks[-1].created_at, tasks[-1].id) if len(found) > limit else None)
+
+    async def statistics(self) -> Statistics:
+        return Statistics(
+            total=len(self.tasks),
+            by_state=Counter(task.state.value for task in self.tasks.values()),
+            by_topic=Counter(task.topic for task in self.tasks.values()),
+        )
+
+    async def put_once(self, kind: str, key: str, record: Mapping[str, Any]) -> tuple[str, bool]:
+        new = (kind, key) not in self.records
+        self.records.setdefault((kind, key), dict(record))
+        return key, new
+
+
+def _matches(task: Task, wanted: TaskFilter) -> bool:
+    return (
+        (not wanted.states or task.state in wanted.states)
+        and (not wanted.topics or task.topic in wanted.topics)
+        and (wanted.source is None or task.source is wanted.source)
+        and (wanted.business_key is None or task.business_key == wanted.business_key)
+        and (wanted.process_instance_id is None or task.process_instance_id == wanted.process_instance_id)
+        and (wanted.since is None or task.created_at >= wanted.since)
+        and (wanted.until is None or task.created_at < wanted.until)
+    )

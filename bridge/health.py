@@ -1,0 +1,59 @@
+"""Whether the parts that the gateway rests on answer, and whether this process may be sent work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bridge.errors import GatewayError
+from bridge.ports import Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part as its probe found it: its `version` when it answered, else the `error`."""
+
+    name: str
+    ok: bool
+    version: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Every part, in the order of the probes; `ok` when all are."""
+
+    ok: bool
+    components: tuple[Component, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Why this process, in its role, should not be sent work now; ready when there is no reason."""
+
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the process may be sent work."""
+        return not self.reasons
+
+
+async def check(probes: Mapping[str, Probe], within: timedelta) -> Health:
+    """Ask all parts at once and give each `within` to answer; a probe that fails in any way makes its part not ok."""
+    components = await asyncio.gather(*(_ask(name, probe, within) for name, probe in probes.items()))
+    return Health(all(component.ok for component in components), tuple(components))
+
+
+async def _ask(name: str, probe: Probe, within: timedelta) -> Component:
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            return Component(name, ok=True, version=await probe())
+    except TimeoutError:
+        return Component(name, ok=False, error=f"no answer within {within.total_seconds():g} s")
+    except GatewayError as error:
+        return Component(name, ok=False, error=str(error))
+    except Exception as error:  # noqa: BLE001 - asking for health must answer, whatever a driver raises
+        return Component(name, ok=False, error=f"the probe failed: {type(error).__name__}")

@@ -1,0 +1,111 @@
+"""Every setting of the gateway, read from the environment. Values only: nothing is built or connected here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bridge.errors import SetupError
+
+
+class Role(StrEnum):
+    """What a process does: serve HTTP, fetch and relay tasks, or run handlers."""
+
+    WEB = "web"
+    INTAKE = "intake"
+    WORK = "work"
+
+
+class Settings(BaseSettings):
+    """The gateway's settings; each field is the environment variable of the same name in capitals. Times in seconds."""
+
+    model_config = SettingsConfigDict(env_file=".env.gateway", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    host: str = "0.0.0.0"  # noqa: S104 - a container publishes what it wants published
+    port: int = Field(default=8000, ge=0, le=65535)
+    debug: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    camunda_url: str = "http://localhost:8080/engine-rest"
+    camunda_username: str | None = None
+    camunda_password: SecretStr | None = None
+    camunda_token: SecretStr | None = None
+    camunda_connections: int = Field(default=16, ge=2, le=256)
+    camunda_timeout: float = Field(default=30, gt=0)
+
+    mongodb_uri: SecretStr = SecretStr("mongodb://localhost:27017")
+    mongodb_database: str = Field(default="worker_gateway", min_length=1)
+    rabbitmq_url: SecretStr = SecretStr("amqp://guest:guest@localhost:5672/")
+    rabbitmq_exchange: str = Field(default="worker.gateway", min_length=1)
+
+    supported_topics: Annotated[tuple[str, ...] | None, NoDecode] = None
+    topics_package: str = "topics"
+    task_timeout: float = Field(default=300, gt=0)
+    task_retry_limit: int = Field(default=3, ge=0)
+    retry_delay: float = Field(default=5, gt=0)
+    retry_delay_max: float = Field(default=300, gt=0)
+    lost_claim_limit: int = Field(default=5, ge=1)
+
+    lock_duration: float = Field(default=60, ge=1)
+    claim_duration: float = Field(default=20, ge=1)
+    poll_wait: float = Field(default=10, ge=0, le=10)
+    fetch_size: int = Field(default=100, ge=1, le=1000)
+    backlog_limit: int = Field(default=500, ge=1)
+    received_limit: int = Field(default=5000, ge=1)
+    stale_after: float = Field(default=60, gt=0)
+    sweep_every: float = Field(default=1, gt=0)
+    publish_timeout: float = Field(default=10, gt=0)
+    report_retry_delay: float = Field(default=1, gt=0)
+    report_retry_delay_max: float = Field(default=60, gt=0)
+    report_limit: int = Field(default=12, ge=1)
+    report_concurrency: int = Field(default=32, ge=1)
+    shutdown_grace: float = Field(default=25, ge=0)
+    body_limit: int = Field(default=10_000_000, ge=1024)
+    document_limit: int = Field(default=15_000_000, ge=1024, le=16_000_000)
+
+    @field_validator("supported_topics", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip()) or None
+        return value
+
+    @field_validator("camunda_url")
+    @classmethod
+    def _trim(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://, as in http://camunda:8080/engine-rest")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        if self.claim_duration > self.lock_duration:
+            raise ValueError("CLAIM_DURATION must not exceed LOCK_DURATION, or a renewal comes too late for the lock")
+        return self
+
+    @property
+    def lock(self) -> timedelta:
+        """How long a fetch locks a task, where its topic doesn't say."""
+        return timedelta(seconds=self.lock_duration)
+
+    @property
+    def claim(self) -> timedelta:
+        """How long a claim stands without a sign of life from the process that runs the handler."""
+        return timedelta(seconds=self.claim_duration)
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Read the environment and `.env.gateway`; raise `SetupError` naming every variable that is not usable."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']).upper() or 'settings'}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise SetupError(f"settings can't be used: {problems}") from None

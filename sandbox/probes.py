@@ -1,0 +1,74 @@
+"""How a part shows that it answers: by its own protocol, as a paused process still accepts a connection."""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import httpx
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from sandbox.ports import LOOPBACK
+
+Probe = Callable[[], bool]
+
+PATIENCE = 2.0
+AMQP_0_9_1 = b"AMQP\x00\x00\x09\x01"
+
+
+def http(port: int, path: str) -> Probe:
+    """True when the path answers 200."""
+
+    def probe() -> bool:
+        with suppress(httpx.HTTPError):
+            # trust_env: a proxy of the machine has no way to this loopback.
+            response = httpx.get(f"http://{LOOPBACK}:{port}{path}", timeout=PATIENCE, trust_env=False)
+            return response.status_code == httpx.codes.OK
+        return False
+
+    return probe
+
+
+def mongodb(port: int) -> Probe:
+    """True when a ping comes back."""
+
+    def probe() -> bool:
+        wait = int(PATIENCE * 1000)
+        client: MongoClient[dict[str, object]] = MongoClient(
+            LOOPBACK,
+            port,
+            directConnection=True,
+            serverSelectionTimeoutMS=wait,
+            connectTimeoutMS=wait,
+            socketTimeoutMS=wait,
+        )
+        with client, suppress(PyMongoError):
+            client.admin.command("ping")
+            return True
+        return False
+
+    return probe
+
+
+def amqp(port: int) -> Probe:
+    """True when the broker opens the conversation (a method frame on channel 0)."""
+
+    def probe() -> bool:
+        with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=PATIENCE) as connection:
+            connection.sendall(AMQP_0_9_1)
+            return connection.recv(3) == b"\x01\x00\x00"
+        return False
+
+    return probe
+
+
+def listening(port: int) -> bool:
+    """True when anything at all holds the port."""
+    with socket.socket() as attempt:
+        # Else a connection in TIME_WAIT would look like a server.
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((LOOPBACK, port))
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,27 @@
+"""Real servers for the tests that want them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox import Part, Sandbox
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Return the servers' addresses, by the names that the gateway reads.
+
+    Where CAMUNDA_URL is set they are the environment's; else servers are started for this session.
+    """
+    if "CAMUNDA_URL" in os.environ:
+        yield dict(os.environ)
+        return
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), base_port=28080)
+    try:
+        sandbox.up((Part.ENGINE, Part.STORE, Part.BROKER))
+        yield sandbox.env()
+    finally:
+        sandbox.down()

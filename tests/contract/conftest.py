@@ -1,0 +1,26 @@
+"""Each door in memory and for real, under one name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.contract.engines import CamundaLab, EngineLab, MemoryLab
+
+
+@pytest.fixture(params=["memory", "camunda"])
+async def engine_lab(request: pytest.FixtureRequest) -> AsyncIterator[EngineLab]:
+    """An engine and a process to work on; the test runs once in memory and once on a real engine."""
+    if request.param == "memory":
+        yield MemoryLab()
+        return
+    servers: dict[str, str] = request.getfixturevalue("servers")
+    async with aiohttp.ClientSession() as session:
+        lab = CamundaLab(servers["CAMUNDA_URL"], session)
+        await lab.engine.open()
+        try:
+            yield lab
+        finally:
+            await lab.close()

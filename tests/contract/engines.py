@@ -1,0 +1,176 @@
+"""What the engine suite needs besides the port: a process to work on, and ways to disturb it, for both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from uuid import uuid4
+
+import aiohttp
+
+from bridge.adapters.camunda import CamundaEngine
+from bridge.adapters.memory_engine import MemoryEngine
+from bridge.errors import TaskGone
+from bridge.ports import Engine
+from bridge.task import Variables
+from bridge.variables import to_wire
+
+_PROCESS = """<?xml version="1.0" encoding="UTF-8"?>
+<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn"
+             id="definitions" targetNamespace="tests">
+  <process id="{key}" isExecutable="true" camunda:historyTimeToLive="P1D">
+    <startEvent id="start"/>
+    <sequenceFlow id="to_task" sourceRef="start" targetRef="task"/>
+    <serviceTask id="task" camunda:type="external" camunda:topic="{topic}" camunda:taskPriority="${{priority}}"/>
+    <boundaryEvent id="caught" attachedToRef="task"><errorEventDefinition errorRef="refused"/></boundaryEvent>
+    <sequenceFlow id="to_after" sourceRef="task" targetRef="after"/>
+    <sequenceFlow id="to_after_error" sourceRef="caught" targetRef="after"/>
+    <userTask id="after"/>
+  </process>
+  <error id="refused" errorCode="refused"/>
+</definitions>
+"""
+
+
+class HandClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+
+
+class EngineLab(Protocol):
+    """An engine, and a process in which an external task is followed by a user task; it catches `refused`."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+    async def start(
+        self,
+        topic: str,
+        variables: Variables | None = None,
+        business_key: str | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+    ) -> str:
+        """Start an instance that waits at an external task of `topic`; return the task's id."""
+        ...
+
+    async def expire(self, task_id: str, worker_id: str) -> None:
+        """Return when the worker's lock has expired."""
+        ...
+
+    async def suspend(self, task_id: str) -> None: ...
+
+    async def cancel(self, task_id: str) -> None:
+        """Delete the task's process instance."""
+        ...
+
+    async def stored(self, process_instance_id: str) -> Variables:
+        """Return the instance's variables after its external task has ended."""
+        ...
+
+
+class MemoryLab:
+    """The engine in memory, on a clock moved by hand."""
+
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.engine = MemoryEngine(self.clock)
+
+    async def start(
+        self,
+        topic: str,
+        variables: Variables | None = None,
+        business_key: str | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+    ) -> str:
+        return self.engine.add(topic, variables, business_key=business_key, retries=retries, priority=priority)
+
+    async def expire(self, task_id: str, worker_id: str) -> None:
+        await self.engine.lock(task_id, worker_id, timedelta(milliseconds=1))
+        self.clock.advance(timedelta(milliseconds=2))
+
+    async def suspend(self, task_id: str) -> None:
+        self.engine.suspend(task_id)
+
+    async def cancel(self, task_id: str) -> None:
+        self.engine.cancel(task_id)
+
+    async def stored(self, process_instance_id: str) -> Variables:
+        return self.engine.variables[process_instance_id]
+
+
+class CamundaLab:
+    """A running Camunda; each topic gets a process of its own, which is removed in the end."""
+
+    def __init__(self, base_url: str, session: aiohttp.ClientSession) -> None:
+        self.engine = CamundaEngine(base_url)
+        self._base_url = base_url
+        self._session = session
+        self._keys: dict[str, str] = {}
+        self._deployments: list[str] = []
+
+    async def close(self) -> None:
+        await self.engine.close()
+        for deployment in self._deployments:
+            await self._ask("DELETE", f"/deployment/{deployment}?cascade=true")
+
+    async def start(
+        self,
+        topic: str,
+        variables: Variables | None = None,
+        business_key: str | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+    ) -> str:
+        key = self._keys.get(topic) or await self._deploy(topic)
+        wired = {**to_wire(variables or {}), "priority": {"type": "Long", "value": priority}}
+        body = {"variables": wired, "businessKey": business_key}
+        instance = await self._ask("POST", f"/process-definition/key/{key}/start", body)
+        (task,) = await self._ask("GET", f"/external-task?processInstanceId={instance['id']}")
+        if retries is not None:
+            await self.engine.set_retries(task["id"], retries)
+        return str(task["id"])
+
+    async def expire(self, task_id: str, worker_id: str) -> None:
+        await self.engine.lock(task_id, worker_id, timedelta(milliseconds=1))
+        until = (await self.engine.get(task_id)).lock_until
+        while until is not None and datetime.now(UTC) <= until:
+            await self.engine.version()
+
+    async def suspend(self, task_id: str) -> None:
+        instance = (await self.engine.get(task_id)).process_instance_id
+        await self._ask("PUT", f"/process-instance/{instance}/suspended", {"suspended": True})
+
+    async def cancel(self, task_id: str) -> None:
+        instance = (await self.engine.get(task_id)).process_instance_id
+        await self._ask("DELETE", f"/process-instance/{instance}")
+
+    async def stored(self, process_instance_id: str) -> Variables:
+        return await self.engine.read_variables(process_instance_id)
+
+    async def _deploy(self, topic: str) -> str:
+        key = self._keys[topic] = f"lab-{uuid4().hex}"
+        form = aiohttp.FormData()
+        form.add_field("deployment-name", key)
+        form.add_field("data", _PROCESS.format(key=key, topic=topic).encode(), filename=f"{key}.bpmn")
+        async with self._session.post(f"{self._base_url}/deployment/create", data=form) as response:
+            response.raise_for_status()
+            self._deployments.append((await response.json())["id"])
+        return key
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        async with self._session.request(method, f"{self._base_url}{path}", json=body) as response:
+            if response.status == 404:
+                raise TaskGone(path, status=404)
+            response.raise_for_status()
+            return await response.json() if response.status == 200 else None

@@ -1,0 +1,283 @@
+"""What the transport makes of answers that no engine on a test's own machine gives: a stub plays them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
+
+from bridge.adapters.camunda import DETAILS_LIMIT, CamundaEngine
+from bridge.adapters.camunda_client import authorization
+from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, SetupError, TaskGone
+from bridge.ports import TopicPoll
+
+MINUTE = timedelta(minutes=1)
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Stub:
+    """A server that keeps each request and its JSON body, and answers as told."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[web.Request, Any]] = []
+        self.answer: Answer = self._no_content
+        self.calls: list[tuple[str, int | None]] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.requests.append((request, orjson.loads(body) if body else None))
+        return await self.answer(request)
+
+    def observe(self, operation: str, status: int | None, seconds: float) -> None:
+        assert seconds >= 0
+        self.calls.append((operation, status))
+
+    @staticmethod
+    async def _no_content(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=204)
+
+    def answers(self, status: int, body: Any = None, **headers: str) -> None:
+        async def answer(_request: web.Request) -> web.StreamResponse:
+            content = body if isinstance(body, bytes) else orjson.dumps(body)
+            return web.Response(status=status, body=content, headers=headers)
+
+        self.answer = answer
+
+
+@pytest.fixture
+async def stub() -> Stub:
+    return Stub()
+
+
+@pytest.fixture
+async def url(stub: Stub) -> AsyncIterator[str]:
+    app = web.Application(client_max_size=10**8)
+    app.router.add_route("*", "/{path:.*}", stub.handle)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/engine-rest"))
+
+
+@pytest.fixture
+async def engine(url: str, stub: Stub) -> AsyncIterator[CamundaEngine]:
+    engine = CamundaEngine(
+        url,
+        credentials="Bearer s3cret",
+        connections=1,
+        timeout=timedelta(seconds=5),
+        headers=lambda: {"traceparent": "00-1"},
+        observe=stub.observe,
+    )
+    await engine.open()
+    yield engine
+    await engine.close()
+
+
+async def test_each_call_carries_credentials_and_the_callers_headers(engine: CamundaEngine, stub: Stub) -> None:
+    await engine.complete("t1", "w1", {})
+    ((request, body),) = stub.requests
+    assert request.path == "/engine-rest/external-task/t1/complete"
+    assert (request.headers["Authorization"], request.headers["traceparent"]) == ("Bearer s3cret", "00-1")
+    assert body == {"workerId": "w1", "variables": {}}
+    assert stub.calls == [("complete", 204)]
+
+
+async def test_a_fetch_asks_for_all_topics_in_one_request(engine: CamundaEngine, stub: Stub) -> None:
+    stub.answers(200, [])
+    polls = [TopicPoll("a", MINUTE, ("x",)), TopicPoll("b", MINUTE * 2, None, ("key",), ("tenant",))]
+    assert await engine.fetch_and_lock("w1", 7, polls, timedelta(seconds=1)) == []
+    ((_request, body),) = stub.requests
+    topics = body.pop("topics")
+    assert body == {
+        "workerId": "w1",
+        "maxTasks": 7,
+        "asyncResponseTimeout": 1000,
+        "usePriority": True,
+        "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
+    }
+    assert [topic["lockDuration"] for topic in topics] == [60_000, 120_000]
+    assert [topic["variables"] for topic in topics] == [["x"], None]
+    assert [topic["deserializeValues"] for topic in topics] == [False, False]
+    assert (topics[1]["processDefinitionKeyIn"], topics[1]["tenantIdIn"]) == (["key"], ["tenant"])
+
+
+async def test_a_fetch_without_topics_asks_nothing(engine: CamundaEngine, stub: Stub) -> None:
+    assert await engine.fetch_and_lock("w1", 7, [], MINUTE) == []
+    assert stub.requests == []
+
+
+ENGINE_404 = {"type": "RestException", "message": "External task with id t1 does not exist", "code": 0}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (404, ENGINE_404, TaskGone),
+        (404, {**ENGINE_404, "type": "InvalidRequestException"}, TaskGone),
+        (404, {"type": "NotFoundException", "message": "HTTP 404 Not Found"}, EngineRejected),
+        (404, {"status": 404, "error": "Not Found", "path": "/"}, EngineRejected),
+        (404, b"<html>no such host</html>", EngineRejected),
+        (400, {"type": "RestException", "message": "It is locked by worker 'w2'.", "code": 0}, LeaseLost),
+        (400, {"type": "InvalidRequestException", "message": "Cannot convert value"}, EngineRejected),
+        (400, {"type": "InvalidRequestException", "message": "No process engine available"}, EngineRejected),
+        (400, b"<html>bad request</html>", EngineRejected),
+        (401, b"", EngineRejected),
+        (500, {"type": "OptimisticLockingException", "message": "m", "code": 1}, EngineRejected),
+        (429, b"", EngineUnavailable),
+        (502, b"<html>bad gateway</html>", EngineUnavailable),
+        (503, b"", EngineUnavailable),
+        (504, b"", EngineUnavailable),
+        (500, b"[1]", EngineRejected),
+    ],
+)
+async def test_only_the_engine_itself_can_say_that_a_task_is_lost(
+    engine: CamundaEngine, stub: Stub, status: int, body: Any, error: type[Exception]
+) -> None:
+    stub.answers(status, body)
+    with pytest.raises(error) as caught:
+        await engine.complete("t1", "w1", {})
+    assert type(caught.value) is error
+    assert stub.calls == [("complete", status)]
+    if isinstance(caught.value, EngineRejected):
+        assert caught.value.status == status
+
+
+async def test_optimistic_locking_is_transient(engine: CamundaEngine, stub: Stub) -> None:
+    stub.answers(500, {"type": "OptimisticLockingException", "message": "m", "code": 1})
+    with pytest.raises(EngineRejected) as caught:
+        await engine.complete("t1", "w1", {})
+    assert (caught.value.transient, caught.value.kind) == (True, "OptimisticLockingException")
+
+
+async def test_credentials_follow_no_redirect(engine: CamundaEngine, stub: Stub) -> None:
+    stub.answers(302, b"", Location="/elsewhere")
+    with pytest.raises(EngineRejected) as caught:
+        await engine.version()
+    assert (caught.value.status, len(stub.requests)) == (302, 1)
+
+
+@pytest.mark.parametrize("body", [b"<html>login</html>", b"[{}]", b"7", b""])
+async def test_an_answer_that_is_not_the_engines_leaves_the_effect_unknown(
+    engine: CamundaEngine, stub: Stub, body: bytes
+) -> None:
+    stub.answers(200, body)
+    with pytest.raises(EngineUnavailable):
+        await engine.fetch_and_lock("w1", 1, [TopicPoll("a", MINUTE)], timedelta(0))
+
+
+async def test_a_dropped_connection_leaves_the_effect_unknown(engine: CamundaEngine, stub: Stub) -> None:
+    async def drop(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    stub.answer = drop
+    with pytest.raises(EngineUnavailable):
+        await engine.complete("t1", "w1", {})
+    assert (len(stub.requests), stub.calls) == (1, [("complete", None)])
+
+
+async def test_a_call_without_an_answer_ends_at_its_deadline(url: str, stub: Stub) -> None:
+    never = asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.StreamResponse:
+        await never.wait()
+        return web.Response()
+
+    stub.answer = hang
+    engine = CamundaEngine(url, timeout=timedelta(milliseconds=50))
+    await engine.open()
+    with pytest.raises(EngineUnavailable):
+        await engine.complete("t1", "w1", {})
+    never.set()
+    await engine.close()
+
+
+async def test_waiting_polls_hold_up_no_completion(engine: CamundaEngine, stub: Stub) -> None:
+    release, waiting = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if not request.path.endswith("fetchAndLock"):
+            return web.Response(status=204)
+        waiting.set()
+        await release.wait()
+        return web.json_response([])
+
+    stub.answer = answer
+    poll = asyncio.create_task(engine.fetch_and_lock("w1", 1, [TopicPoll("a", MINUTE)], MINUTE))
+    await waiting.wait()
+    await engine.complete("t1", "w1", {})
+    assert not poll.done()
+    release.set()
+    assert await poll == []
+
+
+async def test_no_server_at_all(unused_tcp_port: int) -> None:
+    engine = CamundaEngine(f"http://127.0.0.1:{unused_tcp_port}/engine-rest")
+    with pytest.raises(EngineUnavailable, match="not open"):
+        await engine.version()
+    await engine.open()
+    with pytest.raises(EngineUnavailable):
+        await engine.version()
+    await engine.close()
+    await engine.close()
+
+
+async def test_error_texts_are_cut_and_made_sendable(engine: CamundaEngine, stub: Stub) -> None:
+    message, details = "\ud800" + "😀" * 400, "x" * (DETAILS_LIMIT + 1)
+    await engine.fail("t1", "w1", message=message, details=details, retries=1, retry_timeout=MINUTE)
+    ((_request, body),) = stub.requests
+    assert body["errorMessage"] == "?" + "😀" * 332
+    assert (len(body["errorDetails"]), body["retryTimeout"]) == (DETAILS_LIMIT, 60_000)
+
+
+@pytest.mark.parametrize(
+    ("given", "header"),
+    [
+        ({}, None),
+        ({"token": SecretStr("abc")}, "Bearer abc"),
+        ({"token": SecretStr("Bearer abc\n")}, "Bearer abc"),
+        ({"token": SecretStr("bearerabc")}, "Bearer bearerabc"),
+        ({"username": "demo", "password": SecretStr("dämo")}, "Basic ZGVtbzpkw6Rtbw=="),
+    ],
+)
+def test_authorization(given: dict[str, Any], header: str | None) -> None:
+    assert authorization(**given) == header
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"token": SecretStr("s3cret"), "username": "demo"},
+        {"token": SecretStr("Bearer ")},
+        {"token": SecretStr("s3cret\nHost: x")},
+        {"username": "demo"},
+        {"password": SecretStr("s3cret")},
+    ],
+)
+def test_authorization_that_can_not_be(given: dict[str, Any]) -> None:
+    with pytest.raises(SetupError) as caught:
+        authorization(**given)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_no_secret_is_logged_or_shown(url: str, stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    stub.answers(401, b"")
+    with caplog.at_level(logging.DEBUG):
+        engine = CamundaEngine(url, credentials="Bearer s3cret")
+        await engine.open()
+        with pytest.raises(EngineRejected) as caught:
+            await engine.version()
+        await engine.close()
+    assert caplog.records
+    assert "s3cret" not in caplog.text + repr(engine) + str(caught.value)
+    with pytest.raises(SetupError) as refused:
+        CamundaEngine("http://demo:s3cret@localhost/engine-rest")
+    assert "s3cret" not in str(refused.value)

@@ -1,0 +1,54 @@
+"""The cache of builds."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox import build
+from sandbox.build import Recipe, fingerprint
+from sandbox.errors import BuildFailed
+from sandbox.parts import Part
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    monkeypatch.setenv("GATEWAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "HERE", tmp_path / "sources")
+    sources = tmp_path / "sources" / "store"
+    sources.mkdir(parents=True)
+    (sources / "a.txt").write_text("one")
+    return Recipe(Part.STORE, "product", (), lambda: ("cp", "a.txt", "product"))
+
+
+def test_the_hash_follows_the_sources_but_not_what_a_build_leaves(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    first = fingerprint(tmp_path)
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "a.class").write_text("x")
+    assert fingerprint(tmp_path) == first
+    (tmp_path / "a.txt").write_text("two")
+    assert fingerprint(tmp_path) != first
+
+
+def test_a_build_is_made_once_for_each_state_of_its_sources(recipe: Recipe) -> None:
+    said: list[str] = []
+    product = recipe.build(said.append)
+    assert product.read_text() == "one"
+    assert recipe.build(said.append) == product
+    assert len(said) == 1
+    (recipe.sources / "a.txt").write_text("two")
+    assert recipe.build(said.append).read_text() == "two"
+    assert len(said) == 2
+
+
+def test_nothing_is_left_in_the_sources_or_of_the_work(recipe: Recipe) -> None:
+    recipe.build(lambda _: None)
+    assert [path.name for path in recipe.sources.iterdir()] == ["a.txt"]
+    assert list((build.cache() / "work").iterdir()) == []
+
+
+def test_a_failure_ends_with_the_tail_of_the_log(recipe: Recipe) -> None:
+    failing = Recipe(recipe.part, recipe.product, (), lambda: ("sh", "-c", "echo what went wrong; exit 3"))
+    with pytest.raises(BuildFailed, match="what went wrong"):
+        failing.build(lambda _: None)
+    assert not failing.place.exists()

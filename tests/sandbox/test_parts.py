@@ -1,0 +1,53 @@
+"""How the parts are run: on the loopback only, durable unless asked otherwise."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.parts import Choices, Launch, Part, launch
+
+DURABLE = Choices(base=20000)
+HOME = Path("/somewhere/data")
+
+
+def described(part: Part, choices: Choices = DURABLE) -> Launch:
+    return launch(part, choices, HOME, Path("/a/program"))
+
+
+def test_no_two_parts_share_a_port() -> None:
+    ports = [port for part in Part for port in described(part).ports]
+    assert sorted(ports) == list(range(20000, 20008))
+
+
+def test_engine_and_store_are_durable_by_default() -> None:
+    engine = " ".join(described(Part.ENGINE).command)
+    assert f"--sandbox.database=file:{HOME}/engine;WRITE_DELAY=0" in engine
+    assert "--sandbox.history=full" in engine
+    assert described(Part.STORE).command[-1] == str(HOME / "store.mv")
+
+
+def test_in_memory_nothing_is_written() -> None:
+    choices = Choices(base=20000, memory=True, history="none")
+    engine = " ".join(described(Part.ENGINE, choices).command)
+    assert "--sandbox.database=mem:" in engine
+    assert "--sandbox.history=none" in engine
+    assert described(Part.STORE, choices).command[-1] == "memory"
+
+
+def test_the_broker_is_a_node_of_its_own() -> None:
+    env = described(Part.BROKER).env
+    assert env["HOME"] == str(HOME)
+    assert (env["RABBITMQ_NODE_IP_ADDRESS"], env["ERL_EPMD_ADDRESS"]) == ("127.0.0.1", "127.0.0.1")
+    assert (env["RABBITMQ_NODE_PORT"], env["RABBITMQ_DIST_PORT"], env["ERL_EPMD_PORT"]) == ("20002", "20003", "20007")
+
+
+def test_jaeger_listens_nowhere_but_on_the_loopback() -> None:
+    listeners = [word for word in described(Part.JAEGER).command if "host-port" in word]
+    assert listeners
+    assert all("=127.0.0.1:" in word for word in listeners)
+
+
+@pytest.mark.parametrize("base", [80, 70000])
+def test_a_base_out_of_range_is_no_choice(base: int) -> None:
+    with pytest.raises(ValueError, match="base port"):
+        Choices(base=base)

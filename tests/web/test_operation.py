@@ -1,0 +1,107 @@
+"""Health, metrics and the documentation."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from prometheus_client import Counter
+
+from bridge.health import Component, Health, Readiness
+
+PARTS = (Component("engine", True, "7.24.0"), Component("mongodb", False, None, "no answer within 2 s"))
+
+
+async def test_health_when_all_is_well(client: Any) -> None:
+    response = await client.get("/health")
+    assert response.status_code == 200
+    assert response.json() == {
+        "status": "healthy",
+        "version": "1.2.3",
+        "components": {"engine": {"status": "healthy", "version": "7.24.0", "error": None}},
+    }
+
+
+async def test_health_when_a_part_is_down(client: Any, stub: Any) -> None:
+    stub.found = Health(False, PARTS)
+    response = await client.get("/health")
+    assert response.status_code == 503
+    assert response.json()["status"] == "unhealthy"
+    assert response.json()["components"]["mongodb"] == {
+        "status": "unhealthy",
+        "version": None,
+        "error": "no answer within 2 s",
+    }
+
+
+async def test_live_asks_nobody(client: Any, stub: Any) -> None:
+    stub.found = Health(False, PARTS)
+    response = await client.get("/health/live")
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+async def test_ready(client: Any, stub: Any) -> None:
+    response = await client.get("/health/ready")
+    assert (response.status_code, response.json()) == (200, {"status": "ready", "reasons": []})
+    stub.readiness = Readiness(("work: no subscriber for charge_card",))
+    response = await client.get("/health/ready")
+    assert response.status_code == 503
+    assert response.json() == {"status": "not ready", "reasons": ["work: no subscriber for charge_card"]}
+
+
+async def test_metrics_in_both_formats(client: Any, stub: Any) -> None:
+    Counter("gateway_tasks", "Tasks.", registry=stub.registry).inc(3)
+    response = await client.get("/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "gateway_tasks_total 3.0" in response.text
+    response = await client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert response.headers["content-type"].startswith("application/openmetrics-text")
+    assert response.text.endswith("# EOF\n")
+
+
+async def test_docs_ask_nothing_of_the_internet(client: Any) -> None:
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    links = re.findall(r"""(?:src|href)=["']([^"']*)""", page.text)
+    assert len(links) >= 4
+    for link in links:
+        assert link.startswith("/"), link
+        assert not link.startswith("//"), link
+        assert (await client.get(link)).status_code == 200, link
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    start = (await client.get("/docs/start.js")).text
+    assert "http:" not in start
+    assert "https:" not in start
+    assert "validatorUrl: null" in start
+
+
+async def test_docs_files_have_their_types(client: Any) -> None:
+    style = await client.get("/docs/assets/swagger-ui.css")
+    script = await client.get("/docs/assets/swagger-ui-bundle.js")
+    assert style.headers["content-type"].startswith("text/css")
+    assert script.headers["content-type"].startswith("text/javascript")
+
+
+async def test_every_documented_route_answers_bad_input_with_a_problem(client: Any, check_problem: Any) -> None:
+    document = (await client.get("/schema/openapi.json")).json()
+    assert document["info"]["version"] == "1.2.3"
+    assert len(document["paths"]) == 9
+    for path, operations in document["paths"].items():
+        real = path.replace("{task_id}", "t1")
+        check_problem(await client.delete(real), 405, "wrong-method")
+        for method, operation in operations.items():
+            options: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
+            answer = await client.request(method, f"{real}?$where=1", **options)
+            assert "$where" in check_problem(answer, 400, "invalid-request")["errors"][0]["field"]
+            for status, response in operation["responses"].items():
+                if int(status) >= 400 and not path.startswith("/health"):
+                    assert list(response["content"]) == ["application/problem+json"], (path, status)
+            assert operation["summary"]
+            assert operation["description"]
+
+
+async def test_the_document_describes_the_body(client: Any) -> None:
+    document = (await client.get("/schema/openapi.json")).json()
+    schema = document["components"]["schemas"]["SubmitRequest"]
+    assert schema["properties"]["variables"]["type"] == "object"
+    assert set(schema["required"]) == {"task_id", "worker_id", "topic"}

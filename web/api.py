@@ -1,0 +1,207 @@
+"""The routes of the API; what they do is behind `Doors`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Controller, MediaType, Request, Response, Router, get, post
+from litestar.datastructures import State as AppState
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, PathParameter, QueryParameter, SkipValidation
+from prometheus_client.exposition import choose_encoder
+
+from bridge.errors import (
+    BrokerUnavailable,
+    EngineUnavailable,
+    StoreUnavailable,
+    TaskConflict,
+    TaskTooLarge,
+    UnacceptableTask,
+    UnknownTask,
+    VariableError,
+)
+from bridge.ports import TaskFilter
+from web.cursor import MAX_LENGTH, CursorError, read_cursor, write_cursor
+from web.doors import Doors
+from web.filters import query_error
+from web.problems import problem_responses
+from web.query import check_request
+from web.schemas import (
+    TASK_ID_PATTERN,
+    Accepted,
+    HealthStatus,
+    LiveStatus,
+    ReadyStatus,
+    SubmitRequest,
+    TaskList,
+    TaskStatistics,
+    TaskStatus,
+    TaskSummary,
+)
+
+MAX_LIMIT = 200
+
+_UNAVAILABLE = (StoreUnavailable, EngineUnavailable, BrokerUnavailable)
+
+GivenDoors = NamedDependency[SkipValidation[Doors]]
+GivenFilter = NamedDependency[SkipValidation[TaskFilter]]
+TaskId = Annotated[
+    str,
+    PathParameter(pattern=TASK_ID_PATTERN, description="Id of the external task in the engine, 64 characters at most."),
+]
+
+
+class TaskRoutes(Controller):
+    """Tasks: hand them in, follow them, list them."""
+
+    path = "/tasks"
+    tags = ("Tasks",)
+
+    @post(
+        "/submit",
+        status_code=202,
+        summary="Hand in a task",
+        description="Hands over an external task that is locked in the engine under `worker_id`. Safe to repeat: "
+        "the same body gets the same answer, another body for the same task gets 409.",
+        response_description="The gateway has taken over the task.",
+        responses=problem_responses(
+            400, UnknownTask, TaskConflict, 413, TaskTooLarge, 415, UnacceptableTask, VariableError, *_UNAVAILABLE
+        ),
+    )
+    async def submit(self, data: JSONBody[SubmitRequest], doors: GivenDoors) -> Accepted:
+        """Hand a submission to the flow, which answers for it once the task is kept."""
+        return Accepted.of(await doors.submit(data.to_submission()))
+
+    @get(
+        "/{task_id:str}/status",
+        summary="Follow a task",
+        description="Where the task is in its life, with its result as plain JSON once there is one.",
+        response_description="The task as the gateway keeps it.",
+        responses=problem_responses(400, UnknownTask, StoreUnavailable),
+    )
+    async def status(self, task_id: TaskId, doors: GivenDoors) -> TaskStatus:
+        """Read one task; raises `UnknownTask` when none is kept under the id."""
+        task = await doors.reader.get(task_id)
+        if task is None:
+            raise UnknownTask(f"no task {task_id} is kept here; submit it first, or check the id")
+        return TaskStatus.of(task)
+
+    @post(
+        "/{task_id:str}/retry",
+        status_code=202,
+        summary="Try a failed task again",
+        description="Resolves the incident and gives the task new retries. 409 says why it can't be tried again.",
+        response_description="The task will be tried again.",
+        responses=problem_responses(400, UnknownTask, TaskConflict, *_UNAVAILABLE),
+    )
+    async def retry(self, task_id: TaskId, doors: GivenDoors) -> Accepted:
+        """Ask the flow to revive a failed task."""
+        return Accepted.of(await doors.retry(task_id))
+
+    @get(
+        "/statistics",
+        summary="Count tasks",
+        description="How many tasks are kept, by status and by topic.",
+        response_description="The counts.",
+        responses=problem_responses(400, StoreUnavailable),
+    )
+    async def statistics(self, doors: GivenDoors) -> TaskStatistics:
+        """Count all tasks."""
+        return TaskStatistics.of(await doors.reader.statistics())
+
+    @get(
+        "/",
+        summary="List tasks",
+        description="Newest first. To get the next page pass `next` of the answer as `after`, with the same filter.",
+        response_description="A page of tasks.",
+        responses=problem_responses(400, StoreUnavailable),
+    )
+    async def tasks(
+        self,
+        doors: GivenDoors,
+        wanted: GivenFilter,
+        limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many tasks.")] = 50,
+        after: Annotated[
+            str | None, QueryParameter(max_length=MAX_LENGTH, description="`next` of the page before, unchanged.")
+        ] = None,
+    ) -> TaskList:
+        """List a page; raises `ValidationException` for a cursor that is not of this filter."""
+        try:
+            position = None if after is None else read_cursor(after, wanted)
+        except CursorError as error:
+            raise query_error("after", str(error)) from None
+        page = await doors.reader.page(wanted, limit, position)
+        return TaskList(
+            tasks=[TaskSummary.of(task) for task in page.tasks],
+            next=None if page.after is None else write_cursor(wanted, page.after),
+        )
+
+
+class HealthRoutes(Controller):
+    """Whether the gateway works; made for probes."""
+
+    path = "/health"
+    tags = ("Operation",)
+
+    @get(
+        "/",
+        summary="Health of the gateway and its parts",
+        description="Asks the engine, MongoDB and RabbitMQ now. 503 when one of them doesn't answer.",
+        response_description="Every component is healthy.",
+        responses={
+            503: ResponseSpec(HealthStatus, description="A component is unhealthy.", generate_examples=False),
+            **problem_responses(400),
+        },
+    )
+    async def health(self, doors: GivenDoors) -> Response[HealthStatus]:
+        """Probe the parts."""
+        found = await doors.health()
+        return Response(HealthStatus.of(found, doors.version), status_code=200 if found.ok else 503)
+
+    @get(
+        "/live",
+        summary="Is the process alive",
+        description="200 as long as the process runs its loop: restart it when this doesn't answer.",
+        response_description="The process is alive.",
+        responses=problem_responses(400),
+    )
+    async def live(self) -> LiveStatus:
+        """Answer; that is the whole proof."""
+        return LiveStatus()
+
+    @get(
+        "/ready",
+        summary="May the process be sent work",
+        description="Depends on the role of the process. 503 names the reasons: send it no requests until it is ready.",
+        response_description="The process may be sent work.",
+        responses={
+            503: ResponseSpec(ReadyStatus, description="Not ready; see `reasons`.", generate_examples=False),
+            **problem_responses(400),
+        },
+    )
+    async def ready(self, doors: GivenDoors) -> Response[ReadyStatus]:
+        """Ask the composition root, which knows the role."""
+        readiness = await doors.ready()
+        return Response(ReadyStatus.of(readiness), status_code=200 if readiness.ok else 503)
+
+
+@get(
+    "/metrics",
+    tags=("Operation",),
+    media_type=MediaType.TEXT,
+    summary="Metrics for Prometheus",
+    description="Prometheus text format, or OpenMetrics where `Accept` asks for it.",
+    response_description="All metrics.",
+    responses=problem_responses(400),
+)
+async def metrics(request: Request[object, object, AppState], doors: GivenDoors) -> Response[bytes]:
+    """Write the registry in the format that the scraper asks for."""
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    media_type = content_type.removesuffix("; charset=utf-8")  # Litestar adds the charset to every text
+    return Response(encode(doors.registry), media_type=media_type)
+
+
+def api_router() -> Router:
+    """Return all routes of the API, each behind the same checks."""
+    return Router("/", route_handlers=[TaskRoutes, HealthRoutes, metrics], before_request=check_request)

@@ -1,0 +1,36 @@
+"""Puts the web application together; the composition root hands in the doors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+
+from web.api import api_router
+from web.doors import Doors
+from web.filters import given_filter
+from web.openapi import docs_routes, openapi_config
+from web.problems import answer
+from web.query import JsonRequest
+
+
+def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = ()) -> Litestar:
+    """Return the application on `doors`. `mounted` are routers beside the API, such as the one under /dashboard.
+
+    Logging is the caller's to set up. Raises `SetupError` when the files of /docs are missing.
+    """
+    return Litestar(
+        route_handlers=[api_router(), *docs_routes(), *mounted],
+        dependencies={
+            "doors": Provide(lambda: doors, sync_to_thread=False),
+            "wanted": Provide(given_filter, sync_to_thread=False),
+        },
+        exception_handlers={Exception: answer},
+        openapi_config=openapi_config(doors.version),
+        request_class=JsonRequest,
+        request_max_body_size=doors.body_limit,
+        logging_config=None,
+        debug=doors.debug,
+    )

@@ -1,0 +1,251 @@
+"""What the API takes and gives, name for name as the older gateway had it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bridge.health import Health, Readiness
+from bridge.ports import Statistics
+from bridge.submission import Submission
+from bridge.task import Source, State, Task
+from web.results import plain_result
+
+TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"
+TOPIC_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"
+WORKER_ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,255}$"
+MAX_DEPTH = 32
+MAX_VARIABLES = 1000
+MAX_NAME_LENGTH = 255
+
+_TASK_ID = "5f0c9a4e-6f1b-11f1-9a55-0242ac110002"
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SubmitRequest(BaseModel):
+    """An external task that the client has locked in the engine and hands over to the gateway."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    task_id: Annotated[
+        str,
+        Field(
+            pattern=TASK_ID_PATTERN,
+            description="Id of the external task in the engine: letters, digits and _ . : - only, 64 at most.",
+            examples=[_TASK_ID],
+        ),
+    ]
+    worker_id: Annotated[
+        str,
+        Field(
+            pattern=WORKER_ID_PATTERN,
+            description="The worker id under which the task is locked in the engine.",
+            examples=["order-service-1"],
+        ),
+    ]
+    topic: Annotated[
+        str, Field(pattern=TOPIC_PATTERN, description="Topic of the external task.", examples=["charge_card"])
+    ]
+    variables: Annotated[
+        dict[str, Any],
+        Field(
+            default_factory=dict,
+            description="Process variables: plain JSON values, or Camunda's typed form with `value` and `type`.",
+            examples=[{"order_id": "A-17", "amount": {"value": 4200, "type": "Long"}}],
+        ),
+    ]
+
+    @field_validator("variables")
+    @classmethod
+    def _bound(cls, variables: dict[str, Any]) -> dict[str, Any]:
+        if len(variables) > MAX_VARIABLES:
+            raise ValueError(f"more than {MAX_VARIABLES} variables; send fewer, or gather them in one JSON value")
+        for name in variables:
+            if not 0 < len(name) <= MAX_NAME_LENGTH:
+                raise ValueError(f"a variable's name must have 1 to {MAX_NAME_LENGTH} characters")
+        if depth_exceeds(variables, MAX_DEPTH):
+            raise ValueError(f"nested more than {MAX_DEPTH} levels deep; flatten the value or pass it as a string")
+        return variables
+
+    def to_submission(self) -> Submission:
+        """Return the submission that this body asks for."""
+        return Submission(self.task_id, self.worker_id, self.topic, self.variables)
+
+
+def depth_exceeds(value: object, limit: int) -> bool:
+    """Tell whether JSON containers are nested more than `limit` deep, without recursion."""
+    level: list[object] = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not any(isinstance(item, dict | list) for item in level):
+            return False
+    return True
+
+
+class Accepted(_Answer):
+    """The gateway has taken over the task."""
+
+    task_id: Annotated[str, Field(description="Id of the external task.", examples=[_TASK_ID])]
+    status: Annotated[State, Field(description="Where the task is in its life now.")]
+
+    @classmethod
+    def of(cls, task: Task) -> Accepted:
+        """Describe `task` as just accepted."""
+        return cls(task_id=task.id, status=task.state)
+
+
+class TaskSummary(_Answer):
+    """A task as a listing shows it."""
+
+    task_id: Annotated[str, Field(description="Id of the external task.", examples=[_TASK_ID])]
+    topic: Annotated[str, Field(examples=["charge_card"])]
+    status: Annotated[State, Field(description="Where the task is in its life.")]
+    attempts: Annotated[int, Field(description="How often the work was begun.", examples=[1])]
+    retries: Annotated[int, Field(description="How many retries are left.", examples=[3])]
+    worker_id: Annotated[str, Field(description="Holder of the task's lock in the engine.", examples=["gateway-1"])]
+    source: Annotated[Source, Field(description="`polled` from the engine, or `pushed` over this API.")]
+    business_key: Annotated[str | None, Field(examples=["order-17"])]
+    process_instance_id: Annotated[str | None, Field(examples=["6b1c7a11-6f1b-11f1-9a55-0242ac110002"])]
+    created_at: Annotated[datetime, Field(description="When the gateway first saw the task (UTC).")]
+    updated_at: Annotated[datetime, Field(description="When the task last changed (UTC).")]
+    error: Annotated[str | None, Field(description="The last failure, if the work has not succeeded since.")]
+
+    @classmethod
+    def of(cls, task: Task) -> TaskSummary:
+        """Describe `task` without its result."""
+        return cls(**_shared(task))
+
+
+class TaskStatus(TaskSummary):
+    """A task with its result."""
+
+    result: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="The variables that the work gave to the engine, as plain JSON: bytes are base64, a file is "
+            "its name and type. Null until there is a result.",
+            examples=[{"receipt": "R-2026-17"}],
+        ),
+    ]
+
+    @classmethod
+    def of(cls, task: Task) -> TaskStatus:
+        """Describe `task` with its result decoded to plain JSON."""
+        return cls(**_shared(task), result=plain_result(task.result))
+
+
+def _shared(task: Task) -> dict[str, Any]:
+    return {
+        "task_id": task.id,
+        "topic": task.topic,
+        "status": task.state,
+        "attempts": task.attempts,
+        "retries": task.retries,
+        "worker_id": task.worker_id,
+        "source": task.source,
+        "business_key": task.business_key,
+        "process_instance_id": task.process_instance_id,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "error": task.error,
+    }
+
+
+class TaskList(_Answer):
+    """A page of tasks, newest first."""
+
+    tasks: Annotated[list[TaskSummary], Field(description="Newest first.")]
+    next: Annotated[str | None, Field(description="Pass it as `after` to get the next page; null at the end.")]
+
+
+class TaskStatistics(_Answer):
+    """How many tasks the gateway keeps."""
+
+    total: Annotated[int, Field(examples=[1204])]
+    by_status: Annotated[dict[str, int], Field(examples=[{"completed": 1200, "failed": 4}])]
+    by_topic: Annotated[dict[str, int], Field(examples=[{"charge_card": 800, "ship": 404}])]
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> TaskStatistics:
+        """Describe `statistics` as the API names them."""
+        return cls(total=statistics.total, by_status=dict(statistics.by_state), by_topic=dict(statistics.by_topic))
+
+
+class ComponentStatus(_Answer):
+    """One of the parts that the gateway rests on."""
+
+    status: Annotated[Literal["healthy", "unhealthy"], Field(examples=["healthy"])]
+    version: Annotated[str | None, Field(description="What the part says it is.", examples=["7.24.0"])] = None
+    error: Annotated[str | None, Field(description="Why the part is unhealthy.")] = None
+
+
+class HealthStatus(_Answer):
+    """The gateway and the parts it rests on."""
+
+    status: Annotated[Literal["healthy", "unhealthy"], Field(description="`healthy` when every component is.")]
+    version: Annotated[str, Field(description="The gateway's version.", examples=["1.0.0"])]
+    components: Annotated[dict[str, ComponentStatus], Field(description="By name: engine, mongodb, rabbitmq.")]
+
+    @classmethod
+    def of(cls, health: Health, version: str) -> HealthStatus:
+        """Describe `health` of a gateway of `version`."""
+        return cls(
+            status=_healthy(health.ok),
+            version=version,
+            components={
+                part.name: ComponentStatus(status=_healthy(part.ok), version=part.version, error=part.error)
+                for part in health.components
+            },
+        )
+
+
+def _healthy(ok: bool) -> Literal["healthy", "unhealthy"]:
+    return "healthy" if ok else "unhealthy"
+
+
+class ReadyStatus(_Answer):
+    """Whether this process may be sent work."""
+
+    status: Annotated[Literal["ready", "not ready"], Field(examples=["ready"])]
+    reasons: Annotated[list[str], Field(description="Why the process is not ready; empty when it is.")]
+
+    @classmethod
+    def of(cls, readiness: Readiness) -> ReadyStatus:
+        """Describe `readiness`."""
+        return cls(status="ready" if readiness.ok else "not ready", reasons=list(readiness.reasons))
+
+
+class LiveStatus(_Answer):
+    """The process runs its loop."""
+
+    status: Annotated[Literal["alive"], Field(examples=["alive"])] = "alive"
+
+
+class FieldProblem(_Answer):
+    """What is wrong with one field of the request."""
+
+    field: Annotated[str, Field(description="Path of the field, its parts separated by dots.", examples=["worker_id"])]
+    where: Annotated[str, Field(description="`body`, `query` or `path`.", examples=["body"])]
+    message: Annotated[str, Field(examples=["Field required"])]
+
+
+class Problem(_Answer):
+    """An error (RFC 9457, `application/problem+json`)."""
+
+    type: Annotated[str, Field(description="Identifies the kind of problem; stable.")]
+    title: Annotated[str, Field(description="The kind of problem in words.")]
+    status: Annotated[int, Field(description="The HTTP status.", examples=[404])]
+    detail: Annotated[str, Field(description="What happened, and what to do.")]
+    errors: Annotated[list[FieldProblem] | None, Field(description="The fields at fault, if it is about fields.")] = (
+        None
+    )
