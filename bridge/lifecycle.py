@@ -195,7 +195,6 @@ def refetch(task: Task) -> Move:
             "priority": task.priority,
             "verified": True,
             "replica": task.replica,
-            "reports": 0,
             "finished_at": None,
         },
     )

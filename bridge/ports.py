@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Protocol
 
 from bridge.lifecycle import Move
@@ -59,8 +60,9 @@ class EngineLogEntry:
 class Engine(Protocol):
     """The engine's external task service.
 
-    Every call raises `EngineUnavailable` when no answer came, `TaskGone` on 404, `LeaseLost` on 400 and
-    `EngineRejected` on any other error. Source: Camunda 7.24 REST reference, "External Task".
+    Every call raises `EngineUnavailable` when no answer came (nor one that the engine wrote: 429, 502, 503, 504 of a
+    proxy), `TaskGone` on the engine's 404, `LeaseLost` where the engine says that the lock is another's or the task
+    is suspended, and `EngineRejected` on any other error. Source: Camunda 7.24 REST reference, "External Task".
     """
 
     async def fetch_and_lock(
@@ -255,6 +257,23 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the shared time, aware, in UTC."""
+        ...
+
+
+class Level(StrEnum):
+    """How much an event matters to who reads the log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Journal(Protocol):
+    """Where the gateway tells what happened, one event a line."""
+
+    def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
+        """Tell of `event`; `task` adds its id, topic, instance and trace. `stack` takes an exception."""
         ...
 
 

@@ -1,0 +1,338 @@
+"""Tasks as MongoDB keeps them: the collections and their indexes, and pure converters for the hot path.
+
+Beanie defines and creates the collections. A task is converted by hand, because validating each document that this
+process has itself written would cost several times what reading it costs. What MongoDB can't hold as it is:
+
+- a variable's name may contain `.` and `$`, so variables are an array and their names are values;
+- a value that is no scalar, or an integer beyond 64 bits, is kept as JSON text: its keys are the client's as well;
+- MongoDB keeps milliseconds: whatever is finer is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Final, assert_never
+
+import bson
+from beanie import Document
+from bson.errors import BSONError
+from pydantic import BaseModel, Field
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from bridge.errors import VariableError
+from bridge.task import (
+    Attempt,
+    BpmnFault,
+    Completion,
+    Failure,
+    Outcome,
+    Source,
+    State,
+    Task,
+    TypedValue,
+    Variables,
+)
+
+Raw = dict[str, Any]
+
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before every `next_at`. A query must name it, for MongoDB to see that the partial index covers the query."""
+BY_STATE: Final = "by_state"
+BY_TOPIC: Final = "by_topic"
+
+_LONG: Final = 1 << 63
+_NEWEST: Final = (("created_at", DESCENDING), ("_id", DESCENDING))
+
+
+class VariableRecord(BaseModel):
+    """A variable. `json_value` holds a value that isn't kept in `value`; `info` is JSON text."""
+
+    name: str
+    type: str
+    value: str | int | float | bool | None = None
+    json_value: str | None = None
+    info: str | None = None
+
+
+class OutcomeRecord(BaseModel):
+    """An outcome; `kind` tells which of the other fields it has."""
+
+    kind: str
+    variables: list[VariableRecord] | None = None
+    name: str | None = None
+    message: str | None = None
+    details: str | None = None
+    retries: int | None = None
+    retry_after: float | None = None
+    code: str | None = None
+
+
+class AttemptRecord(BaseModel):
+    """A run of the handler."""
+
+    number: int
+    claim_id: str
+    replica: str
+    started_at: datetime
+    ended_at: datetime
+    ended: str
+    error: str | None = None
+    message: str | None = None
+    details: str | None = None
+
+
+class TaskDocument(Document):
+    """A task; `_id` is the engine's id of it, so no task can be kept twice.
+
+    `tokens` names the latest writes: a writer whose answer was lost, or was given only for its whole batch, reads
+    there which of its writes happened. After `expire_at` MongoDB deletes the document.
+    """
+
+    id: str  # type: ignore[assignment]  # Beanie allows any type
+    topic: str
+    worker_id: str
+    lease_until: datetime
+    created_at: datetime
+    updated_at: datetime
+    retries: int
+    variables: list[VariableRecord]
+    state: State
+    source: Source
+    epoch: int
+    next_at: datetime | None = None
+    business_key: str | None = None
+    process_instance_id: str | None = None
+    process_definition_key: str | None = None
+    activity_id: str | None = None
+    tenant_id: str | None = None
+    priority: int
+    verified: bool
+    fingerprint: str | None = None
+    replica: str | None = None
+    attempts: int
+    lost_claims: int
+    claim_id: str | None = None
+    claimed_at: datetime | None = None
+    outcome: OutcomeRecord | None = None
+    reports: int
+    result: list[VariableRecord] | None = None
+    error: str | None = None
+    finished_at: datetime | None = None
+    trace: str | None = None
+    history: list[AttemptRecord]
+    tokens: list[int] = Field(default_factory=list)
+    expire_at: datetime | None = None
+
+    class Settings:
+        """Read by Beanie."""
+
+        name = "tasks"
+        indexes: ClassVar = [
+            IndexModel(
+                [("next_at", ASCENDING), ("_id", ASCENDING)],
+                name="due",
+                partialFilterExpression={"next_at": {"$gt": BEGINNING}},
+            ),
+            IndexModel([("state", ASCENDING), *_NEWEST], name=BY_STATE),
+            IndexModel([("topic", ASCENDING), *_NEWEST], name=BY_TOPIC),
+            IndexModel([*_NEWEST], name="newest"),
+            IndexModel([("business_key", ASCENDING)], name="business_key", sparse=True),
+            IndexModel([("process_instance_id", ASCENDING)], name="process_instance", sparse=True),
+            IndexModel([("expire_at", ASCENDING)], name="expire", expireAfterSeconds=0, sparse=True),
+        ]
+
+
+class RecordDocument(Document):
+    """What a topic stored once under a key of its own."""
+
+    kind: str
+    key: str
+    record: dict[str, Any]
+
+    class Settings:
+        """Read by Beanie."""
+
+        name = "records"
+        indexes: ClassVar = [IndexModel([("kind", ASCENDING), ("key", ASCENDING)], name="key", unique=True)]
+
+
+def to_document(task: Task) -> Raw:
+    """Return the task as its document; a field that is None is left out."""
+    document: Raw = {"_id": task.id}
+    for name in _FIELDS:
+        value = getattr(task, name)
+        if value is not None:
+            encoder = _ENCODERS.get(name)
+            document[name] = value if encoder is None else encoder(value)
+    return document
+
+
+def from_document(document: Mapping[str, Any]) -> Task:
+    """Return the task that a document holds."""
+    values: Raw = {"id": document["_id"]}
+    for name, value in document.items():
+        if value is not None and name in _FIELDS:
+            decoder = _DECODERS.get(name)
+            values[name] = value if decoder is None else decoder(value)
+    return Task(**values)
+
+
+def to_fields(changes: Mapping[str, Any]) -> Raw:
+    """Return changes of a task's fields as its document has them. Raises `TypeError` for a field it doesn't have."""
+    encoded: Raw = {}
+    for name, value in changes.items():
+        if name not in _CHANGEABLE:
+            raise TypeError(f"a task has no field {name!r} that a move could change")
+        encoder = None if value is None else _ENCODERS.get(name)
+        encoded[name] = value if encoder is None else encoder(value)
+    return encoded
+
+
+def encode(document: Mapping[str, Any], task_id: str) -> bytes:
+    """Return a task's document, or a part of it, in BSON. Raises `VariableError` where it holds what BSON can't."""
+    try:
+        return bson.encode(document)
+    except (BSONError, UnicodeEncodeError, OverflowError) as error:
+        raise VariableError(f"task {task_id} can't be stored: {error}") from error
+
+
+def size_of(task: Task) -> int:
+    """Return how many bytes the task takes as a document. Raises `VariableError` where it can't be one."""
+    return len(encode(to_document(task), task.id))
+
+
+def as_kept(task: Task) -> Task:
+    """Return the task as it would be read back: with its moments cut to milliseconds."""
+    finer: Raw = {
+        name: cut(moment)
+        for name in _MOMENTS
+        if (moment := getattr(task, name)) is not None and moment.microsecond % 1000
+    }
+    return replace(task, **finer) if finer else task
+
+
+def cut(moment: datetime) -> datetime:
+    """Return the moment as MongoDB keeps it."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def to_attempt(attempt: Attempt) -> Raw:
+    return {
+        "number": attempt.number,
+        "claim_id": attempt.claim_id,
+        "replica": attempt.replica,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "ended": attempt.ended,
+        "error": _clean(attempt.error),
+        "message": _clean(attempt.message),
+        "details": _clean(attempt.details),
+    }
+
+
+def _to_history(history: Iterable[Attempt]) -> list[Raw]:
+    return [to_attempt(attempt) for attempt in history]
+
+
+def _from_history(rows: Iterable[Raw]) -> tuple[Attempt, ...]:
+    return tuple(Attempt(**row) for row in rows)
+
+
+def _to_variables(variables: Variables) -> list[Raw]:
+    return [_to_variable(name, variable) for name, variable in variables.items()]
+
+
+def _to_variable(name: str, variable: TypedValue) -> Raw:
+    value = variable.value
+    row: Raw = {"name": name, "type": variable.type}
+    if value is None or isinstance(value, str | bool | float) or (isinstance(value, int) and -_LONG <= value < _LONG):
+        row["value"] = value
+    else:
+        row["json_value"] = json.dumps(value)
+    if variable.value_info:
+        row["info"] = json.dumps(dict(variable.value_info))
+    return row
+
+
+def _from_variables(rows: Iterable[Raw]) -> Variables:
+    return {row["name"]: _from_variable(row) for row in rows}
+
+
+def _from_variable(row: Raw) -> TypedValue:
+    text, info = row.get("json_value"), row.get("info")
+    value = row.get("value") if text is None else json.loads(text)
+    # What doesn't fit 32 bits is read as `bson.Int64`; `bridge.variables` wants an int and nothing that is like one.
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = int(value)
+    return TypedValue(row["type"], value) if info is None else TypedValue(row["type"], value, json.loads(info))
+
+
+def _to_outcome(outcome: Outcome) -> Raw:
+    match outcome:
+        case Completion(variables):
+            return {"kind": "completion", "variables": _to_variables(variables)}
+        case Failure(name, message, details, retries, retry_after):
+            return {
+                "kind": "failure",
+                "name": _clean(name),
+                "message": _clean(message),
+                "details": _clean(details),
+                "retries": retries,
+                "retry_after": retry_after.total_seconds(),
+            }
+        case BpmnFault(code, message, variables):
+            return {
+                "kind": "bpmn_error",
+                "code": _clean(code),
+                "message": _clean(message),
+                "variables": _to_variables(variables),
+            }
+        case _:
+            assert_never(outcome)
+
+
+def _from_outcome(row: Raw) -> Outcome:
+    match row["kind"]:
+        case "completion":
+            return Completion(_from_variables(row["variables"]))
+        case "failure":
+            after = timedelta(seconds=row["retry_after"])
+            return Failure(row["name"], row["message"], row["details"], int(row["retries"]), after)
+        case "bpmn_error":
+            return BpmnFault(row["code"], row["message"], _from_variables(row["variables"]))
+        case kind:
+            raise ValueError(f"a stored outcome is of the unknown kind {kind!r}")
+
+
+def _clean(text: str | None) -> str | None:
+    """Return the text without what UTF-8 can't write: an exception's message may quote a file name that isn't text."""
+    if text is None or text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
+
+
+_FIELDS: Final = frozenset(field.name for field in fields(Task) if field.name != "id")
+_CHANGEABLE: Final = _FIELDS - {"state", "history"}
+_MOMENTS: Final[Sequence[str]] = ("lease_until", "created_at", "updated_at", "next_at", "claimed_at", "finished_at")
+_NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "lost_claims", "reports")
+_ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "variables": _to_variables,
+    "result": _to_variables,
+    "outcome": _to_outcome,
+    "history": _to_history,
+    "error": _clean,
+    "state": str,
+    "source": str,
+}
+_DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "variables": _from_variables,
+    "result": _from_variables,
+    "outcome": _from_outcome,
+    "history": _from_history,
+    "state": State,
+    "source": Source,
+    **dict.fromkeys(_NUMBERS, int),
+}

@@ -1,0 +1,79 @@
+"""The rules of `bridge.lifecycle` as filters and updates of a compare-and-set. Pure, and nothing here knows an event.
+
+A move becomes one write for each state it may lead to; the rules' guards are disjoint, so at most one of them matches.
+Each write leaves its token in the document and doesn't match one that has it: sent twice, it still happens once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from bridge.adapters.documents import Raw, to_attempt, to_fields
+from bridge.lifecycle import HISTORY_LIMIT, TABLE, Event, Move, Rule, counts, sets
+from bridge.task import FINAL, State
+
+TOKENS: Final = 8
+"""How many of the latest writes a document names; between a write and its read-back there are fewer others."""
+
+Write = tuple[Raw, Raw]
+
+
+def writes_of(move: Move, token: int, retention: timedelta | None) -> list[Write]:
+    """Return the filter and the update of each write; none where the move as it is can't happen to any task."""
+    guards: dict[State | None, list[Raw]] = {}
+    for rule in TABLE[move.event]:
+        if not rule.claimed or move.claim_id is not None:
+            guards.setdefault(rule.to, []).append(_guard(rule, move))
+    return [(_filter(move, found, token), _update(move, to, token, retention)) for to, found in guards.items()]
+
+
+def write_for_all(event: Event, epoch: int, ids: Sequence[str], changes: Mapping[str, Any]) -> Write:
+    """Return the write of one event for many tasks under one epoch. Only for an event with a single rule."""
+    (rule,) = TABLE[event]
+    move = Move("", event, epoch, changes=changes)
+    return {"_id": {"$in": list(ids)}, "epoch": {"$eq": epoch}, **_guard(rule, move)}, _changes(move, rule.to)
+
+
+def _guard(rule: Rule, move: Move) -> Raw:
+    guard: Raw = {"state": {"$in": _SOURCES[rule]}}
+    if rule.claimed:
+        guard["claim_id"] = {"$eq": move.claim_id}
+    if rule.outcome is not None:
+        guard["outcome"] = {"$ne": None} if rule.outcome else {"$eq": None}
+    return guard
+
+
+def _filter(move: Move, guards: list[Raw], token: int) -> Raw:
+    wanted: Raw = {"_id": {"$eq": move.task_id}, "tokens": {"$ne": token}}
+    if move.epoch is not None:
+        wanted["epoch"] = {"$eq": move.epoch}
+    return {**wanted, **guards[0]} if len(guards) == 1 else {**wanted, "$or": guards}
+
+
+def _changes(move: Move, to: State | None) -> Raw:
+    """Return the update without a token; as in `lifecycle.apply`, what the mover sets goes before what is counted."""
+    wanted: Raw = {"$set": {**sets(move.event), **to_fields(move.changes)}}
+    if to is not None:
+        wanted["$set"]["state"] = to.value
+    counters = {name: by for name, by in counts(move.event).items() if name not in move.changes}
+    if counters:
+        wanted["$inc"] = counters
+    return {operator: values for operator, values in wanted.items() if values}
+
+
+def _update(move: Move, to: State | None, token: int, retention: timedelta | None) -> Raw:
+    update = _changes(move, to)
+    pushed: Raw = {"tokens": {"$each": [token], "$slice": -TOKENS}}
+    if move.attempt is not None:
+        pushed["history"] = {"$each": [to_attempt(move.attempt)], "$slice": -HISTORY_LIMIT}
+    ended = move.changes.get("finished_at") or move.changes.get("updated_at")
+    if to in FINAL and retention is not None and ended is not None:
+        update.setdefault("$set", {})["expire_at"] = ended + retention
+    return {**update, "$push": pushed}
+
+
+_SOURCES: Final[Mapping[Rule, list[str]]] = {
+    rule: sorted(state.value for state in rule.sources) for rules in TABLE.values() for rule in rules
+}

@@ -1,0 +1,290 @@
+"""The broker on RabbitMQ, by FastStream: a publisher that waits for confirms, a consumer that acknowledges by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from typing import Any, Final
+
+from aio_pika.exceptions import ChannelNotFoundEntity
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitMessage
+
+from bridge.adapters.rabbit_connection import LOGGER, RabbitConnection, translated
+from bridge.adapters.rabbit_messages import Undecodable, from_message, to_message
+from bridge.adapters.rabbit_topology import QueueRules, Topology, refused
+from bridge.errors import BrokerError, BrokerUnroutable
+from bridge.ports import Depth, Handle
+from bridge.task import TaskKey
+from bridge.topic import Topic
+
+AT_ONCE: Final = 100
+"""How many publishes of a batch wait for their confirms together."""
+
+OnUndecodable = Callable[[str, str], None]
+
+
+class RabbitPublisher:
+    """`bridge.ports.Publisher` on RabbitMQ; `open` it before use and `close` it after.
+
+    `timeout` bounds a batch as a whole, and every other call. A lost connection comes back by itself; a publish waits
+    for it within its time. Where all publishes to one topic go unconfirmed `repair_after` batches in a row, though
+    RabbitMQ answers otherwise, `repair` is called; None leaves that to the caller.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        exchange: str,
+        topics: Sequence[str],
+        *,
+        timeout: timedelta,
+        rules: QueueRules = QueueRules(),
+        repair_after: int | None = 3,
+    ) -> None:
+        self._topology = Topology(exchange, rules)
+        self._exchange = self._topology.exchange
+        self._topics = tuple(topics)
+        self._link = RabbitConnection(url, "gateway publisher", timeout)
+        self._asking = Channel(publisher_confirms=False)
+        self._repair_after = repair_after
+        self._unconfirmed: Counter[str] = Counter()
+
+    async def open(self) -> None:
+        """Connect and declare; raise `BrokerUnavailable`, or `SetupError` where the queues differ."""
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._link.close)
+            await self._link.open()
+            async with self._link.call("declare"):
+                await self._topology.declare(await self._link.channel(), self._topics)
+                await self._link.raw(self._asking)
+            undo.pop_all()
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
+        """As the port says. A publish that went unconfirmed may still arrive later: messages are repeatable."""
+        deadline = asyncio.get_running_loop().time() + self._link.timeout
+        # RabbitMQ's returns are told apart by message id: the same key twice at once would be taken for one another.
+        unique = list({(key.id, key.epoch): key for key in keys}.values())
+        errors: dict[tuple[str, int], BrokerError | None] = {}
+        for start in range(0, len(unique), AT_ONCE):
+            batch = unique[start : start + AT_ONCE]
+            ends = await asyncio.gather(*(self._publish(topic, key, deadline) for key in batch))
+            errors.update(((key.id, key.epoch), end) for key, end in zip(batch, ends, strict=True))
+        await self._watch(topic, list(errors.values()))
+        return [errors[key.id, key.epoch] for key in keys]
+
+    async def depth(self, topic: str) -> Depth:
+        """Return the topic's depth now; `BrokerUnroutable` when it has no queue."""
+        name = self._topology.queue_name(topic)
+        async with self._link.call(f"depth of {topic}"):
+            channel = await self._link.raw(self._asking)
+            try:
+                answer = await channel.queue_declare(name, passive=True)
+            except ChannelNotFoundEntity as error:
+                raise BrokerUnroutable(f"depth of {topic}: there is no queue {name!r}") from error
+            return Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
+
+    async def version(self) -> str:
+        """Return RabbitMQ's version, after it has answered a question."""
+        async with self._link.call("version"):
+            channel = await self._link.raw(self._asking)
+            await channel.exchange_declare(self._topology.name, passive=True)
+            return str(channel.connection.server_properties.get("version", "unknown"))
+
+    async def repair(self, topic: str) -> None:
+        """Delete the topic's queue with all its messages, and declare it anew.
+
+        For a quorum queue that takes no more messages, as one does that was declared within a second before its node
+        was killed. The store still has the tasks; their messages are published again as stale ones.
+        """
+        async with self._link.call(f"repair of {topic}"):
+            channel = await self._link.channel()
+            await channel.queue_delete(self._topology.queue_name(topic))
+            await self._topology.declare(channel, (topic,))
+
+    async def _publish(self, topic: str, key: TaskKey, deadline: float) -> BrokerError | None:
+        try:
+            with translated(f"publish to {topic}"):
+                async with asyncio.timeout_at(deadline):
+                    await self._link.broker.publish(
+                        to_message(key), routing_key=topic, exchange=self._exchange, mandatory=True
+                    )
+        except BrokerError as error:
+            return error
+        return None
+
+    async def _watch(self, topic: str, ends: Sequence[BrokerError | None]) -> None:
+        if not ends or not all(end is not None and isinstance(end.__cause__, TimeoutError) for end in ends):
+            del self._unconfirmed[topic]
+            return
+        self._unconfirmed[topic] += 1
+        if self._repair_after is None or self._unconfirmed[topic] < self._repair_after:
+            return
+        with suppress(BrokerError):
+            # A broker that is blocked or lost doesn't answer this, and its queues are left alone.
+            await self.version()
+            logging.getLogger(LOGGER).warning("queue of %s confirms nothing: it is deleted and declared anew", topic)
+            await self.repair(topic)
+            del self._unconfirmed[topic]
+
+
+class _Delivery:
+    """`bridge.ports.Verdict` on one message; only the first verdict counts."""
+
+    def __init__(self, message: RabbitMessage) -> None:
+        self._message = message
+        self.given = False
+
+    async def ack(self) -> None:
+        """Acknowledge; `BrokerUnavailable` when the connection it came by is gone, and so it will come again."""
+        if not self.given:
+            self.given = True
+            with translated("ack"):
+                await self._message.ack()
+
+    async def requeue(self) -> None:
+        """Give the message back at once, which counts towards the queue's delivery limit."""
+        if not self.given:
+            self.given = True
+            with translated("requeue"):
+                await self._message.nack(requeue=True)
+
+
+def _log_undecodable(topic: str, reason: str) -> None:
+    logging.getLogger(LOGGER).error("message on %s sent to the dead letters: %s", topic, reason)
+
+
+class RabbitConsumer:
+    """`bridge.ports.Consumer` on RabbitMQ: for each topic a channel whose prefetch is its concurrency and `reserve`.
+
+    `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
+    on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
+    runs, cancels the rest, and ends the connection. `on_undecodable` is told the topic and the reason of a message
+    that went to the dead letters.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        exchange: str,
+        topics: Sequence[Topic[Any, Any]],
+        *,
+        graceful: timedelta,
+        timeout: timedelta = timedelta(seconds=10),
+        reserve: int = 0,
+        rules: QueueRules = QueueRules(),
+        on_undecodable: OnUndecodable = _log_undecodable,
+    ) -> None:
+        for topic in topics:
+            rules.check(topic.name, topic.timeout)
+        self._topology = Topology(exchange, rules)
+        self._channels = {topic.name: Channel(prefetch_count=topic.concurrency + reserve) for topic in topics}
+        self._url, self._timeout, self._graceful = url, timeout, graceful
+        self._on_undecodable = on_undecodable
+        self._link: RabbitConnection | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def start(self, handle: Handle) -> None:
+        """Connect, declare and subscribe; raise `BrokerUnavailable`, or `SetupError` where the queues differ."""
+        link = RabbitConnection(self._url, "gateway consumer", self._timeout)
+        self._stopping = False
+        for topic in self._channels:
+            self._subscribe(link, topic, handle)
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(link.close)
+            await link.open()
+            async with link.call("subscribe"):
+                await self._topology.declare(await link.channel(), tuple(self._channels))
+                with refused():
+                    await link.broker.start()
+            undo.pop_all()
+        self._link = link
+
+    async def stop(self) -> None:
+        self._stopping = True
+        if self._link is not None:
+            await asyncio.gather(*(self._detach(self._link, topic) for topic in self._channels))
+
+    async def close(self) -> None:
+        """Stop, wait for running handlers as long as may be, and end the connection."""
+        await self.stop()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=self._graceful.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._link is not None:
+            await self._link.close()
+            self._link = None
+
+    async def consuming(self) -> Mapping[str, bool]:
+        return {
+            topic: self._link is not None and await self._link.consumes(which)
+            for topic, which in self._channels.items()
+        }
+
+    def _subscribe(self, link: RabbitConnection, topic: str, handle: Handle) -> None:
+        async def whole(message: RabbitMessage) -> RabbitMessage:
+            return message
+
+        async def deliver(message: RabbitMessage) -> None:
+            await self._deliver(topic, message, handle)
+
+        link.broker.subscriber(
+            self._topology.queue(topic),
+            self._topology.exchange,
+            channel=self._channels[topic],
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            decoder=whole,
+        )(deliver)
+
+    async def _deliver(self, topic: str, message: RabbitMessage, handle: Handle) -> None:
+        with suppress(BrokerError), translated("deliver"):
+            if self._stopping:
+                await message.nack(requeue=True)
+                return
+            try:
+                key = from_message(message.body, message.headers)
+            except Undecodable as error:
+                await message.reject(requeue=False)
+                self._on_undecodable(topic, str(error))
+                return
+            # Not in this task: aiormq cancels its consumer tasks when the channel closes.
+            task = asyncio.create_task(_run(handle, topic, key, _Delivery(message)))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logging.getLogger(LOGGER).error("a delivery's handler failed; the message is requeued", exc_info=error)
+
+    async def _detach(self, link: RabbitConnection, topic: str) -> None:
+        which = self._channels[topic]
+        with suppress(BrokerError):
+            async with link.call("unsubscribe"):
+                if not await link.consumes(which):
+                    # Nothing is to be acknowledged by it any more, and it must not be subscribed again.
+                    await (await link.channel(which)).close()
+                    return
+                queue = await link.broker.config.declarer.declare_queue(self._topology.queue(topic), channel=which)
+                for tag in tuple((await link.raw(which)).consumers):
+                    await queue.cancel(tag)
+
+
+async def _run(handle: Handle, topic: str, key: TaskKey, delivery: _Delivery) -> None:
+    try:
+        await handle(topic, key, delivery)
+    finally:
+        with suppress(BrokerError):
+            await delivery.requeue()

@@ -1,0 +1,120 @@
+"""The exchanges and queues, declared alike by who publishes and who consumes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import ChannelPreconditionFailed
+from faststream.rabbit import RabbitExchange, RabbitQueue
+from faststream.rabbit.schemas import QueueType
+from faststream.rabbit.schemas.queue import QuorumQueueArgs
+
+from bridge.errors import SetupError
+
+_INEQUIVALENT: Final = re.compile(r"inequivalent arg '(?P<argument>[^']+)' for (?P<kind>\w+) '(?P<name>[^']+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """What every topic's queue is declared with. RabbitMQ refuses another declaration of a queue that exists.
+
+    `consumer_timeout` is how long a delivery may stay unacknowledged before RabbitMQ (3.12+) closes its channel. It
+    is one value for all topics, above any topic's timeout, so that changing a topic's timeout changes no queue.
+    `delivery_limit` counts requeues and lost consumers; attempts are counted on the task. Dead letters are kept up to
+    `dead_limit`, the newest: the tasks themselves are in the store.
+    """
+
+    consumer_timeout: timedelta = timedelta(hours=24)
+    delivery_limit: int = 50
+    dead_limit: int = 100_000
+
+    def check(self, topic: str, timeout: timedelta | None) -> None:
+        """Raise `SetupError` for a topic that may run longer than its delivery may stay unacknowledged."""
+        if timeout is not None and timeout >= self.consumer_timeout:
+            raise SetupError(
+                f"topic {topic!r}: its timeout of {timeout.total_seconds():g} s must be below the"
+                f" {self.consumer_timeout.total_seconds():g} s after which RabbitMQ takes a delivery back"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The names and arguments that follow from the exchange's name and the rules."""
+
+    name: str
+    rules: QueueRules = QueueRules()
+
+    @property
+    def dead(self) -> str:
+        """The name of the dead letters' exchange and queue."""
+        return f"{self.name}.dead"
+
+    @property
+    def exchange(self) -> RabbitExchange:
+        return RabbitExchange(self.name, durable=True)
+
+    def queue_name(self, topic: str) -> str:
+        return f"{self.name}.{topic}"
+
+    def queue(self, topic: str) -> RabbitQueue:
+        """Describe a topic's queue for FastStream, which binds it when it subscribes."""
+        # FastStream's own list of arguments lacks x-consumer-timeout.
+        arguments = cast("QuorumQueueArgs", self.arguments())
+        name = self.queue_name(topic)
+        return RabbitQueue(name, queue_type=QueueType.QUORUM, arguments=arguments, routing_key=topic)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a topic's queue is declared with."""
+        return {
+            "x-queue-type": "quorum",
+            "x-dead-letter-exchange": self.dead,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+            "x-delivery-limit": self.rules.delivery_limit,
+            "x-consumer-timeout": int(self.rules.consumer_timeout.total_seconds() * 1000),
+        }
+
+    async def declare(self, channel: AbstractChannel, topics: Sequence[str]) -> None:
+        """Declare and bind all; on a robust channel they are declared again at each reconnection."""
+        with refused():
+            dead_exchange = await channel.declare_exchange(self.dead, ExchangeType.FANOUT, durable=True)
+            dead_queue = await channel.declare_queue(
+                self.dead,
+                durable=True,
+                arguments={
+                    "x-queue-type": "quorum",
+                    "x-max-length": self.rules.dead_limit,
+                    "x-overflow": "drop-head",
+                },
+            )
+            await dead_queue.bind(dead_exchange, routing_key="")
+            exchange = await channel.declare_exchange(self.name, ExchangeType.DIRECT, durable=True)
+            for topic in topics:
+                queue = await channel.declare_queue(self.queue_name(topic), durable=True, arguments=self.arguments())
+                await queue.bind(exchange, routing_key=topic)
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Turn RabbitMQ's refusal of another declaration into a `SetupError` that says how to migrate."""
+    try:
+        yield
+    except ChannelPreconditionFailed as error:
+        text = " ".join(str(part) for part in error.args)
+        found = _INEQUIVALENT.search(text)
+        if found is None:
+            raise SetupError(f"RabbitMQ refused a declaration: {text}") from error
+        kind, name = found["kind"], found["name"]
+        raise SetupError(
+            f"RabbitMQ has the {kind} {name!r} with another {found['argument']} than this gateway declares ({text})."
+            f" Stop the gateways, let consumers drain it if you can, and delete it (`rabbitmqctl delete_queue {name}`"
+            " for a queue): a gateway declares it again when it starts, and publishes again every task that waits,"
+            " as the task store keeps them all."
+        ) from error

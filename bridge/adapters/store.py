@@ -1,0 +1,274 @@
+"""The store on MongoDB: every write is a compare-and-set that `bridge.adapters.moves` makes from the one table."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from bson import ObjectId
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pydantic_core import to_jsonable_python
+from pymongo import ReturnDocument, UpdateMany, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, ServerSelectionTimeoutError
+
+from bridge.adapters.documents import Raw, as_kept, encode, from_document, to_document
+from bridge.adapters.moves import write_for_all, writes_of
+from bridge.adapters.store_reader import TOO_LARGE, StoreReader, translated, unclear
+from bridge.errors import StoreError, TaskTooLarge, VariableError
+from bridge.lifecycle import Event, Move, claim_of, refetch
+from bridge.ports import Claim
+from bridge.task import Source, State, Task, TaskKey
+
+HARD_LIMIT: Final = 16_700_000
+"""What a document may take at the very most: MongoDB's 16 MiB, less what a move adds besides its values."""
+HEAVY: Final = 250_000
+"""Changes above this size are written alone, after a look at what they are added to."""
+
+_DUPLICATE: Final = 11000
+_PAYLOAD: Final = frozenset({"variables", "outcome", "result"})
+
+
+class MongoStore(StoreReader):
+    """`bridge.ports.TaskStore`, `TaskReader` and `Records` on MongoDB.
+
+    Where the connection breaks, a write's token is looked for before it is sent again, once; only if that fails too
+    is `StoreUnavailable` raised. `TaskTooLarge` and `VariableError` are raised before anything of the batch is
+    written: repeat its members one by one. `document_limit` bounds a new task, or what one move brings. Tasks that
+    ended are deleted after `retention`; None keeps them.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        *,
+        document_limit: int = 15_000_000,
+        retention: timedelta | None = timedelta(days=30),
+        pool_size: int = 32,
+        timeout: timedelta = timedelta(seconds=10),
+    ) -> None:
+        super().__init__(uri, database, pool_size=pool_size, timeout=timeout)
+        self._limit = document_limit
+        self._retention = retention
+
+    async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
+        answers: list[Task | None] = [None] * len(tasks)
+        token = _token()
+        prepared = [self._encoded(task, token) for task in tasks]
+        with translated("accept"):
+            for places in _rounds([task.id for task in tasks]):
+                kept = await self._insert([tasks[place].id for place in places], [prepared[p] for p in places], token)
+                for place in places:
+                    answers[place] = as_kept(tasks[place]) if tasks[place].id in kept else None
+                known = [p for p in places if tasks[p].id not in kept and tasks[p].source is Source.POLLED]
+                for place, task in zip(known, await self._refetch([tasks[p] for p in known]), strict=True):
+                    answers[place] = task
+                # An id that comes again within the batch isn't new, though its document has the first one's token.
+                token = _token()
+        return answers
+
+    async def move(self, moves: Sequence[Move]) -> Sequence[bool]:
+        answers = [False] * len(moves)
+        with translated("move"):
+            heavy = {place for place, move in enumerate(moves) if await self._is_heavy(move)}
+            for places in _rounds([move.task_id for move in moves]):
+                light = [place for place in places if place not in heavy]
+                for group in ([light] if light else []) + [[place] for place in places if place in heavy]:
+                    for place, happened in zip(group, await self._round([moves[p] for p in group]), strict=True):
+                        answers[place] = happened
+        return answers
+
+    async def confirm(self, keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
+        by_epoch: dict[int, list[str]] = {}
+        for key in keys:
+            by_epoch.setdefault(key.epoch, []).append(key.id)
+        changes = {"updated_at": now, "next_at": next_at}
+        writes = [UpdateMany(*write_for_all(Event.CONFIRM, epoch, ids, changes)) for epoch, ids in by_epoch.items()]
+        if not writes:
+            return
+        with translated("confirm"):
+            try:
+                await self._tasks.bulk_write(writes, ordered=False)
+            except PyMongoError as error:
+                _raise_unless_worth_repeating(error)
+                await self._tasks.bulk_write(writes, ordered=False)
+
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
+        moves = [claim_of(claim.key, claim.claim_id, claim.replica, claim.now, claim.until) for claim in claims]
+        answers: list[Task | None] = [None] * len(claims)
+        with translated("claim"):
+            for places in _rounds([move.task_id for move in moves]):
+                found = await self._claim([moves[place] for place in places])
+                for place in places:
+                    answers[place] = found.get(claims[place].claim_id)
+        return answers
+
+    async def put_once(self, kind: str, key: str, record: Mapping[str, Any]) -> tuple[str, bool]:
+        document = {"_id": ObjectId(), "kind": kind, "key": key, "record": to_jsonable_python(record)}
+        with translated("put_once"):
+            try:
+                await self._records.insert_one(document)
+            except DuplicateKeyError:
+                return key, False
+            except PyMongoError as error:
+                _raise_unless_worth_repeating(error)
+                return key, await self._put_again(document)
+        return key, True
+
+    async def _put_again(self, document: Raw) -> bool:
+        try:
+            await self._records.insert_one(document)
+        except DuplicateKeyError:
+            wanted = {"kind": {"$eq": document["kind"]}, "key": {"$eq": document["key"]}}
+            kept = await self._records.find_one(wanted, {"_id": 1})
+            return kept is not None and kept["_id"] == document["_id"]
+        return True
+
+    def _encoded(self, task: Task, token: int) -> RawBSONDocument:
+        data = encode({**to_document(task), "tokens": [token]}, task.id)
+        if len(data) > self._limit:
+            raise TaskTooLarge(f"task {task.id} takes {len(data)} bytes; a document may have {self._limit}")
+        return RawBSONDocument(data)
+
+    async def _insert(self, ids: list[str], documents: list[RawBSONDocument], token: int) -> set[str]:
+        """Insert the documents; return the ids of those that weren't known."""
+        try:
+            return await self._insert_new(ids, documents)
+        except PyMongoError as error:
+            _raise_unless_worth_repeating(error)
+        kept = await self._landed(ids, token)
+        rest = [place for place, task_id in enumerate(ids) if task_id not in kept]
+        if rest:
+            await self._insert_new([ids[place] for place in rest], [documents[place] for place in rest])
+        return await self._landed(ids, token)
+
+    async def _insert_new(self, ids: list[str], documents: list[RawBSONDocument]) -> set[str]:
+        try:
+            await self._tasks.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            failures = error.details["writeErrors"]
+            if unclear(error) or any(failure["code"] != _DUPLICATE for failure in failures):
+                raise _refused(error) from error
+            return set(ids) - {ids[failure["index"]] for failure in failures}
+        return set(ids)
+
+    async def _refetch(self, tasks: list[Task]) -> list[Task | None]:
+        moves = [refetch(task) for task in tasks]
+        happened = await self.move(moves) if moves else []
+        ids = [task.id for task, yes in zip(tasks, happened, strict=True) if yes]
+        found = await self._tasks.find({"_id": {"$in": ids}}).to_list() if ids else []
+        now = {document["_id"]: from_document(document) for document in found}
+        return [now.get(task.id) if yes else None for task, yes in zip(tasks, happened, strict=True)]
+
+    async def _claim(self, moves: list[Move]) -> dict[str, Task]:
+        """Make the claims, each of another task; return the tasks by claim id."""
+        token = _token()
+        if len(moves) == 1 and len(writes := writes_of(moves[0], token, self._retention)) == 1:
+            try:
+                document = await self._tasks.find_one_and_update(*writes[0], return_document=ReturnDocument.AFTER)
+            except PyMongoError as error:
+                _raise_unless_worth_repeating(error)
+                await self._resolve(moves, token)
+            else:
+                return {} if document is None else {document["claim_id"]: from_document(document)}
+        elif not await self._send(moves, token):
+            return {}
+        wanted = {
+            "_id": {"$in": [move.task_id for move in moves]},
+            "claim_id": {"$in": [move.changes["claim_id"] for move in moves]},
+            "tokens": {"$eq": token},
+            "state": {"$eq": State.RUNNING.value},
+        }
+        return {found["claim_id"]: from_document(found) for found in await self._tasks.find(wanted).to_list()}
+
+    async def _round(self, moves: list[Move]) -> list[bool]:
+        """Make moves, each of another task; tell for each whether it happened."""
+        token = _token()
+        count = await self._send(moves, token)
+        if count in {0, len(moves)}:
+            return [count > 0] * len(moves)
+        landed = await self._landed((move.task_id for move in moves), token)
+        return [move.task_id in landed for move in moves]
+
+    async def _send(self, moves: Sequence[Move], token: int) -> int:
+        """Send the moves in one go; return how many happened."""
+        try:
+            return await self._write(moves, token)
+        except PyMongoError as error:
+            _raise_unless_worth_repeating(error)
+            return await self._resolve(moves, token)
+
+    async def _resolve(self, moves: Sequence[Move], token: int) -> int:
+        """After a broken connection: send again what didn't happen; return how many moves did, then or now."""
+        landed = await self._landed((move.task_id for move in moves), token)
+        await self._write([move for move in moves if move.task_id not in landed], token)
+        return len(await self._landed((move.task_id for move in moves), token))
+
+    async def _write(self, moves: Sequence[Move], token: int) -> int:
+        try:
+            writes = [write for move in moves for write in writes_of(move, token, self._retention)]
+            if len(writes) == 1:
+                return (await self._tasks.update_one(*writes[0])).matched_count
+            if not writes:
+                return 0
+            updates = [UpdateOne(*write) for write in writes]
+            return (await self._tasks.bulk_write(updates, ordered=False)).matched_count
+        except BulkWriteError as error:
+            raise _refused(error) from error
+        except (BSONError, UnicodeEncodeError, OverflowError) as error:
+            raise VariableError(f"a move can't be stored: {error}") from error
+
+    async def _landed(self, ids: Iterable[str], token: int) -> set[str]:
+        wanted = {"_id": {"$in": list(ids)}, "tokens": {"$eq": token}}
+        return {document["_id"] for document in await self._tasks.find(wanted, {"_id": 1}).to_list()}
+
+    async def _is_heavy(self, move: Move) -> bool:
+        """Tell whether the move is better written alone. Raises `TaskTooLarge` where it would burst the document."""
+        if _PAYLOAD.isdisjoint(move.changes) or not (writes := writes_of(move, 0, self._retention)):
+            return False
+        _, update = writes[0]
+        size = len(encode(update, move.task_id))
+        if size <= HEAVY:
+            return False
+        raw = self._tasks.with_options(CodecOptions(document_class=RawBSONDocument))
+        stays = dict.fromkeys(_PAYLOAD - update["$set"].keys(), 1) or {"_id": 1}
+        kept = await raw.find_one({"_id": {"$eq": move.task_id}}, stays)
+        total = size + (0 if kept is None else len(kept.raw))
+        if size > self._limit or total > HARD_LIMIT:
+            raise TaskTooLarge(f"{move.event} of task {move.task_id} brings {size} bytes, for a document of {total}")
+        return True
+
+
+def _token() -> int:
+    return secrets.randbits(63)
+
+
+def _rounds(ids: Sequence[str]) -> list[list[int]]:
+    """Return the places of the ids in rounds, in order: no id comes twice in a round."""
+    rounds: list[list[int]] = []
+    seen: dict[str, int] = {}
+    for place, task_id in enumerate(ids):
+        turn = seen.get(task_id, 0)
+        seen[task_id] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(place)
+    return rounds
+
+
+def _raise_unless_worth_repeating(error: PyMongoError) -> None:
+    """Raise an error that tells what happened, and one that says that no server is there: nothing was sent."""
+    if not unclear(error) or isinstance(error, ServerSelectionTimeoutError):
+        raise error
+
+
+def _refused(error: BulkWriteError) -> Exception:
+    if unclear(error):
+        return error
+    first = error.details["writeErrors"][0]
+    kind = TaskTooLarge if first.get("code") in TOO_LARGE else StoreError
+    return kind(f"MongoDB refused a write: {first.get('errmsg')}")

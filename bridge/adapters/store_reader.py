@@ -1,0 +1,225 @@
+"""The connection to MongoDB, and what is read over it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+
+from beanie import init_beanie
+from pymongo import DESCENDING, AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    PyMongoError,
+    WriteConcernError,
+)
+from pymongo.write_concern import WriteConcern
+
+from bridge.adapters.documents import (
+    BEGINNING,
+    BY_STATE,
+    BY_TOPIC,
+    Raw,
+    RecordDocument,
+    TaskDocument,
+    from_document,
+)
+from bridge.errors import SetupError, StoreError, StoreUnavailable, TaskTooLarge
+from bridge.ports import Page, Statistics, TaskFilter
+from bridge.task import State, Task
+
+WAITING_CAP: Final = 10_000
+TOO_LARGE: Final = frozenset({10334, 17280, 17419})
+"""The server's codes for a document, a key or an update's result that is too large."""
+
+_CONNECT: Final = timedelta(seconds=3)
+_NEWEST: Final = [("created_at", DESCENDING), ("_id", DESCENDING)]
+
+
+class StoreReader:
+    """`bridge.ports.TaskReader` on MongoDB; `open` it before use and `close` it after, or use it as a context.
+
+    `timeout` bounds each call once a server is found; for that it waits three seconds. `patience` is how long the
+    server may work on a list or a count.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        *,
+        pool_size: int = 32,
+        timeout: timedelta = timedelta(seconds=10),
+        patience: timedelta = timedelta(seconds=5),
+    ) -> None:
+        self._uri = uri
+        self._database = database
+        self._pool_size = pool_size
+        self._timeout = _millis(timeout)
+        self._patience = _millis(patience)
+        self._client: AsyncMongoClient[Raw] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect, and create the collections' indexes where they are missing.
+
+        Raises `SetupError` for an address that can't be read, and `StoreUnavailable` where nobody answers.
+        """
+        client = self._connect()
+        try:
+            with translated("open"):
+                await init_beanie(database=client[self._database], document_models=[TaskDocument, RecordDocument])
+        except StoreError:
+            await client.close()
+            raise
+        self._client = client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    async def version(self) -> str:
+        with translated("version"):
+            return str((await self._connected().server_info())["version"])
+
+    async def get(self, task_id: str) -> Task | None:
+        with translated("get"):
+            document = await self._tasks.find_one({"_id": {"$eq": task_id}})
+        return None if document is None else from_document(document)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Task]:
+        if limit <= 0:
+            return []
+        overdue = {"next_at": {"$gt": BEGINNING, "$lte": now}}
+        with translated("due"):
+            found = self._tasks.find(overdue, max_time_ms=self._patience).sort([("next_at", 1), ("_id", 1)])
+            return [from_document(document) for document in await found.limit(limit).to_list()]
+
+    async def waiting(self) -> int:
+        with translated("waiting"):
+            return await self._tasks.count_documents(
+                {"state": {"$eq": State.RECEIVED.value}}, limit=WAITING_CAP, maxTimeMS=self._patience
+            )
+
+    async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
+        with translated("page"):
+            found = self._tasks.find(_wanted(wanted, after), max_time_ms=self._patience).sort(_NEWEST)
+            documents = await found.limit(limit + 1).to_list()
+        tasks = tuple(from_document(document) for document in documents[:limit])
+        return Page(tasks, (tasks[-1].created_at, tasks[-1].id) if len(documents) > limit else None)
+
+    async def statistics(self) -> Statistics:
+        """Count by two passes over indexes; neither reads a document. Writes between the two are in one of them."""
+        with translated("statistics"):
+            by_state, by_topic = await asyncio.gather(self._group("state", BY_STATE), self._group("topic", BY_TOPIC))
+        return Statistics(total=sum(by_state.values()), by_state=by_state, by_topic=by_topic)
+
+    async def _group(self, name: str, index: str) -> Mapping[str, int]:
+        pipeline = [{"$group": {"_id": f"${name}", "count": {"$sum": 1}}}]
+        found = await self._tasks.aggregate(pipeline, hint=index, maxTimeMS=self._patience)
+        return {row["_id"]: row["count"] for row in await found.to_list()}
+
+    @property
+    def _tasks(self) -> AsyncCollection[Raw]:
+        return self._collection(TaskDocument.get_collection_name())
+
+    @property
+    def _records(self) -> AsyncCollection[Raw]:
+        return self._collection(RecordDocument.get_collection_name())
+
+    def _collection(self, name: str) -> AsyncCollection[Raw]:
+        """Return a collection of this store's own database; Beanie's model knows only the one that was opened last."""
+        return self._connected()[self._database].get_collection(
+            name, write_concern=WriteConcern(w="majority", j=True, wtimeout=self._timeout)
+        )
+
+    def _connected(self) -> AsyncMongoClient[Raw]:
+        if self._client is None:
+            raise StoreUnavailable("the store is not open")
+        return self._client
+
+    def _connect(self) -> AsyncMongoClient[Raw]:
+
+        try:
+            return AsyncMongoClient(
+                self._uri,
+                tz_aware=True,
+                tzinfo=UTC,
+                appname="worker-gateway",
+                maxPoolSize=self._pool_size,
+                serverSelectionTimeoutMS=_millis(_CONNECT),
+                connectTimeoutMS=_millis(_CONNECT),
+                socketTimeoutMS=self._timeout,
+                waitQueueTimeoutMS=self._timeout,
+            )
+        except (ConfigurationError, ValueError) as error:
+            raise SetupError(f"MONGODB_URI can't be used: {error}") from error
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Raise PyMongo's errors as ours."""
+    try:
+        yield
+    except DocumentTooLarge as error:
+        raise TaskTooLarge(f"MongoDB, {operation}: {error}") from error
+    except PyMongoError as error:
+        if unclear(error):
+            raise StoreUnavailable(f"MongoDB did not answer ({operation}): {_first(error)}") from error
+        kind = TaskTooLarge if getattr(error, "code", None) in TOO_LARGE else StoreError
+        raise kind(f"MongoDB refused ({operation}): {_first(error)}") from error
+
+
+def unclear(error: PyMongoError) -> bool:
+    """Tell whether nothing is known about what the call did, or whether it will last."""
+    if isinstance(error, BulkWriteError):
+        return bool(error.details.get("writeConcernErrors"))
+    return error.timeout or isinstance(error, ConnectionFailure | WriteConcernError)
+
+
+def _first(error: PyMongoError) -> str:
+    """Return the error's message without the description of every server that PyMongo adds."""
+    return str(error).partition(", Timeout: ")[0][:500]
+
+
+def _wanted(wanted: TaskFilter, after: tuple[datetime, str] | None) -> Raw:
+    """Return the filter of a page: values only ever stand behind an operator, so none can be read as one."""
+    found: Raw = {}
+    if wanted.states:
+        found["state"] = {"$in": [state.value for state in wanted.states]}
+    if wanted.topics:
+        found["topic"] = {"$in": list(wanted.topics)}
+    if wanted.source is not None:
+        found["source"] = {"$eq": wanted.source.value}
+    for name in ("business_key", "process_instance_id"):
+        if (value := getattr(wanted, name)) is not None:
+            found[name] = {"$eq": value}
+    created: dict[str, Any] = {}
+    if wanted.since is not None:
+        created["$gte"] = wanted.since
+    if wanted.until is not None:
+        created["$lt"] = wanted.until
+    if after is not None:
+        moment, task_id = after
+        created["$lte"] = moment
+        found["$or"] = [{"created_at": {"$lt": moment}}, {"created_at": {"$eq": moment}, "_id": {"$lt": task_id}}]
+    if created:
+        found["created_at"] = created
+    return found
+
+
+def _millis(span: timedelta) -> int:
+    return int(span.total_seconds() * 1000)

@@ -1,0 +1,58 @@
+"""Many small calls made into few large ones: what comes in while one batch is under way makes up the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batch(Generic[Item, Result]):
+    """Gathers items and hands them to `flush` together, at once when nothing is under way.
+
+    No timer: a lone item waits for nobody, and the busier it gets the larger the batches are. `flush` returns one
+    result an item, in order; what it raises reaches every caller of that batch. `lanes` batches may run side by side.
+    """
+
+    def __init__(
+        self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, limit: int = 200, lanes: int = 1
+    ) -> None:
+        self._flush = flush
+        self._limit = limit
+        self._lanes = lanes
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def put(self, item: Item) -> Result:
+        """Add an item and return its result. A caller that is cancelled doesn't take its item back."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._running) < self._lanes:
+            lane = asyncio.create_task(self._drain())
+            self._running.add(lane)
+            lane.add_done_callback(self._running.discard)
+        return await future
+
+    async def _drain(self) -> None:
+        await asyncio.sleep(0)  # lets everyone who is ready in this turn of the loop join the batch
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
+            await self._run(batch)
+
+    async def _run(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._flush([item for item, _ in batch])
+        except BaseException as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            if not isinstance(error, Exception):
+                raise
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)

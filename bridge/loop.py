@@ -1,0 +1,104 @@
+"""How the gateway's loops are kept going, and how long they wait after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from bridge.errors import GatewayError
+from bridge.ports import Journal, Level
+
+
+def delay_after(failures: int, first: timedelta, most: timedelta, chance: random.Random) -> timedelta:
+    """Return the wait after the n-th failure in a row: doubled each time, capped, and spread by up to half.
+
+    The spread keeps replicas and tasks that failed together from coming back together.
+    """
+    grown = min(most, first * 2 ** min(max(failures - 1, 0), 30))
+    return grown * (1 - chance.random() / 2)
+
+
+@dataclass(slots=True)
+class Signal:
+    """Wakes a loop that waits; a wake-up that comes while nobody waits is kept for the next wait."""
+
+    _event: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        self._event.set()
+
+    async def wait(self, at_most: timedelta | None = None) -> None:
+        """Return when woken, or when the time is up."""
+        try:
+            async with asyncio.timeout(None if at_most is None else at_most.total_seconds()):
+                await self._event.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._event.clear()
+
+
+class Loop:
+    """Repeats a step until it's told to stop; a step that fails is repeated after a growing delay."""
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[object]],
+        journal: Journal,
+        *,
+        first_delay: timedelta = timedelta(milliseconds=200),
+        most_delay: timedelta = timedelta(seconds=15),
+        chance: random.Random | None = None,
+    ) -> None:
+        self.name = name
+        self.failures = 0
+        self._step = step
+        self._journal = journal
+        self._delays = (first_delay, most_delay)
+        self._chance = chance or random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._stopping = asyncio.Event()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Let the step under way be the last one."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        while not self._stopping.is_set():
+            if await self.run_once():
+                continue
+            delay = delay_after(self.failures, *self._delays, self._chance)
+            await self._rest(delay)
+
+    async def run_once(self) -> bool:
+        """Do one step; tell whether it went well."""
+        try:
+            await self._step()
+        except GatewayError as error:
+            self.failures += 1
+            self._journal.write(
+                "loop_failed", level=Level.WARNING, loop=self.name, failures=self.failures, error=str(error)
+            )
+            return False
+        except Exception as error:  # noqa: BLE001 - a loop that ends would leave its tasks without a next step
+            self.failures += 1
+            self._journal.write(
+                "loop_broken", level=Level.ERROR, loop=self.name, failures=self.failures, error=repr(error), stack=error
+            )
+            return False
+        self.failures = 0
+        return True
+
+    async def _rest(self, delay: timedelta) -> None:
+        try:
+            async with asyncio.timeout(delay.total_seconds()):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,322 @@
+"""What a store does, asked of the one in memory and of MongoDB alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+
+import pytest
+
+from bridge.adapters.memory_store import MemoryStore
+from bridge.adapters.store import MongoStore
+from bridge.lifecycle import HISTORY_LIMIT, Event, Move
+from bridge.ports import TaskFilter
+from bridge.task import Outcome, Source, State, Task, TaskKey, TypedValue
+from tests.contract.stores import (
+    MINUTE,
+    NOW,
+    OUTCOMES,
+    VARIABLES,
+    Store,
+    attempt,
+    claim,
+    decide,
+    every_stand,
+    mongo_store,
+    task,
+)
+
+MILLI = timedelta(milliseconds=1)
+
+
+@pytest.fixture
+async def mongo(servers: dict[str, str]) -> AsyncIterator[MongoStore]:
+    async with mongo_store(servers["MONGODB_URI"]) as store:
+        yield store
+
+
+@pytest.fixture(params=["memory", "mongo"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """A store; the test runs once in memory and once on a real server."""
+    if request.param == "memory":
+        return MemoryStore()
+    found: MongoStore = request.getfixturevalue("mongo")
+    return found
+
+
+async def kept(store: Store, task_id: str = "t1") -> Task:
+    found = await store.get(task_id)
+    assert found is not None
+    return found
+
+
+# accept
+
+
+async def test_a_new_task_is_kept_as_it_is(store: Store) -> None:
+    new = task(variables=VARIABLES, business_key="$gt", priority=2**40, trace="00-ab", fingerprint="f", verified=False)
+    assert await store.accept([new]) == [new]
+    assert await kept(store) == new
+    assert await store.get("t2") is None
+
+
+async def test_nothing_is_asked_for_nothing(store: Store) -> None:
+    assert await store.accept([]) == []
+    assert await store.move([]) == []
+    assert await store.claim([]) == []
+    await store.confirm([], NOW, NOW)
+
+
+async def test_a_variables_value_keeps_its_type(store: Store) -> None:
+    await store.accept([task(variables=VARIABLES, priority=2**40)])
+    found = await kept(store)
+    assert [type(found.variables[name].value) for name in VARIABLES] == [type(v.value) for v in VARIABLES.values()]
+    assert list(found.variables) == list(VARIABLES)
+    assert type(found.priority) is int
+
+
+async def test_a_known_task_gets_its_new_lease(store: Store) -> None:
+    await store.accept([task()])
+    await store.claim([claim()])
+    again = task(worker_id="w2", lease_until=NOW + 2 * MINUTE, variables={"a": TypedValue("Integer", 1)}, retries=1)
+    (found, new) = await store.accept([again, task("t2")])
+    assert new == task("t2")
+    assert found == await kept(store)
+    assert (found.worker_id, found.epoch, found.state, found.claim_id) == ("w2", 2, State.RECEIVED, None)
+    assert (found.variables, found.retries, found.attempts) == (again.variables, 1, 1)
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+async def test_a_new_lease_keeps_the_outcome(store: Store, outcome: Outcome) -> None:
+    await store.accept([task()])
+    await store.claim([claim()])
+    assert await store.move([decide(outcome)]) == [True]
+    (found,) = await store.accept([task(worker_id="w2")])
+    assert found is not None
+    assert (found.state, found.epoch, found.outcome) == (State.REPORTING, 2, outcome)
+    assert found == await kept(store)
+
+
+async def test_a_pushed_task_is_accepted_once(store: Store) -> None:
+    pushed = task(source=Source.PUSHED)
+    assert await store.accept([pushed, pushed]) == [pushed, None]
+    assert await store.accept([pushed]) == [None]
+    assert (await kept(store)).epoch == 1
+
+
+async def test_a_final_task_gets_no_lease(store: Store) -> None:
+    await store.accept([task(state=State.COMPLETED)])
+    assert await store.accept([task(), task("t2")]) == [None, task("t2")]
+
+
+async def test_a_task_twice_in_a_batch_has_two_leases(store: Store) -> None:
+    first, second = await store.accept([task(), task()])
+    assert first is not None
+    assert second is not None
+    assert (first.epoch, second.epoch) == (1, 2)
+
+
+async def test_a_push_many_times_at_once_is_accepted_once(store: Store) -> None:
+    answers = await asyncio.gather(*(store.accept([task(source=Source.PUSHED)]) for _ in range(50)))
+    assert sum(found is not None for (found,) in answers) == 1
+
+
+# claim
+
+
+async def test_a_claim_runs_the_task(store: Store) -> None:
+    await store.accept([task(variables=VARIABLES)])
+    (found,) = await store.claim([claim()])
+    assert found is not None
+    assert (found.state, found.claim_id, found.attempts, found.replica) == (State.RUNNING, "c1", 1, "replica-1")
+    assert (found.claimed_at, found.next_at, found.variables) == (NOW, NOW + MINUTE, VARIABLES)
+    assert found == await kept(store)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+async def test_one_of_fifty_claims_wins(store: Store, apart: bool) -> None:
+    await store.accept([task()])
+    claims = [claim(claim_id=f"c{number}") for number in range(50)]
+    if apart:
+        answers = [found for (found,) in await asyncio.gather(*(store.claim([one]) for one in claims))]
+    else:
+        answers = list(await store.claim(claims))
+    (won,) = [found for found in answers if found is not None]
+    assert (won.claim_id, won.attempts) == (claims[answers.index(won)].claim_id, 1)
+    assert await kept(store) == won
+
+
+async def test_claims_in_a_batch_are_each_on_their_own(store: Store) -> None:
+    await store.accept([task("a"), task("b"), task("c", epoch=2)])
+    await store.claim([claim("b", "old")])
+    found = await store.claim([claim("a", "c1"), claim("b", "c2"), claim("c", "c3"), claim("d", "c4")])
+    assert [None if one is None else one.claim_id for one in found] == ["c1", None, None, None]
+
+
+# move
+
+
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("single", [False, True])
+async def test_the_table_is_the_same(mongo: MongoStore, event: Event, single: bool) -> None:
+    memory = MemoryStore()
+    tasks, moves = every_stand(event)
+    if single:
+        tasks, moves = tasks[::7], moves[::7]
+    for one in (mongo, memory):
+        assert list(await one.accept(tasks)) == tasks
+    expected = await memory.move(moves)
+    found = [yes for move in moves for yes in await mongo.move([move])] if single else await mongo.move(moves)
+    assert found == expected
+    assert (await mongo.page(TaskFilter(), 1000)).tasks == (await memory.page(TaskFilter(), 1000)).tasks
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+async def test_an_outcome_is_kept_until_it_is_delivered(store: Store, outcome: Outcome) -> None:
+    await store.accept([task()])
+    await store.claim([claim()])
+    assert await store.move([decide(outcome, claim_id="zombie")]) == [False]
+    assert await store.move([decide(outcome)]) == [True]
+    found = await kept(store)
+    assert (found.outcome, found.state, found.history) == (outcome, State.REPORTING, (attempt(1),))
+    result = {"result": VARIABLES, "finished_at": NOW}
+    assert await store.move([Move("t1", Event.DELIVERED_COMPLETION, 1, changes=result)]) == [True]
+    found = await kept(store)
+    assert (found.outcome, found.result, found.next_at, found.finished_at) == (None, VARIABLES, None, NOW)
+
+
+async def test_moves_in_a_batch_are_each_on_their_own(store: Store) -> None:
+    await store.accept([task("a"), task("b", state=State.FAILED), task("c")])
+    moves = [Move(name, Event.CONFIRM, 1) for name in ("a", "b", "absent", "c")]
+    assert await store.move(moves) == [True, False, False, True]
+    assert await store.move(moves) == [False] * 4
+
+
+async def test_moves_of_one_task_in_a_batch_are_made_in_order(store: Store) -> None:
+    await store.accept([task()])
+    events = (Event.CONFIRM, Event.CONFIRM, Event.STALE, Event.STALE, Event.CONFIRM)
+    assert await store.move([Move("t1", event, 1) for event in events]) == [True, False, True, False, True]
+    assert (await kept(store)).state is State.QUEUED
+
+
+async def test_what_a_move_sets_goes_before_what_is_counted(store: Store) -> None:
+    await store.accept([task(state=State.REPORTING, reports=4)])
+    await store.move([Move("t1", Event.DEFER, 1)])
+    assert (await kept(store)).reports == 5
+    await store.move([Move("t1", Event.DEFER, 1, changes={"reports": 0})])
+    assert (await kept(store)).reports == 0
+
+
+async def test_history_is_capped(store: Store) -> None:
+    await store.accept([task(state=State.REPORTING)])
+    for number in range(HISTORY_LIMIT + 3):
+        await store.move([Move("t1", Event.DEFER, 1, attempt=attempt(number))])
+    assert (await kept(store)).history == tuple(attempt(number) for number in range(3, HISTORY_LIMIT + 3))
+
+
+async def test_only_the_received_are_confirmed(store: Store) -> None:
+    await store.accept([task("a"), task("b", epoch=2), task("c", state=State.RUNNING), task("d", epoch=2)])
+    keys = [TaskKey("a", 1), TaskKey("b", 1), TaskKey("c", 1), TaskKey("d", 2), TaskKey("e", 1), TaskKey("a", 1)]
+    await store.confirm(keys, NOW + MINUTE, NOW + 2 * MINUTE)
+    found = [await kept(store, name) for name in "abcd"]
+    assert [one.state for one in found] == [State.QUEUED, State.RECEIVED, State.RUNNING, State.QUEUED]
+    assert [one.next_at for one in found] == [NOW + MINUTE * minutes for minutes in (2, 1, 1, 2)]
+    assert found[0].updated_at == NOW + MINUTE
+
+
+@pytest.mark.parametrize("value", ["$ne", '{"$ne": null}', "$where", "a.b", ""])
+async def test_a_value_is_never_an_operator(store: Store, value: str) -> None:
+    await store.accept([task(), task(value, business_key=value, worker_id=value)])
+    assert (await kept(store, value)).worker_id == value
+    (found,) = await store.claim([claim(value, claim_id=value)])
+    assert found is not None
+    assert await store.move([Move(value, Event.RENEW, 1, "other"), Move(value, Event.RENEW, 1, value)]) == [False, True]
+    assert [one.id for one in (await store.page(TaskFilter(business_key=value), 9)).tasks] == [value]
+    assert (await kept(store)).state is State.RECEIVED
+
+
+# reading
+
+
+async def test_due_begins_with_the_longest_overdue(store: Store) -> None:
+    due = {"b": 2, "a": 2, "c": 1, "later": 4, "d": 3}
+    await store.accept([task(name, next_at=NOW + MILLI * milli) for name, milli in due.items()])
+    await store.accept([task("never", next_at=None)])
+    await store.move([Move("d", Event.GONE, 1)])
+    for limit, expected in ((9, ["c", "a", "b"]), (2, ["c", "a"]), (0, [])):
+        assert [one.id for one in await store.due(NOW + MILLI * 3, limit)] == expected
+
+
+async def test_waiting_counts_the_received(store: Store) -> None:
+    assert await store.waiting() == 0
+    await store.accept([task(str(number)) for number in range(5)])
+    await store.confirm([TaskKey("1", 1)], NOW, NOW)
+    await store.claim([claim("2")])
+    assert await store.waiting() == 3
+
+
+async def test_pages_follow_each_other_also_where_moments_are_the_same(store: Store) -> None:
+    ages = [3, 1, 1, 1, 2, 1, 0]
+    await store.accept([task(f"t{number}", created_at=NOW - MILLI * age) for number, age in enumerate(ages)])
+    listed: list[str] = []
+    after: tuple[datetime, str] | None = None
+    sizes: list[int] = []
+    while not sizes or after is not None:
+        page = await store.page(TaskFilter(), 2, after)
+        listed += [one.id for one in page.tasks]
+        sizes.append(len(page.tasks))
+        after = page.after
+    assert listed == ["t6", "t5", "t3", "t2", "t1", "t4", "t0"]
+    assert sizes == [2, 2, 2, 1]
+    assert (await store.page(TaskFilter(), 7)).after is None
+
+
+FILTERS: Sequence[tuple[TaskFilter, set[str]]] = (
+    (TaskFilter(states=(State.RECEIVED, State.FAILED)), {"a", "b", "d"}),
+    (TaskFilter(topics=("orders",)), {"a", "d"}),
+    (TaskFilter(topics=("orders", "mail")), {"a", "b", "d"}),
+    (TaskFilter(source=Source.PUSHED), {"b"}),
+    (TaskFilter(business_key="k"), {"c"}),
+    (TaskFilter(process_instance_id="p"), {"c", "d"}),
+    (TaskFilter(since=NOW), {"a", "d"}),
+    (TaskFilter(until=NOW), {"b", "c"}),
+    (TaskFilter(since=NOW - MILLI, until=NOW), {"b"}),
+    (TaskFilter(states=(State.FAILED,), topics=("orders",), process_instance_id="p", since=NOW), {"d"}),
+    (TaskFilter(states=(State.RUNNING,)), set()),
+)
+
+
+@pytest.mark.parametrize(("wanted", "names"), FILTERS)
+async def test_a_page_holds_what_is_wanted(store: Store, wanted: TaskFilter, names: set[str]) -> None:
+    await store.accept(
+        [
+            task("a"),
+            task("b", topic="mail", source=Source.PUSHED, created_at=NOW - MILLI),
+            task(
+                "c", topic="x", state=State.QUEUED, created_at=NOW - MINUTE, business_key="k", process_instance_id="p"
+            ),
+            task("d", state=State.FAILED, process_instance_id="p"),
+        ]
+    )
+    assert {one.id for one in (await store.page(wanted, 9)).tasks} == names
+    after = (NOW, "d")
+    assert {one.id for one in (await store.page(wanted, 9, after)).tasks} == names - {"d"}
+
+
+async def test_statistics_count_by_state_and_topic(store: Store) -> None:
+    assert (await store.statistics()).total == 0
+    await store.accept([task("a"), task("b", topic="mail"), task("c", state=State.FAILED)])
+    found = await store.statistics()
+    assert (found.total, found.by_state, found.by_topic) == (
+        3,
+        {"received": 2, "failed": 1},
+        {"orders": 2, "mail": 1},
+    )
+
+
+async def test_a_record_is_put_once(store: Store) -> None:
+    answers = await asyncio.gather(*(store.put_once("invoice", "$a.b", {"$n": number}) for number in range(20)))
+    assert {key for key, _ in answers} == {"$a.b"}
+    assert sum(new for _, new in answers) == 1
+    assert await store.put_once("receipt", "$a.b", {"n.m": NOW}) == ("$a.b", True)
