@@ -17,8 +17,8 @@ def delay_after(failures: int, first: timedelta, most: timedelta, chance: random
 
     The spread keeps replicas and tasks that failed together from coming back together.
     """
-    grown = min(most, first * 2 ** min(max(failures - 1, 0), 30))
-    return grown * (1 - chance.random() / 2)
+    grown = min(most, first * int(2 ** min(max(failures - 1, 0), 20)))
+    return timedelta(seconds=grown.total_seconds() * (1 - chance.random() / 2))
 
 
 @dataclass(slots=True)

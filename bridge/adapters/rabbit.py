@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -24,6 +25,9 @@ from bridge.topic import Topic
 
 AT_ONCE: Final = 100
 """How many publishes of a batch wait for their confirms together."""
+DELETED_FOR: Final = 1.0
+"""Seconds between deleting a queue and declaring it anew: RabbitMQ 3.10 tells a consumer of a deletion only when the
+queue stays away for more than about 50 ms. Else it goes on counting messages as delivered to it, and sends none."""
 
 OnUndecodable = Callable[[str, str], None]
 
@@ -50,7 +54,6 @@ class RabbitPublisher:
         self._exchange = self._topology.exchange
         self._topics = tuple(topics)
         self._link = RabbitConnection(url, "gateway publisher", timeout)
-        self._asking = Channel(publisher_confirms=False)
         self._repair_after = repair_after
         self._unconfirmed: Counter[str] = Counter()
 
@@ -61,7 +64,6 @@ class RabbitPublisher:
             await self._link.open()
             async with self._link.call("declare"):
                 await self._topology.declare(await self._link.channel(), self._topics)
-                await self._link.raw(self._asking)
             undo.pop_all()
 
     async def close(self) -> None:
@@ -83,8 +85,7 @@ class RabbitPublisher:
     async def depth(self, topic: str) -> Depth:
         """Return the topic's depth now; `BrokerUnroutable` when it has no queue."""
         name = self._topology.queue_name(topic)
-        async with self._link.call(f"depth of {topic}"):
-            channel = await self._link.raw(self._asking)
+        async with self._link.ask(f"depth of {topic}") as channel:
             try:
                 answer = await channel.queue_declare(name, passive=True)
             except ChannelNotFoundEntity as error:
@@ -93,8 +94,7 @@ class RabbitPublisher:
 
     async def version(self) -> str:
         """Return RabbitMQ's version, after it has answered a question."""
-        async with self._link.call("version"):
-            channel = await self._link.raw(self._asking)
+        async with self._link.ask("version") as channel:
             await channel.exchange_declare(self._topology.name, passive=True)
             return str(channel.connection.server_properties.get("version", "unknown"))
 
@@ -107,6 +107,8 @@ class RabbitPublisher:
         async with self._link.call(f"repair of {topic}"):
             channel = await self._link.channel()
             await channel.queue_delete(self._topology.queue_name(topic))
+        await asyncio.sleep(DELETED_FOR)
+        async with self._link.call(f"repair of {topic}"):
             await self._topology.declare(channel, (topic,))
 
     async def _publish(self, topic: str, key: TaskKey, deadline: float) -> BrokerError | None:
@@ -166,7 +168,8 @@ class RabbitConsumer:
 
     `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
     on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
-    runs, cancels the rest, and ends the connection. `on_undecodable` is told the topic and the reason of a message
+    runs, cancels the rest, and ends the connection. A topic whose consumer holds nothing and for `stalled_after` gets
+    nothing, though messages are ready, counts as detached. `on_undecodable` is told the topic and the reason of a message
     that went to the dead letters.
     """
 
@@ -178,6 +181,7 @@ class RabbitConsumer:
         *,
         graceful: timedelta,
         timeout: timedelta = timedelta(seconds=10),
+        stalled_after: timedelta = timedelta(seconds=5),
         reserve: int = 0,
         rules: QueueRules = QueueRules(),
         on_undecodable: OnUndecodable = _log_undecodable,
@@ -187,9 +191,12 @@ class RabbitConsumer:
         self._topology = Topology(exchange, rules)
         self._channels = {topic.name: Channel(prefetch_count=topic.concurrency + reserve) for topic in topics}
         self._url, self._timeout, self._graceful = url, timeout, graceful
+        self._stalled_after = stalled_after.total_seconds()
         self._on_undecodable = on_undecodable
         self._link: RabbitConnection | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._held: Counter[str] = Counter()
+        self._starved_since: dict[str, float] = {}
         self._stopping = False
 
     async def start(self, handle: Handle) -> None:
@@ -205,6 +212,8 @@ class RabbitConsumer:
                 await self._topology.declare(await link.channel(), tuple(self._channels))
                 with refused():
                     await link.broker.start()
+                for which in self._channels.values():
+                    await link.renew_when_cancelled(which)
             undo.pop_all()
         self._link = link
 
@@ -226,10 +235,35 @@ class RabbitConsumer:
             self._link = None
 
     async def consuming(self) -> Mapping[str, bool]:
-        return {
-            topic: self._link is not None and await self._link.consumes(which)
-            for topic, which in self._channels.items()
-        }
+        """As the port says; False too where RabbitMQ does not answer, or leaves a consumer without what is ready.
+
+        In the latter case the connection is made anew, so ask every few seconds.
+        """
+        if self._link is None:
+            return dict.fromkeys(self._channels, False)
+        attached = {topic: bool(await self._link.consumers(which)) for topic, which in self._channels.items()}
+        if any(attached.values()):
+            try:
+                starved = [topic for topic in attached if attached[topic] and await self._is_starved(self._link, topic)]
+            except BrokerError:
+                return dict.fromkeys(self._channels, False)
+            if starved:
+                logging.getLogger(LOGGER).warning("RabbitMQ delivers nothing of %s: connecting anew", starved)
+                self._link.renew()
+                attached.update(dict.fromkeys(starved, False))
+        return attached
+
+    async def _is_starved(self, link: RabbitConnection, topic: str) -> bool:
+        async with link.ask(f"depth of {topic}") as channel:
+            answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
+        now = asyncio.get_running_loop().time()
+        if not answer.message_count or self._held[topic]:
+            self._starved_since.pop(topic, None)
+            return False
+        if now - self._starved_since.setdefault(topic, now) < self._stalled_after:
+            return False
+        del self._starved_since[topic]
+        return True
 
     def _subscribe(self, link: RabbitConnection, topic: str, handle: Handle) -> None:
         async def whole(message: RabbitMessage) -> RabbitMessage:
@@ -261,10 +295,13 @@ class RabbitConsumer:
             # Not in this task: aiormq cancels its consumer tasks when the channel closes.
             task = asyncio.create_task(_run(handle, topic, key, _Delivery(message)))
             self._running.add(task)
-            task.add_done_callback(self._ended)
+            self._held[topic] += 1
+            self._starved_since.pop(topic, None)
+            task.add_done_callback(partial(self._ended, topic))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, topic: str, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._held[topic] -= 1
         error = None if task.cancelled() else task.exception()
         if error is not None:
             logging.getLogger(LOGGER).error("a delivery's handler failed; the message is requeued", exc_info=error)
@@ -273,12 +310,12 @@ class RabbitConsumer:
         which = self._channels[topic]
         with suppress(BrokerError):
             async with link.call("unsubscribe"):
-                if not await link.consumes(which):
+                if not await link.consumers(which):
                     # Nothing is to be acknowledged by it any more, and it must not be subscribed again.
                     await (await link.channel(which)).close()
                     return
                 queue = await link.broker.config.declarer.declare_queue(self._topology.queue(topic), channel=which)
-                for tag in tuple((await link.raw(which)).consumers):
+                for tag in await link.consumers(which):
                     await queue.cancel(tag)
 
 

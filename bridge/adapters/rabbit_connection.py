@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Final, cast
 
 import aiormq
+import aiormq.abc
 from aio_pika import RobustChannel, RobustConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError, PublishError
 from faststream.exceptions import IncorrectState
@@ -65,6 +66,7 @@ class RabbitConnection:
             app_id=None,
         )
         self._connection: RobustConnection | None = None
+        self._renewal: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -79,6 +81,9 @@ class RabbitConnection:
     async def close(self) -> None:
         """End the connection, whatever state it is in; what is unacknowledged returns to its queue."""
         log = logging.getLogger(LOGGER)
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
         try:
             async with asyncio.timeout(self.timeout):
                 await self.broker.stop()
@@ -103,21 +108,56 @@ class RabbitConnection:
         """Return a channel, the default one for None; it is opened at its first use and then reopened by itself."""
         return cast("RobustChannel", await self.broker.config.channel_manager.get_channel(which))
 
-    async def raw(self, which: Channel) -> aiormq.Channel:
-        """Return the protocol's own channel, when it is ready: for questions that aio-pika answers from memory."""
-        channel = await self.channel(which)
-        await channel.ready()
-        return cast("aiormq.Channel", await channel.get_underlay_channel())
+    @asynccontextmanager
+    async def ask(self, operation: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+        """Open a channel of the protocol's own for one question: a refusal closes the channel it is asked on."""
+        async with self.call(operation):
+            if self._connection is None:
+                raise IncorrectState("not open")
+            await self._connection.ready()
+            transport = self._connection.transport
+            if transport is None:
+                raise ConnectionError("lost")
+            channel = await transport.connection.channel(publisher_confirms=False)
+            yield channel
+            await channel.close()
 
-    async def consumes(self, which: Channel) -> bool:
-        """Tell whether the channel is open and has a consumer that RabbitMQ has not cancelled."""
+    async def consumers(self, which: Channel) -> tuple[str, ...]:
+        """Return the tags of the channel's consumers that RabbitMQ has not cancelled; none where it isn't open."""
         if not self.connected:
-            return False
+            return ()
         channel = await self.channel(which)
         if channel.is_closed:
-            return False
+            return ()
         try:
             raw = cast("aiormq.Channel", await channel.get_underlay_channel())
         except ChannelInvalidStateError:
-            return False
-        return bool(raw.consumers) and not raw.is_closed
+            return ()
+        return () if raw.is_closed else tuple(raw.consumers)
+
+    async def renew_when_cancelled(self, which: Channel) -> None:
+        """Connect anew when RabbitMQ cancels a consumer of the channel, as it does when the queue is deleted.
+
+        aio-pika alone would subscribe again on the same channel, to a queue of which RabbitMQ's end of the channel
+        may remember what was delivered before.
+        """
+
+        async def watch(channel: object) -> None:
+            raw = cast("aiormq.Channel", await cast("RobustChannel", channel).get_underlay_channel())
+            raw.on_consumer_cancel_callbacks.add(lambda _: self.renew())
+
+        channel = await self.channel(which)
+        channel.reopen_callbacks.add(watch)
+        await watch(channel)
+
+    def renew(self) -> None:
+        """Begin to connect anew, with all channels and consumers, unless that is under way."""
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        if self._connection is None:
+            return
+        with suppress(BrokerUnavailable):
+            async with self.call("reconnect"):
+                await self._connection.reconnect()

@@ -171,9 +171,9 @@ class RabbitLab:
         for consumer in self._consumers:
             await consumer.close()
         await self.publisher.close()
-        await self.admin(self._remove)
+        await self.admin(self.remove)
 
-    async def _remove(self, channel: aio_pika.abc.AbstractChannel) -> None:
+    async def remove(self, channel: aio_pika.abc.AbstractChannel) -> None:
         for queue in (*(f"{self.exchange}.{name}" for name in TOPICS), f"{self.exchange}.dead"):
             await channel.queue_delete(queue)
         for exchange in (self.exchange, f"{self.exchange}.dead"):

@@ -1,0 +1,38 @@
+PYTHON ?= python3
+N ?= 200
+EXIT ?=
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: help setup demo test lint format
+
+help:
+	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
+	@echo "make test                    set up, lint, and run every test on real servers"
+	@echo "make lint | make format      check, or mend, the style"
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	printf '%s\n' "$(CURDIR)" > "$$($(RUN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gateway.pth"
+	printf '#!/bin/sh\nexec "%s/python" -m bridge.cli "$$@"\n' "$(CURDIR)/$(RUN)" > $(RUN)/gateway
+	chmod +x $(RUN)/gateway
+	touch $@
+
+demo: setup
+	$(RUN)/python -m sandbox.demo --instances $(N) $(if $(EXIT),--exit)
+
+lint: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+test: lint
+	$(RUN)/python -m pytest
+
+format: setup
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
