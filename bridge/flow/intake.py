@@ -1,0 +1,112 @@
+"""From the engine into the store: a fetched lease becomes a task, or gives a known task its new lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from bridge.errors import EngineError, TaskTooLarge
+from bridge.flow.relay import Relay
+from bridge.flow.report import Report
+from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
+from bridge.registry import Registry
+from bridge.task import State, Task
+
+
+class Intake:
+    """Keeps leases as tasks; returns only when each is kept, so that what follows can't lose them."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: TaskStore,
+        relay: Relay,
+        report: Report,
+        topics: Registry,
+        clock: Clock,
+        journal: Journal,
+        *,
+        replica: str,
+        retry_limit: int,
+        publish_within: timedelta,
+        size_of: Callable[[Task], int],
+        size_limit: int,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._relay = relay
+        self._report = report
+        self._topics = topics
+        self._clock = clock
+        self._journal = journal
+        self._replica = replica
+        self._retry_limit = retry_limit
+        self._publish_within = publish_within
+        self._size_of = size_of
+        self._size_limit = size_limit
+
+    async def accept(self, leases: Sequence[EngineTask], worker_id: str, lease_until: datetime) -> None:
+        """Keep the leases and hand them on. A lease that has run out meanwhile is left: it may be another's by now."""
+        now = self._clock.now()
+        if lease_until <= now:
+            self._journal.write("leases_expired", level=Level.WARNING, tasks=len(leases), worker_id=worker_id)
+            return
+        tasks = [self._task(lease, worker_id, lease_until, now) for lease in leases]
+        small = [task for task in tasks if self._size_of(task) <= self._size_limit]
+        for task in tasks:
+            if self._size_of(task) > self._size_limit:
+                await self._refuse(task)
+        await self.keep(small)
+
+    async def keep(self, tasks: Sequence[Task]) -> None:
+        kept = await self._store.accept(tasks)
+        present = [task for task in kept if task is not None]
+        if len(present) < len(tasks):
+            refused = [task.id for task, now in zip(tasks, kept, strict=True) if now is None]
+            self._journal.write("leases_refused", level=Level.WARNING, tasks=refused)
+        for task in present:
+            if task.state is State.REPORTING:
+                self._report.put(task)
+        await self._relay.publish([task for task in present if task.state is State.RECEIVED])
+
+    def _task(self, lease: EngineTask, worker_id: str, lease_until: datetime, now: datetime) -> Task:
+        limit = self._topics[lease.topic].retries
+        fresh = self._retry_limit if limit is None else limit
+        return Task(
+            id=lease.id,
+            topic=lease.topic,
+            worker_id=worker_id,
+            lease_until=lease_until,
+            created_at=now,
+            updated_at=now,
+            # null in the engine means "never failed"; a number there counts this run too
+            retries=fresh if lease.retries is None else max(0, lease.retries - 1),
+            variables=lease.variables,
+            next_at=now + self._publish_within,
+            business_key=lease.business_key,
+            process_instance_id=lease.process_instance_id,
+            process_definition_key=lease.process_definition_key,
+            activity_id=lease.activity_id,
+            tenant_id=lease.tenant_id,
+            priority=lease.priority,
+            replica=self._replica,
+        )
+
+    async def _refuse(self, task: Task) -> None:
+        """Raise an incident for a task that can't be kept; if that fails its lock ends, and it's fetched again."""
+        error = TaskTooLarge(
+            f"the variables take {self._size_of(task)} bytes, {self._size_limit} are kept at most; "
+            "fetch fewer of them by `variables=` of the topic, or keep large values outside the process"
+        )
+        self._journal.write("task_too_large", task=task, level=Level.ERROR, error=str(error))
+        try:
+            await self._engine.fail(
+                task.id,
+                task.worker_id,
+                message=str(error),
+                details="TaskTooLarge",
+                retries=0,
+                retry_timeout=timedelta(0),
+            )
+        except EngineError as failure:
+            self._journal.write("incident_not_raised", task=task, level=Level.WARNING, error=str(failure))

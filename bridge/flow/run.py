@@ -1,0 +1,119 @@
+"""One run of a topic's handler: variables in, an outcome out, whatever the handler does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+import traceback
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bridge.errors import VariableError
+from bridge.loop import delay_after
+from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
+from bridge.topic import BpmnError, Context, Fail, Retry, Topic
+from bridge.variables import decode, encode
+
+
+class HandlerTimeout(Exception):
+    """The handler ran longer than its topic's timeout, and was cancelled."""
+
+
+class Run:
+    """Runs handlers: async ones on this loop, plain ones in a thread of their topic's pool."""
+
+    def __init__(self, *, timeout: timedelta, first_delay: timedelta, most_delay: timedelta) -> None:
+        self._timeout = timeout
+        self._delays = (first_delay, most_delay)
+        self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._threads: dict[str, ThreadPoolExecutor] = {}
+
+    def close(self) -> None:
+        """Let go of the threads; a plain handler that runs can't be stopped, its result is dropped."""
+        for pool in self._threads.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, topic: Topic[Any, Any], task: Task, context: Context) -> Outcome:
+        """Return what the engine is to be told. Only cancellation passes through."""
+        try:
+            given = topic.input.model_validate(decode(task.variables))
+        except (ValidationError, VariableError) as error:
+            return _failure("InvalidInput", _explain(error), error, 0)
+        limit = topic.timeout or self._timeout
+        try:
+            async with asyncio.timeout(limit.total_seconds()) as deadline:
+                result = await self._call(topic, given, context)
+            return Completion(encode(_as_values(result)))
+        except BpmnError as error:
+            return self._bpmn(error)
+        except Retry as error:
+            return self._failed(task, type(error).__name__, str(error), error, error.after)
+        except Fail as error:
+            return _failure("Fail", str(error) or "the handler gave up", error, 0)
+        except VariableError as error:
+            return _failure("InvalidResult", str(error), error, 0)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the task's failure
+            if isinstance(error, TimeoutError) and deadline.expired():
+                late = HandlerTimeout(f"no result within {limit.total_seconds():g} s; the handler was cancelled")
+                return self._failed(task, "HandlerTimeout", str(late), error, None)
+            return self._failed(task, type(error).__name__, str(error), error, None)
+
+    async def _call(self, topic: Topic[Any, Any], given: BaseModel, context: Context) -> Any:
+        arguments = (given, context) if topic.takes_context else (given,)
+        if topic.is_async:
+            return await topic.handler(*arguments)
+        pool = self._threads.get(topic.name)
+        if pool is None:
+            pool = self._threads[topic.name] = ThreadPoolExecutor(topic.concurrency, f"topic-{topic.name}")
+        scope = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(pool, lambda: scope.run(topic.handler, *arguments))
+
+    def _bpmn(self, error: BpmnError) -> Outcome:
+        try:
+            return BpmnFault(error.code, error.message, encode(error.variables))
+        except VariableError as wrong:
+            return _failure("InvalidResult", str(wrong), wrong, 0)
+
+    def _failed(
+        self, task: Task, name: str, message: str, error: BaseException, after: timedelta | None
+    ) -> Failure:
+        delay = after if after is not None else delay_after(task.attempts, *self._delays, self._chance)
+        return _failure(name, message, error, task.retries, delay if task.retries else timedelta(0))
+
+
+def _failure(
+    name: str, message: str, error: BaseException, retries: int, after: timedelta = timedelta(0)
+) -> Failure:
+    return Failure(name, f"{name}: {message}" if message else name, _stack(error), retries, after)
+
+
+def _stack(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _explain(error: ValidationError | VariableError) -> str:
+    if isinstance(error, VariableError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'input'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
+
+
+def _as_values(result: Any) -> Mapping[str, Any]:
+    match result:
+        case None:
+            return {}
+        case BaseModel():
+            return {name: getattr(result, name) for name in type(result).model_fields}
+        case Mapping():
+            return {str(name): value for name, value in result.items()}
+        case _:
+            raise VariableError(
+                f"a handler returns a pydantic model, a dict or None, not {type(result).__name__}: give it a name"
+            )
