@@ -168,9 +168,9 @@ class RabbitConsumer:
 
     `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
     on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
-    runs, cancels the rest, and ends the connection. A topic whose consumer holds nothing and for `stalled_after` gets
-    nothing, though messages are ready, counts as detached. `on_undecodable` is told the topic and the reason of a message
-    that went to the dead letters.
+    runs, cancels the rest, and ends the connection. `on_undecodable` is told the topic and the reason of a message
+    that went to the dead letters. A topic whose consumer holds nothing, and gets nothing for `stalled_after` though
+    messages are ready, counts as detached.
     """
 
     def __init__(

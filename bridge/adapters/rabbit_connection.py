@@ -41,7 +41,9 @@ def translated(operation: str) -> Iterator[None]:
         if task is None or task.cancelling():
             raise
         raise BrokerUnavailable(f"{operation}: the connection was lost") from error
-    except (*CONNECTION_EXCEPTIONS, IncorrectState) as error:
+    except (ChannelInvalidStateError, IncorrectState) as error:
+        raise BrokerUnavailable(f"{operation}: there is no connection now") from error
+    except CONNECTION_EXCEPTIONS as error:
         raise BrokerUnavailable(f"{operation}: {type(error).__name__}: {error}") from error
 
 

@@ -79,16 +79,12 @@ class Run:
         except VariableError as wrong:
             return _failure("InvalidResult", str(wrong), wrong, 0)
 
-    def _failed(
-        self, task: Task, name: str, message: str, error: BaseException, after: timedelta | None
-    ) -> Failure:
+    def _failed(self, task: Task, name: str, message: str, error: BaseException, after: timedelta | None) -> Failure:
         delay = after if after is not None else delay_after(task.attempts, *self._delays, self._chance)
         return _failure(name, message, error, task.retries, delay if task.retries else timedelta(0))
 
 
-def _failure(
-    name: str, message: str, error: BaseException, retries: int, after: timedelta = timedelta(0)
-) -> Failure:
+def _failure(name: str, message: str, error: BaseException, retries: int, after: timedelta = timedelta(0)) -> Failure:
     return Failure(name, f"{name}: {message}" if message else name, _stack(error), retries, after)
 
 

@@ -1,0 +1,155 @@
+"""From the store to the engine: a stored outcome is delivered until the engine has it, and no handler runs again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import timedelta
+
+from bridge.batch import Batch
+from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, TaskGone
+from bridge.lifecycle import Event, Move, delivered
+from bridge.loop import delay_after
+from bridge.ports import Clock, Engine, Journal, Level, TaskStore
+from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
+
+
+class Report:
+    """Delivers outcomes and writes down how that ended. `limit` bounds the tries of one that the engine refuses."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: TaskStore,
+        clock: Clock,
+        journal: Journal,
+        *,
+        first_delay: timedelta,
+        most_delay: timedelta,
+        limit: int,
+        concurrency: int,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._journal = journal
+        self._delays = (first_delay, most_delay)
+        self._limit = limit
+        self._slots = asyncio.Semaphore(concurrency)
+        self._settle = Batch(store.move, limit=100, lanes=2)
+        self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._running: dict[str, asyncio.Task[bool]] = {}
+
+    @property
+    def pending(self) -> int:
+        """How many outcomes are on their way from this process."""
+        return len(self._running)
+
+    def put(self, task: Task) -> None:
+        """Start the delivery of a task's outcome, unless it is under way."""
+        if task.id not in self._running:
+            self._running[task.id] = asyncio.create_task(self._deliver_in_turn(task))
+
+    async def _deliver_in_turn(self, task: Task) -> bool:
+        try:
+            async with self._slots:
+                return await self.deliver(task)
+        finally:
+            del self._running[task.id]
+
+    async def drain(self) -> None:
+        """Wait for the deliveries under way."""
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def deliver(self, task: Task) -> bool:
+        """Tell the engine once, and keep how that ended; False when the task had moved on meanwhile."""
+        outcome = task.outcome
+        if outcome is None:
+            return False
+        try:
+            await self._send(task, outcome)
+        except (LeaseLost, TaskGone):
+            move = await self._reconcile(task, outcome)
+        except EngineUnavailable as error:
+            move = self._defer(task, str(error))
+        except EngineRejected as error:
+            move = await self._refused(task, error)
+        else:
+            move = self._delivered(task, outcome)
+        done = await self._settle.put(move)
+        level = Level.DEBUG if move.event is Event.DELIVERED_COMPLETION else Level.INFO
+        self._journal.write("outcome_settled", task=task, level=level, how=move.event.value, kept=done)
+        return done
+
+    async def _send(self, task: Task, outcome: Outcome) -> None:
+        match outcome:
+            case Completion(variables):
+                await self._engine.complete(task.id, task.worker_id, variables)
+            case BpmnFault(code, message, variables):
+                await self._engine.raise_bpmn_error(
+                    task.id, task.worker_id, code=code, message=message, variables=variables
+                )
+            case Failure(_, message, details, retries, after):
+                await self._engine.fail(
+                    task.id, task.worker_id, message=message, details=details, retries=retries, retry_timeout=after
+                )
+
+    def _delivered(self, task: Task, outcome: Outcome) -> Move:
+        now = self._clock.now()
+        event = delivered(outcome)
+        if isinstance(outcome, Failure):
+            retry = event is Event.DELIVERED_RETRY
+            ends = {"next_at": now + outcome.retry_after} if retry else {"finished_at": now}
+            return self._move(task, event, error=outcome.message, lease_until=now, **ends)
+        return self._move(task, event, result=outcome.variables, error=None, finished_at=now)
+
+    async def _reconcile(self, task: Task, outcome: Outcome) -> Move:
+        """Ask the engine what became of a task on which our worker id can't report."""
+        try:
+            found = await self._engine.get(task.id)
+            if found.worker_id == task.worker_id:
+                return self._defer(task, "the task is suspended, or another transaction works on it")
+            return self._move(task, Event.SUPERSEDE, error=f"worker {found.worker_id} holds the task now")
+        except TaskGone:
+            return await self._look_back(task, outcome)
+        except (EngineUnavailable, EngineRejected) as error:
+            return self._defer(task, str(error))
+
+    async def _look_back(self, task: Task, outcome: Outcome) -> Move:
+        """Tell from the engine's log whether our own report ended the task, its answer having been lost."""
+        try:
+            log = await self._engine.history(task.id)
+        except (EngineUnavailable, EngineRejected) as error:
+            return self._defer(task, str(error))
+        now = self._clock.now()
+        last = log[-1] if log else None
+        ours = last is not None and last.worker_id == task.worker_id
+        # The engine logs a thrown BPMN error only as a deletion by whoever held the lock.
+        if last is not None and ours and (last.succeeded or (last.deleted and isinstance(outcome, BpmnFault))):
+            result = None if isinstance(outcome, Failure) else outcome.variables
+            return self._move(task, Event.ENDED_BY_US, result=result, finished_at=now)
+        return self._move(task, Event.GONE, finished_at=now, error="the task is gone from the engine")
+
+    async def _refused(self, task: Task, error: EngineRejected) -> Move:
+        lasting = error.status < 500 or (not error.transient and task.reports + 1 >= self._limit)
+        if not lasting:
+            return self._defer(task, str(error))
+        message = f"the engine can't take the outcome: {error}"
+        try:
+            await self._engine.fail(
+                task.id,
+                task.worker_id,
+                message=message,
+                details=message,
+                retries=0,
+                retry_timeout=timedelta(0),
+            )
+        except (EngineUnavailable, EngineRejected) as failure:
+            return self._defer(task, str(failure))
+        return self._move(task, Event.UNDELIVERABLE, error=message, finished_at=self._clock.now())
+
+    def _defer(self, task: Task, why: str) -> Move:
+        delay = delay_after(task.reports + 1, *self._delays, self._chance)
+        return self._move(task, Event.DEFER, error=why, next_at=self._clock.now() + delay)
+
+    def _move(self, task: Task, event: Event, **changes: object) -> Move:
+        return Move(task.id, event, task.epoch, changes={"updated_at": self._clock.now(), **changes})
