@@ -49,19 +49,10 @@ class Run:
             async with asyncio.timeout(limit.total_seconds()) as deadline:
                 result = await self._call(topic, given, context)
             return Completion(encode(_as_values(result)))
-        except BpmnError as error:
-            return self._bpmn(error)
-        except Retry as error:
-            return self._failed(task, type(error).__name__, str(error), error, error.after)
-        except Fail as error:
-            return _failure("Fail", str(error) or "the handler gave up", error, 0)
-        except VariableError as error:
-            return _failure("InvalidResult", str(error), error, 0)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the task's failure
             if isinstance(error, TimeoutError) and deadline.expired():
-                late = HandlerTimeout(f"no result within {limit.total_seconds():g} s; the handler was cancelled")
-                return self._failed(task, "HandlerTimeout", str(late), error, None)
-            return self._failed(task, type(error).__name__, str(error), error, None)
+                error = HandlerTimeout(f"no result within {limit.total_seconds():g} s; the handler was cancelled")
+            return self._outcome_of(task, error)
 
     async def _call(self, topic: Topic[Any, Any], given: BaseModel, context: Context) -> Any:
         arguments = (given, context) if topic.takes_context else (given,)
@@ -72,6 +63,18 @@ class Run:
             pool = self._threads[topic.name] = ThreadPoolExecutor(topic.concurrency, f"topic-{topic.name}")
         scope = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(pool, lambda: scope.run(topic.handler, *arguments))
+
+    def _outcome_of(self, task: Task, error: Exception) -> Outcome:
+        match error:
+            case BpmnError():
+                return self._bpmn(error)
+            case Fail():
+                return _failure("Fail", str(error) or "the handler gave up", error, 0)
+            case VariableError():
+                return _failure("InvalidResult", str(error), error, 0)
+            case _:
+                after = error.after if isinstance(error, Retry) else None
+                return self._failed(task, type(error).__name__, str(error), error, after)
 
     def _bpmn(self, error: BpmnError) -> Outcome:
         try:

@@ -1,0 +1,132 @@
+"""A stored outcome reaches the engine through lost answers, refusals and stolen locks; the handler is not involved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bridge.adapters.memory_engine import MemoryEngine
+from bridge.adapters.memory_store import MemoryStore
+from bridge.errors import EngineRejected, EngineUnavailable
+from bridge.flow.report import Report
+from bridge.ports import Level, TopicPoll
+from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LOCK = timedelta(seconds=60)
+
+
+class Frozen:
+    def now(self) -> datetime:
+        return NOW
+
+
+class Silent:
+    def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None: ...
+
+
+class Flow:
+    def __init__(self) -> None:
+        self.engine = MemoryEngine(Frozen())
+        self.store = MemoryStore()
+        second = timedelta(seconds=1)
+        self.report = Report(
+            self.engine,
+            self.store,
+            Frozen(),
+            Silent(),
+            first_delay=second,
+            most_delay=60 * second,
+            limit=3,
+            concurrency=4,
+        )
+
+    async def decided(self, outcome: Outcome) -> Task:
+        self.engine.add("say_hello")
+        (lease,) = await self.engine.fetch_and_lock("bridge-a", 1, [TopicPoll("say_hello", LOCK)], timedelta(0))
+        task = Task(lease.id, "say_hello", "bridge-a", NOW + LOCK, NOW, NOW, 3, state=State.REPORTING, outcome=outcome)
+        await self.store.accept([task])
+        return task
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Completion({"said": TypedValue("String", "oi")}), State.COMPLETED),
+        (BpmnFault("NAME_MISSING"), State.COMPLETED),
+        (Failure("ValueError", "no", "stack", 2, timedelta(seconds=5)), State.RETRYING),
+        (Failure("Fail", "no", "stack", 0), State.FAILED),
+    ],
+)
+async def test_a_delivered_outcome_settles_the_task(outcome: Outcome, state: State) -> None:
+    flow = Flow()
+    task = await flow.decided(outcome)
+    assert await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is state
+    assert len(flow.engine.reports) == 1
+
+
+@pytest.mark.parametrize("outcome", [Completion(), BpmnFault("NAME_MISSING")])
+async def test_a_lost_answer_is_found_in_the_history_and_nothing_is_reported_twice(outcome: Outcome) -> None:
+    flow = Flow()
+    task = await flow.decided(outcome)
+    operation = "complete" if isinstance(outcome, Completion) else "bpmn_error"
+    flow.engine.fail_next(operation, EngineUnavailable("cut"), after=True)  # type: ignore[arg-type]
+    await flow.report.deliver(task)
+    deferred = flow.store.tasks[task.id]
+    assert (deferred.state, deferred.reports) == (State.REPORTING, 1)
+    await flow.report.deliver(deferred)
+    assert flow.store.tasks[task.id].state is State.COMPLETED
+    assert len(flow.engine.reports) == 1
+
+
+async def test_an_instance_that_was_cancelled_is_not_taken_for_completed() -> None:
+    flow = Flow()
+    task = await flow.decided(Completion())
+    flow.engine.cancel(task.id)
+    await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is State.CANCELLED
+
+
+async def test_a_stolen_lock_supersedes_and_keeps_the_outcome() -> None:
+    flow = Flow()
+    task = await flow.decided(Completion())
+    await flow.engine.unlock(task.id)
+    await flow.engine.lock(task.id, "thief", LOCK)
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.outcome) == (State.SUPERSEDED, Completion())
+    assert flow.engine.reports == []
+
+
+async def test_optimistic_locking_is_sent_again_and_never_becomes_a_failure() -> None:
+    flow = Flow()
+    task = await flow.decided(Completion())
+    for _ in range(5):
+        flow.engine.fail_next("complete", EngineRejected("locked", status=500, code=1))
+        await flow.report.deliver(flow.store.tasks[task.id])
+    assert flow.store.tasks[task.id].reports == 5
+    await flow.report.deliver(flow.store.tasks[task.id])
+    assert flow.store.tasks[task.id].state is State.COMPLETED
+
+
+async def test_a_lasting_refusal_becomes_an_incident_that_keeps_the_outcome() -> None:
+    flow = Flow()
+    task = await flow.decided(Completion())
+    for _ in range(3):
+        flow.engine.fail_next("complete", EngineRejected("the delegate throws", status=500, code=0))
+        await flow.report.deliver(flow.store.tasks[task.id])
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.outcome) == (State.FAILED, Completion())
+    assert "the delegate throws" in (kept.error or "")
+    assert [task.id for task in flow.engine.incidents()] == [task.id]
+
+
+async def test_an_outcome_of_an_older_lease_is_not_written_over_the_newer() -> None:
+    flow = Flow()
+    task = await flow.decided(Completion())
+    flow.store.tasks[task.id] = replace(task, epoch=2)
+    assert not await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is State.REPORTING
