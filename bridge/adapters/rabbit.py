@@ -15,7 +15,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitMessage
 
-from bridge.adapters.rabbit_connection import LOGGER, RabbitConnection, translated
+from bridge.adapters.rabbit_connection import LOGGER, PARTING, RabbitConnection, translated
 from bridge.adapters.rabbit_messages import Undecodable, from_message, to_message
 from bridge.adapters.rabbit_topology import QueueRules, Topology, refused
 from bridge.errors import BrokerError, BrokerUnroutable
@@ -28,6 +28,8 @@ AT_ONCE: Final = 100
 DELETED_FOR: Final = 1.0
 """Seconds between deleting a queue and declaring it anew: RabbitMQ 3.10 tells a consumer of a deletion only when the
 queue stays away for more than about 50 ms. Else it goes on counting messages as delivered to it, and sends none."""
+MOST_PATIENCE: Final = 120.0
+"""Seconds after which at the latest a consumer that gets nothing is connected anew."""
 
 OnUndecodable = Callable[[str, str], None]
 
@@ -169,8 +171,8 @@ class RabbitConsumer:
     `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
     on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
     runs, cancels the rest, and ends the connection. `on_undecodable` is told the topic and the reason of a message
-    that went to the dead letters. A topic whose consumer holds nothing, and gets nothing for `stalled_after` though
-    messages are ready, counts as detached.
+    that went to the dead letters. A topic that is detached, or holds nothing and gets nothing though messages are ready,
+    is connected anew when that lasts `stalled_after` and somebody asks for `consuming`.
     """
 
     def __init__(
@@ -191,12 +193,12 @@ class RabbitConsumer:
         self._topology = Topology(exchange, rules)
         self._channels = {topic.name: Channel(prefetch_count=topic.concurrency + reserve) for topic in topics}
         self._url, self._timeout, self._graceful = url, timeout, graceful
-        self._stalled_after = stalled_after.total_seconds()
+        self._stalled_after = self._patience = stalled_after.total_seconds()
         self._on_undecodable = on_undecodable
         self._link: RabbitConnection | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()
-        self._starved_since: dict[str, float] = {}
+        self._lame_since: dict[str, float] = {}
         self._stopping = False
 
     async def start(self, handle: Handle) -> None:
@@ -237,33 +239,43 @@ class RabbitConsumer:
     async def consuming(self) -> Mapping[str, bool]:
         """As the port says; False too where RabbitMQ does not answer, or leaves a consumer without what is ready.
 
-        In the latter case the connection is made anew, so ask every few seconds.
+        Ask every few seconds: while connected, a topic that is detached or starved for long is connected anew.
         """
-        if self._link is None:
+        link = self._link
+        if link is None or self._stopping:
             return dict.fromkeys(self._channels, False)
-        attached = {topic: bool(await self._link.consumers(which)) for topic, which in self._channels.items()}
-        if any(attached.values()):
-            try:
-                starved = [topic for topic in attached if attached[topic] and await self._is_starved(self._link, topic)]
-            except BrokerError:
-                return dict.fromkeys(self._channels, False)
-            if starved:
-                logging.getLogger(LOGGER).warning("RabbitMQ delivers nothing of %s: connecting anew", starved)
-                self._link.renew()
-                attached.update(dict.fromkeys(starved, False))
-        return attached
+        attached = {topic: bool(await link.consumers(which)) for topic, which in self._channels.items()}
+        if not link.connected:
+            self._lame_since.clear()
+            return attached
+        try:
+            starved = [topic for topic in attached if attached[topic] and await self._is_hungry(link, topic)]
+        except BrokerError:
+            return dict.fromkeys(self._channels, False)
+        stalled = self._stalled({*starved, *(topic for topic in attached if not attached[topic])})
+        if stalled:
+            logging.getLogger(LOGGER).warning("RabbitMQ delivers nothing of %s: connecting anew", ", ".join(stalled))
+            link.renew()
+        return {topic: attached[topic] and topic not in stalled for topic in attached}
 
-    async def _is_starved(self, link: RabbitConnection, topic: str) -> bool:
+    async def _is_hungry(self, link: RabbitConnection, topic: str) -> bool:
+        if self._held[topic]:
+            return False
         async with link.ask(f"depth of {topic}") as channel:
             answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
+        return bool(answer.message_count) and not self._held[topic]
+
+    def _stalled(self, lame: set[str]) -> list[str]:
         now = asyncio.get_running_loop().time()
-        if not answer.message_count or self._held[topic]:
-            self._starved_since.pop(topic, None)
-            return False
-        if now - self._starved_since.setdefault(topic, now) < self._stalled_after:
-            return False
-        del self._starved_since[topic]
-        return True
+        self._lame_since = {topic: self._lame_since.get(topic, now) for topic in sorted(lame)}
+        stalled = [topic for topic, since in self._lame_since.items() if now - since >= self._patience]
+        if stalled:
+            # Connecting anew takes all topics' deliveries back, so a topic that it doesn't help must not repeat it.
+            self._lame_since.clear()
+            self._patience = min(2 * self._patience, MOST_PATIENCE)
+        elif not lame:
+            self._patience = self._stalled_after
+        return stalled
 
     def _subscribe(self, link: RabbitConnection, topic: str, handle: Handle) -> None:
         async def whole(message: RabbitMessage) -> RabbitMessage:
@@ -296,7 +308,7 @@ class RabbitConsumer:
             task = asyncio.create_task(_run(handle, topic, key, _Delivery(message)))
             self._running.add(task)
             self._held[topic] += 1
-            self._starved_since.pop(topic, None)
+            self._lame_since.pop(topic, None)
             task.add_done_callback(partial(self._ended, topic))
 
     def _ended(self, topic: str, task: asyncio.Task[None]) -> None:
@@ -309,7 +321,7 @@ class RabbitConsumer:
     async def _detach(self, link: RabbitConnection, topic: str) -> None:
         which = self._channels[topic]
         with suppress(BrokerError):
-            async with link.call("unsubscribe"):
+            async with link.call("unsubscribe", at_most=PARTING):
                 if not await link.consumers(which):
                     # Nothing is to be acknowledged by it any more, and it must not be subscribed again.
                     await (await link.channel(which)).close()

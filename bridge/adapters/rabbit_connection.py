@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Final, cast
@@ -23,6 +23,8 @@ from bridge.errors import BrokerUnavailable, BrokerUnroutable
 LOGGER: Final = "bridge.rabbit"
 HEARTBEAT: Final = 10
 """Seconds; a broker that is connected and silent is given up after three of them. The URL's own value wins."""
+PARTING: Final = 3.0
+"""Seconds at most for each step of taking leave of a broker that may not answer."""
 RECONNECT_EVERY: Final = 1.0
 
 
@@ -50,7 +52,7 @@ def translated(operation: str) -> Iterator[None]:
 class RabbitConnection:
     """A FastStream broker whose connection comes back by itself; `open` it before use and `close` it after.
 
-    `timeout` bounds opening, closing and each call made under `call`.
+    `timeout` bounds opening and each call made under `call`; closing takes `PARTING` for each of its steps.
     """
 
     def __init__(self, url: str, name: str, timeout: timedelta) -> None:
@@ -82,28 +84,26 @@ class RabbitConnection:
 
     async def close(self) -> None:
         """End the connection, whatever state it is in; what is unacknowledged returns to its queue."""
-        log = logging.getLogger(LOGGER)
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
-        try:
-            async with asyncio.timeout(self.timeout):
-                await self.broker.stop()
-        except (ExceptionGroup, *CONNECTION_EXCEPTIONS) as error:
-            log.info("RabbitMQ connection not closed in good order: %r", error)
+        await self._part(self.broker.stop())
         if self._connection is not None and not self._connection.is_closed:
-            try:
-                async with asyncio.timeout(self.timeout):
-                    await self._connection.close()
-            except CONNECTION_EXCEPTIONS as error:
-                log.info("RabbitMQ connection not closed in good order: %r", error)
+            await self._part(self._connection.close())
         self._connection = None
 
+    async def _part(self, step: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(min(self.timeout, PARTING)):
+                await step
+        except (ExceptionGroup, *CONNECTION_EXCEPTIONS) as error:
+            logging.getLogger(LOGGER).info("the connection to RabbitMQ was not closed in good order: %r", error)
+
     @asynccontextmanager
-    async def call(self, operation: str) -> AsyncIterator[None]:
-        """Bound and translate what is done inside."""
+    async def call(self, operation: str, at_most: float | None = None) -> AsyncIterator[None]:
+        """Bound what is done inside, by `timeout` or less, and translate its errors."""
         with translated(operation):
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.timeout if at_most is None else min(self.timeout, at_most)):
                 yield
 
     async def channel(self, which: Channel | None = None) -> RobustChannel:

@@ -18,6 +18,7 @@ class Intake:
 
     def __init__(
         self,
+        *,
         engine: Engine,
         store: TaskStore,
         relay: Relay,
@@ -25,7 +26,6 @@ class Intake:
         topics: Registry,
         clock: Clock,
         journal: Journal,
-        *,
         replica: str,
         retry_limit: int,
         publish_within: timedelta,

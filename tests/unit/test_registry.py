@@ -39,7 +39,7 @@ def drop(tmp_path: Path, package: str) -> Drop:
 
     def write(**files: str) -> None:
         for name, text in files.items():
-            path = tmp_path / package / f"{name.replace('__', '/')}.py"
+            path = tmp_path / package / f"{name.replace('__', '/', 1)}.py"
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
 
