@@ -171,8 +171,8 @@ class RabbitConsumer:
     `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
     on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
     runs, cancels the rest, and ends the connection. `on_undecodable` is told the topic and the reason of a message
-    that went to the dead letters. A topic that is detached, or holds nothing and gets nothing though messages are ready,
-    is connected anew when that lasts `stalled_after` and somebody asks for `consuming`.
+    that went to the dead letters. A topic that is detached, or holds nothing and gets nothing though messages are
+    ready, is connected anew when that lasts `stalled_after` and somebody asks for `consuming`.
     """
 
     def __init__(

@@ -87,7 +87,7 @@ def test_a_file_may_have_several_topics_and_a_topic_several_names(package: str, 
 
 
 def test_folders_are_read_and_underscores_are_not(package: str, drop: Drop) -> None:
-    drop(folder__a=declare("ant"), _helper="raise RuntimeError", _drafts__b="raise RuntimeError")
+    drop(folder____init__="", folder__a=declare("ant"), _helper="raise RuntimeError", _drafts__b="raise RuntimeError")
     assert load_topics(package).names == ("ant",)
 
 
@@ -179,7 +179,8 @@ def test_an_imported_topic_does_not_make_a_file_a_topics_file(package: str, drop
 
 def test_a_function_from_elsewhere_may_become_a_topic(package: str, drop: Drop) -> None:
     function = f"{HEAD}def work(wanted: Input) -> None: ...\n"
-    use = "from bridge.topic import topic\nfrom {package}.{file} import work as function\nwork = topic('{name}')(function)\n"
+    use = "from bridge.topic import topic\nfrom {package}.{file} import work as function\n"
+    use += "work = topic('{name}')(function)\n"
     drop(
         _shared=function,
         a=use.format(package=package, file="_shared", name="ant"),
