@@ -103,15 +103,10 @@ class RabbitPublisher:
     async def repair(self, topic: str) -> None:
         """Delete the topic's queue with all its messages, and declare it anew.
 
-        For a quorum queue that takes no more messages, as one does that was declared within a second before its node
-        was killed. The store still has the tasks; their messages are published again as stale ones.
+        For a quorum queue that takes or delivers no more messages, which becomes of one that was declared within a
+        second before its node was killed. The store still has the tasks; their messages are published again as stale ones.
         """
-        async with self._link.call(f"repair of {topic}"):
-            channel = await self._link.channel()
-            await channel.queue_delete(self._topology.queue_name(topic))
-        await asyncio.sleep(DELETED_FOR)
-        async with self._link.call(f"repair of {topic}"):
-            await self._topology.declare(channel, (topic,))
+        await _redeclare(self._link, self._topology, topic)
 
     async def _publish(self, topic: str, key: TaskKey, deadline: float) -> BrokerError | None:
         try:
@@ -134,7 +129,6 @@ class RabbitPublisher:
         with suppress(BrokerError):
             # A broker that is blocked or lost doesn't answer this, and its queues are left alone.
             await self.version()
-            logging.getLogger(LOGGER).warning("queue of %s confirms nothing: it is deleted and declared anew", topic)
             await self.repair(topic)
             del self._unconfirmed[topic]
 
@@ -171,8 +165,11 @@ class RabbitConsumer:
     `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
     on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
     runs, cancels the rest, and ends the connection. `on_undecodable` is told the topic and the reason of a message
-    that went to the dead letters. A topic that is detached, or holds nothing and gets nothing though messages are
-    ready, is connected anew when that lasts `stalled_after` and somebody asks for `consuming`.
+    that went to the dead letters.
+
+    A topic that is detached, or holds nothing and gets nothing though messages are ready, is connected anew when that
+    lasts `stalled_after` and somebody asks for `consuming`; after `repair_after` times its queue is deleted and
+    declared anew, too (None: never). The store still has the tasks.
     """
 
     def __init__(
@@ -184,6 +181,7 @@ class RabbitConsumer:
         graceful: timedelta,
         timeout: timedelta = timedelta(seconds=10),
         stalled_after: timedelta = timedelta(seconds=5),
+        repair_after: int | None = 2,
         reserve: int = 0,
         rules: QueueRules = QueueRules(),
         on_undecodable: OnUndecodable = _log_undecodable,
@@ -194,11 +192,13 @@ class RabbitConsumer:
         self._channels = {topic.name: Channel(prefetch_count=topic.concurrency + reserve) for topic in topics}
         self._url, self._timeout, self._graceful = url, timeout, graceful
         self._stalled_after = self._patience = stalled_after.total_seconds()
+        self._repair_after = repair_after
         self._on_undecodable = on_undecodable
         self._link: RabbitConnection | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()
         self._lame_since: dict[str, float] = {}
+        self._renewals: Counter[str] = Counter()
         self._stopping = False
 
     async def start(self, handle: Handle) -> None:
@@ -255,7 +255,7 @@ class RabbitConsumer:
         stalled = self._stalled({*starved, *(topic for topic in attached if not attached[topic])})
         if stalled:
             logging.getLogger(LOGGER).warning("RabbitMQ delivers nothing of %s: connecting anew", ", ".join(stalled))
-            link.renew()
+            link.renew(partial(self._repair, link, [topic for topic in stalled if self._is_beyond(topic)]))
         return {topic: attached[topic] and topic not in stalled for topic in attached}
 
     async def _is_hungry(self, link: RabbitConnection, topic: str) -> bool:
@@ -265,13 +265,22 @@ class RabbitConsumer:
             answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
         return bool(answer.message_count) and not self._held[topic]
 
+    def _is_beyond(self, topic: str) -> bool:
+        return self._repair_after is not None and self._renewals[topic] > self._repair_after
+
+    async def _repair(self, link: RabbitConnection, topics: Sequence[str]) -> None:
+        for topic in topics:
+            await _redeclare(link, self._topology, topic)
+
     def _stalled(self, lame: set[str]) -> list[str]:
         now = asyncio.get_running_loop().time()
+        self._renewals = Counter({topic: self._renewals[topic] for topic in lame})
         self._lame_since = {topic: self._lame_since.get(topic, now) for topic in sorted(lame)}
         stalled = [topic for topic, since in self._lame_since.items() if now - since >= self._patience]
         if stalled:
             # Connecting anew takes all topics' deliveries back, so a topic that it doesn't help must not repeat it.
             self._lame_since.clear()
+            self._renewals.update(stalled)
             self._patience = min(2 * self._patience, MOST_PATIENCE)
         elif not lame:
             self._patience = self._stalled_after
@@ -329,6 +338,17 @@ class RabbitConsumer:
                 queue = await link.broker.config.declarer.declare_queue(self._topology.queue(topic), channel=which)
                 for tag in await link.consumers(which):
                     await queue.cancel(tag)
+
+
+async def _redeclare(link: RabbitConnection, topology: Topology, topic: str) -> None:
+    name = topology.queue_name(topic)
+    logging.getLogger(LOGGER).warning("queue %s is out of order: it is deleted, and declared anew", name)
+    async with link.ask(f"repair of {topic}") as channel:
+        await channel.queue_delete(name)
+    await asyncio.sleep(DELETED_FOR)
+    async with link.ask(f"repair of {topic}") as channel:
+        await channel.queue_declare(name, durable=True, arguments=topology.arguments())
+        await channel.queue_bind(name, topology.name, routing_key=topic)
 
 
 async def _run(handle: Handle, topic: str, key: TaskKey, delivery: _Delivery) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Final, cast
@@ -152,14 +152,16 @@ class RabbitConnection:
         channel.reopen_callbacks.add(watch)
         await watch(channel)
 
-    def renew(self) -> None:
-        """Begin to connect anew, with all channels and consumers, unless that is under way."""
+    def renew(self, first: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Begin to connect anew, with all channels and consumers, once `first` is done; not while that is under way."""
         if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._reconnect())
+            self._renewal = asyncio.create_task(self._reconnect(first))
 
-    async def _reconnect(self) -> None:
-        if self._connection is None:
-            return
+    async def _reconnect(self, first: Callable[[], Awaitable[None]] | None) -> None:
+        with suppress(BrokerUnavailable):
+            if first is not None:
+                await first()
         with suppress(BrokerUnavailable):
             async with self.call("reconnect"):
-                await self._connection.reconnect()
+                if self._connection is not None:
+                    await self._connection.reconnect()
