@@ -104,7 +104,7 @@ class RabbitPublisher:
         """Delete the topic's queue with all its messages, and declare it anew.
 
         For a quorum queue that takes or delivers no more messages, which becomes of one that was declared within a
-        second before its node was killed. The store still has the tasks; their messages are published again as stale ones.
+        second before its node was killed. The store still has the tasks, whose messages are published again as stale.
         """
         await _redeclare(self._link, self._topology, topic)
 
@@ -244,18 +244,21 @@ class RabbitConsumer:
         link = self._link
         if link is None or self._stopping:
             return dict.fromkeys(self._channels, False)
-        attached = {topic: bool(await link.consumers(which)) for topic, which in self._channels.items()}
+        consumers = {topic: await link.consumers(which) for topic, which in self._channels.items()}
+        attached = {topic: any(tags.values()) for topic, tags in consumers.items()}
         if not link.connected:
             self._lame_since.clear()
             return attached
         try:
-            starved = [topic for topic in attached if attached[topic] and await self._is_hungry(link, topic)]
+            starved = {topic for topic in attached if attached[topic] and await self._is_hungry(link, topic)}
         except BrokerError:
             return dict.fromkeys(self._channels, False)
-        stalled = self._stalled({*starved, *(topic for topic in attached if not attached[topic])})
+        stalled = self._stalled(starved | {topic for topic in attached if not attached[topic]})
         if stalled:
             logging.getLogger(LOGGER).warning("RabbitMQ delivers nothing of %s: connecting anew", ", ".join(stalled))
-            link.renew(partial(self._repair, link, [topic for topic in stalled if self._is_beyond(topic)]))
+            # Subscriptions are made one by one: what has none yet may only wait for one that is never answered.
+            at_fault = [topic for topic in stalled if topic in starved or consumers[topic]]
+            link.renew(partial(self._repair, link, [topic for topic in at_fault if self._is_beyond(topic)]))
         return {topic: attached[topic] and topic not in stalled for topic in attached}
 
     async def _is_hungry(self, link: RabbitConnection, topic: str) -> bool:
@@ -331,7 +334,7 @@ class RabbitConsumer:
         which = self._channels[topic]
         with suppress(BrokerError):
             async with link.call("unsubscribe", at_most=PARTING):
-                if not await link.consumers(which):
+                if not any((await link.consumers(which)).values()):
                     # Nothing is to be acknowledged by it any more, and it must not be subscribed again.
                     await (await link.channel(which)).close()
                     return

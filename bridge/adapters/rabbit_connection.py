@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Final, cast
@@ -124,18 +124,24 @@ class RabbitConnection:
             yield channel
             await channel.close()
 
-    async def consumers(self, which: Channel) -> tuple[str, ...]:
-        """Return the tags of the channel's consumers that RabbitMQ has not cancelled; none where it isn't open."""
+    async def consumers(self, which: Channel) -> Mapping[str, bool]:
+        """Return the tags of the channel's consumers; False where RabbitMQ has not answered the subscription yet."""
         if not self.connected:
-            return ()
+            return {}
         channel = await self.channel(which)
         if channel.is_closed:
-            return ()
+            return {}
         try:
             raw = cast("aiormq.Channel", await channel.get_underlay_channel())
         except ChannelInvalidStateError:
-            return ()
-        return () if raw.is_closed else tuple(raw.consumers)
+            return {}
+        answered = True
+        try:
+            async with asyncio.timeout(0):
+                await channel.ready()
+        except TimeoutError:
+            answered = False
+        return {} if raw.is_closed else dict.fromkeys(raw.consumers, answered)
 
     async def renew_when_cancelled(self, which: Channel) -> None:
         """Connect anew when RabbitMQ cancels a consumer of the channel, as it does when the queue is deleted.
