@@ -1,0 +1,61 @@
+# The Python that the tests run on. Everything is installed in the first stage, so the second has no cache and no pip
+# of its own work, and nothing in it is writable for the user that runs it.
+FROM python:3.11-slim-bookworm AS build
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore
+
+RUN python -m venv /opt/gateway
+
+# Only wheels whose hashes are in the lock: nothing is compiled, and nothing else gets in.
+COPY requirements/run.txt /tmp/run.txt
+RUN /opt/gateway/bin/python -m pip install --require-hashes --only-binary=:all: -r /tmp/run.txt
+
+WORKDIR /app
+COPY pyproject.toml ./
+COPY bridge bridge
+COPY web web
+COPY sandbox sandbox
+COPY topics topics
+COPY templates templates
+COPY static static
+
+# The code is run from /app, as `make setup` runs it from the checkout; compiled here, as nothing can be written later.
+RUN printf '/app\n' > "$(/opt/gateway/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/app.pth" \
+    && printf '#!/bin/sh\nexec /opt/gateway/bin/python -m bridge.cli "$@"\n' > /opt/gateway/bin/gateway \
+    && chmod 0755 /opt/gateway/bin/gateway \
+    && /opt/gateway/bin/python -m compileall -q /app
+
+
+FROM python:3.11-slim-bookworm
+
+LABEL org.opencontainers.image.title="Worker API Gateway" \
+      org.opencontainers.image.description="A durable bridge between Camunda 7 external tasks and Python handlers"
+
+ENV PATH=/opt/gateway/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONFAULTHANDLER=1 \
+    PYTHONUNBUFFERED=1
+
+RUN groupadd --gid 10001 gateway \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin gateway
+
+COPY --from=build /opt/gateway /opt/gateway
+COPY --from=build /app /app
+
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+
+# Whether the process lives, not whether its servers do: a restart mends no outage of the engine. Not by urllib, which
+# would ask a proxy of the environment.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", "\
+import http.client, os, sys\n\
+c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 8000), timeout=4)\n\
+c.request('GET', '/health/live')\n\
+sys.exit(c.getresponse().status != 200)"]
+
+ENTRYPOINT ["gateway"]
+CMD ["serve"]
