@@ -1,0 +1,103 @@
+"""The gateway as a process of its own, as an operator would run it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import aiohttp
+
+from sandbox import process
+from sandbox.build import tail
+from sandbox.demo.errors import GatewayFailed
+from sandbox.demo.servers import Say
+from sandbox.ports import LOOPBACK
+from sandbox.probes import listening
+from sandbox.process import Started
+
+DEFAULT_PORT = "18090"
+COMMAND = (sys.executable, "-m", "bridge.cli", "serve")
+READY_WITHIN = 60.0
+POLL_EVERY = 0.5
+# More than the gateway grants itself (SHUTDOWN_GRACE).
+GRACE = 40.0
+
+_LIKE_THIS = {"PORT": DEFAULT_PORT, "HOST": LOOPBACK, "RETRY_DELAY": "1", "RETRY_DELAY_MAX": "3", "LOG_FORMAT": "json"}
+# The samples count on these: how often a failure is retried, and that both topics are served.
+_FIXED = {"TASK_RETRY_LIMIT": "3", "TOPICS_PACKAGE": "topics", "SUPPORTED_TOPICS": ""}
+
+
+def environment(servers: Mapping[str, str]) -> dict[str, str]:
+    """Return the gateway's environment: what the user set stands, but for what the samples count on."""
+    chosen = {name: value for name, value in servers.items() if value or name not in _LIKE_THIS}
+    return {**_LIKE_THIS, **chosen, **_FIXED}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A started gateway: where it listens, and where it writes."""
+
+    url: str
+    log: Path
+    started: Started
+
+    def require(self) -> None:
+        """Raise `GatewayFailed` where the process has ended."""
+        if self.started.leader() is None:
+            raise GatewayFailed(self._failure("the gateway ended"))
+
+    async def ready(self, session: aiohttp.ClientSession, within: float = READY_WITHIN) -> None:
+        """Return when it says that it's ready; raise `GatewayFailed` where it ends, or isn't in time."""
+        deadline = time.monotonic() + within
+        last = "nothing answers"
+        while True:
+            self.require()
+            answer = await probe(session, f"{self.url}/health/ready")
+            if answer == HTTPStatus.OK:
+                return
+            last = last if answer is None else f"it answers {answer}"
+            if time.monotonic() > deadline:
+                raise GatewayFailed(self._failure(f"/health/ready isn't 200 after {within:.0f} s ({last})"))
+            await asyncio.sleep(POLL_EVERY)
+
+    def _failure(self, what: str) -> str:
+        return (
+            f"{what}; the end of {self.log}:\n{tail(self.log)}\n"
+            "Mend what the last lines name (a server, a setting, a topic) and start the demo again."
+        )
+
+
+@contextmanager
+def gateway(env: Mapping[str, str], log: Path, say: Say, command: tuple[str, ...] = COMMAND) -> Iterator[Gateway]:
+    """Start the gateway; at the end ask it by SIGTERM to finish, and kill it only where it doesn't."""
+    port = int(env["PORT"])
+    if listening(port):
+        raise GatewayFailed(f"port {port} is taken, perhaps by another demo: end that, or choose one by PORT=…")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists():
+        log.replace(log.with_suffix(".previous.log"))  # else the tail of a failure could be that of an earlier run
+    started = process.spawn(command, dict(env), log)
+    try:
+        yield Gateway(f"http://{LOOPBACK}:{port}", log, started)
+    finally:
+        if started.leader() is not None:
+            say("ending the gateway")
+        begun = time.monotonic()
+        started.end(GRACE)
+        if time.monotonic() - begun > GRACE:
+            say(f"the gateway didn't end within {GRACE:.0f} s of SIGTERM and was killed; see {log}")
+
+
+async def probe(session: aiohttp.ClientSession, url: str) -> int | None:
+    """Return the status that an address answers with, or None where nothing answers."""
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=5)) as response:
+            return response.status
+    except (aiohttp.ClientError, TimeoutError):
+        return None

@@ -1,0 +1,130 @@
+"""One demo from its first instance to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+
+import aiohttp
+from rich.console import Console
+
+from bridge.settings import Settings
+from sandbox.demo.checks import find_mismatches
+from sandbox.demo.definitions import DEFINITIONS
+from sandbox.demo.engine import EngineApi, authorization
+from sandbox.demo.gateway import POLL_EVERY, Gateway, probe
+from sandbox.demo.history import observe
+from sandbox.demo.progress import Board, GaveUp, Limits, watch
+from sandbox.demo.samples import Sample, business_keys, samples
+from sandbox.demo.summary import show_addresses, show_summary, show_verdict
+from sandbox.demo.together import together
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do. `run` is its id, with which all its business keys begin."""
+
+    run: str
+    instances: int
+    seed: int
+    concurrency: int
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A run against one gateway and its engine."""
+
+    plan: Plan
+    settings: Settings
+    gateway: Gateway
+    env: Mapping[str, str]
+    ours: bool
+    console: Console
+
+    async def play(self, *, stay: bool) -> bool:
+        """Run it, print what came of it, and return whether every check holds; with `stay` only after Ctrl-C.
+
+        Raises `DemoError` where the run can't be brought to a verdict.
+        """
+        connector = aiohttp.TCPConnector(limit=self.plan.concurrency + 8)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            self.console.print(f"waiting for the gateway at {self.gateway.url}", highlight=False)
+            await self.gateway.ready(session)
+            engine = EngineApi(session, self.settings.camunda_url, authorization(self.settings))
+            holds = await self._run(engine)
+            show_addresses(self.console, await self._addresses(session))
+            if stay:
+                await self._stay()
+            return holds
+
+    async def _run(self, engine: EngineApi) -> bool:
+        plan, keys = self.plan, business_keys(self.plan.run)
+        await engine.deploy(definition.file for definition in DEFINITIONS)
+        wanted = samples(plan.instances, plan.seed, plan.run)
+        self.console.print(f"starting {len(wanted)} instances; their business keys begin with {plan.run}")
+        board = Board(self.console, len(wanted))
+        starting = asyncio.create_task(start(engine, wanted, plan.concurrency))
+
+        def require() -> None:
+            self.gateway.require()
+            if starting.done():
+                starting.result()  # raises what kept an instance from being started
+
+        settled = True
+        try:
+            await watch(engine, keys, planned=len(wanted), board=board, limits=plan.limits, require=require)
+            await starting
+        except GaveUp as failure:
+            settled = False
+            self.console.print(f"[bold red]{failure}[/]", highlight=False)
+        finally:
+            starting.cancel()
+        observed = await observe(engine, keys)
+        mismatches = find_mismatches(wanted, observed)
+        show_summary(self.console, observed)
+        show_verdict(self.console, len(wanted), mismatches)
+        return settled and not mismatches
+
+    async def _stay(self) -> None:
+        self.console.print("everything stays up: end it with Ctrl-C")
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        # From here Ctrl-C is no interruption but the end that was waited for: the verdict stands.
+        loop.add_signal_handler(signal.SIGINT, end.set)
+        try:
+            while not end.is_set():
+                self.gateway.require()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(end.wait(), POLL_EVERY)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    async def _addresses(self, session: aiohttp.ClientSession) -> list[tuple[str, str]]:
+        url = self.gateway.url
+        wanted = [
+            ("API", f"{url}/docs"),
+            ("dashboard", f"{url}/dashboard"),
+            ("health", f"{url}/health"),
+            ("Cockpit", self.env.get("COCKPIT_URL", "")),
+        ]
+        if jaeger := self.env.get("JAEGER_QUERY_URL"):
+            wanted.append(("Jaeger", f"{jaeger}/api/services"))
+        answers = [(name, address, await probe(session, address)) for name, address in wanted if address]
+        return [
+            (name, f"{address}  (demo / demo)" if name == "Cockpit" and self.ours else address)
+            for name, address, status in answers
+            if status is not None and status < HTTPStatus.BAD_REQUEST
+        ]
+
+
+async def start(engine: EngineApi, wanted: Sequence[Sample], at_once: int) -> list[str]:
+    """Start every sample; return the ids of their process instances."""
+    return await together(
+        [partial(engine.start, sample.definition.key, sample.business_key, sample.wired()) for sample in wanted],
+        at_once,
+    )
