@@ -16,6 +16,7 @@ WORKDIR /app
 COPY pyproject.toml ./
 COPY bridge bridge
 COPY web web
+# `gateway sandbox` is a part of the command; it can start nothing in here.
 COPY sandbox sandbox
 COPY topics topics
 COPY templates templates

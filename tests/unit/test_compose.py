@@ -112,7 +112,7 @@ def test_what_the_operator_sets_wins_over_the_sandbox(name: str) -> None:
         {"path": ".env.gateway", "required": False},
     ]
     # These are about the inside of a container, and so no one else's to set.
-    assert SERVICES[name]["environment"] == {"HOST": "0.0.0.0", "PORT": "8000"}
+    assert SERVICES[name]["environment"] == {"HOST": "0.0.0.0", "PORT": "8000", "METRICS_PORT": "8000"}
 
 
 def test_the_sandbox_is_reached_by_settings_that_exist() -> None:
