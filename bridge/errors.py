@@ -11,6 +11,10 @@ class SetupError(GatewayError):
     """The gateway can't start as it is configured; the message says what to mend."""
 
 
+class QueueMismatch(SetupError):
+    """The broker has a queue or exchange of ours with other arguments; it is asked again until that is mended."""
+
+
 class TopicError(SetupError):
     """A file in `topics/` is malformed, or two of them name the same topic."""
 
@@ -44,6 +48,14 @@ class EngineRejected(EngineError):
 
 class LeaseLost(EngineRejected):
     """400: the lock is another worker's, or the task is suspended: ask the engine which."""
+
+
+class LeaseStolen(LeaseLost):
+    """Another worker took the task since our lock, as the engine says when asked."""
+
+
+class TaskSuspended(LeaseLost):
+    """The task is still ours, but suspended: the engine takes nothing on it until it is activated."""
 
 
 class TaskGone(EngineRejected):

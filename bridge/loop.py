@@ -42,7 +42,10 @@ class Signal:
 
 
 class Loop:
-    """Repeats a step until it's told to stop; a step that fails is repeated after a growing delay."""
+    """Repeats a step until it's told to stop; a step that fails is repeated after a growing delay.
+
+    `every` is the pause after a step that went well; `wake` ends a pause early.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Loop:
         *,
         first_delay: timedelta = timedelta(milliseconds=200),
         most_delay: timedelta = timedelta(seconds=15),
+        every: timedelta = timedelta(0),
         chance: random.Random | None = None,
     ) -> None:
         self.name = name
@@ -60,7 +64,9 @@ class Loop:
         self._journal = journal
         self._delays = (first_delay, most_delay)
         self._chance = chance or random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._every = every
         self._stopping = asyncio.Event()
+        self._woken = Signal()
 
     @property
     def stopping(self) -> bool:
@@ -69,13 +75,18 @@ class Loop:
     def stop(self) -> None:
         """Let the step under way be the last one."""
         self._stopping.set()
+        self._woken.wake()
+
+    def wake(self) -> None:
+        """End the pause, or leave out the next one."""
+        self._woken.wake()
 
     async def run(self) -> None:
+        """Repeat the step until `stop` is called."""
         while not self._stopping.is_set():
-            if await self.run_once():
-                continue
-            delay = delay_after(self.failures, *self._delays, self._chance)
-            await self._rest(delay)
+            delay = self._every if await self.run_once() else delay_after(self.failures, *self._delays, self._chance)
+            if delay > timedelta(0) and not self._stopping.is_set():
+                await self._woken.wait(delay)
 
     async def run_once(self) -> bool:
         """Do one step; tell whether it went well."""
@@ -95,10 +106,3 @@ class Loop:
             return False
         self.failures = 0
         return True
-
-    async def _rest(self, delay: timedelta) -> None:
-        try:
-            async with asyncio.timeout(delay.total_seconds()):
-                await self._stopping.wait()
-        except TimeoutError:
-            return

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from bridge.lifecycle import Move
+from bridge.replica import Replica
 from bridge.task import Source, State, Task, TaskKey, Variables
 
 
@@ -162,6 +163,26 @@ class TaskStore(Protocol):
         """Count tasks that are RECEIVED and not yet on the broker, up to 10,000."""
         ...
 
+    async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
+        """Return tasks that the replica fetched and nobody has begun: RECEIVED or QUEUED."""
+        ...
+
+
+class Replicas(Protocol):
+    """Where the gateway's processes tell each other that they live, and what they can do."""
+
+    async def beat(self, replica: Replica) -> None:
+        """Write this process's state over its last one. Its success is proof that the store takes writes."""
+        ...
+
+    async def replicas(self, since: datetime) -> Sequence[Replica]:
+        """Return the processes that were seen since then."""
+        ...
+
+    async def leave(self, replica_id: str) -> None:
+        """Forget a process that ends in good order."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
@@ -225,6 +246,10 @@ class Publisher(Protocol):
         ...
 
     async def depth(self, topic: str) -> Depth: ...
+
+    async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
+        """Return the depths of many topics at once; one without a queue is left out."""
+        ...
 
 
 class Verdict(Protocol):

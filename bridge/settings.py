@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
 
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+
     camunda_url: str = "http://localhost:8080/engine-rest"
     camunda_username: str | None = None
     camunda_password: SecretStr | None = None
@@ -59,6 +61,8 @@ class Settings(BaseSettings):
     received_limit: int = Field(default=5000, ge=1)
     stale_after: float = Field(default=60, gt=0)
     sweep_every: float = Field(default=1, gt=0)
+    report_within: float = Field(default=30, gt=0)
+    retention_days: float = Field(default=30, gt=0)
     publish_timeout: float = Field(default=10, gt=0)
     report_retry_delay: float = Field(default=1, gt=0)
     report_retry_delay_max: float = Field(default=60, gt=0)

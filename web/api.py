@@ -205,3 +205,8 @@ async def metrics(request: Request[object, object, AppState], doors: GivenDoors)
 def api_router() -> Router:
     """Return all routes of the API, each behind the same checks."""
     return Router("/", route_handlers=[TaskRoutes, HealthRoutes, metrics], before_request=check_request)
+
+
+def probes_router() -> Router:
+    """Return only what probes and Prometheus ask for."""
+    return Router("/", route_handlers=[HealthRoutes, metrics], before_request=check_request)

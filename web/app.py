@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from web.api import api_router
+from web.api import api_router, probes_router
 from web.doors import Doors
 from web.filters import given_filter
 from web.openapi import docs_routes, openapi_config
@@ -16,13 +16,15 @@ from web.problems import answer
 from web.query import JsonRequest
 
 
-def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = ()) -> Litestar:
+def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *, api: bool = True) -> Litestar:
     """Return the application on `doors`. `mounted` are routers beside the API, such as the one under /dashboard.
+
+    Without `api` only health and metrics are served, for the probes of a process that has no other use for HTTP.
 
     Logging is the caller's to set up. Raises `SetupError` when the files of /docs are missing.
     """
     return Litestar(
-        route_handlers=[api_router(), *docs_routes(), *mounted],
+        route_handlers=[api_router(), *docs_routes(), *mounted] if api else [probes_router()],
         dependencies={
             "doors": Provide(lambda: doors, sync_to_thread=False),
             "wanted": Provide(given_filter, sync_to_thread=False),

@@ -64,6 +64,9 @@ class MemoryBroker:
             raise BrokerUnroutable(f"depth of {topic}: there is no queue")
         return Depth(len(queue.ready), sum(consumer.attached(topic) for consumer in self._consumers))
 
+    async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
+        return {topic: await self.depth(topic) for topic in topics if topic in self._queues}
+
     async def version(self) -> str:
         self.answer("version")
         return "memory"

@@ -9,17 +9,19 @@ from typing import Any
 
 from bridge.lifecycle import Event, Move, apply, claim_of, refetch
 from bridge.ports import Claim, Page, Statistics, TaskFilter
+from bridge.replica import Replica
 from bridge.task import Source, State, Task, TaskKey
 
 WAITING_CAP = 10_000
 
 
 class MemoryStore:
-    """`TaskStore`, `TaskReader` and `Records` on dictionaries, by the same transition table as the real one."""
+    """`TaskStore`, `TaskReader`, `Replicas` and `Records` on dictionaries, by the one transition table."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
         self.records: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self.beats: dict[str, Replica] = {}
 
     async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
         return [self._accept(task) for task in tasks]
@@ -61,6 +63,19 @@ class MemoryStore:
 
     async def waiting(self) -> int:
         return min(WAITING_CAP, sum(task.state is State.RECEIVED for task in self.tasks.values()))
+
+    async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
+        early = {State.RECEIVED, State.QUEUED}
+        return [t for t in self.tasks.values() if t.state in early and t.replica == replica][:limit]
+
+    async def beat(self, replica: Replica) -> None:
+        self.beats[replica.id] = replica
+
+    async def replicas(self, since: datetime) -> Sequence[Replica]:
+        return [replica for _, replica in sorted(self.beats.items()) if replica.seen_at >= since]
+
+    async def leave(self, replica_id: str) -> None:
+        self.beats.pop(replica_id, None)
 
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         found = sorted(

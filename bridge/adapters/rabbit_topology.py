@@ -16,7 +16,7 @@ from faststream.rabbit import RabbitExchange, RabbitQueue
 from faststream.rabbit.schemas import QueueType
 from faststream.rabbit.schemas.queue import QuorumQueueArgs
 
-from bridge.errors import SetupError
+from bridge.errors import QueueMismatch, SetupError
 
 _INEQUIVALENT: Final = re.compile(r"inequivalent arg '(?P<argument>[^']+)' for (?P<kind>\w+) '(?P<name>[^']+)'")
 
@@ -103,16 +103,16 @@ class Topology:
 
 @contextmanager
 def refused() -> Iterator[None]:
-    """Turn RabbitMQ's refusal of another declaration into a `SetupError` that says how to migrate."""
+    """Turn RabbitMQ's refusal of another declaration into a `QueueMismatch` that says how to migrate."""
     try:
         yield
     except ChannelPreconditionFailed as error:
         text = " ".join(str(part) for part in error.args)
         found = _INEQUIVALENT.search(text)
         if found is None:
-            raise SetupError(f"RabbitMQ refused a declaration: {text}") from error
+            raise QueueMismatch(f"RabbitMQ refused a declaration: {text}") from error
         kind, name = found["kind"], found["name"]
-        raise SetupError(
+        raise QueueMismatch(
             f"RabbitMQ has the {kind} {name!r} with another {found['argument']} than this gateway declares ({text})."
             f" Stop the gateways, let consumers drain it if you can, and delete it (`rabbitmqctl delete_queue {name}`"
             " for a queue): a gateway declares it again when it starts, and publishes again every task that waits,"

@@ -17,7 +17,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, Serv
 
 from bridge.adapters.documents import Raw, as_kept, encode, from_document, to_document
 from bridge.adapters.moves import write_for_all, writes_of
-from bridge.adapters.store_reader import TOO_LARGE, StoreReader, translated, unclear
+from bridge.adapters.replica_store import ReplicaStore
+from bridge.adapters.store_reader import TOO_LARGE, translated, unclear
 from bridge.errors import StoreError, TaskTooLarge, VariableError
 from bridge.lifecycle import Event, Move, claim_of, refetch
 from bridge.ports import Claim
@@ -32,8 +33,8 @@ _DUPLICATE: Final = 11000
 _PAYLOAD: Final = frozenset({"variables", "outcome", "result"})
 
 
-class MongoStore(StoreReader):
-    """`bridge.ports.TaskStore`, `TaskReader` and `Records` on MongoDB.
+class MongoStore(ReplicaStore):
+    """`bridge.ports.TaskStore`, `TaskReader`, `Replicas` and `Records` on MongoDB.
 
     Where the connection breaks, a write's token is looked for before it is sent again, once; only if that fails too
     is `StoreUnavailable` raised. `TaskTooLarge` and `VariableError` are raised before anything of the batch is
@@ -106,6 +107,12 @@ class MongoStore(StoreReader):
                 for place in places:
                     answers[place] = found.get(claims[place].claim_id)
         return answers
+
+    async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
+        wanted = {"state": {"$in": [State.RECEIVED.value, State.QUEUED.value]}, "replica": {"$eq": replica}}
+        with translated("unstarted"):
+            found = await self._tasks.find(wanted, max_time_ms=self._patience).limit(limit).to_list()
+        return [from_document(document) for document in found]
 
     async def put_once(self, kind: str, key: str, record: Mapping[str, Any]) -> tuple[str, bool]:
         document = {"_id": ObjectId(), "kind": kind, "key": key, "record": to_jsonable_python(record)}

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
-from beanie import init_beanie
+from beanie import Document, init_beanie
 from pymongo import DESCENDING, AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
@@ -16,6 +16,7 @@ from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
+    OperationFailure,
     PyMongoError,
     WriteConcernError,
 )
@@ -37,6 +38,8 @@ from bridge.task import State, Task
 WAITING_CAP: Final = 10_000
 TOO_LARGE: Final = frozenset({10334, 17280, 17419})
 """The server's codes for a document, a key or an update's result that is too large."""
+NO_SUCH_COMMAND: Final = 59
+OLD_GREETING: Final = "isMaster"
 
 _CONNECT: Final = timedelta(seconds=3)
 _NEWEST: Final = [("created_at", DESCENDING), ("_id", DESCENDING)]
@@ -48,6 +51,8 @@ class StoreReader:
     `timeout` bounds each call once a server is found; for that it waits three seconds. `patience` is how long the
     server may work on a list or a count.
     """
+
+    models: ClassVar[Sequence[type[Document]]] = (TaskDocument, RecordDocument)
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class StoreReader:
         self._pool_size = pool_size
         self._timeout = _millis(timeout)
         self._patience = _millis(patience)
+        self._greeting = "hello"
         self._client: AsyncMongoClient[Raw] | None = None
 
     async def __aenter__(self) -> Self:
@@ -80,7 +86,7 @@ class StoreReader:
         client = self._connect()
         try:
             with translated("open"):
-                await init_beanie(database=client[self._database], document_models=[TaskDocument, RecordDocument])
+                await init_beanie(database=client[self._database], document_models=[*self.models])
         except StoreError:
             await client.close()
             raise
@@ -94,6 +100,23 @@ class StoreReader:
     async def version(self) -> str:
         with translated("version"):
             return str((await self._connected().server_info())["version"])
+
+    async def server_time(self) -> datetime:
+        """Return the server's own clock, in UTC, to the millisecond."""
+        admin = self._connected().admin
+        with translated("server_time"):
+            try:
+                answer = await admin.command(self._greeting)
+            except OperationFailure as error:
+                if error.code != NO_SUCH_COMMAND or self._greeting == OLD_GREETING:
+                    raise
+                # Servers that speak MongoDB's protocol of before 4.4 know it by its old name only.
+                self._greeting = OLD_GREETING
+                answer = await admin.command(self._greeting)
+        moment = answer.get("localTime")
+        if not isinstance(moment, datetime):
+            raise StoreError("MongoDB does not tell its clock: there is no localTime in its answer to hello")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
     async def get(self, task_id: str) -> Task | None:
         with translated("get"):

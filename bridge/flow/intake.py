@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from bridge.errors import EngineError, TaskTooLarge
+from bridge.errors import EngineError, GatewayError, TaskTooLarge, VariableError
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
 from bridge.registry import Registry
 from bridge.task import State, Task
+from bridge.trace import trace_of
 
 
 class Intake:
@@ -52,13 +53,16 @@ class Intake:
             self._journal.write("leases_expired", level=Level.WARNING, tasks=len(leases), worker_id=worker_id)
             return
         tasks = [self._task(lease, worker_id, lease_until, now) for lease in leases]
-        small = [task for task in tasks if self._size_of(task) <= self._size_limit]
+        faults = {task.id: fault for task in tasks if (fault := self._fault_of(task)) is not None}
+        await self.keep([task for task in tasks if task.id not in faults])
         for task in tasks:
-            if self._size_of(task) > self._size_limit:
-                await self._refuse(task)
-        await self.keep(small)
+            if task.id in faults:
+                await self._refuse(task, faults[task.id])
 
     async def keep(self, tasks: Sequence[Task]) -> None:
+        """Store tasks and publish them; what a lease brings back with an undelivered outcome is reported instead."""
+        if not tasks:
+            return
         kept = await self._store.accept(tasks)
         present = [task for task in kept if task is not None]
         if len(present) < len(tasks):
@@ -90,21 +94,31 @@ class Intake:
             tenant_id=lease.tenant_id,
             priority=lease.priority,
             replica=self._replica,
+            trace=trace_of(lease.variables),
         )
 
-    async def _refuse(self, task: Task) -> None:
-        """Raise an incident for a task that can't be kept; if that fails its lock ends, and it's fetched again."""
-        error = TaskTooLarge(
-            f"the variables take {self._size_of(task)} bytes, {self._size_limit} are kept at most; "
+    def _fault_of(self, task: Task) -> GatewayError | None:
+        """Tell why the task can't be kept, if it can't: one such must not hold up the rest of its batch."""
+        try:
+            size = self._size_of(task)
+        except VariableError as error:
+            return error
+        if size <= self._size_limit:
+            return None
+        return TaskTooLarge(
+            f"the variables take {size} bytes, {self._size_limit} are kept at most; "
             "fetch fewer of them by `variables=` of the topic, or keep large values outside the process"
         )
-        self._journal.write("task_too_large", task=task, level=Level.ERROR, error=str(error))
+
+    async def _refuse(self, task: Task, fault: GatewayError) -> None:
+        """Raise an incident for a task that can't be kept; if that fails its lock ends, and it's fetched again."""
+        self._journal.write("task_refused", task=task, level=Level.ERROR, error=str(fault))
         try:
             await self._engine.fail(
                 task.id,
                 task.worker_id,
-                message=str(error),
-                details="TaskTooLarge",
+                message=str(fault),
+                details=type(fault).__name__,
                 retries=0,
                 retry_timeout=timedelta(0),
             )

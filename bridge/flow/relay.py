@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
 from bridge.batch import Batch
+from bridge.errors import StoreError
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Journal, Level, Publisher, TaskStore
 from bridge.task import Task, TaskKey
@@ -33,6 +35,23 @@ class Relay:
         self._look_after = look_after
         self._batch = Batch(self._flush, limit=500, lanes=2)
         self.unconfirmed: Counter[str] = Counter()
+        self._put: set[asyncio.Task[None]] = set()
+
+    def put(self, task: Task) -> None:
+        """Begin to publish a task, and don't wait: what fails stays in its outbox and is found there."""
+        sending = asyncio.create_task(self._send(task))
+        self._put.add(sending)
+        sending.add_done_callback(self._put.discard)
+
+    async def drain(self) -> None:
+        """Wait for all that was `put`."""
+        await asyncio.gather(*self._put)
+
+    async def _send(self, task: Task) -> None:
+        try:
+            await self.publish([task])
+        except StoreError as error:
+            self._journal.write("publish_unrecorded", task=task, level=Level.WARNING, error=str(error))
 
     async def publish(self, tasks: Sequence[Task]) -> int:
         """Publish the tasks together with whatever else waits; return how many were confirmed."""

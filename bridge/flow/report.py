@@ -7,7 +7,7 @@ import random
 from datetime import timedelta
 
 from bridge.batch import Batch
-from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, TaskGone
+from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
 from bridge.lifecycle import Event, Move, delivered
 from bridge.loop import delay_after
 from bridge.ports import Clock, Engine, Journal, Level, TaskStore
@@ -53,6 +53,10 @@ class Report:
         try:
             async with self._slots:
                 return await self.deliver(task)
+        except StoreError as error:
+            # The outcome stays in the store, and is delivered again when it is due: the engine takes it once.
+            self._journal.write("outcome_unsettled", task=task, level=Level.WARNING, error=str(error))
+            return False
         finally:
             del self._running[task.id]
 

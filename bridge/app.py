@@ -1,0 +1,271 @@
+"""The composition root: builds every part from the settings. Nothing else knows which adapter stands behind a port."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+from uuid import uuid4
+
+from bridge.adapters.camunda import CamundaEngine
+from bridge.adapters.camunda_client import authorization
+from bridge.adapters.clock import SharedClock
+from bridge.adapters.documents import size_of
+from bridge.adapters.metrics import CountingJournal, Metrics
+from bridge.adapters.rabbit import RabbitConsumer, RabbitPublisher
+from bridge.adapters.store import MongoStore
+from bridge.errors import BrokerUnavailable
+from bridge.flow.beat import Beat
+from bridge.flow.claims import Claims
+from bridge.flow.credit import Bounds, Credit
+from bridge.flow.handle import Handle, Terms
+from bridge.flow.intake import Intake
+from bridge.flow.lease import Lease
+from bridge.flow.operate import Operate
+from bridge.flow.poll import Pace, Poll
+from bridge.flow.recover import Patience, Recover
+from bridge.flow.relay import Relay
+from bridge.flow.renew import Renew
+from bridge.flow.report import Report
+from bridge.flow.run import Run
+from bridge.flow.submit import Submit
+from bridge.ports import Journal, Level
+from bridge.registry import Registry
+from bridge.replica import Replica
+from bridge.settings import Role, Settings
+from bridge.task import Task
+from bridge.topic import Context, Log
+
+TaskLog = Callable[[Task, Collection[str]], Log]
+"""Gives the logger that a handler's context has: bound to the task, with the topic's secrets masked."""
+
+
+def gateway_version() -> str:
+    """Return the installed version; the source tree's own where nothing is installed."""
+    try:
+        return version("worker-api-gateway")
+    except PackageNotFoundError:
+        return "1.0.0"
+
+
+def _seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
+class Gateway:
+    """All parts of one process. They are connected to nothing yet: `bridge.process` opens, runs and ends them."""
+
+    def __init__(
+        self, settings: Settings, roles: frozenset[Role], topics: Registry, journal: Journal, log: TaskLog
+    ) -> None:
+        self.settings = settings
+        self.roles = roles
+        self.topics = topics
+        self.version = gateway_version()
+        self.replica = f"{socket.gethostname()[:40]}-{uuid4().hex[:8]}"
+        self.metrics = Metrics()
+        self.journal: Journal = CountingJournal(journal, self.metrics)
+        self._log = log
+        self._build_adapters()
+        self._build_flow()
+
+    def _build_adapters(self) -> None:
+        settings = self.settings
+        self.store = MongoStore(
+            settings.mongodb_uri.get_secret_value(),
+            settings.mongodb_database,
+            document_limit=settings.document_limit,
+            retention=timedelta(days=settings.retention_days),
+        )
+        self.engine = CamundaEngine(
+            settings.camunda_url,
+            credentials=authorization(settings.camunda_username, settings.camunda_password, settings.camunda_token),
+            connections=settings.camunda_connections,
+            timeout=_seconds(settings.camunda_timeout),
+            observe=self.metrics.observe_engine,
+        )
+        broker = settings.rabbitmq_url.get_secret_value()
+        self.publisher = RabbitPublisher(
+            broker, settings.rabbitmq_exchange, self.topics.names, timeout=_seconds(settings.publish_timeout)
+        )
+        self.consumer = RabbitConsumer(
+            broker,
+            settings.rabbitmq_exchange,
+            tuple(self.topics.values()),
+            graceful=_seconds(settings.shutdown_grace),
+            on_undecodable=self._undecodable,
+        )
+        self.clock = SharedClock(self.store.server_time, on_difference=self._clock_differs)
+
+    def _build_flow(self) -> None:
+        settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
+        self.lease = Lease(self.engine, clock, self.topics, settings.lock)
+        self.report = Report(
+            self.engine,
+            store,
+            clock,
+            journal,
+            first_delay=_seconds(settings.report_retry_delay),
+            most_delay=_seconds(settings.report_retry_delay_max),
+            limit=settings.report_limit,
+            concurrency=settings.report_concurrency,
+        )
+        self.relay = Relay(
+            store,
+            self.publisher,
+            clock,
+            journal,
+            again_after=_seconds(settings.publish_timeout),
+            look_after=settings.lock / 3,
+        )
+        self._build_work()
+        self._build_intake()
+
+    def _build_work(self) -> None:
+        settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
+        works = Role.WORK in self.roles
+        self.claims = Claims({topic.name: topic.concurrency for topic in self.topics.values()} if works else {})
+        self.run = Run(
+            timeout=_seconds(settings.task_timeout),
+            first_delay=_seconds(settings.retry_delay),
+            most_delay=_seconds(settings.retry_delay_max),
+        )
+        self.handle = Handle(
+            store=store,
+            lease=self.lease,
+            run=self.run,
+            report=self.report,
+            claims=self.claims,
+            topics=self.topics,
+            context=self._context,
+            clock=clock,
+            journal=journal,
+            terms=Terms(self.replica, settings.claim, _seconds(settings.report_within)),
+        )
+        self.renew = Renew(store, self.lease, self.claims, clock, journal, claim=settings.claim)
+        now = clock.now()
+        roles = tuple(sorted(role.value for role in self.roles))
+        self.beat = Beat(
+            store, clock, self.claims, Replica(self.replica, self.version, roles, now, now), lambda: self.report.pending
+        )
+
+    def _build_intake(self) -> None:
+        settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
+        publish_within = 2 * _seconds(settings.publish_timeout)
+        self.credit = Credit(
+            publisher=self.publisher,
+            replicas=store,
+            store=store,
+            lease=self.lease,
+            topics=self.topics,
+            clock=clock,
+            bounds=Bounds(settings.backlog_limit, settings.received_limit),
+            takes_writes=self.beats,
+        )
+        self.intake = Intake(
+            engine=self.engine,
+            store=store,
+            relay=self.relay,
+            report=self.report,
+            topics=self.topics,
+            clock=clock,
+            journal=journal,
+            replica=self.replica,
+            retry_limit=settings.task_retry_limit,
+            publish_within=publish_within,
+            size_of=size_of,
+            size_limit=settings.document_limit,
+        )
+        self.poll = Poll(
+            engine=self.engine,
+            intake=self.intake,
+            credit=self.credit,
+            lease=self.lease,
+            topics=self.topics,
+            clock=clock,
+            journal=journal,
+            replica=self.replica,
+            pace=Pace(_seconds(settings.poll_wait), settings.fetch_size),
+        )
+        self.submit = Submit(
+            engine=self.engine,
+            store=store,
+            relay=self.relay,
+            lease=self.lease,
+            topics=self.topics,
+            clock=clock,
+            journal=journal,
+            retry_limit=settings.task_retry_limit,
+            publish_within=publish_within,
+            size_of=size_of,
+            size_limit=settings.document_limit,
+            replica=self.replica,
+        )
+        self.recover = Recover(
+            store=store,
+            engine=self.engine,
+            publisher=self.publisher,
+            relay=self.relay,
+            report=self.report,
+            submit=self.submit,
+            lease=self.lease,
+            nudge=self.poll.nudge,
+            clock=clock,
+            journal=journal,
+            replica=self.replica,
+            patience=Patience(
+                _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
+            ),
+        )
+        self.operate = Operate(
+            engine=self.engine,
+            store=store,
+            lease=self.lease,
+            topics=self.topics,
+            nudge=self.poll.nudge,
+            clock=clock,
+            journal=journal,
+            retry_limit=settings.task_retry_limit,
+        )
+
+    def beats(self) -> bool:
+        """Tell whether the store took this process's sign of life not long ago."""
+        at = self.beat.at
+        return at is not None and self.clock.now() - at < _seconds(15)
+
+    def _context(self, task: Task) -> Context:
+        async def read_file(variable: str) -> bytes:
+            return await self.engine.read_file(task.process_instance_id or "", variable)
+
+        return Context(
+            task_id=task.id,
+            topic=task.topic,
+            attempt=task.attempts,
+            idempotency_key=task.id,
+            business_key=task.business_key,
+            process_instance_id=task.process_instance_id,
+            tenant_id=task.tenant_id,
+            log=self._log(task, self.topics[task.topic].secrets),
+            put_once=self.store.put_once,
+            read_file=read_file,
+        )
+
+    def _undecodable(self, topic: str, reason: str) -> None:
+        self.journal.write("message_undecodable", level=Level.ERROR, topic=topic, reason=reason)
+
+    def _clock_differs(self, difference: timedelta) -> None:
+        self.journal.write(
+            "clock_differs",
+            level=Level.WARNING,
+            seconds=difference.total_seconds(),
+            hint="the store's clock is followed; set this machine's by NTP",
+        )
+
+    async def broker_version(self) -> str:
+        """Ask RabbitMQ for its version: by the publisher's connection, or the consumer's where there is no other."""
+        if self.roles & {Role.WEB, Role.INTAKE}:
+            return await self.publisher.version()
+        if not all((await self.consumer.consuming()).values()):
+            raise BrokerUnavailable("RabbitMQ does not deliver to every topic's consumer")
+        return "consuming"

@@ -1,0 +1,148 @@
+"""The `gateway` command."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+import uvloop
+
+from bridge.adapters.journal import StructlogJournal, configure_logging, task_log, wants_json
+from bridge.app import Gateway, TaskLog, gateway_version
+from bridge.doctor import diagnose
+from bridge.errors import GatewayError, SetupError
+from bridge.process import Process
+from bridge.registry import Registry, load_topics
+from bridge.scaffold import write_topic
+from bridge.settings import Role, Settings, read_settings
+from sandbox.cli import app as sandbox_app
+
+app = typer.Typer(
+    no_args_is_help=True, help="Worker API Gateway.", add_completion=False, pretty_exceptions_enable=False
+)
+topics_app = typer.Typer(no_args_is_help=True, help="The topics that this gateway works.")
+app.add_typer(topics_app, name="topics")
+app.add_typer(sandbox_app, name="sandbox", help="Real servers on this machine, without Docker.")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="gateway")
+
+
+def _fail(error: GatewayError, code: int = 2) -> NoReturn:
+    typer.secho(f"gateway: {error}", fg="red", err=True)
+    raise typer.Exit(code)
+
+
+def _settings(**overrides: object) -> Settings:
+    try:
+        return read_settings(**{name: value for name, value in overrides.items() if value is not None})
+    except SetupError as error:
+        _fail(error)
+
+
+def _topics(settings: Settings) -> Registry:
+    # The topics of a checkout, or of the folder that holds them, come before any that are installed.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return load_topics(settings.topics_package, settings.supported_topics)
+    except SetupError as error:
+        _fail(error)
+
+
+def _roles(text: str) -> frozenset[Role]:
+    try:
+        return frozenset(Role(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        _fail(SetupError(f"--roles {text}: choose from {', '.join(Role)}"))
+
+
+@app.command()
+def serve(
+    roles: Annotated[str, typer.Option(help="What this process does, of web,intake,work.")] = "web,intake,work",
+    host: Annotated[str | None, typer.Option(help="Overrides HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Overrides PORT.")] = None,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    chosen = _roles(roles)
+    if not chosen:
+        _fail(SetupError("--roles is empty: choose from web,intake,work"))
+    _run(_settings(host=host, port=port), chosen)
+
+
+@app.command()
+def worker() -> None:
+    """Run handlers only: the same as `serve --roles work`."""
+    _run(_settings(), frozenset({Role.WORK}))
+
+
+@app.command()
+def doctor() -> None:
+    """Test every connection and say what to mend; ends with 1 when something is wrong."""
+    settings = _settings()
+    topics = _topics(settings)
+    configure_logging(level="ERROR", json=False)
+    findings = uvloop.run(diagnose(settings, topics))
+    for finding in findings:
+        typer.secho(f"{'ok  ' if finding.ok else 'BAD '}", fg="green" if finding.ok else "red", nl=False)
+        typer.echo(f"{finding.part:10}{finding.says}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(gateway_version())
+
+
+@topics_app.command("list")
+def list_topics() -> None:
+    """List the topics with their terms."""
+    settings = _settings()
+    for topic in _topics(settings).values():
+        timeout = settings.task_timeout if topic.timeout is None else topic.timeout.total_seconds()
+        retries = settings.task_retry_limit if topic.retries is None else topic.retries
+        kind = "async" if topic.is_async else "thread"
+        typer.echo(f"{topic.name:30} timeout={timeout:g}s concurrency={topic.concurrency} retries={retries} {kind}")
+
+
+@topics_app.command("new")
+def new_topic(name: Annotated[str, typer.Argument(help="The topic's name in the process model.")]) -> None:
+    """Write a topic's file and its test."""
+    try:
+        for path in write_topic(name, Path.cwd()):
+            typer.echo(f"wrote {path.relative_to(Path.cwd())}")
+    except SetupError as error:
+        _fail(error)
+
+
+def _run(settings: Settings, roles: frozenset[Role]) -> None:
+    json = wants_json(settings.log_format, sys.stderr.isatty())
+    configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json)
+    topics = _topics(settings)
+    try:
+        uvloop.run(_until_signalled(settings, roles, topics))
+    except SetupError as error:
+        _fail(error)
+
+
+async def _until_signalled(settings: Settings, roles: frozenset[Role], topics: Registry) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    journal = StructlogJournal()
+    try:
+        log: TaskLog = lambda task, secrets: task_log(journal, task, secrets=secrets)  # noqa: E731
+        await Process(Gateway(settings, roles, topics, journal, log), stop).run()
+    finally:
+        journal.flush()
+
+
+if __name__ == "__main__":
+    main()

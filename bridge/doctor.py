@@ -1,0 +1,98 @@
+"""Tests every connection as the gateway would use it, and says what to mend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bridge.app import Gateway
+from bridge.errors import GatewayError
+from bridge.ports import Level
+from bridge.registry import Registry
+from bridge.settings import Role, Settings
+from bridge.task import Task
+from bridge.testing import RecordingLog
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one test."""
+
+    part: str
+    ok: bool
+    says: str
+
+
+class _Silent:
+    def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
+        """Tell nobody: the findings say it."""
+
+
+async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
+    """Test the settings' servers; nothing is fetched, published or changed but that queues and indexes are declared."""
+    try:
+        gateway = Gateway(settings, frozenset({Role.WEB}), topics, _Silent(), lambda _task, _secrets: RecordingLog())
+    except GatewayError as error:
+        return (Finding("settings", ok=False, says=str(error)),)
+    tests: dict[str, tuple[str, Callable[[], Awaitable[str]]]] = {
+        "engine": (_address(settings.camunda_url), lambda: _engine(gateway)),
+        "mongodb": (_address(settings.mongodb_uri.get_secret_value()), lambda: _store(gateway)),
+        "rabbitmq": (_address(settings.rabbitmq_url.get_secret_value()), lambda: _broker(gateway)),
+    }
+    found = await asyncio.gather(*(_test(name, where, test) for name, (where, test) in tests.items()))
+    listed = ", ".join(topics.names) or "none"
+    return (*found, Finding("topics", ok=bool(topics), says=listed if topics else "none: add a file to topics/"))
+
+
+async def _test(name: str, where: str, test: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        async with asyncio.timeout(15):
+            return Finding(name, ok=True, says=f"{where}: {await test()}")
+    except TimeoutError:
+        return Finding(name, ok=False, says=f"{where}: no answer within 15 s: {_HINTS[name]}")
+    except GatewayError as error:
+        return Finding(name, ok=False, says=f"{where}: {error}: {_HINTS[name]}")
+
+
+async def _engine(gateway: Gateway) -> str:
+    async with AsyncExitStack() as stack:
+        await gateway.engine.open()
+        stack.push_async_callback(gateway.engine.close)
+        version = await gateway.engine.version()
+        waiting = await gateway.engine.count()
+        return f"Camunda {version}, {waiting} open external tasks"
+
+
+async def _store(gateway: Gateway) -> str:
+    async with AsyncExitStack() as stack:
+        await gateway.store.open()
+        stack.push_async_callback(gateway.store.close)
+        version = await gateway.store.version()
+        difference = abs((await gateway.store.server_time() - datetime.now(UTC)).total_seconds())
+        skew = f"; its clock differs by {difference:.1f} s: set both by NTP" if difference > 2 else ""
+        return f"MongoDB {version}{skew}"
+
+
+async def _broker(gateway: Gateway) -> str:
+    async with AsyncExitStack() as stack:
+        await gateway.publisher.open()
+        stack.push_async_callback(gateway.publisher.close)
+        depths = await gateway.publisher.depths(gateway.topics.names)
+        queues = ", ".join(f"{topic}: {d.ready} ready, {d.consumers} consumers" for topic, d in depths.items())
+        return f"RabbitMQ {await gateway.publisher.version()}; {queues}"
+
+
+def _address(url: str) -> str:
+    """Return an address without the credentials that it may carry."""
+    scheme, found, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if found else url
+
+
+_HINTS = {
+    "engine": "check CAMUNDA_URL (it ends with /engine-rest), CAMUNDA_USERNAME and CAMUNDA_PASSWORD or CAMUNDA_TOKEN",
+    "mongodb": "check MONGODB_URI, and that a primary answers there",
+    "rabbitmq": "check RABBITMQ_URL (user, password, virtual host) and RABBITMQ_EXCHANGE",
+}

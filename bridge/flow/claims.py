@@ -1,0 +1,82 @@
+"""The claims that this process holds: each with the handler that runs under it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from bridge.replica import Load
+from bridge.task import Outcome, Task
+
+_WEIGHT = 0.1
+"""How much one run counts in the moving mean of a topic's times."""
+
+
+class Claim:
+    """A task that is ours to work on, until we lose it."""
+
+    def __init__(self, task: Task, claim_id: str, now: datetime) -> None:
+        self.task = task
+        self.claim_id = claim_id
+        self.started_at = now
+        self.lease_until = task.lease_until
+        self.lost: str | None = None
+        self._work: asyncio.Task[Outcome] | None = None
+
+    async def run(self, work: asyncio.Task[Outcome]) -> Outcome | None:
+        """Wait for the handler; None when the claim was lost meanwhile, and the handler cancelled for that."""
+        self._work = work
+        if self.lost is not None:
+            work.cancel()
+        try:
+            outcome = await work
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self.lost is None or (caller is not None and caller.cancelling()):
+                raise
+            return None
+        return None if self.lost is not None else outcome
+
+    def lose(self, why: str) -> None:
+        """Cancel the handler: what it does is no longer wanted."""
+        if self.lost is None:
+            self.lost = why
+            if self._work is not None:
+                self._work.cancel()
+
+
+class Claims:
+    """All claims of this process, and how long its topics' runs take."""
+
+    def __init__(self, slots: dict[str, int]) -> None:
+        self._slots = slots
+        self._held: dict[str, Claim] = {}
+        self._seconds: dict[str, float] = {}
+
+    def __iter__(self) -> Iterator[Claim]:
+        return iter(tuple(self._held.values()))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, claim: Claim) -> None:
+        """Hold a claim until `drop`."""
+        self._held[claim.claim_id] = claim
+
+    def drop(self, claim: Claim) -> None:
+        """Let go of a claim."""
+        self._held.pop(claim.claim_id, None)
+
+    def measure(self, topic: str, seconds: float) -> None:
+        """Count the time of one run."""
+        mean = self._seconds.get(topic)
+        self._seconds[topic] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+
+    def loads(self) -> dict[str, Load]:
+        """Return what is being done, by topic."""
+        running = [claim.task.topic for claim in self._held.values()]
+        return {topic: Load(slots, running.count(topic), self._seconds.get(topic)) for topic, slots in self._topics()}
+
+    def _topics(self) -> Sequence[tuple[str, int]]:
+        return tuple(self._slots.items())

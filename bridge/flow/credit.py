@@ -1,0 +1,133 @@
+"""How much may be locked now: no more than can be worked before the locks end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.flow.lease import Lease
+from bridge.ports import Clock, Publisher, Replicas, TaskStore
+from bridge.replica import Replica, alive, capacity
+from bridge.topic import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`backlog` bounds what a topic may have in its queue, `received` what may wait for the broker in the store.
+
+    `look_again`: how old a queue's depth may be where there is little room left, `look` where there is plenty.
+    `replica_life`: after how long without a sign of life a replica's consumers don't count.
+    """
+
+    backlog: int
+    received: int
+    look_again: timedelta = timedelta(milliseconds=100)
+    look: timedelta = timedelta(seconds=5)
+    census: timedelta = timedelta(seconds=1)
+    replica_life: timedelta = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    ready: int
+    at: datetime
+
+
+class Credit:
+    """Gives each topic its room: what its consumers can work in a third of a lock, less what is already locked.
+
+    Nothing has room while `takes_writes` says that the store keeps nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        replicas: Replicas,
+        store: TaskStore,
+        lease: Lease,
+        topics: Mapping[str, Topic[Any, Any]],
+        clock: Clock,
+        bounds: Bounds,
+        takes_writes: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._publisher = publisher
+        self._replicas = replicas
+        self._store = store
+        self._lease = lease
+        self._topics = topics
+        self._clock = clock
+        self._bounds = bounds
+        self._takes_writes = takes_writes
+        self._held: Counter[str] = Counter()
+        self._since: Counter[str] = Counter()
+        self._looks: dict[str, _Look] = {}
+        self._fleet: tuple[Replica, ...] = ()
+        self._waiting = 0
+        self._census_at: datetime | None = None
+
+    def take(self, topic: str, tasks: int) -> None:
+        """Count tasks that are locked or being asked for, until `settle`."""
+        self._held[topic] += tasks
+
+    def settle(self, topic: str, tasks: int, *, queued: int) -> None:
+        """Count tasks no more as held; so many of them are in the queue now."""
+        self._held[topic] -= tasks
+        self._since[topic] += queued
+
+    async def rooms(self) -> Mapping[str, int]:
+        """Return how many tasks of each topic may be locked now. Raises `BrokerError` or `StoreError`."""
+        now = self._clock.now()
+        await self._take_census(now)
+        if self._waiting >= self._bounds.received or not self._takes_writes():
+            return dict.fromkeys(self._topics, 0)
+        limits = {topic: self.limit(topic) for topic in self._topics}
+        await self._look(limits, now)
+        return {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
+
+    def limit(self, topic: str) -> int:
+        """Return how many tasks of the topic may be locked and not yet running; 0 while nobody consumes it."""
+        slots, rate = capacity(self._fleet, topic)
+        if slots == 0:
+            return 0
+        # Two rounds of all slots keep the handlers busy whatever is known about their times.
+        floor = 2 * slots
+        if rate is None:
+            return min(floor, self._bounds.backlog)
+        workable = int(rate * self._lease.duration(topic).total_seconds() / 3)
+        return max(1, min(self._bounds.backlog, max(floor, workable)))
+
+    def _locked(self, topic: str) -> int:
+        look = self._looks.get(topic)
+        return self._held[topic] + self._since[topic] + (0 if look is None else look.ready)
+
+    async def _take_census(self, now: datetime) -> None:
+        if self._census_at is not None and now - self._census_at < self._bounds.census:
+            return
+        seen = await self._replicas.replicas(now - self._bounds.replica_life)
+        self._fleet = alive(tuple(seen), now, self._bounds.replica_life)
+        self._waiting = await self._store.waiting()
+        self._census_at = now
+
+    async def _look(self, limits: Mapping[str, int], now: datetime) -> None:
+        """Ask for the depths of queues of which too little is known."""
+        wanted = [topic for topic, limit in limits.items() if limit and self._is_old(topic, limit, now)]
+        if not wanted:
+            return
+        before = {topic: self._since[topic] for topic in wanted}
+        depths = await self._publisher.depths(wanted)
+        for topic, depth in depths.items():
+            # What was published while the answer was on its way may or may not be in it: count it rather twice.
+            self._since[topic] -= before[topic]
+            self._looks[topic] = _Look(depth.ready, now)
+
+    def _is_old(self, topic: str, limit: int, now: datetime) -> bool:
+        look = self._looks.get(topic)
+        if look is None:
+            return True
+        age = now - look.at
+        scarce = self._locked(topic) * 2 > limit
+        return age >= (self._bounds.look_again if scarce else self._bounds.look)

@@ -1,0 +1,266 @@
+"""From the broker to a stored outcome: claim the task, prove its lock, run its handler, keep what it decided."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from bridge.batch import Batch
+from bridge.errors import (
+    BrokerError,
+    EngineError,
+    LeaseStolen,
+    StoreUnavailable,
+    TaskGone,
+    TaskTooLarge,
+    VariableError,
+)
+from bridge.flow.claims import Claim, Claims
+from bridge.flow.lease import Lease
+from bridge.flow.report import Report
+from bridge.flow.run import Run
+from bridge.lifecycle import Event, Move
+from bridge.loop import delay_after
+from bridge.ports import Claim as Wish
+from bridge.ports import Clock, Journal, Level, TaskStore, Verdict
+from bridge.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey
+from bridge.topic import Context, Topic
+
+_FIRST_WAIT = timedelta(milliseconds=100)
+_LONGEST_WAIT = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`claim`: how long a claim stands without a renewal. `report_within`: after how long an outcome that its own
+    process did not deliver is taken up by another. `release_after`: when a task that was given back is looked at."""
+
+    replica: str
+    claim: timedelta
+    report_within: timedelta = timedelta(seconds=30)
+    release_after: timedelta = timedelta(seconds=1)
+
+
+class Handle:
+    """What a subscriber does with a message. The message is acknowledged once the outcome is stored, or needs none."""
+
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        lease: Lease,
+        run: Run,
+        report: Report,
+        claims: Claims,
+        topics: Mapping[str, Topic[Any, Any]],
+        context: Callable[[Task], Context],
+        clock: Clock,
+        journal: Journal,
+        terms: Terms,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._run = run
+        self._report = report
+        self._claims = claims
+        self._topics = topics
+        self._context = context
+        self._clock = clock
+        self._journal = journal
+        self._terms = terms
+        self._wishes: Batch[Wish, Task | None] = Batch(store.claim, limit=100, lanes=2)
+        self._decisions: Batch[Move, bool] = Batch(store.move, limit=100, lanes=2)
+        self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._stopping = False
+
+    def stop(self) -> None:
+        """From now on give back what the store can't be asked about, instead of waiting for the store."""
+        self._stopping = True
+
+    async def __call__(self, topic: str, key: TaskKey, verdict: Verdict) -> None:
+        try:
+            await self._work_off(key)
+        except StoreUnavailable as error:
+            self._journal.write("message_returned", level=Level.WARNING, topic=topic, error=str(error))
+            with suppress(BrokerError):
+                await verdict.requeue()
+            return
+        # Where the acknowledgement is lost the message comes again, and finds nothing to claim.
+        with suppress(BrokerError):
+            await verdict.ack()
+
+    async def _work_off(self, key: TaskKey) -> None:
+        claim = await self._claim(key)
+        if claim is None:
+            self._journal.write("message_matches_nothing", level=Level.DEBUG, task_id=key.id, epoch=key.epoch)
+            return
+        self._claims.add(claim)
+        try:
+            if not await self._prove(claim):
+                return
+            outcome = await self._perform(claim)
+            if outcome is None:
+                self._journal.write("handler_cancelled", task=claim.task, level=Level.WARNING, why=claim.lost)
+                return
+            await self._decide(claim, outcome)
+        except asyncio.CancelledError:
+            await self._give_back(claim, "the process ends")
+            raise
+        finally:
+            self._claims.drop(claim)
+
+    async def _claim(self, key: TaskKey) -> Claim | None:
+        """Claim the task that the message names; None for a duplicate, or a message of an earlier lease."""
+        claim_id = uuid4().hex
+        failures = 0
+        while True:
+            now = self._clock.now()
+            wish = Wish(key, claim_id, self._terms.replica, now, now + self._terms.claim)
+            try:
+                task = await self._wishes.put(wish)
+                if task is None and failures:
+                    task = await self._claimed_before(key, claim_id)
+            except StoreUnavailable as error:
+                failures += 1
+                await self._wait_for_store(failures, error)
+                continue
+            return None if task is None else Claim(task, claim_id, now)
+
+    async def _claimed_before(self, key: TaskKey, claim_id: str) -> Task | None:
+        """Find a claim whose answer was lost."""
+        found = await self._store.get(key.id)
+        ours = found is not None and found.claim_id == claim_id and found.state is State.RUNNING
+        return found if ours else None
+
+    async def _wait_for_store(self, failures: int, error: StoreUnavailable) -> None:
+        if self._stopping:
+            raise error
+        self._journal.write("store_awaited", level=Level.WARNING, failures=failures, error=str(error))
+        delay = delay_after(failures, _FIRST_WAIT, _LONGEST_WAIT, self._chance)
+        await asyncio.sleep(delay.total_seconds())
+
+    async def _prove(self, claim: Claim) -> bool:
+        """Make sure that the engine's lock holds before the handler begins; else give the task up, and say so."""
+        if not self._lease.is_worn(claim.task, claim.lease_until):
+            return True
+        try:
+            claim.lease_until = await self._lease.extend(claim.task)
+        except (LeaseStolen, TaskGone) as error:
+            await self._store_move(self._lease.lost(claim.task, error))
+            self._journal.write("lease_lost", task=claim.task, level=Level.WARNING, error=str(error))
+            return False
+        except EngineError as error:
+            if claim.lease_until > self._clock.now():
+                return True
+            await self._give_back(claim, str(error))
+            return False
+        return True
+
+    async def _perform(self, claim: Claim) -> Outcome | None:
+        task = claim.task
+        began = self._clock.now()
+        self._journal.write("handler_started", task=task, level=Level.DEBUG)
+        work = asyncio.create_task(self._run.run(self._topics[task.topic], task, self._context(task)))
+        outcome = await claim.run(work)
+        self._claims.measure(task.topic, (self._clock.now() - began).total_seconds())
+        return outcome
+
+    async def _decide(self, claim: Claim, outcome: Outcome) -> None:
+        """Store the outcome, however long that takes; then let it be delivered."""
+        try:
+            kept = await self._keep(claim, outcome)
+        except (TaskTooLarge, VariableError) as error:
+            message = f"the result can't be stored: {error}"
+            outcome = Failure(type(error).__name__, message, message, 0)
+            kept = await self._keep(claim, outcome)
+        if kept is None:
+            self._journal.write("outcome_discarded", task=claim.task, level=Level.WARNING, why=claim.lost or "fenced")
+            return
+        self._log(kept, outcome)
+        self._report.put(kept)
+
+    async def _keep(self, claim: Claim, outcome: Outcome) -> Task | None:
+        task, failures = claim.task, 0
+        while True:
+            move = self._decision(claim, outcome)
+            try:
+                if not await self._move(move) and not (failures and await self._decided_before(claim)):
+                    return None
+            except StoreUnavailable as error:
+                failures += 1
+                await self._wait_for_store(failures, error)
+                continue
+            return replace(task, state=State.REPORTING, outcome=outcome, reports=0, lease_until=claim.lease_until)
+
+    async def _move(self, move: Move) -> bool:
+        try:
+            return await self._decisions.put(move)
+        except (TaskTooLarge, VariableError):
+            # Raised for the batch as a whole, before any of it was written: it may be another's fault.
+            return await self._store_move(move)
+
+    async def _store_move(self, move: Move) -> bool:
+        (happened,) = await self._store.move([move])
+        return happened
+
+    async def _decided_before(self, claim: Claim) -> bool:
+        """Tell whether a decision whose answer was lost had been written."""
+        found = await self._store.get(claim.task.id)
+        return found is not None and found.claim_id == claim.claim_id and found.state is not State.RUNNING
+
+    def _decision(self, claim: Claim, outcome: Outcome) -> Move:
+        now = self._clock.now()
+        changes = {
+            "outcome": outcome,
+            "reports": 0,
+            "lease_until": claim.lease_until,
+            "next_at": now + self._terms.report_within,
+            "updated_at": now,
+        }
+        attempt = self._attempt(claim, outcome)
+        return Move(claim.task.id, Event.DECIDE, claim.task.epoch, claim.claim_id, changes, attempt)
+
+    def _attempt(self, claim: Claim, outcome: Outcome) -> Attempt:
+        task, now, replica = claim.task, self._clock.now(), self._terms.replica
+        base = (task.attempts, claim.claim_id, replica, claim.started_at, now)
+        match outcome:
+            case Completion():
+                return Attempt(*base, "completed")
+            case BpmnFault(code, message):
+                return Attempt(*base, "bpmn_error", code, message)
+            case Failure(name, message, details):
+                return Attempt(*base, "failed", name, message, details)
+
+    async def _give_back(self, claim: Claim, why: str) -> None:
+        """Let the engine offer the task again, without burning a retry."""
+        now = self._clock.now()
+        changes = {"next_at": now + self._terms.release_after, "updated_at": now, "error": why}
+        move = Move(claim.task.id, Event.RELEASE, claim.task.epoch, claim.claim_id, changes)
+        with suppress(StoreUnavailable):  # then the claim expires by itself
+            if await self._store_move(move):
+                self._journal.write("task_given_back", task=claim.task, why=why)
+                with suppress(EngineError):  # then the lock ends by itself
+                    await self._lease.release(claim.task, claim.lease_until)
+
+    def _log(self, task: Task, outcome: Outcome) -> None:
+        match outcome:
+            case Completion():
+                self._journal.write("handler_completed", task=task, level=Level.DEBUG)
+            case BpmnFault(code):
+                self._journal.write("handler_raised_bpmn_error", task=task, code=code)
+            case Failure(name, message, _, retries, after):
+                self._journal.write(
+                    "handler_failed",
+                    task=task,
+                    level=Level.WARNING,
+                    error=name,
+                    message=message,
+                    retries=retries,
+                    after=after.total_seconds(),
+                )

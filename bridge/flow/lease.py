@@ -1,0 +1,77 @@
+"""Keeps the engine's lock on a task of ours, and tells what it means where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.errors import LeaseLost, LeaseStolen, TaskGone, TaskSuspended
+from bridge.lifecycle import Event, Move
+from bridge.ports import Clock, Engine
+from bridge.task import Task
+from bridge.topic import Topic
+
+MARGIN = timedelta(seconds=1)
+"""By how much earlier than the engine we take a lock to end: for the call's way back, and clocks that drift."""
+
+
+class Lease:
+    """The engine's locks; `lock` is the duration where a topic has none of its own."""
+
+    def __init__(self, engine: Engine, clock: Clock, topics: Mapping[str, Topic[Any, Any]], lock: timedelta) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._topics = topics
+        self._lock = lock
+
+    def duration(self, topic: str) -> timedelta:
+        """Return how long a lock on the topic's tasks is made."""
+        known = self._topics.get(topic)
+        return self._lock if known is None or known.lock is None else known.lock
+
+    def until(self, topic: str, asked_at: datetime) -> datetime:
+        """Return until when a lock holds for sure that was asked for at that moment."""
+        duration = self.duration(topic)
+        return asked_at + duration - min(MARGIN, duration / 4)
+
+    def is_worn(self, task: Task, lease_until: datetime) -> bool:
+        """Tell whether a third of the lock has gone by: renewed that early, two renewals may fail in between."""
+        return lease_until - self._clock.now() < self.duration(task.topic) * 2 / 3
+
+    async def extend(self, task: Task) -> datetime:
+        """Extend the lock and return until when it holds; one that ran out and that nobody took is locked anew.
+
+        Raises `LeaseStolen`, `TaskGone` and `TaskSuspended` for what is certain; any other `EngineError` leaves the
+        lock as it was.
+        """
+        asked_at = self._clock.now()
+        duration = self.duration(task.topic)
+        try:
+            await self._engine.extend_lock(task.id, task.worker_id, duration)
+        except LeaseLost as error:
+            await self._take_up(task, duration, error)
+        return self.until(task.topic, asked_at)
+
+    async def _take_up(self, task: Task, duration: timedelta, error: LeaseLost) -> None:
+        found = await self._engine.get(task.id)
+        if found.worker_id not in {None, task.worker_id}:
+            raise LeaseStolen(f"worker {found.worker_id} holds the task now", status=error.status) from error
+        if found.suspended:
+            raise TaskSuspended("the task is suspended", status=error.status) from error
+        try:
+            await self._engine.lock(task.id, task.worker_id, duration)
+        except LeaseLost as taken:
+            raise LeaseStolen("another worker took the task just now", status=taken.status) from taken
+
+    async def release(self, task: Task, lease_until: datetime) -> None:
+        """Unlock a task that we gave back. The engine asks nobody's name for that, so only while the lock is ours."""
+        if lease_until > self._clock.now():
+            await self._engine.unlock(task.id)
+
+    def lost(self, task: Task, error: LeaseStolen | TaskGone) -> Move:
+        """Return the move that follows when the task is no longer ours."""
+        now = self._clock.now()
+        event = Event.GONE if isinstance(error, TaskGone) else Event.SUPERSEDE
+        why = "the task is gone from the engine" if isinstance(error, TaskGone) else str(error)
+        return Move(task.id, event, task.epoch, changes={"updated_at": now, "finished_at": now, "error": why})

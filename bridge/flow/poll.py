@@ -1,0 +1,249 @@
+"""From the engine: one loop that fetches and locks the tasks of all topics, fairly, and never more than has room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ulid import ULID
+
+from bridge.errors import EngineError, EngineUnavailable, GatewayError
+from bridge.flow.credit import Credit
+from bridge.flow.intake import Intake
+from bridge.flow.lease import Lease
+from bridge.loop import Signal
+from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TopicPoll
+from bridge.topic import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`wait` is how long the engine may hold a call, `size` the most tasks of one call. `lanes` calls for topics that
+    have a backlog run side by side, and so many waiting ones."""
+
+    wait: timedelta
+    size: int
+    lanes: int = 3
+    waiting: int = 3
+    second_wait: timedelta = timedelta(seconds=1)
+    breath: timedelta = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A call under way: for these topics, so many tasks; `waits` when the engine holds it until there are some."""
+
+    topics: tuple[str, ...]
+    size: int
+    waits: bool
+
+
+class Poll:
+    """Topics that are quiet share one waiting call. A call that came back full says that there may be more: then its
+    topics are asked for one by one, in turn, as one call for all would give everything to the one with the oldest
+    tasks. Each call has a worker id of its own, which is the fencing token of all that it locks.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        intake: Intake,
+        credit: Credit,
+        lease: Lease,
+        topics: Mapping[str, Topic[Any, Any]],
+        clock: Clock,
+        journal: Journal,
+        replica: str,
+        pace: Pace,
+    ) -> None:
+        self._engine = engine
+        self._intake = intake
+        self._credit = credit
+        self._lease = lease
+        self._topics = topics
+        self._clock = clock
+        self._journal = journal
+        self._replica = replica
+        self._pace = pace
+        self._news = Signal()
+        self._asks: dict[asyncio.Task[None], _Ask] = {}
+        self._accepting: set[asyncio.Task[None]] = set()
+        self._busy: deque[str] = deque()
+        self._due: set[str] = set()
+        self._ghosts: list[tuple[str, datetime]] = []
+        self._failure: GatewayError | None = None
+        self._stopping = False
+
+    def nudge(self, topics: Collection[str]) -> None:
+        """Fetch for these topics now, without waiting: something that the engine doesn't tell of has become ready."""
+        self._due |= {topic for topic in topics if topic in self._topics}
+        self._news.wake()
+
+    async def run_once(self) -> None:
+        """Start the calls that there is room for, and wait until something happened that may make room for more."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if self._stopping:
+            return
+        await self._lay_ghosts()
+        rooms = await self._credit.rooms()
+        self._start_calls(rooms)
+        await self._news.wait(self._pace.breath if self._is_short(rooms) else self._pace.wait)
+
+    async def stop(self) -> None:
+        """Start no more calls; return when those under way are back and all that they locked is kept or unlocked.
+
+        They are not cut off: the engine would lock the next task for a caller that is gone.
+        """
+        self._stopping = True
+        self._news.wake()
+        while self._asks or self._accepting:
+            await asyncio.gather(*self._asks, *self._accepting, return_exceptions=True)
+        self._ghosts = [(worker_id, self._clock.now()) for worker_id, _ in self._ghosts]
+        await self._lay_ghosts()
+
+    async def idle(self) -> None:
+        """Return when no call is under way and all that was locked is kept."""
+        while self._asks or self._accepting:
+            await asyncio.gather(*self._asks, *self._accepting)
+
+    def _is_short(self, rooms: Mapping[str, int]) -> bool:
+        """Tell whether something waits for room, or for a free lane, of which no signal will tell."""
+        return any(rooms[topic] == 0 for topic in rooms) or bool(self._busy or self._due or self._ghosts)
+
+    def _start_calls(self, rooms: Mapping[str, int]) -> None:
+        asked = {topic for ask in self._asks.values() for topic in ask.topics}
+        lanes = self._pace.lanes - sum(not ask.waits for ask in self._asks.values())
+        alone = Counter(topic for ask in self._asks.values() if not ask.waits for topic in ask.topics)
+        for topic in self._in_turn():
+            room = rooms[topic]
+            if lanes <= 0 or room <= 0 or alone[topic]:
+                continue
+            self._due.discard(topic)
+            if topic in self._busy:
+                self._busy.remove(topic)
+                self._busy.append(topic)
+            self._start(_Ask((topic,), min(room, self._share(topic)), waits=False))
+            asked.add(topic)
+            lanes -= 1
+        quiet = [topic for topic in self._topics if rooms[topic] > 0 and topic not in asked and topic not in self._busy]
+        waiting = sum(ask.waits for ask in self._asks.values())
+        if quiet and waiting < self._pace.waiting:
+            size = min(self._pace.size, *(rooms[topic] for topic in quiet))
+            self._start(_Ask(tuple(quiet), size, waits=True))
+
+    def _in_turn(self) -> list[str]:
+        return [*sorted(self._due), *(topic for topic in self._busy if topic not in self._due)]
+
+    def _share(self, topic: str) -> int:
+        """Return the topic's part of a full call, by its weight."""
+        most = max(self._topics[name].weight for name in {topic, *self._busy})
+        return max(1, self._pace.size * self._topics[topic].weight // most)
+
+    def _start(self, ask: _Ask) -> None:
+        for topic in ask.topics:
+            self._credit.take(topic, ask.size)
+        call = asyncio.create_task(self._call(ask))
+        self._asks[call] = ask
+        call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        del self._asks[call]
+        error = None if call.cancelled() else call.exception()
+        if isinstance(error, GatewayError):
+            self._failure = error
+        elif error is not None:
+            self._failure = EngineUnavailable(f"the fetch broke: {error!r}")
+            self._journal.write("fetch_broken", level=Level.ERROR, error=repr(error), stack=error)
+        self._news.wake()
+
+    async def _call(self, ask: _Ask) -> None:
+        worker_id = f"bridge-{self._replica}-{ULID()}"
+        polls = [self._poll(topic) for topic in ask.topics]
+        first = not any(other.waits for call, other in self._asks.items() if other is not ask)
+        wait = (self._pace.wait if first else self._pace.second_wait) if ask.waits else timedelta(0)
+        asked_at = self._clock.now()
+        leases: Sequence[EngineTask] = ()
+        try:
+            leases = await self._engine.fetch_and_lock(worker_id, ask.size, polls, wait)
+        except EngineUnavailable:
+            # The engine may have locked tasks for this call all the same, as long as it would have held it.
+            self._ghosts.append((worker_id, asked_at + wait))
+            raise
+        finally:
+            got = Counter(lease.topic for lease in leases)
+            for topic in ask.topics:
+                self._credit.settle(topic, ask.size - got[topic], queued=0)
+        self._learn(ask, len(leases))
+        if leases:
+            keeping = asyncio.create_task(self._keep(leases, worker_id, asked_at))
+            self._accepting.add(keeping)
+            keeping.add_done_callback(self._kept)
+
+    def _learn(self, ask: _Ask, got: int) -> None:
+        full = got >= ask.size
+        for topic in ask.topics:
+            if full and topic not in self._busy:
+                self._busy.append(topic)
+            elif not full and topic in self._busy and not ask.waits:
+                self._busy.remove(topic)
+
+    async def _keep(self, leases: Sequence[EngineTask], worker_id: str, asked_at: datetime) -> None:
+        by_topic: dict[str, list[EngineTask]] = {}
+        for lease in leases:
+            by_topic.setdefault(lease.topic, []).append(lease)
+        by_end: dict[datetime, list[EngineTask]] = {}
+        for topic, some in by_topic.items():
+            by_end.setdefault(self._lease.until(topic, asked_at), []).extend(some)
+        kept = False
+        try:
+            if self._stopping:
+                await self._unlock([lease.id for lease in leases])
+                return
+            for until, some in by_end.items():
+                await self._intake.accept(some, worker_id, until)
+            kept = True
+        finally:
+            for topic, some in by_topic.items():
+                self._credit.settle(topic, len(some), queued=len(some) if kept else 0)
+
+    def _kept(self, keeping: asyncio.Task[None]) -> None:
+        self._accepting.discard(keeping)
+        error = None if keeping.cancelled() else keeping.exception()
+        if isinstance(error, GatewayError):
+            self._failure = error
+        elif error is not None:
+            self._journal.write("intake_broken", level=Level.ERROR, error=repr(error), stack=error)
+        self._news.wake()
+
+    def _poll(self, topic: str) -> TopicPoll:
+        known = self._topics[topic]
+        return TopicPoll(
+            topic,
+            self._lease.duration(topic),
+            known.variables,
+            known.process_definition_keys,
+            known.tenant_ids,
+        )
+
+    async def _lay_ghosts(self) -> None:
+        """Unlock what the engine locked for a call whose answer never came."""
+        now = self._clock.now()
+        over = [ghost for ghost in self._ghosts if ghost[1] <= now]
+        for ghost in over:
+            found = await self._engine.locked_by(ghost[0])
+            await self._unlock([task.id for task in found])
+            self._ghosts.remove(ghost)
+
+    async def _unlock(self, ids: Sequence[str]) -> None:
+        for task_id in ids:
+            try:
+                await self._engine.unlock(task_id)
+            except EngineError as error:
+                self._journal.write("ghost_lock_left", level=Level.WARNING, task_id=task_id, error=str(error))

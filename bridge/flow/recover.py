@@ -1,0 +1,261 @@
+"""Picks up what a crash, an outage or the passing of time left: every live task has a moment when it is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from bridge.errors import BrokerError, EngineError, LeaseStolen, StoreError, TaskGone
+from bridge.flow.lease import Lease
+from bridge.flow.relay import Relay
+from bridge.flow.report import Report
+from bridge.flow.submit import Submit
+from bridge.lifecycle import Event, Move
+from bridge.ports import Clock, Engine, Journal, Level, Publisher, TaskStore
+from bridge.task import Attempt, Failure, State, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """`stale_after`: how long a message may be on its way before its queue is asked for it. `lost_claims`: how many
+    claims may be lost before the handler is taken to kill its process. `nudges`: how often a due retry is fetched
+    for before the engine is asked what became of it. `retry_look` is the time between two such looks, growing."""
+
+    stale_after: timedelta
+    lost_claims: int
+    report_within: timedelta = timedelta(seconds=30)
+    nudges: int = 2
+    retry_look: timedelta = timedelta(seconds=2)
+    retry_look_most: timedelta = timedelta(seconds=60)
+    batch: int = 500
+    at_once: int = 8
+
+
+class Recover:
+    """Looks at the tasks whose time has come. Any number of replicas may do so: every step is a compare-and-set.
+
+    `nudge` is told the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of
+    an expired lock only every 30 s.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        engine: Engine,
+        publisher: Publisher,
+        relay: Relay,
+        report: Report,
+        submit: Submit,
+        lease: Lease,
+        nudge: Callable[[Collection[str]], None],
+        clock: Clock,
+        journal: Journal,
+        replica: str,
+        patience: Patience,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._publisher = publisher
+        self._relay = relay
+        self._report = report
+        self._submit = submit
+        self._lease = lease
+        self._nudge = nudge
+        self._clock = clock
+        self._journal = journal
+        self._replica = replica
+        self._patience = patience
+        self._slots = asyncio.Semaphore(patience.at_once)
+        self._publishing: asyncio.Task[None] | None = None
+
+    async def run_once(self) -> int:
+        """Look at the tasks that are due, the longest overdue first; return how many there were."""
+        due = await self._store.due(self._clock.now(), self._patience.batch)
+        by_state: dict[State, list[Task]] = defaultdict(list)
+        for task in due:
+            by_state[task.state].append(task)
+        # What may free the most goes first: outcomes end tasks, lost claims hold up handlers that could run.
+        for state in sorted(by_state, key=_ORDER.index):
+            await self._recover(state, by_state[state])
+        return len(due)
+
+    async def _recover(self, state: State, tasks: Sequence[Task]) -> None:
+        match state:
+            case State.REPORTING:
+                for task in tasks:
+                    self._report.put(task)
+            case State.RUNNING:
+                await self._take_back(tasks)
+            case State.RECEIVED:
+                await self._publish(tasks)
+            case State.QUEUED:
+                await self._look_after(tasks)
+            case State.RETRYING:
+                await self._retry(tasks)
+            case State.COMPLETED | State.CANCELLED | State.FAILED | State.SUPERSEDED:
+                # They have no next step; a version before may have left them one.
+                self._journal.write("ended_tasks_due", level=Level.WARNING, state=state.value, tasks=len(tasks))
+            case _:
+                assert_never(state)
+
+    async def _take_back(self, tasks: Sequence[Task]) -> None:
+        """End claims that nobody renewed: their process is gone, or can't reach the store."""
+        moves = [self._end_of_claim(task) for task in tasks]
+        happened = await self._store.move(moves)
+        again = []
+        for task, move, yes in zip(tasks, moves, happened, strict=True):
+            if not yes:
+                continue
+            self._journal.write("claim_expired", task=task, level=Level.WARNING, replica=task.replica)
+            if move.event is Event.GIVE_UP:
+                self._report.put(replace(task, state=State.REPORTING, outcome=move.changes["outcome"], reports=0))
+            else:
+                again.append(replace(task, state=State.RECEIVED, claim_id=None))
+        await self._publish(again)
+
+    def _end_of_claim(self, task: Task) -> Move:
+        now = self._clock.now()
+        attempt = Attempt(
+            number=task.attempts,
+            claim_id=task.claim_id or "",
+            replica=task.replica or "",
+            started_at=task.claimed_at or now,
+            ended_at=now,
+            ended="lost",
+            error="ClaimLost",
+            message=f"replica {task.replica} gave no sign of life: it was killed, or cut off from the store",
+        )
+        changes = {"updated_at": now, "next_at": now + self._patience.report_within}
+        if task.lost_claims + 1 < self._patience.lost_claims:
+            return Move(task.id, Event.LOSE_CLAIM, task.epoch, task.claim_id, changes, attempt)
+        message = f"ClaimLost: {task.lost_claims + 1} processes ended while they ran the handler"
+        outcome = Failure("ClaimLost", message, f"{message}; the last was {task.replica}", 0)
+        return Move(task.id, Event.GIVE_UP, task.epoch, task.claim_id, {**changes, "outcome": outcome}, attempt)
+
+    async def _publish(self, tasks: Sequence[Task]) -> None:
+        """Publish what is still in its outbox; a submission that the engine could not be asked about is asked first."""
+        if self._publishing is not None and not self._publishing.done():
+            return  # the tasks stay due
+        checked = await asyncio.gather(*(self._checked(task) for task in tasks if not task.verified))
+        ready = [task for task in tasks if task.verified] + [task for task in checked if task is not None]
+        held = [task for task in ready if not self._lease.is_worn(task, task.lease_until)]
+        worn = [task for task in ready if self._lease.is_worn(task, task.lease_until)]
+        self._start([*held, *await self._hold(worn)])
+
+    def _start(self, tasks: Sequence[Task]) -> None:
+        """Publish beside the sweep: while the broker doesn't answer, outcomes and lost claims must not wait for it."""
+        if tasks:
+            self._publishing = asyncio.create_task(self._send(tasks))
+
+    async def _send(self, tasks: Sequence[Task]) -> None:
+        try:
+            await self._relay.publish(tasks)
+        except StoreError as error:
+            self._journal.write("publishes_unrecorded", level=Level.WARNING, tasks=len(tasks), error=str(error))
+
+    async def settle(self) -> None:
+        """Wait for what is being published."""
+        if self._publishing is not None:
+            await self._publishing
+
+    async def _checked(self, task: Task) -> Task | None:
+        async with self._slots:
+            return await self._submit.check_late(task)
+
+    async def _look_after(self, tasks: Sequence[Task]) -> None:
+        """Renew the locks of tasks in the queues, and publish again what is in no queue any more."""
+        now = self._clock.now()
+        old = [task for task in tasks if now - task.updated_at >= self._patience.stale_after]
+        empty = await self._empty({task.topic for task in old})
+        stale = [task for task in old if task.topic in empty]
+        moves = [Move(t.id, Event.STALE, t.epoch, changes={"updated_at": now}) for t in stale]
+        happened = await self._store.move(moves) if moves else []
+        lost = [replace(t, state=State.RECEIVED) for t, yes in zip(stale, happened, strict=True) if yes]
+        if lost:
+            self._journal.write("messages_lost", level=Level.WARNING, tasks=len(lost), topics=sorted(empty))
+        await self._publish(lost)
+        names = {task.id for task in stale}
+        await self._hold([task for task in tasks if task.id not in names])
+
+    async def _empty(self, topics: Collection[str]) -> set[str]:
+        try:
+            depths = await self._publisher.depths(sorted(topics)) if topics else {}
+        except BrokerError:
+            return set()
+        return {topic for topic, depth in depths.items() if depth.ready == 0}
+
+    async def _hold(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Extend the locks of waiting tasks where they are worn; return those that are still ours."""
+        ends = await asyncio.gather(*(self._extend(task) for task in tasks))
+        if ends:
+            await self._store.move([move for move, _ in ends])
+        pairs = zip(tasks, ends, strict=True)
+        return [replace(task, lease_until=move.changes["lease_until"]) for task, (move, ours) in pairs if ours]
+
+    async def _extend(self, task: Task) -> tuple[Move, bool]:
+        until = task.lease_until
+        async with self._slots:
+            if self._lease.is_worn(task, until):
+                try:
+                    until = await self._lease.extend(task)
+                except (LeaseStolen, TaskGone) as error:
+                    self._journal.write("lease_lost", task=task, level=Level.WARNING, error=str(error))
+                    return self._lease.lost(task, error), False
+                except EngineError as error:
+                    self._journal.write("lock_not_renewed", task=task, level=Level.WARNING, error=str(error))
+        changes = {"lease_until": until, "next_at": self._clock.now() + self._lease.duration(task.topic) / 3}
+        return Move(task.id, Event.RENEW, task.epoch, changes=changes), True
+
+    async def _retry(self, tasks: Sequence[Task]) -> None:
+        """Have retries fetched that are due; ask the engine about those that it did not offer again."""
+        overdue = [task for task in tasks if task.reports >= self._patience.nudges]
+        ends = await asyncio.gather(*(self._settle(task) for task in overdue))
+        gone = [move for move in ends if move is not None]
+        if gone:
+            await self._store.move(gone)
+        ended = {move.task_id for move in gone}
+        waiting = [task for task in tasks if task.id not in ended]
+        now = self._clock.now()
+        await self._store.move(
+            [Move(t.id, Event.DEFER, t.epoch, changes={"next_at": now + self._next_look(t)}) for t in waiting]
+        )
+        self._nudge({task.topic for task in waiting})
+
+    def _next_look(self, task: Task) -> timedelta:
+        return min(self._patience.retry_look * int(2 ** min(task.reports, 10)), self._patience.retry_look_most)
+
+    async def _settle(self, task: Task) -> Move | None:
+        """Return the move that ends a task which will not come back, as the engine says."""
+        async with self._slots:
+            try:
+                found = await self._engine.get(task.id)
+            except TaskGone as error:
+                return self._lease.lost(task, error)
+            except EngineError as error:
+                self._journal.write("retry_not_found", task=task, level=Level.WARNING, error=str(error))
+                return None
+        if found.worker_id in {None, task.worker_id} or not _is_locked(found.lock_until, self._clock.now()):
+            return None
+        return self._lease.lost(task, LeaseStolen(f"worker {found.worker_id} holds the task now", status=400))
+
+
+def _is_locked(until: datetime | None, now: datetime) -> bool:
+    return until is not None and until > now
+
+
+_ORDER = (
+    State.REPORTING,
+    State.RUNNING,
+    State.RETRYING,
+    State.RECEIVED,
+    State.QUEUED,
+    State.FAILED,
+    State.SUPERSEDED,
+    State.COMPLETED,
+    State.CANCELLED,
+)

@@ -1,0 +1,83 @@
+"""Keeps claims and locks alive while handlers run, and cancels a handler whose claim or lock is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bridge.errors import EngineError, LeaseStolen, TaskGone
+from bridge.flow.claims import Claim, Claims
+from bridge.flow.lease import Lease
+from bridge.lifecycle import Event, Move
+from bridge.ports import Clock, Journal, Level, TaskStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    claim: Claim
+    move: Move
+
+
+class Renew:
+    """`at_once` bounds the calls to the engine, so that renewals never crowd out the delivery of outcomes."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        lease: Lease,
+        claims: Claims,
+        clock: Clock,
+        journal: Journal,
+        *,
+        claim: timedelta,
+        at_once: int = 8,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._claims = claims
+        self._clock = clock
+        self._journal = journal
+        self._claim = claim
+        self._slots = asyncio.Semaphore(at_once)
+
+    async def run_once(self) -> None:
+        """Renew every claim of this process, and the locks of which a third has gone by."""
+        claims = [claim for claim in self._claims if claim.lost is None]
+        if not claims:
+            return
+        # First the claims: they cost one write, and the engine may take its time.
+        await self._renew_claims(claims)
+        worn = [claim for claim in claims if claim.lost is None and self._lease.is_worn(claim.task, claim.lease_until)]
+        ends = await asyncio.gather(*(self._extend(claim) for claim in worn))
+        lost = [end for end in ends if end is not None]
+        if lost:
+            await self._store.move([end.move for end in lost])
+
+    async def _renew_claims(self, claims: Sequence[Claim]) -> None:
+        now = self._clock.now()
+        kept = await self._store.move([self._renewal(claim, now) for claim in claims])
+        for claim, yes in zip(claims, kept, strict=True):
+            # One that has just decided is no longer RUNNING, and is not to be cancelled.
+            if not yes and claim in tuple(self._claims):
+                self._lose(claim, "the claim was taken over")
+
+    def _renewal(self, claim: Claim, now: datetime) -> Move:
+        changes = {"next_at": now + self._claim, "lease_until": claim.lease_until}
+        return Move(claim.task.id, Event.RENEW, claim.task.epoch, claim.claim_id, changes)
+
+    async def _extend(self, claim: Claim) -> _Lost | None:
+        async with self._slots:
+            try:
+                claim.lease_until = await self._lease.extend(claim.task)
+            except (LeaseStolen, TaskGone) as error:
+                self._lose(claim, str(error))
+                return _Lost(claim, self._lease.lost(claim.task, error))
+            except EngineError as error:
+                self._journal.write("lock_not_renewed", task=claim.task, level=Level.WARNING, error=str(error))
+        return None
+
+    def _lose(self, claim: Claim, why: str) -> None:
+        self._journal.write("claim_lost", task=claim.task, level=Level.WARNING, why=why)
+        claim.lose(why)

@@ -1,0 +1,226 @@
+"""The second way in: a task that its submitter locked in the engine, or that is free, handed over by HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from bridge.errors import (
+    EngineError,
+    EngineRejected,
+    EngineUnavailable,
+    LeaseLost,
+    TaskConflict,
+    TaskGone,
+    TaskTooLarge,
+    UnacceptableTask,
+    UnknownTask,
+)
+from bridge.flow.lease import Lease
+from bridge.flow.relay import Relay
+from bridge.lifecycle import Event, Move, refetch
+from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
+from bridge.submission import Submission, fingerprint
+from bridge.task import Source, State, Task, Variables
+from bridge.topic import Topic
+from bridge.trace import trace_of
+from bridge.variables import parse_submitted
+
+_FROM_ENGINE: Final = (
+    "verified", "lease_until", "variables", "business_key", "process_instance_id", "retries",
+    "process_definition_key", "activity_id", "tenant_id", "priority",
+)  # fmt: skip
+
+
+class Submit:
+    """Keeps submissions as tasks. Their fencing token is the submitter's worker id."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        store: TaskStore,
+        relay: Relay,
+        lease: Lease,
+        topics: Mapping[str, Topic[Any, Any]],
+        clock: Clock,
+        journal: Journal,
+        retry_limit: int,
+        publish_within: timedelta,
+        size_of: Callable[[Task], int],
+        size_limit: int,
+        replica: str,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._relay = relay
+        self._lease = lease
+        self._topics = topics
+        self._clock = clock
+        self._journal = journal
+        self._retry_limit = retry_limit
+        self._publish_within = publish_within
+        self._size_of = size_of
+        self._size_limit = size_limit
+        self._replica = replica
+
+    async def submit(self, submission: Submission) -> Task:
+        """Keep the task and return it as it stands; the same submission again gets the same task.
+
+        Raises `UnknownTask`, `TaskConflict`, `UnacceptableTask`, `VariableError`, `TaskTooLarge`, `StoreUnavailable`.
+        An engine that is away doesn't matter now: it is asked before the task is published.
+        """
+        if submission.topic not in self._topics:
+            known = ", ".join(sorted(self._topics))
+            raise UnacceptableTask(f"topic {submission.topic!r} is not worked here; these are: {known}")
+        given = parse_submitted(submission.variables)
+        mark = fingerprint(submission)
+        known_task = await self._store.get(submission.task_id)
+        if known_task is not None and known_task.state is not State.SUPERSEDED:
+            return _same(known_task, mark)
+        task = await self._checked(self._task(submission, given, mark))
+        size = self._size_of(task)
+        if size > self._size_limit:
+            raise TaskTooLarge(
+                f"the task takes {size} bytes, {self._size_limit} are kept at most: send fewer variables"
+            )
+        if known_task is not None:
+            return await self._take_up(known_task, task)
+        (kept,) = await self._store.accept([task])
+        if kept is None:
+            raced = await self._store.get(task.id)
+            if raced is None:
+                raise TaskConflict(f"task {task.id} was handed in and ended just now; ask for its status")
+            return _same(raced, mark)
+        if kept.verified:
+            self._relay.put(kept)
+        return kept
+
+    async def check_late(self, task: Task) -> Task | None:
+        """Ask the engine about a task that was kept unasked; None when it isn't to be worked, or not yet."""
+        try:
+            checked = await self._ask(task)
+        except EngineError as error:
+            self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=str(error))
+            await self._postpone(task)
+            return None
+        except (UnknownTask, TaskConflict, UnacceptableTask) as refusal:
+            event = Event.GONE if isinstance(refusal, UnknownTask) else Event.SUPERSEDE
+            now = self._clock.now()
+            changes = {"error": str(refusal), "updated_at": now, "finished_at": now}
+            await self._store.move([Move(task.id, event, task.epoch, changes=changes)])
+            self._journal.write("submission_refused", task=task, level=Level.WARNING, error=str(refusal))
+            return None
+        changes = {name: getattr(checked, name) for name in _FROM_ENGINE}
+        (happened,) = await self._store.move([Move(task.id, Event.RENEW, task.epoch, changes=changes)])
+        return checked if happened else None
+
+    async def _postpone(self, task: Task) -> None:
+        later = self._clock.now() + self._publish_within
+        await self._store.move([Move(task.id, Event.RENEW, task.epoch, changes={"next_at": later})])
+
+    async def _take_up(self, known: Task, task: Task) -> Task:
+        """Give a task that another worker had taken its new lease: its submitter holds it again."""
+        (happened,) = await self._store.move([refetch(task)])
+        now = await self._store.get(known.id)
+        if not happened or now is None:
+            raise TaskConflict(f"task {known.id} changed just now; ask for its status before handing it in again")
+        if now.state is State.RECEIVED:
+            self._relay.put(now)
+        return now
+
+    async def _checked(self, task: Task) -> Task:
+        try:
+            return await self._ask(task)
+        except EngineUnavailable as error:
+            self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=str(error))
+            return replace(task, verified=False)
+
+    async def _ask(self, task: Task) -> Task:
+        """Make sure that the engine has the task, with its topic and under its worker id; lock it if it is free."""
+        try:
+            found = await self._engine.get(task.id)
+        except TaskGone as error:
+            raise UnknownTask(
+                f"the engine has no external task {task.id}: it may be completed or cancelled, or the id is another's"
+            ) from error
+        if found.topic != task.topic:
+            raise UnacceptableTask(f"task {task.id} has the topic {found.topic!r} in the engine: submit it with that")
+        if found.suspended:
+            raise TaskConflict(f"task {task.id} is suspended: activate its process instance, then submit it again")
+        if found.retries == 0:
+            raise TaskConflict(
+                f"task {task.id} has no retries left in the engine: set some there, then submit it again"
+            )
+        asked_at = self._clock.now()
+        await self._lock(task, found)
+        return await self._described(task, found, self._lease.until(task.topic, asked_at))
+
+    async def _lock(self, task: Task, found: EngineTask) -> None:
+        try:
+            await self._engine.lock(task.id, task.worker_id, self._lease.duration(task.topic))
+        except TaskGone as error:
+            raise UnknownTask(f"the engine has no external task {task.id} any more") from error
+        except LeaseLost as error:
+            until = "" if found.lock_until is None else f" until {found.lock_until.isoformat()}"
+            raise TaskConflict(
+                f"task {task.id} is locked by worker {found.worker_id!r}{until}, not by {task.worker_id!r}: "
+                "submit it under the worker id that holds the lock, or once that is over"
+            ) from error
+
+    async def _described(self, task: Task, found: EngineTask, lease_until: datetime) -> Task:
+        variables = task.variables
+        if not variables and found.process_instance_id is not None:
+            try:
+                variables = await self._engine.read_variables(found.process_instance_id)
+            except TaskGone as error:
+                raise UnknownTask(f"the process instance of task {task.id} has ended") from error
+            except EngineRejected as error:
+                raise UnacceptableTask(f"the variables of task {task.id} can't be read: {error}; send them") from error
+        return replace(
+            task,
+            variables=variables,
+            verified=True,
+            lease_until=lease_until,
+            retries=self._left(task.topic) if found.retries is None else max(0, found.retries - 1),
+            business_key=found.business_key,
+            process_instance_id=found.process_instance_id,
+            process_definition_key=found.process_definition_key,
+            activity_id=found.activity_id,
+            tenant_id=found.tenant_id,
+            priority=found.priority,
+        )
+
+    def _task(self, submission: Submission, variables: Variables, mark: str) -> Task:
+        now = self._clock.now()
+        return Task(
+            id=submission.task_id,
+            topic=submission.topic,
+            worker_id=submission.worker_id,
+            lease_until=now,
+            created_at=now,
+            updated_at=now,
+            retries=self._left(submission.topic),
+            variables=variables,
+            source=Source.PUSHED,
+            next_at=now + self._publish_within,
+            fingerprint=mark,
+            replica=self._replica,
+            trace=trace_of(variables),
+        )
+
+    def _left(self, topic: str) -> int:
+        limit = self._topics[topic].retries
+        return self._retry_limit if limit is None else limit
+
+
+def _same(known: Task, mark: str) -> Task:
+    if known.source is Source.POLLED:
+        raise TaskConflict(f"task {known.id} was fetched by the gateway itself: follow it at /tasks/{known.id}/status")
+    if known.fingerprint != mark:
+        raise TaskConflict(
+            f"task {known.id} was submitted before with another body: repeat that, or follow the task at its status"
+        )
+    return known

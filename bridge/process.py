@@ -1,0 +1,257 @@
+"""One process from start to end: connect, run the loops of its roles, and leave in an order that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+import uvicorn
+
+from bridge.app import Gateway
+from bridge.errors import EngineError, GatewayError, QueueMismatch, SetupError, StoreError
+from bridge.health import Health, Readiness, check
+from bridge.lifecycle import Event, Move
+from bridge.loop import Loop, delay_after
+from bridge.ports import Level, Probe
+from bridge.settings import Role
+from bridge.task import Task
+from web.app import create_app
+from web.doors import Doors
+
+_PROBE_WITHIN: Final = timedelta(seconds=3)
+_SLOW_RETRY: Final = timedelta(seconds=15)
+_RELEASED_AT_ONCE: Final = 16
+_MOST_RELEASED: Final = 5000
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn on our loop; signals are the process's own affair, not the server's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Process:
+    """Runs a `Gateway` until `stop` is set."""
+
+    def __init__(self, gateway: Gateway, stop: asyncio.Event) -> None:
+        self._gateway = gateway
+        self._stop = stop
+        self._missing: dict[str, str] = {"start": "the process is starting"}
+        self._detached: tuple[str, ...] = ()
+        self._consuming = False
+        self._server: _Server | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._loops: list[Loop] = []
+        self._poll_loop: Loop | None = None
+
+    async def run(self) -> None:
+        """Start, wait for the signal, and end. Raises `SetupError` for what only a change of settings can mend."""
+        gateway = self._gateway
+        gateway.journal.write(
+            "starting",
+            version=gateway.version,
+            replica=gateway.replica,
+            roles=sorted(gateway.roles),
+            topics=list(gateway.topics.names),
+        )
+        try:
+            self._serve_http()
+            if await self._connect():
+                self._start_loops()
+                gateway.journal.write("started", replica=gateway.replica)
+                await self._stop.wait()
+        finally:
+            await self._end()
+            gateway.journal.write("ended", replica=gateway.replica)
+
+    # -- start
+
+    def _serve_http(self) -> None:
+        gateway, settings = self._gateway, self._gateway.settings
+        serves_api = Role.WEB in gateway.roles
+        port = settings.port if serves_api else settings.metrics_port
+        if port is None:
+            return
+        doors = Doors(
+            reader=gateway.store,
+            submit=gateway.submit.submit,
+            retry=gateway.operate.retry,
+            health=self.health,
+            ready=self.ready,
+            registry=gateway.metrics.registry,
+            version=gateway.version,
+            body_limit=settings.body_limit,
+            debug=settings.debug,
+        )
+        app = create_app(doors, api=serves_api)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5, server_header=False
+        )
+        listener = _listen(settings.host, port)
+        self._server = _Server(config)
+        self._running.append(asyncio.create_task(self._server.serve(sockets=[listener])))
+        self._gateway.journal.write("listening", host=settings.host, port=listener.getsockname()[1])
+
+    async def _connect(self) -> bool:
+        """Connect part by part, each as long as it takes; False when the process is to end before that."""
+        gateway, roles = self._gateway, self._gateway.roles
+        await gateway.engine.open()
+        steps: dict[str, Callable[[], Awaitable[object]]] = {
+            "mongodb": gateway.store.open,
+            "clock": gateway.clock.sync,
+            "store": gateway.beat.run_once,
+        }
+        if roles & {Role.WEB, Role.INTAKE}:
+            steps["rabbitmq"] = gateway.publisher.open
+        if Role.WORK in roles:
+            steps["consumers"] = lambda: gateway.consumer.start(gateway.handle)
+        for name, step in steps.items():
+            if not await self._attempt(name, step):
+                return False
+            self._consuming |= name == "consumers"
+        self._missing.clear()
+        return True
+
+    async def _attempt(self, name: str, step: Callable[[], Awaitable[object]]) -> bool:
+        failures, chance = 0, random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        while not self._stop.is_set():
+            try:
+                await step()
+            except QueueMismatch as error:
+                self._miss(name, error, failures)
+                delay = _SLOW_RETRY
+            except SetupError:
+                raise
+            except GatewayError as error:
+                self._miss(name, error, failures)
+                delay = delay_after(failures + 1, timedelta(milliseconds=200), timedelta(seconds=5), chance)
+            else:
+                return True
+            failures += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay.total_seconds()):
+                    await self._stop.wait()
+        return False
+
+    def _miss(self, name: str, error: GatewayError, failures: int) -> None:
+        self._missing = {name: str(error)}
+        self._gateway.journal.write(
+            "not_connected", level=Level.WARNING, part=name, error=str(error), failures=failures + 1
+        )
+
+    def _start_loops(self) -> None:
+        gateway, settings = self._gateway, self._gateway.settings
+        self._loop("beat", gateway.beat.run_once, timedelta(seconds=2))
+        self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
+        if Role.WORK in gateway.roles:
+            locks = [gateway.lease.duration(topic) for topic in gateway.topics]
+            self._loop("renew", gateway.renew.run_once, min([settings.claim, *locks]) / 3)
+            self._loop("consumers", self._watch_consumers, timedelta(seconds=3))
+        if Role.INTAKE in gateway.roles:
+            self._loop("recover", gateway.recover.run_once, timedelta(seconds=settings.sweep_every))
+            self._poll_loop = self._loop("poll", gateway.poll.run_once, timedelta(0))
+
+    def _loop(self, name: str, step: Callable[[], Awaitable[object]], every: timedelta) -> Loop:
+        loop = Loop(name, step, self._gateway.journal, every=every)
+        self._loops.append(loop)
+        self._running.append(asyncio.create_task(loop.run(), name=name))
+        return loop
+
+    async def _watch_consumers(self) -> None:
+        attached = await self._gateway.consumer.consuming()
+        self._detached = tuple(topic for topic, yes in attached.items() if not yes)
+
+    # -- health
+
+    async def health(self) -> Health:
+        """Ask every part."""
+        gateway = self._gateway
+        probes: Mapping[str, Probe] = {
+            "engine": gateway.engine.version,
+            "mongodb": gateway.store.version,
+            "rabbitmq": gateway.broker_version,
+        }
+        return await check(probes, _PROBE_WITHIN)
+
+    async def ready(self) -> Readiness:
+        """Tell whether the process does what its roles ask of it, and why not."""
+        reasons = [f"{name}: {why}" for name, why in self._missing.items()]
+        if self._stop.is_set():
+            reasons.append("the process is ending")
+        if not reasons:
+            reasons += [f"no consumer is attached to topic {topic}" for topic in self._detached]
+            reasons += [
+                f"{loop.name} has failed {loop.failures} times in a row" for loop in self._loops if loop.failures > 2
+            ]
+        return Readiness(tuple(reasons))
+
+    # -- end
+
+    async def _end(self) -> None:
+        """Stop fetching, keep the batch, stop consuming, let handlers end, report, unlock what never started, close."""
+        gateway = self._gateway
+        gateway.journal.write("ending", replica=gateway.replica)
+        gateway.handle.stop()
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._poll_loop is not None:
+            self._poll_loop.stop()
+        # A poll may still be held by the engine for seconds: handlers end meanwhile.
+        await asyncio.gather(gateway.poll.stop(), self._end_work(), return_exceptions=False)
+        for loop in self._loops:
+            loop.stop()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await gateway.recover.settle()
+        await gateway.relay.drain()
+        with suppress(StoreError):
+            await self._release_unstarted()
+            await gateway.beat.leave()
+        await gateway.report.drain()
+        gateway.run.close()
+        if gateway.roles & {Role.WEB, Role.INTAKE}:
+            await gateway.publisher.close()
+        await gateway.engine.close()
+        await gateway.store.close()
+
+    async def _end_work(self) -> None:
+        if self._consuming:
+            await self._gateway.consumer.stop()
+            await self._gateway.consumer.close()
+        await self._gateway.report.drain()
+
+    async def _release_unstarted(self) -> None:
+        """Give back what this process fetched and nobody has begun: others fetch it at once, and no retry is burnt."""
+        gateway = self._gateway
+        if Role.INTAKE not in gateway.roles:
+            return
+        tasks = await gateway.store.unstarted(gateway.replica, _MOST_RELEASED)
+        now = gateway.clock.now()
+        changes = {"next_at": now + timedelta(seconds=1), "updated_at": now}
+        happened = await gateway.store.move([Move(t.id, Event.RELEASE, t.epoch, changes=changes) for t in tasks])
+        slots = asyncio.Semaphore(_RELEASED_AT_ONCE)
+
+        async def unlock(task: Task) -> None:
+            async with slots:
+                with suppress(EngineError):  # then the lock ends by itself
+                    await gateway.lease.release(task, task.lease_until)
+
+        released = [task for task, yes in zip(tasks, happened, strict=True) if yes]
+        await asyncio.gather(*(unlock(task) for task in released))
+        if released:
+            gateway.journal.write("locks_released", tasks=len(released))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise SetupError(f"PORT {port} on {host} can't be listened on: {error.strerror}; choose another") from error
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,52 @@
+"""A process of the gateway as the others see it: what it can do, and how busy it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one replica does for one topic.
+
+    `slots` is how many handlers may run at once, `running` how many do now. `seconds` is the time that a run takes,
+    a moving mean; None before the first one ended.
+    """
+
+    slots: int
+    running: int = 0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One process, as of `seen_at`. `loads` has the topics that it works, by name; `reporting` counts outcomes on
+    their way to the engine, `lag` is the event loop's delay in seconds."""
+
+    id: str
+    version: str
+    roles: tuple[str, ...]
+    started_at: datetime
+    seen_at: datetime
+    loads: Mapping[str, Load] = field(default_factory=dict)
+    reporting: int = 0
+    lag: float = 0.0
+
+
+def capacity(replicas: tuple[Replica, ...], topic: str) -> tuple[int, float | None]:
+    """Return the topic's slots over all replicas, and the tasks a second that they can work (None: not measured)."""
+    loads = [load for replica in replicas if (load := replica.loads.get(topic)) is not None]
+    slots = sum(load.slots for load in loads)
+    measured = [load for load in loads if load.seconds is not None]
+    if not measured:
+        return slots, None
+    rate = sum(load.slots / max(load.seconds or 0.0, 0.001) for load in measured)
+    known = sum(load.slots for load in measured)
+    return slots, rate * slots / known if known else None
+
+
+def alive(replicas: tuple[Replica, ...], now: datetime, within: timedelta) -> tuple[Replica, ...]:
+    """Return those that gave a sign of life within the time."""
+    return tuple(replica for replica in replicas if now - replica.seen_at <= within)
