@@ -1,4 +1,4 @@
-"""Writes a new topic and its test, for `gateway new-topic`."""
+"""Writes a new topic and its test, for `gateway topics new`."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Report:
         if isinstance(outcome, Failure):
             retry = event is Event.DELIVERED_RETRY
             ends = {"next_at": now + outcome.retry_after} if retry else {"finished_at": now}
-            return self._move(task, event, error=outcome.message, lease_until=now, **ends)
+            return self._move(task, event, error=outcome.message, retries=outcome.retries, lease_until=now, **ends)
         return self._move(task, event, result=outcome.variables, error=None, finished_at=now)
 
     async def _reconcile(self, task: Task, outcome: Outcome) -> Move:
