@@ -26,22 +26,29 @@ class Batch(Generic[Item, Result]):
         self._lanes = lanes
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._open = 0
 
     async def put(self, item: Item) -> Result:
         """Add an item and return its result. A caller that is cancelled doesn't take its item back."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if len(self._running) < self._lanes:
+        if self._open < self._lanes:
+            self._open += 1
             lane = asyncio.create_task(self._drain())
             self._running.add(lane)
             lane.add_done_callback(self._running.discard)
         return await future
 
     async def _drain(self) -> None:
-        await asyncio.sleep(0)  # lets everyone who is ready in this turn of the loop join the batch
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
-            await self._run(batch)
+        # Counted here and not by the task's end, which is noticed a turn of the loop later: whoever puts in between
+        # would wait for a lane that takes nothing any more.
+        try:
+            await asyncio.sleep(0)  # lets everyone who is ready in this turn of the loop join the batch
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
+                await self._run(batch)
+        finally:
+            self._open -= 1
 
     async def _run(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

@@ -98,6 +98,7 @@ class Task:
     `worker_id` is the fencing token of the current lease and `epoch` counts leases. `lease_until` is the end of
     the engine's lock as far as we may rely on it. `next_at` is when somebody must look at the task again if nothing
     happens before: every live task has one. `retries` is what is left, counted by us.
+    `given` is what a submitter sent with it: a new lease brings the engine's variables anew, and never touches that.
     `reports` counts the deliveries of the current outcome that did not succeed.
     """
 
@@ -109,6 +110,7 @@ class Task:
     updated_at: datetime
     retries: int
     variables: Variables = field(default_factory=dict)
+    given: Variables | None = None
     state: State = State.RECEIVED
     source: Source = Source.POLLED
     epoch: int = 1
@@ -133,6 +135,11 @@ class Task:
     finished_at: datetime | None = None
     trace: str | None = None
     history: tuple[Attempt, ...] = ()
+
+    @property
+    def inputs(self) -> Variables:
+        """What the handler is given: the engine's variables, and before them what a submitter sent."""
+        return self.variables if not self.given else {**self.variables, **self.given}
 
 
 @dataclass(frozen=True, slots=True)

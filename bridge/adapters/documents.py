@@ -99,6 +99,7 @@ class TaskDocument(Document):
     updated_at: datetime
     retries: int
     variables: list[VariableRecord]
+    given: list[VariableRecord] | None = None
     state: State
     source: Source
     epoch: int
@@ -320,6 +321,7 @@ _MOMENTS: Final[Sequence[str]] = ("lease_until", "created_at", "updated_at", "ne
 _NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "lost_claims", "reports")
 _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "variables": _to_variables,
+    "given": _to_variables,
     "result": _to_variables,
     "outcome": _to_outcome,
     "history": _to_history,
@@ -329,6 +331,7 @@ _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "variables": _from_variables,
+    "given": _from_variables,
     "result": _from_variables,
     "outcome": _from_outcome,
     "history": _from_history,

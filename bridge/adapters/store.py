@@ -30,7 +30,7 @@ HEAVY: Final = 250_000
 """Changes above this size are written alone, after a look at what they are added to."""
 
 _DUPLICATE: Final = 11000
-_PAYLOAD: Final = frozenset({"variables", "outcome", "result"})
+_PAYLOAD: Final = frozenset({"variables", "given", "outcome", "result"})
 
 
 class MongoStore(ReplicaStore):

@@ -41,7 +41,7 @@ class Run:
     async def run(self, topic: Topic[Any, Any], task: Task, context: Context) -> Outcome:
         """Return what the engine is to be told. Only cancellation passes through."""
         try:
-            given = topic.input.model_validate(decode(task.variables))
+            given = topic.input.model_validate(decode(task.inputs))
         except (ValidationError, VariableError) as error:
             return _failure("InvalidInput", _explain(error), error, 0)
         limit = topic.timeout or self._timeout

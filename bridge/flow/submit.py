@@ -12,6 +12,7 @@ from bridge.errors import (
     EngineRejected,
     EngineUnavailable,
     LeaseLost,
+    Refusal,
     TaskConflict,
     TaskGone,
     TaskTooLarge,
@@ -80,7 +81,14 @@ class Submit:
         known_task = await self._store.get(submission.task_id)
         if known_task is not None and known_task.state is not State.SUPERSEDED:
             return _same(known_task, mark)
-        task = await self._checked(self._task(submission, given, mark))
+        try:
+            task = await self._checked(self._task(submission, given, mark))
+        except (EngineError, Refusal):
+            # The same submission may have come twice at once, and the other one be kept, or even worked, by now.
+            raced = await self._store.get(submission.task_id)
+            if raced is None or raced.state is State.SUPERSEDED:
+                raise
+            return _same(raced, mark)
         size = self._size_of(task)
         if size > self._size_limit:
             raise TaskTooLarge(
@@ -134,7 +142,9 @@ class Submit:
     async def _checked(self, task: Task) -> Task:
         try:
             return await self._ask(task)
-        except EngineUnavailable as error:
+        except (EngineUnavailable, EngineRejected) as error:
+            if isinstance(error, EngineRejected) and not error.transient:
+                raise
             self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=str(error))
             return replace(task, verified=False)
 
@@ -171,8 +181,8 @@ class Submit:
             ) from error
 
     async def _described(self, task: Task, found: EngineTask, lease_until: datetime) -> Task:
-        variables = task.variables
-        if not variables and found.process_instance_id is not None:
+        variables: Variables = {}
+        if not task.given and found.process_instance_id is not None:
             try:
                 variables = await self._engine.read_variables(found.process_instance_id)
             except TaskGone as error:
@@ -203,7 +213,7 @@ class Submit:
             created_at=now,
             updated_at=now,
             retries=self._left(submission.topic),
-            variables=variables,
+            given=variables,
             source=Source.PUSHED,
             next_at=now + self._publish_within,
             fingerprint=mark,
