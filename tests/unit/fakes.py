@@ -1,0 +1,84 @@
+"""What tests of the flow hand in: a clock moved by hand, a journal that remembers, and a task to work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.adapters.memory_store import MemoryStore
+from bridge.errors import StoreUnavailable
+from bridge.lifecycle import Move
+from bridge.ports import Level
+from bridge.task import Task, TaskKey
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+LOCK = 60 * SECOND
+
+
+class HandClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self) -> None:
+        self._now = NOW
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    event: str
+    task: Task | None
+    level: Level
+    values: dict[str, object]
+
+
+@dataclass(slots=True)
+class Notes:
+    """A journal that remembers its lines."""
+
+    lines: list[Line] = field(default_factory=list)
+
+    def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
+        self.lines.append(Line(event, task, level, values))
+
+    def of(self, event: str) -> list[Line]:
+        return [line for line in self.lines if line.event == event]
+
+
+class UnreliableStore(MemoryStore):
+    """A store that is away for the calls named in `away`; `refused` counts those that it has struck."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away: set[str] = set()
+        self.refused: list[str] = []
+
+    async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
+        self._strike("accept")
+        return await super().accept(tasks)
+
+    async def confirm(self, keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
+        self._strike("confirm")
+        await super().confirm(keys, now, next_at)
+
+    async def move(self, moves: Sequence[Move]) -> Sequence[bool]:
+        self._strike("move")
+        return await super().move(moves)
+
+    def _strike(self, call: str) -> None:
+        if call in self.away:
+            self.refused.append(call)
+            raise StoreUnavailable(f"{call}: the store is away")
+
+
+def a_task(task_id: str = "t1", topic: str = "orders", **fields: Any) -> Task:
+    """Return a task as an intake keeps it."""
+    base = {"worker_id": "w1", "lease_until": NOW + LOCK, "created_at": NOW, "updated_at": NOW, "retries": 3}
+    return Task(task_id, topic, **{**base, "next_at": NOW + 10 * SECOND, **fields})

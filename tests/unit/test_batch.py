@@ -1,0 +1,166 @@
+"""Calls that come together are made together; each caller gets its own answer, and never waits in vain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from bridge.batch import Batch
+from bridge.errors import StoreUnavailable
+
+
+class Desk:
+    """A flush that notes its batches, and waits for `open` where one is set."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.now = 0
+        self.most = 0
+        self.arrived = asyncio.Event()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: BaseException | None = None
+
+    async def flush(self, items: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(items))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.arrived.set()
+        try:
+            await self.open.wait()
+            if self.error is not None:
+                error, self.error = self.error, None
+                raise error
+            return [item * 10 for item in items]
+        finally:
+            self.now -= 1
+
+
+async def in_time(*calls: Awaitable[object]) -> Sequence[object]:
+    """Wait for the calls, but not for ever: a caller that was forgotten is a failure."""
+    async with asyncio.timeout(5):
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+
+def put_all(batch: Batch[int, int], items: Sequence[int]) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(batch.put(item)) for item in items]
+
+
+async def when(condition: Callable[[], bool], event: asyncio.Event) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            event.clear()
+            await event.wait()
+
+
+async def test_a_lone_item_waits_for_nobody() -> None:
+    desk = Desk()
+    assert await Batch(desk.flush).put(1) == 10
+    assert desk.batches == [[1]]
+
+
+async def test_what_is_ready_together_goes_together_and_each_gets_its_own() -> None:
+    desk = Desk()
+    batch = Batch(desk.flush)
+    assert await in_time(*(batch.put(item) for item in (1, 2, 3))) == [10, 20, 30]
+    assert desk.batches == [[1, 2, 3]]
+
+
+async def test_what_comes_while_one_is_under_way_makes_up_the_next() -> None:
+    desk = Desk()
+    desk.open.clear()
+    batch = Batch(desk.flush)
+    first = put_all(batch, [1])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    rest = put_all(batch, [2, 3])
+    desk.open.set()
+    assert await in_time(*first, *rest) == [10, 20, 30]
+    assert desk.batches == [[1], [2, 3]]
+
+
+async def test_a_batch_has_at_most_the_limit_in_the_order_of_arrival() -> None:
+    desk = Desk()
+    batch = Batch(desk.flush, limit=2)
+    await in_time(*(batch.put(item) for item in range(5)))
+    assert desk.batches == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+async def test_as_many_batches_as_there_are_lanes_run_side_by_side(lanes: int) -> None:
+    desk = Desk()
+    desk.open.clear()
+    batch = Batch(desk.flush, limit=1, lanes=lanes)
+    callers = put_all(batch, range(6))
+    await when(lambda: desk.now == lanes, desk.arrived)
+    desk.open.set()
+    assert await in_time(*callers) == [0, 10, 20, 30, 40, 50]
+    assert desk.most == lanes
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("callers", [1, 2, 3])
+async def test_a_caller_that_puts_again_at_once_is_not_forgotten(lanes: int, callers: int) -> None:
+    """It is awake before its lane has been cleared away, and must not count on that lane."""
+    desk = Desk()
+    batch = Batch(desk.flush, lanes=lanes)
+
+    async def one_after_another() -> list[int]:
+        return [await batch.put(item) for item in range(3)]
+
+    assert await in_time(*(one_after_another() for _ in range(callers))) == [[0, 10, 20]] * callers
+
+
+async def test_an_error_reaches_all_callers_of_its_batch_and_nobody_else() -> None:
+    desk = Desk()
+    desk.open.clear()
+    desk.error = StoreUnavailable("away")
+    batch = Batch(desk.flush)
+    first = put_all(batch, [1, 2])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    rest = put_all(batch, [3, 4])
+    desk.open.set()
+    answers = await in_time(*first, *rest)
+    assert [str(answer) for answer in answers] == ["away", "away", "30", "40"]
+    assert desk.batches == [[1, 2], [3, 4]]
+    assert await in_time(batch.put(5)) == [50]
+
+
+async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
+    desk = Desk()
+    desk.open.clear()
+    batch = Batch(desk.flush)
+    first = put_all(batch, [1])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    given_up, other = put_all(batch, [2, 3])
+    await in_time(asyncio.wait({given_up, other}, timeout=0))
+    given_up.cancel()
+    desk.open.set()
+    answers = await in_time(*first, given_up, other)
+    assert [answers[0], answers[2]] == [10, 30]
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert desk.batches == [[1], [2, 3]]
+
+
+async def test_a_caller_cancelled_in_a_batch_that_fails_harms_nobody() -> None:
+    desk = Desk()
+    desk.open.clear()
+    desk.error = StoreUnavailable("away")
+    batch = Batch(desk.flush)
+    given_up, other = put_all(batch, [1, 2])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    given_up.cancel()
+    desk.open.set()
+    answers = await in_time(given_up, other)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert isinstance(answers[1], StoreUnavailable)
+
+
+async def test_a_flush_that_is_cancelled_cancels_its_callers() -> None:
+    desk = Desk()
+    desk.error = asyncio.CancelledError()
+    batch = Batch(desk.flush)
+    answers = await in_time(batch.put(1), batch.put(2))
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 2
+    assert await in_time(batch.put(3)) == [30]

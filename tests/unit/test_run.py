@@ -1,0 +1,283 @@
+"""Whatever a handler does, one outcome comes of it, and it says what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from bridge.flow.run import HandlerTimeout, Run
+from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue
+from bridge.testing import make_context
+from bridge.topic import BpmnError, Context, Fail, Retry, topic
+from bridge.variables import encode
+from tests.unit.fakes import SECOND, a_task
+
+WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
+INSTANT = 1e-3
+
+
+class Order(BaseModel):
+    amount: int = Field(default=1, gt=0)
+
+
+class Receipt(BaseModel):
+    number: int
+    note: str | None = None
+
+
+@pytest.fixture
+def runner() -> Iterator[Run]:
+    run = Run(timeout=30 * SECOND, first_delay=2 * SECOND, most_delay=60 * SECOND)
+    yield run
+    run.close()
+
+
+async def outcome_of(
+    run: Run, handler: Any, variables: Mapping[str, Any] | None = None, timeout: float | None = None, **fields: Any
+) -> Outcome:
+    declared = topic("orders", timeout=timeout)(handler)
+    task = a_task(variables=encode(variables or {}), **{"attempts": 1, **fields})
+    async with asyncio.timeout(10):
+        return await run.run(declared, task, make_context())
+
+
+def raising(error: BaseException) -> Any:
+    async def handler(order: Order) -> None:
+        raise error
+
+    return handler
+
+
+def returning(result: Any) -> Any:
+    async def handler(order: Order) -> Any:
+        return result
+
+    return handler
+
+
+async def failure_of(run: Run, handler: Any, **options: Any) -> Failure:
+    outcome = await outcome_of(run, handler, **options)
+    assert isinstance(outcome, Failure)
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("result", "variables"),
+    [
+        (None, {}),
+        (Receipt(number=7), {"number": TypedValue("Integer", 7), "note": TypedValue("Null")}),
+        ({"a": True}, {"a": TypedValue("Boolean", True)}),
+    ],
+)
+async def test_what_a_handler_returns_becomes_variables(runner: Run, result: Any, variables: Any) -> None:
+    assert await outcome_of(runner, returning(result)) == Completion(variables)
+
+
+async def test_a_handler_that_wants_it_gets_its_context(runner: Run) -> None:
+    async def handler(order: Order, context: Context) -> dict[str, Any]:
+        return {"amount": order.amount, "id": context.task_id}
+
+    outcome = await outcome_of(runner, handler, {"amount": 5})
+    assert outcome == Completion({"amount": TypedValue("Integer", 5), "id": TypedValue("String", "task-1")})
+
+
+@pytest.mark.parametrize("variables", [{"amount": "many"}, {"amount": -1}, {"amount": None}])
+async def test_bad_input_is_an_incident_at_once_and_the_handler_does_not_run(
+    runner: Run, variables: dict[str, Any]
+) -> None:
+    ran: list[Order] = []
+
+    async def handler(order: Order) -> None:
+        ran.append(order)
+
+    outcome = await failure_of(runner, handler, variables=variables)
+    assert (outcome.name, outcome.retries, outcome.retry_after) == ("InvalidInput", 0, timedelta(0))
+    assert outcome.message.startswith("InvalidInput: amount: ")
+    assert ran == []
+
+
+async def test_an_input_that_can_not_be_decoded_names_its_variable(runner: Run) -> None:
+    declared = topic("orders")(returning(None))
+    task = a_task(variables={"amount": TypedValue("Json", "{broken")})
+    outcome = await runner.run(declared, task, make_context())
+    assert isinstance(outcome, Failure)
+    assert (outcome.name, outcome.retries) == ("InvalidInput", 0)
+    assert "variable 'amount'" in outcome.message
+
+
+async def test_the_value_of_a_bad_input_is_not_told_in_the_message(runner: Run) -> None:
+    outcome = await failure_of(runner, returning(None), variables={"amount": "geheim"})
+    assert "geheim" not in outcome.message
+
+
+async def test_an_error_is_a_failure_with_the_retries_that_are_left(runner: Run) -> None:
+    outcome = await failure_of(runner, raising(KeyError("missing")), retries=2)
+    assert (outcome.name, outcome.message, outcome.retries) == ("KeyError", "KeyError: 'missing'", 2)
+    assert SECOND <= outcome.retry_after <= 2 * SECOND
+    assert "Traceback" in outcome.details
+    assert "test_run.py" in outcome.details
+
+
+async def test_an_error_without_words_is_told_by_its_name(runner: Run) -> None:
+    assert (await failure_of(runner, raising(ValueError()))).message == "ValueError"
+
+
+async def test_the_delay_grows_with_the_attempts_and_is_capped(runner: Run) -> None:
+    third = await failure_of(runner, raising(ValueError()), attempts=3)
+    assert 4 * SECOND <= third.retry_after <= 8 * SECOND
+    late = await failure_of(runner, raising(ValueError()), attempts=500)
+    assert 30 * SECOND <= late.retry_after <= 60 * SECOND
+
+
+async def test_the_last_failure_is_an_incident_without_delay(runner: Run) -> None:
+    outcome = await failure_of(runner, raising(Retry("later", after=9)), retries=0)
+    assert (outcome.retries, outcome.retry_after) == (0, timedelta(0))
+
+
+@pytest.mark.parametrize("after", [9, 9.0, 9 * SECOND])
+async def test_a_retry_says_when(runner: Run, after: Any) -> None:
+    outcome = await failure_of(runner, raising(Retry("busy", after=after)), retries=1)
+    assert (outcome.name, outcome.message, outcome.retries) == ("Retry", "Retry: busy", 1)
+    assert outcome.retry_after == 9 * SECOND
+
+
+async def test_a_retry_at_once_is_not_taken_for_one_without_a_time(runner: Run) -> None:
+    assert (await failure_of(runner, raising(Retry(after=0)))).retry_after == timedelta(0)
+
+
+async def test_a_retry_without_a_time_takes_the_growing_delay(runner: Run) -> None:
+    assert (await failure_of(runner, raising(Retry()))).retry_after >= SECOND
+
+
+@pytest.mark.parametrize(("words", "message"), [(("no card",), "Fail: no card"), ((), "Fail: the handler gave up")])
+async def test_a_handler_that_gives_up_is_an_incident_at_once(runner: Run, words: Any, message: str) -> None:
+    outcome = await failure_of(runner, raising(Fail(*words)), retries=3)
+    assert (outcome.name, outcome.message, outcome.retries) == ("Fail", message, 0)
+
+
+async def test_a_bpmn_error_takes_its_variables_along(runner: Run) -> None:
+    outcome = await outcome_of(runner, raising(BpmnError("refused", "no stock", {"left": 0})))
+    assert outcome == BpmnFault("refused", "no stock", {"left": TypedValue("Integer", 0)})
+
+
+async def test_a_bpmn_error_with_bad_variables_is_an_incident_that_names_them(runner: Run) -> None:
+    outcome = await failure_of(runner, raising(BpmnError("refused", "", {"rate": float("nan")})), retries=3)
+    assert (outcome.name, outcome.retries) == ("InvalidResult", 0)
+    assert "variable 'rate'" in outcome.message
+
+
+@pytest.mark.parametrize("result", [{"rate": float("inf")}, {"thing": object()}, {"text": "\ud800"}])
+async def test_a_result_that_can_not_be_encoded_is_an_incident_and_no_retry(runner: Run, result: Any) -> None:
+    outcome = await failure_of(runner, returning(result), retries=3)
+    assert (outcome.name, outcome.retries) == ("InvalidResult", 0)
+    assert f"variable {next(iter(result))!r}" in outcome.message
+
+
+@pytest.mark.parametrize("result", [7, "text", [1], (Receipt(number=1),)])
+async def test_a_result_without_names_is_refused(runner: Run, result: Any) -> None:
+    outcome = await failure_of(runner, returning(result), retries=3)
+    assert (outcome.name, outcome.retries) == ("InvalidResult", 0)
+    assert "give it a name" in outcome.message
+
+
+async def test_a_handler_that_takes_too_long_is_cancelled_and_named_so(runner: Run) -> None:
+    ends: list[str] = []
+
+    async def handler(order: Order) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("cancelled")
+
+    outcome = await failure_of(runner, handler, timeout=INSTANT, retries=2)
+    assert ends == ["cancelled"]
+    assert (outcome.name, outcome.retries) == (HandlerTimeout.__name__, 2)
+    assert outcome.message == "HandlerTimeout: no result within 0.001 s; the handler was cancelled"
+
+
+async def test_the_gateways_timeout_holds_where_the_topic_has_none() -> None:
+    run = Run(timeout=timedelta(seconds=INSTANT), first_delay=SECOND, most_delay=SECOND)
+
+    async def handler(order: Order) -> None:
+        await asyncio.Event().wait()
+
+    assert (await failure_of(run, handler)).name == "HandlerTimeout"
+
+
+async def test_a_handlers_own_timeout_error_is_not_taken_for_ours(runner: Run) -> None:
+    async def handler(order: Order) -> None:
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+
+    outcome = await failure_of(runner, handler)
+    assert outcome.name == "TimeoutError"
+
+
+async def test_cancellation_passes_through(runner: Run) -> None:
+    started = asyncio.Event()
+
+    async def handler(order: Order) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(outcome_of(runner, handler))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_plain_function_runs_in_a_thread_of_its_topic_and_sees_the_callers_context(runner: Run) -> None:
+    def handler(order: Order, context: Context) -> dict[str, str]:
+        return {"thread": threading.current_thread().name, "who": WHO.get()}
+
+    WHO.set("caller")
+    outcome = await outcome_of(runner, handler)
+    assert isinstance(outcome, Completion)
+    assert str(outcome.variables["thread"].value).startswith("topic-orders")
+    assert outcome.variables["who"].value == "caller"
+
+
+async def test_what_a_plain_function_sets_stays_its_own(runner: Run) -> None:
+    def handler(order: Order) -> None:
+        WHO.set("handler")
+
+    WHO.set("caller")
+    await outcome_of(runner, handler)
+    assert WHO.get() == "caller"
+
+
+async def test_a_plain_functions_errors_are_outcomes_too(runner: Run) -> None:
+    def handler(order: Order) -> None:
+        raise BpmnError("refused")
+
+    assert await outcome_of(runner, handler) == BpmnFault("refused")
+
+
+async def test_a_plain_function_does_not_hold_up_the_loop_and_its_late_result_is_dropped(runner: Run) -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def handler(order: Order) -> dict[str, int]:
+        release.wait(10)
+        ended.set()
+        return {"late": 1}
+
+    outcome = await failure_of(runner, handler, timeout=INSTANT)
+    assert outcome.name == "HandlerTimeout"
+    assert not ended.is_set(), "it still runs when the outcome is there"
+    release.set()
+    assert await asyncio.to_thread(ended.wait, 10)
+
+
+async def test_a_system_exit_does_not_become_an_outcome_but_its_cause_is_told(runner: Run) -> None:
+    outcome = await failure_of(runner, raising(ExceptionGroup("both", [ValueError("a"), KeyError("b")])))
+    assert outcome.name == "ExceptionGroup"
+    assert "ValueError: a" in outcome.details
+    assert "KeyError: 'b'" in outcome.details
