@@ -44,7 +44,8 @@ def main(  # noqa: PLR0917 - each parameter is an option of the command
 
     CAMUNDA_URL, MONGODB_URI and RABBITMQ_URL together name other servers to use. Ends with 0 when every check holds.
     """
-    # As Ctrl-C: also a `kill` of the demo must not leave its servers behind.
+    # As Ctrl-C: also a `kill` of the demo must not leave its servers behind. A shell's background job ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     plan = Plan(f"demo-{secrets.token_hex(4)}", instances, seed, concurrency, Limits(time_limit, stall))
     console, errors = _console(), Console(stderr=True)
