@@ -51,12 +51,12 @@ async def test_it_ends_when_all_have_settled_and_shows_that() -> None:
 
 
 async def test_a_run_that_does_not_settle_is_given_up_with_what_to_do() -> None:
-    with pytest.raises(GaveUp, match="18 of 20 instances have settled.*--time-limit"):
+    with pytest.raises(GaveUp, match=r"18 of 20 instances have settled.*--time-limit"):
         await look(9)
 
 
 async def test_an_engine_that_is_away_is_named_when_the_run_is_given_up() -> None:
-    with pytest.raises(GaveUp, match="0 of 20 .*the engine is away"):
+    with pytest.raises(GaveUp, match=r"0 of 20 .*the engine is away"):
         await look(10, away=True)
 
 
