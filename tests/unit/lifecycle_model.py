@@ -1,0 +1,299 @@
+"""A small world around the store: an engine, a broker, and processes that read, act, and write down later.
+
+Whoever moves a task reads it, does something outside, and only then writes. What is not yet written waits in `pending`,
+where it may land late, twice (its answer was lost), or never (a crash): each race of the design is an order of these.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from bridge.adapters.memory_store import MemoryStore
+from bridge.lifecycle import Event, Move, delivered
+from bridge.ports import Claim
+from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
+from tests.unit.lifecycle_engine import LOCK, THIEF, Answer, Engine, Lock
+
+SECOND = timedelta(seconds=1)
+CLAIM = 30 * SECOND
+LOOK = 20 * SECOND
+RETRIES = 1
+
+Value = TypeVar("Value")
+
+
+def done(call: Coroutine[Any, Any, Value]) -> Value:
+    """Return what a coroutine of the store returns; one in memory has nothing to wait for."""
+    try:
+        call.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    raise AssertionError("the store in memory waits for something")
+
+
+@dataclass(slots=True)
+class Held:
+    """A claim as its holder believes in it; `over` is the truth: it was decided, lost or given back."""
+
+    process: str
+    task: Task
+    until: datetime
+    over: bool = False
+
+
+@dataclass(slots=True)
+class Pending:
+    """A write on its way; one that is not sent by `until` never is."""
+
+    process: str
+    move: Move
+    until: datetime | None = None
+    unlocks: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that happened."""
+
+    event: Event | None
+    before: Task | None
+    after: Task
+
+
+class World:
+    """Everything there is. Its methods are what may happen; `written` is what the last step changed in the store."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.claim_limit = 2
+        self.engine = Engine()
+        self.store = MemoryStore()
+        self.sent: list[TaskKey] = []
+        self.leases: list[tuple[str, Task]] = []
+        self.deliveries: list[tuple[str, Task]] = []
+        self.pending: list[Pending] = []
+        self.claims: dict[str, Held] = {}
+        self.decided: Counter[tuple[str, int]] = Counter()
+        self.written: list[Written] = []
+        self.happened: Counter[Event] = Counter()
+        self._names: Counter[str] = Counter()
+
+    def name(self, kind: str) -> str:
+        self._names[kind] += 1
+        return f"{kind}{self._names[kind]}"
+
+    def task(self, task_id: str) -> Task:
+        return self.store.tasks[task_id]
+
+    def among(self, *states: State) -> list[Task]:
+        return [task for task in self.store.tasks.values() if task.state in states]
+
+    # the outside
+
+    def start(self) -> None:
+        self.engine.open[self.name("t")] = Lock()
+
+    def cancel(self, task_id: str) -> None:
+        self.engine.end(task_id, None)
+
+    def steal(self, task_id: str) -> None:
+        self.engine.lock(task_id, THIEF, self.now)
+
+    def finish_as_thief(self, task_id: str) -> None:
+        self.engine.end(task_id, THIEF)
+
+    def crash(self, process: str) -> None:
+        self.leases = [lease for lease in self.leases if lease[0] != process]
+        self.deliveries = [delivery for delivery in self.deliveries if delivery[0] != process]
+        self.pending = [write for write in self.pending if write.process != process]
+        self.claims = {name: held for name, held in self.claims.items() if held.process != process}
+
+    # intake and relay
+
+    def fetch(self, process: str) -> None:
+        for task_id in self.engine.offers(self.now):
+            worker, left = self.name("w"), self.engine.open[task_id].retries
+            self.engine.lock(task_id, worker, self.now)
+            retries = RETRIES if left is None else left - 1
+            until = self.now + LOCK
+            task = Task(task_id, "topic", worker, until, self.now, self.now, retries, next_at=self.now + LOOK)
+            self.leases.append((process, task))
+
+    def accept(self, place: int) -> None:
+        _, task = self.leases.pop(place)
+        before = self.store.tasks.get(task.id)
+        (kept,) = done(self.store.accept([task]))
+        if kept is not None:
+            self._wrote(None if before is None else Event.REFETCH, before, kept)
+
+    def publish(self, process: str, task: Task, confirmed: bool) -> None:
+        """Publish; where the confirm is lost the broker has the message all the same."""
+        self.sent.append(TaskKey(task.id, task.epoch))
+        event = Event.CONFIRM if confirmed else Event.RENEW
+        self._expect(process, task, event, next_at=self.now + LOOK)
+
+    # handlers
+
+    def deliver(self, process: str, message: TaskKey) -> None:
+        """Hand a message to a subscriber, which proves the lock before it claims."""
+        task = self.task(message.id)
+        if task.state not in {State.RECEIVED, State.QUEUED} or task.epoch != message.epoch:
+            self._claim(process, task, message)
+            return
+        if self._holds(process, task):
+            self._claim(process, task, message)
+
+    def _holds(self, process: str, task: Task) -> bool:
+        """Extend the lock, and tell whether it is ours."""
+        status = self.engine.extend(task.id, task.worker_id, self.now)
+        if status == 404:
+            self._expect(process, task, Event.GONE)
+        elif status == 400 and self.engine.open[task.id].worker != task.worker_id:
+            self._expect(process, task, Event.SUPERSEDE, error="stolen")
+        return status == 204
+
+    def _claim(self, process: str, before: Task, message: TaskKey) -> None:
+        claim_id, until = self.name("c"), self.now + CLAIM
+        (after,) = done(self.store.claim([Claim(message, claim_id, process, self.now, until)]))
+        if after is not None:
+            self.claims[claim_id] = Held(process, after, until)
+            self._wrote(Event.CLAIM, before, after)
+
+    def renew(self, claim_id: str) -> None:
+        held = self.claims[claim_id]
+        if self._holds(held.process, held.task):
+            self._expect(held.process, held.task, Event.RENEW, claim_id, next_at=self.now + CLAIM)
+            self.pending[-1].until = held.until  # a renewal that is late for its own claim isn't sent
+
+    def decide(self, claim_id: str, kind: type[Outcome]) -> None:
+        """Let the handler end; a zombie doesn't know that it is one."""
+        held = self.claims[claim_id]
+        outcome: Outcome = Completion({"by": TypedValue("String", claim_id)})
+        if kind is BpmnFault:
+            outcome = BpmnFault(claim_id)
+        elif kind is Failure:
+            outcome = Failure("ValueError", claim_id, "", held.task.retries)
+        self._expect(held.process, held.task, Event.DECIDE, claim_id, outcome=outcome, next_at=self.now)
+
+    def release(self, process: str) -> None:
+        """Shut down: give back what the process holds, and what waits."""
+        for claim_id, held in list(self.claims.items()):
+            if held.process == process:
+                del self.claims[claim_id]
+                self._expect(process, held.task, Event.RELEASE, claim_id, next_at=self.now + LOOK)
+                self.pending[-1].unlocks = held.task.worker_id
+        for task in self.among(State.RECEIVED, State.QUEUED):
+            self._expect(process, task, Event.RELEASE, next_at=self.now + LOOK)
+            self.pending[-1].unlocks = task.worker_id
+
+    # reports
+
+    def send(self, place: int, answer: Answer) -> None:
+        process, task = self.deliveries.pop(place)
+        outcome = task.outcome
+        assert outcome is not None, "a task is REPORTING and has nothing to report"
+        if answer is Answer.REFUSED:
+            incident = Failure("refused", "", "", 0)
+            if self.engine.report(task.id, task.worker_id, incident, self.now) == 204:
+                self._expect(process, task, Event.UNDELIVERABLE)
+            else:
+                self._expect(process, task, Event.DEFER, next_at=self.now + LOOK)
+            return
+        status = self.engine.report(task.id, task.worker_id, outcome, self.now)
+        if answer is Answer.LOST:
+            self._expect(process, task, Event.DEFER, next_at=self.now + LOOK)
+        elif status == 204 and delivered(outcome) is Event.DELIVERED_RETRY:
+            self._expect(process, task, Event.DELIVERED_RETRY, next_at=self.now)
+        elif status == 204:
+            self._expect(process, task, delivered(outcome))
+        elif task.id in self.engine.open:
+            self._expect(process, task, Event.SUPERSEDE, error="stolen")
+        elif self.engine.ended_by[task.id] == task.worker_id and answer is not Answer.NO_LOG:
+            self._expect(process, task, Event.ENDED_BY_US)
+        else:
+            self._expect(process, task, Event.GONE)
+
+    # recovery and operators
+
+    def recover(self, process: str, task: Task) -> None:
+        """Look at a task whose next step is due."""
+        match task.state:
+            case State.RECEIVED:
+                self.publish(process, task, confirmed=True)
+            case State.QUEUED:
+                self._expect(process, task, Event.STALE, next_at=self.now)
+            case State.RUNNING if task.lost_claims + 1 >= self.claim_limit:
+                outcome = Failure("ClaimsLost", str(task.epoch), "", 0)
+                self._expect(process, task, Event.GIVE_UP, task.claim_id, outcome=outcome, next_at=self.now)
+            case State.RUNNING:
+                self._expect(process, task, Event.LOSE_CLAIM, task.claim_id, next_at=self.now)
+            case State.REPORTING:
+                self.deliveries.append((process, task))
+            case State.RETRYING:
+                self._nudge(process, task)
+
+    def _nudge(self, process: str, task: Task) -> None:
+        if task.id not in self.engine.open:
+            self._expect(process, task, Event.GONE)
+            return
+        lock = self.engine.open[task.id]
+        if lock.worker == task.worker_id:
+            lock.until = None
+            lock.retries = lock.retries or RETRIES  # an incident that a late report raised again
+        self._expect(process, task, Event.DEFER, next_at=self.now + LOOK)
+
+    def revive(self, process: str, task: Task) -> None:
+        """Let an operator try a failed task again: in the engine first, which may offer it before that is written."""
+        if task.id not in self.engine.open:
+            self._expect(process, task, Event.GONE)
+            return
+        if self.engine.open[task.id].worker == task.worker_id:
+            self.raise_retries(task.id)
+        self._expect(process, task, Event.REVIVE, next_at=self.now)
+
+    def raise_retries(self, task_id: str) -> None:
+        """Let an operator use the engine's own pages."""
+        self.engine.open[task_id].retries = RETRIES
+        self.engine.open[task_id].until = None
+
+    # writes
+
+    def _expect(self, process: str, task: Task, event: Event, claim_id: str | None = None, **changes: Any) -> None:
+        changes["updated_at"] = self.now
+        self.pending.append(Pending(process, Move(task.id, event, task.epoch, claim_id, changes)))
+
+    def land(self, place: int, answered: bool = True) -> None:
+        """Let a pending write happen; whoever gets no answer will write it again."""
+        write = self.pending[place]
+        if answered:
+            del self.pending[place]
+        move, before = write.move, self.task(write.move.task_id)
+        held = self.claims.get(move.claim_id or "")
+        if write.until is not None and write.until <= self.now:
+            return
+        (happened,) = done(self.store.move([move]))
+        if happened:
+            self._wrote(move.event, before, self.task(move.task_id))
+            self._follow(write, before, held)
+        if answered and move.claim_id and (move.event is Event.DECIDE or (move.event is Event.RENEW and not happened)):
+            self.claims.pop(move.claim_id, None)
+
+    def _follow(self, write: Pending, before: Task, held: Held | None) -> None:
+        """Do what follows from a write that happened."""
+        move = write.move
+        if move.event in {Event.DECIDE, Event.GIVE_UP}:
+            self.decided[before.id, before.epoch] += 1
+        if held is not None:
+            held.over = move.event is not Event.RENEW
+            held.until = move.changes["next_at"]
+        if write.unlocks is not None:
+            self.engine.unlock(move.task_id, write.unlocks)
+
+    def _wrote(self, event: Event | None, before: Task | None, after: Task) -> None:
+        self.written.append(Written(event, before, after))
+        if event is not None:
+            self.happened[event] += 1

@@ -1,0 +1,146 @@
+"""What holds after each step in the life of tasks, and where all of them must have come to in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.lifecycle import Event
+from bridge.task import FINAL, LIVE, Completion, State
+from tests.unit.lifecycle_engine import LOCK, Answer
+from tests.unit.lifecycle_model import World
+
+RESTING = frozenset(State) - LIVE
+LEASED = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING, State.REPORTING})
+UNLEASED = frozenset({State.RETRYING, State.FAILED, State.SUPERSEDED})
+UNCLAIMED = frozenset({State.SUPERSEDED, State.CANCELLED})
+
+
+def no_accepted_task_is_without_a_next_step(world: World) -> None:
+    """Each live task is looked at again at `next_at`, and finds there what its step needs; others rest for a reason."""
+    for task in world.store.tasks.values():
+        assert (task.next_at is not None) == (task.state in LIVE)
+        assert (task.outcome is not None) or task.state is not State.REPORTING, "nothing to report"
+        assert task.outcome is None or task.state not in {State.RECEIVED, State.QUEUED, State.RUNNING}
+        if task.state is State.FAILED and task.id in world.engine.open:
+            lock = world.engine.open[task.id]
+            assert lock.retries is not None, "no incident stands, and nothing was raised"
+    for step in world.written:
+        if step.before is not None and step.after.state is State.RETRYING:
+            if step.before.state is State.REPORTING:
+                assert step.after.outcome is None, "an outcome was put aside"
+            if step.before.state is State.FAILED:
+                assert step.event is Event.REVIVE, "an incident was taken from its operator"
+
+
+def a_lease_given_back_is_not_used_again(world: World) -> None:
+    """RETRYING and FAILED hold no lock, SUPERSEDED another's: to run or to report takes a new lease."""
+    for step in world.written:
+        if step.before is not None and step.before.state in UNLEASED and step.after.epoch == step.before.epoch:
+            assert step.after.state not in LEASED
+
+
+def an_outcome_is_never_overwritten_in_its_epoch(world: World) -> None:
+    assert all(times == 1 for times in world.decided.values())
+    for step in world.written:
+        if step.before is not None and None not in (step.before.outcome, step.after.outcome):
+            assert step.before.outcome == step.after.outcome
+
+
+def the_epoch_only_rises(world: World) -> None:
+    for step in world.written:
+        if step.before is not None:
+            assert step.after.epoch == step.before.epoch + (step.event is Event.REFETCH)
+
+
+def at_most_one_report_is_accepted(world: World) -> None:
+    """The engine takes one result a task, and what the store calls completed is what the engine took."""
+    assert all(times == 1 for times in world.engine.results.values())
+    for task in world.among(State.COMPLETED):
+        assert world.engine.results[task.id] == 1
+
+
+def no_handler_runs_again_for_an_undelivered_outcome(world: World) -> None:
+    for step in world.written:
+        if step.event is Event.CLAIM:
+            assert step.before is not None
+            assert step.before.outcome is None
+
+
+def a_final_state_never_changes(world: World) -> None:
+    for step in world.written:
+        if step.before is not None:
+            assert step.before.state not in FINAL
+            if step.before.state is State.SUPERSEDED and step.after.epoch == step.before.epoch:
+                assert step.after.state in UNCLAIMED, "only a new lease reopens it"
+
+
+def at_most_one_claim_is_live(world: World) -> None:
+    """While a claim's time runs and its lease stands, the task is its own."""
+    for claim_id, held in world.claims.items():
+        task = world.task(held.task.id)
+        if held.over or held.until <= world.now or task.epoch != held.task.epoch or task.state in UNCLAIMED:
+            continue
+        assert (task.state, task.claim_id, task.next_at) == (State.RUNNING, claim_id, held.until)
+
+
+PROMISES: tuple[Callable[[World], None], ...] = (
+    no_accepted_task_is_without_a_next_step,
+    a_lease_given_back_is_not_used_again,
+    an_outcome_is_never_overwritten_in_its_epoch,
+    the_epoch_only_rises,
+    at_most_one_report_is_accepted,
+    no_handler_runs_again_for_an_undelivered_outcome,
+    a_final_state_never_changes,
+    at_most_one_claim_is_live,
+)
+
+
+def keep_promises(world: World) -> None:
+    for promise in PROMISES:
+        promise(world)
+    world.written.clear()
+
+
+def settle(world: World) -> None:
+    """Let what is on its way land late; then, with all processes gone, let a fresh one do every next step in turn."""
+    while world.pending:
+        world.land(0)
+        keep_promises(world)
+    for process in ("p1", "p2"):
+        world.crash(process)
+    for _ in range(12):
+        world.now += 2 * LOCK
+        world.fetch("p3")
+        while world.leases:
+            world.accept(0)
+            keep_promises(world)
+        for task_id in list(world.store.tasks):
+            _tend(world, task_id)
+    for task in world.store.tasks.values():
+        assert task.state in RESTING, f"stuck: {task}"
+        assert task.state is not State.SUPERSEDED or (task.error and not world.engine.results[task.id])
+    assert not world.engine.offers(world.now), "the engine still offers a task"
+    for task_id, lock in world.engine.open.items():
+        assert lock.retries == 0
+        assert world.task(task_id).state is State.FAILED, "an incident that nobody sees"
+
+
+def _tend(world: World, task_id: str) -> None:
+    """Do all that is to be done for a task now, by the steps that each leads to."""
+    for _ in range(8):
+        task = world.task(task_id)
+        if task.state not in LIVE:
+            return
+        if task.state is State.RUNNING and task.claim_id in world.claims:
+            world.decide(task.claim_id, Completion)
+        elif task.state is State.QUEUED and world.sent and world.sent[-1].id == task_id:
+            world.deliver("p3", world.sent[-1])
+        elif task.state is not State.RETRYING or (task.next_at is not None and task.next_at <= world.now):
+            world.recover("p3", task)
+        else:
+            return
+        while world.deliveries:
+            world.send(0, Answer.GIVEN)
+        while world.pending:
+            world.land(0)
+            keep_promises(world)

@@ -1,0 +1,129 @@
+"""The table of the design, written out a second time and by hand, and a look at every stand that a move may meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from bridge import lifecycle
+from bridge.lifecycle import Event, Move
+from bridge.task import Completion, State, Task
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OUTCOME = Completion()
+
+OPEN = "received queued running reporting retrying failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """From which states an event leads where ("" keeps the state), and what else must hold."""
+
+    event: Event
+    sources: str
+    to: str
+    claimed: bool = False
+    outcome: bool | None = None
+
+
+ROWS = (
+    Row(Event.CONFIRM, "received", "queued"),
+    Row(Event.STALE, "queued", "received"),
+    Row(Event.CLAIM, "received queued", "running"),
+    Row(Event.RENEW, "running", "", claimed=True),
+    Row(Event.RENEW, "received queued", ""),
+    Row(Event.DECIDE, "running", "reporting", claimed=True),
+    Row(Event.LOSE_CLAIM, "running", "received", claimed=True),
+    Row(Event.GIVE_UP, "running", "reporting", claimed=True),
+    Row(Event.RELEASE, "running", "retrying", claimed=True),
+    Row(Event.RELEASE, "received queued", "retrying"),
+    Row(Event.DELIVERED_COMPLETION, "reporting", "completed"),
+    Row(Event.DELIVERED_RETRY, "reporting", "retrying"),
+    Row(Event.DELIVERED_INCIDENT, "reporting", "failed"),
+    Row(Event.DEFER, "reporting retrying", ""),
+    Row(Event.UNDELIVERABLE, "reporting", "failed"),
+    Row(Event.ENDED_BY_US, "reporting", "completed"),
+    Row(Event.REFETCH, f"{OPEN} superseded", "received", outcome=False),
+    Row(Event.REFETCH, f"{OPEN} superseded", "reporting", outcome=True),
+    Row(Event.SUPERSEDE, OPEN, "superseded"),
+    Row(Event.GONE, f"{OPEN} superseded", "cancelled"),
+    Row(Event.REVIVE, "failed", "retrying"),
+)
+CLEARS_CLAIM = {Event.LOSE_CLAIM, Event.RELEASE, Event.REFETCH}
+CLEARS_OUTCOME = {
+    Event.DELIVERED_COMPLETION,
+    Event.DELIVERED_RETRY,
+    Event.DELIVERED_INCIDENT,
+    Event.ENDED_BY_US,
+    Event.GONE,
+}
+CLEARS_NEXT = {
+    Event.DELIVERED_COMPLETION,
+    Event.DELIVERED_INCIDENT,
+    Event.UNDELIVERABLE,
+    Event.ENDED_BY_US,
+    Event.SUPERSEDE,
+    Event.GONE,
+}
+COUNTS = {
+    Event.CLAIM: {"attempts": 1},
+    Event.LOSE_CLAIM: {"lost_claims": 1},
+    Event.GIVE_UP: {"lost_claims": 1},
+    Event.REFETCH: {"epoch": 1},
+    Event.DEFER: {"reports": 1},
+}
+
+
+def every_stand(event: Event) -> Iterator[tuple[Task, Move]]:
+    """Give a task in each state, with and without an outcome and a claim, for each fence that a move may carry."""
+    for state in State:
+        for outcome in (None, OUTCOME):
+            for held in (None, "mine"):
+                task = Task(
+                    "t", "topic", "w", NOW, NOW, NOW, 3, state=state, outcome=outcome, epoch=5, claim_id=held,
+                    next_at=NOW, attempts=7, lost_claims=1, reports=2,
+                )  # fmt: skip
+                for epoch in (None, 4, 5, 6):
+                    for claim_id in (None, "mine", "other"):
+                        yield task, Move("t", event, epoch, claim_id, {"updated_at": NOW + timedelta(seconds=1)})
+
+
+def expected(task: Task, move: Move) -> Task | None:
+    """Return what the design makes of a move."""
+    for row in ROWS:
+        if row.event is not move.event or task.state.value not in row.sources.split():
+            continue
+        fenced = move.epoch in {None, task.epoch} and (
+            not row.claimed or (move.claim_id is not None and move.claim_id == task.claim_id)
+        )
+        if not fenced or row.outcome not in {None, task.outcome is not None}:
+            continue
+        moved = replace(task, state=State(row.to or task.state), updated_at=move.changes["updated_at"])
+        moved = moved if row.event not in CLEARS_CLAIM else replace(moved, claim_id=None)
+        moved = moved if row.event not in CLEARS_OUTCOME else replace(moved, outcome=None)
+        moved = moved if row.event not in CLEARS_NEXT else replace(moved, next_at=None)
+        for counter, by in COUNTS.get(row.event, {}).items():
+            moved = replace(moved, **{counter: getattr(task, counter) + by})
+        return moved
+    return None
+
+
+def check_event(event: Event) -> int:
+    """Hold an event against the design in every stand, and return how often it was allowed.
+
+    At most one rule may admit a move: MongoDB tries them side by side, where memory takes the first.
+    """
+    allowed = 0
+    for task, move in every_stand(event):
+        wanted = expected(task, move)
+        assert lifecycle.apply(task, move) == wanted, (task, move)
+        admitting = sum(lifecycle.admits(rule, task, move) for rule in lifecycle.TABLE[event])
+        assert admitting == (wanted is not None), (task, move)
+        allowed += admitting
+    return allowed
+
+
+def check_every_event() -> None:
+    for event in Event:
+        check_event(event)
