@@ -11,6 +11,7 @@ from uuid import uuid4
 from bridge.adapters.camunda import CamundaEngine
 from bridge.adapters.camunda_client import authorization
 from bridge.adapters.clock import SharedClock
+from bridge.adapters.crash import CrashPoints, read_points
 from bridge.adapters.documents import size_of
 from bridge.adapters.metrics import CountingJournal, Metrics
 from bridge.adapters.rabbit import RabbitConsumer, RabbitPublisher
@@ -96,7 +97,16 @@ class Gateway:
             graceful=_seconds(settings.shutdown_grace),
             on_undecodable=self._undecodable,
         )
+        if settings.crash_at is not None:
+            self._set_crash_points(settings.crash_at)
         self.clock = SharedClock(self.store.server_time, on_difference=self._clock_differs)
+
+    def _set_crash_points(self, text: str) -> None:
+        points = CrashPoints(read_points(text))
+        self.store = points.over(self.store, "store")
+        self.engine = points.over(self.engine, "engine")
+        self.publisher = points.over(self.publisher, "publisher")
+        self.consumer = points.over_consumer(self.consumer)
 
     def _build_flow(self) -> None:
         settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
