@@ -104,3 +104,23 @@ class TaskConflict(Refusal):
 
 class UnacceptableTask(Refusal):
     """The request names a topic or values that can't be worked."""
+
+
+class Unauthenticated(Refusal):
+    """Nobody known asks: no key or session, or one that isn't good (any more)."""
+
+
+class Forbidden(Refusal):
+    """Who asks is known, and is not allowed this."""
+
+
+class ForeignPage(Forbidden):
+    """A change that a browser sent without proof that a page of this gateway asked for it."""
+
+
+class TooManyTries(Refusal):
+    """Too many failed logins from one side; `wait` is in seconds."""
+
+    def __init__(self, message: str, *, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait

@@ -1,0 +1,210 @@
+"""Who may do what: people with a role, programs with a key. Frozen values and pure decisions, denied by default."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+LEAST_PASSWORD: Final = 12
+MOST_PASSWORD: Final = 256
+USED_EVERY: Final = timedelta(minutes=1)
+"""How exactly a key's last use is known: a use is written at most so often."""
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.@-]{0,63}")
+_KEY: Final = re.compile(r"wag_([a-z0-9]{12})_([0-9a-f]{64})")
+_PREFIX_SIGNS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+class Scope(StrEnum):
+    """What can be allowed: hand in tasks, read them, change what becomes of them, and see to access itself."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    OPERATE = "operate"
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    """What a person is to the gateway; each may all that the one before may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+SCOPES: Final[Mapping[Role, frozenset[Scope]]] = {
+    Role.VIEWER: frozenset({Scope.READ}),
+    Role.OPERATOR: frozenset({Scope.READ, Scope.SUBMIT, Scope.OPERATE}),
+    Role.ADMIN: frozenset(Scope),
+}
+
+
+class Kind(StrEnum):
+    """What stands behind a request."""
+
+    PERSON = "person"
+    KEY = "key"
+    ANYBODY = "anybody"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person with a password. Whoever is disabled can't come in, and is kept so that the audit has a name."""
+
+    name: str
+    role: Role
+    password: str = field(repr=False)
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A program's key, as it is kept: of its secret only the hash. `topics` None means every topic."""
+
+    prefix: str
+    secret: str = field(repr=False)
+    label: str
+    scopes: frozenset[Scope]
+    created_at: datetime
+    topics: frozenset[str] | None = None
+    used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person's login. `id` is the hash of what the browser has, so it may be shown and named in a form."""
+
+    id: str
+    user: str
+    created_at: datetime
+    expires_at: datetime
+    address: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """The tries to log in from one side (an account or an address); the next is not heard before `next_at`."""
+
+    count: int
+    next_at: datetime
+    forget_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many tries are free, and how the wait grows after them: doubled with each, up to `most`."""
+
+    free: int
+    first: timedelta
+    most: timedelta
+    forget: timedelta
+
+
+ACCOUNT: Final = Patience(5, timedelta(seconds=2), timedelta(minutes=5), timedelta(hours=1))
+ADDRESS: Final = Patience(20, timedelta(seconds=2), timedelta(minutes=15), timedelta(hours=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `topics` None means every topic; `session` is there where a browser's cookie told who it is."""
+
+    name: str
+    kind: Kind
+    scopes: frozenset[Scope]
+    topics: frozenset[str] | None = None
+    role: Role | None = None
+    session: Session | None = None
+
+
+def person(user: User, session: Session) -> Principal:
+    """Return the principal that a logged-in person is."""
+    return Principal(user.name, Kind.PERSON, SCOPES[user.role], role=user.role, session=session)
+
+
+def program(key: ApiKey) -> Principal:
+    """Return the principal that a key's holder is; its name is the key's label and prefix."""
+    scopes = frozenset(Scope) if Scope.ADMIN in key.scopes else key.scopes
+    return Principal(f"{key.label} ({key.prefix})", Kind.KEY, scopes, key.topics)
+
+
+def anybody() -> Principal:
+    """Return who everybody is to the API where it is open: nobody is asked, and all is allowed."""
+    return Principal("anybody", Kind.ANYBODY, frozenset(Scope), role=Role.ADMIN)
+
+
+def may(principal: Principal, action: Scope, topic: str | None = None) -> bool:
+    """Tell whether `principal` may do `action` on tasks of `topic`; None asks for it on all topics together."""
+    if action not in principal.scopes:
+        return False
+    return principal.topics is None or (topic is not None and topic in principal.topics)
+
+
+def may_some(principal: Principal, action: Scope) -> bool:
+    """Tell whether `principal` may do `action` on one topic at least, as a route's guard asks that knows no topic."""
+    return action in principal.scopes and (principal.topics is None or bool(principal.topics))
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a login name is usable: lower case, digits and _ . @ -, 64 at most."""
+    return _NAME.fullmatch(text) is not None
+
+
+def new_secret() -> str:
+    """Return 256 bits of chance, as text."""
+    return secrets.token_hex(32)
+
+
+def new_prefix() -> str:
+    """Return a key's public half: it names the key, and opens nothing."""
+    return "".join(secrets.choice(_PREFIX_SIGNS) for _ in range(12))
+
+
+def write_key(prefix: str, secret: str) -> str:
+    """Return a key as its holder has it."""
+    return f"wag_{prefix}_{secret}"
+
+
+def read_key(text: str) -> tuple[str, str] | None:
+    """Return the prefix and the secret of a key, None for what is none."""
+    found = _KEY.fullmatch(text)
+    return None if found is None else (found[1], found[2])
+
+
+def digest(secret: str) -> str:
+    """Return what is kept of a secret of 256 bits: with so many a plain hash can't be searched through."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def same(one: str, other: str) -> bool:
+    """Compare in a time that doesn't tell how much of the two is equal."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def csrf_token(session_secret: str) -> str:
+    """Return the token that the forms of a session carry: it follows from what only the session's cookie has."""
+    return hmac.new(session_secret.encode(), b"worker-api-gateway form", hashlib.sha256).hexdigest()
+
+
+def next_tries(before: Tries | None, now: datetime, patience: Patience) -> Tries:
+    """Return the count after one more try; whether that one is heard `wait_of` says beforehand."""
+    count = 1 if before is None or before.forget_at <= now else before.count + 1
+    over = count - patience.free
+    wait = timedelta(0) if over < 0 else min(patience.most, patience.first * 2 ** min(over, 20))
+    return Tries(count, now + wait, now + patience.forget)
+
+
+def wait_of(tries: Tries | None, now: datetime) -> timedelta:
+    """Return how long the next try is not heard; zero when it is."""
+    if tries is None or tries.forget_at <= now:
+        return timedelta(0)
+    return max(timedelta(0), tries.next_at - now)

@@ -1,0 +1,177 @@
+"""Who comes in: by a key, by a password, or by the session that a password opened."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from bridge.access import (
+    ACCOUNT,
+    ADDRESS,
+    MOST_PASSWORD,
+    USED_EVERY,
+    Patience,
+    Principal,
+    Session,
+    Tries,
+    User,
+    csrf_token,
+    digest,
+    is_name,
+    new_secret,
+    next_tries,
+    person,
+    program,
+    read_key,
+    same,
+    wait_of,
+)
+from bridge.errors import TooManyTries, Unauthenticated
+from bridge.ports import Clock, Journal, Level
+from bridge.ports_access import AccessStore, Passwords
+
+_SESSION: Final = re.compile(r"[0-9a-f]{64}")
+_CLASHES: Final = 4
+_NO_KEY: Final = (
+    "The API key is not known, or was revoked: make one with `gateway keys create`, or ask an admin for one."
+)
+_NO_LOGIN: Final = "The name or the password is wrong."
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that was just opened; `secret` is the browser's cookie, and is kept nowhere else."""
+
+    secret: str
+    session: Session
+
+
+class Entrance:
+    """Tells who asks. Raises `Unauthenticated`, `TooManyTries` or `StoreUnavailable`."""
+
+    def __init__(
+        self, store: AccessStore, passwords: Passwords, clock: Clock, journal: Journal, *, lifetime: timedelta
+    ) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._clock = clock
+        self._journal = journal
+        self._lifetime = lifetime
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long a session lasts."""
+        return self._lifetime
+
+    async def by_key(self, text: str) -> Principal:
+        """Return whose key this is. A key of the wrong form, an unknown and a revoked one are refused alike."""
+        parts = read_key(text)
+        if parts is None:
+            raise Unauthenticated(_NO_KEY)
+        prefix, secret = parts
+        key = await self._store.key(prefix)
+        fits = same(digest(secret), "" if key is None else key.secret)
+        if key is None or not fits or key.revoked_at is not None:
+            raise Unauthenticated(_NO_KEY)
+        now = self._clock.now()
+        if key.used_at is None or now - key.used_at >= USED_EVERY:
+            await self._store.use_key(prefix, now)
+        return program(key)
+
+    async def by_session(self, secret: str) -> Principal | None:
+        """Return whose session this is; None where it has ended, or its person was disabled."""
+        if not _SESSION.fullmatch(secret):
+            return None
+        session = await self._store.session(digest(secret))
+        if session is None or session.expires_at <= self._clock.now():
+            return None
+        user = await self._store.user(session.user)
+        return None if user is None or user.disabled_at is not None else person(user, session)
+
+    async def login(self, name: str, password: str, *, address: str, agent: str, before: str | None = None) -> Opened:
+        """Open a session, always under a new id; `before` is the browser's id until now, whose session ends.
+
+        An unknown name, a wrong password and a disabled person are told alike, after the same work.
+        """
+        name, now = name.strip().lower(), self._clock.now()
+        sides = {f"address:{address}": ADDRESS, f"account:{digest(name)}": ACCOUNT}
+        taken = await self._take_tries(sides, now)
+        user = await self._store.user(name) if is_name(name) else None
+        kept = None if user is None or user.disabled_at is not None else user.password
+        fits = await self._passwords.verify(kept, password[: MOST_PASSWORD + 1])
+        if user is None or kept is None or not fits or len(password) > MOST_PASSWORD:
+            known = None if user is None else user.name  # what is typed there may be a password
+            self._journal.write("login_failed", level=Level.WARNING, user=known, address=address)
+            raise Unauthenticated(_NO_LOGIN)
+        await self._give_back(taken, now)
+        if before is not None:
+            await self.end(before)
+        return await self._open(user, address, agent)
+
+    async def _open(self, user: User, address: str, agent: str) -> Opened:
+        now, secret = self._clock.now(), new_secret()
+        session = Session(digest(secret), user.name, now, now + self._lifetime, address[:64], agent[:200])
+        await self._store.add_session(session)
+        self._journal.write("login", user=user.name, role=user.role.value, address=address)
+        return Opened(secret, session)
+
+    async def end(self, secret: str) -> None:
+        """End the session of this cookie, if there is one."""
+        if not _SESSION.fullmatch(secret):
+            return
+        session = await self._store.session(digest(secret))
+        if session is not None:
+            await self._store.end_session(session.user, session.id)
+            self._journal.write("logout", user=session.user)
+
+    async def sessions(self, user: str) -> Sequence[Session]:
+        """Return a person's sessions that have not expired, the newest first."""
+        now = self._clock.now()
+        return [session for session in await self._store.sessions(user) if session.expires_at > now]
+
+    async def revoke(self, user: str, session_id: str) -> bool:
+        """End one of a person's sessions by its public id; False when he has none of that id."""
+        ended = await self._store.end_session(user, session_id)
+        if ended:
+            self._journal.write("session_revoked", user=user)
+        return ended
+
+    @staticmethod
+    def form_token(secret: str) -> str:
+        """Return the token that a form of this session carries."""
+        return csrf_token(secret)
+
+    async def _take_tries(self, sides: dict[str, Patience], now: datetime) -> dict[str, Tries]:
+        """Count the try before the password is looked at, so that many at once get no more than one after another."""
+        found = {side: await self._store.tries(side) for side in sides}
+        wait = max(wait_of(tries, now) for tries in found.values())
+        if wait:
+            raise _too_many(wait)
+        return {side: await self._take_try(side, patience, now) for side, patience in sides.items()}
+
+    async def _take_try(self, side: str, patience: Patience, now: datetime) -> Tries:
+        for _ in range(_CLASHES):
+            before = await self._store.tries(side)
+            if wait := wait_of(before, now):
+                raise _too_many(wait)
+            after = next_tries(before, now, patience)
+            if await self._store.swap_tries(side, before, after):
+                return after
+        raise _too_many(timedelta(seconds=1))
+
+    async def _give_back(self, taken: dict[str, Tries], now: datetime) -> None:
+        """After a login: the account begins anew; the address has back this try alone, or one good login frees it."""
+        for side, tries in taken.items():
+            if side.startswith("account:"):
+                await self._store.forget_tries(side)
+            else:
+                await self._store.swap_tries(side, tries, replace(tries, count=tries.count - 1, next_at=now))
+
+
+def _too_many(wait: timedelta) -> TooManyTries:
+    seconds = max(1, math.ceil(wait.total_seconds()))
+    return TooManyTries(f"Too many tries to log in: wait {seconds} s and try again.", wait=seconds)

@@ -1,0 +1,88 @@
+"""The doors to where people, keys and sessions are kept; two adapters pass the same tests, one of them on MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from bridge.access import ApiKey, Role, Session, Tries, User
+
+
+class AccessStore(Protocol):
+    """Keeps who may come in. Raises `StoreUnavailable` when it can't be reached.
+
+    Moments are kept to the millisecond. What has expired may be returned still: whoever asks compares the time.
+    """
+
+    async def add_user(self, user: User) -> bool:
+        """Keep a new person; False when the name is taken."""
+        ...
+
+    async def user(self, name: str) -> User | None: ...
+
+    async def users(self) -> Sequence[User]:
+        """Return everybody, by name."""
+        ...
+
+    async def set_password(self, name: str, password: str) -> bool:
+        """Replace the hash of a password; False when there is no such person."""
+        ...
+
+    async def set_role(self, name: str, role: Role) -> bool: ...
+
+    async def set_disabled(self, name: str, at: datetime | None) -> bool:
+        """Disable a person since `at`, or enable him again (None); False when there is none."""
+        ...
+
+    async def add_key(self, key: ApiKey) -> bool:
+        """Keep a new key; False when the prefix is taken."""
+        ...
+
+    async def key(self, prefix: str) -> ApiKey | None: ...
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """Return all keys, also those that were revoked, the newest first."""
+        ...
+
+    async def revoke_key(self, prefix: str, at: datetime) -> bool:
+        """Revoke a key; False when there is none that wasn't revoked before."""
+        ...
+
+    async def use_key(self, prefix: str, at: datetime) -> None:
+        """Write down a key's last use, where none is known within the minute before."""
+        ...
+
+    async def add_session(self, session: Session) -> None: ...
+
+    async def session(self, session_id: str) -> Session | None: ...
+
+    async def sessions(self, user: str) -> Sequence[Session]:
+        """Return a person's sessions, the newest first."""
+        ...
+
+    async def end_session(self, user: str, session_id: str) -> bool:
+        """Delete a session of this person; False when he has none of that id."""
+        ...
+
+    async def end_sessions(self, user: str) -> int:
+        """Delete all sessions of a person; return how many there were."""
+        ...
+
+    async def tries(self, side: str) -> Tries | None: ...
+
+    async def swap_tries(self, side: str, before: Tries | None, after: Tries) -> bool:
+        """Replace `before` by `after`; False when another try came between and `before` no longer stands."""
+        ...
+
+    async def forget_tries(self, side: str) -> None: ...
+
+
+class Passwords(Protocol):
+    """Turns passwords into hashes that are slow to search through, and compares with them."""
+
+    async def make(self, password: str) -> str: ...
+
+    async def verify(self, kept: str | None, password: str) -> bool:
+        """Compare; `kept` None (nobody has that name) takes as long as a real comparison, and is False."""
+        ...

@@ -1,0 +1,147 @@
+"""People, keys, sessions and tries: the same in memory and on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from bridge.access import ApiKey, Role, Scope, Session, Tries, User
+from bridge.adapters.access_store import MongoAccessStore
+from bridge.adapters.memory_access import MemoryAccessStore
+from bridge.ports_access import AccessStore
+
+NOW = datetime(2126, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)  # the future, because a server deletes what has expired
+HOUR = timedelta(hours=1)
+ADA = User("ada", Role.VIEWER, "$argon2id$x", NOW)
+KEY = ApiKey("aaaabbbbcccc", "0" * 64, "courier", frozenset({Scope.SUBMIT, Scope.READ}), NOW, frozenset({"a.b", "$c"}))
+SESSION = Session("f" * 64, "ada", NOW, NOW + HOUR, "10.0.0.1", "browser")
+TRIES = Tries(1, NOW, NOW + HOUR)
+HOSTILE = ('{"$ne": null}', "$where", "a.b", "", "\0", "x" * 500)
+
+
+@pytest.fixture(params=["memory", "mongodb"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[AccessStore]:
+    if request.param == "memory":
+        yield MemoryAccessStore()
+        return
+    servers: dict[str, str] = request.getfixturevalue("servers")
+    database = f"test_{uuid4().hex}"
+    async with MongoAccessStore(servers["MONGODB_URI"], database) as store:
+        try:
+            yield store
+        finally:
+            await store._connected().drop_database(database)
+
+
+async def test_people(store: AccessStore) -> None:
+    assert await store.user("ada") is None
+    assert await store.add_user(ADA)
+    assert not await store.add_user(replace(ADA, role=Role.ADMIN))
+    bob = User("bob", Role.ADMIN, "$argon2id$y", NOW)
+    assert await store.add_user(bob)
+    assert await store.user("ada") == ADA
+    assert list(await store.users()) == [ADA, bob]
+    assert await store.set_password("ada", "$argon2id$z")
+    assert await store.set_role("ada", Role.OPERATOR)
+    assert await store.set_disabled("ada", NOW)
+    assert await store.user("ada") == User("ada", Role.OPERATOR, "$argon2id$z", NOW, NOW)
+    assert await store.set_disabled("ada", None)
+    assert await store.user("bob") == bob
+    for change in (
+        store.set_password("eve", "x"),
+        store.set_role("eve", Role.ADMIN),
+        store.set_disabled("eve", NOW),
+    ):
+        assert not await change
+
+
+async def test_of_many_who_want_a_name_one_gets_it(store: AccessStore) -> None:
+    wishes = [replace(ADA, password=str(number)) for number in range(8)]
+    won = await asyncio.gather(*(store.add_user(user) for user in wishes))
+    assert sum(won) == 1
+    assert await store.user("ada") == wishes[won.index(True)]
+
+
+async def test_keys(store: AccessStore) -> None:
+    assert await store.add_key(KEY)
+    assert not await store.add_key(replace(KEY, label="other"))
+    later = replace(KEY, prefix="dddd", topics=None, scopes=frozenset({Scope.ADMIN}), created_at=NOW + HOUR)
+    assert await store.add_key(later)
+    assert await store.key(KEY.prefix) == KEY
+    assert list(await store.keys()) == [later, KEY]
+    assert await store.revoke_key(KEY.prefix, NOW)
+    assert not await store.revoke_key(KEY.prefix, NOW + HOUR)
+    assert not await store.revoke_key("nope", NOW)
+    assert await store.key(KEY.prefix) == replace(KEY, revoked_at=NOW)
+    assert await store.key("dddd") == later
+
+
+async def test_a_use_is_written_once_a_minute(store: AccessStore) -> None:
+    await store.add_key(KEY)
+    seen = []
+    for seconds in (0, 59, 60, 61, 600):
+        await store.use_key(KEY.prefix, NOW + timedelta(seconds=seconds))
+        key = await store.key(KEY.prefix)
+        assert key is not None
+        assert key.used_at is not None
+        seen.append((key.used_at - NOW).total_seconds())
+    assert seen == [0, 0, 60, 60, 600]
+    await store.use_key("nope", NOW)
+    assert await store.key("nope") is None
+
+
+async def test_sessions(store: AccessStore) -> None:
+    second = replace(SESSION, id="e" * 64, created_at=NOW + HOUR)
+    others = replace(SESSION, id="d" * 64, user="bob")
+    for session in (SESSION, second, others):
+        await store.add_session(session)
+    assert await store.session(SESSION.id) == SESSION
+    assert list(await store.sessions("ada")) == [second, SESSION]
+    assert not await store.end_session("bob", SESSION.id), "nobody ends another's session"
+    assert await store.end_session("ada", SESSION.id)
+    assert not await store.end_session("ada", SESSION.id)
+    assert await store.session(SESSION.id) is None
+    assert await store.end_sessions("ada") == 1
+    assert await store.end_sessions("ada") == 0
+    assert list(await store.sessions("bob")) == [others]
+
+
+async def test_of_many_tries_at_once_one_counts(store: AccessStore) -> None:
+    assert await store.tries("x") is None
+    assert sum(await asyncio.gather(*(store.swap_tries("x", None, TRIES) for _ in range(8)))) == 1
+    assert await store.tries("x") == TRIES
+    after = Tries(2, NOW + HOUR, NOW + 2 * HOUR)
+    assert sum(await asyncio.gather(*(store.swap_tries("x", TRIES, after) for _ in range(8)))) == 1
+    assert await store.tries("x") == after
+    assert not await store.swap_tries("x", replace(after, count=3), TRIES)
+    assert not await store.swap_tries("y", TRIES, after)
+    await store.forget_tries("x")
+    assert await store.tries("x") is None
+
+
+async def test_moments_finer_than_a_millisecond_are_swapped_as_well(store: AccessStore) -> None:
+    fine = Tries(1, NOW + timedelta(microseconds=1), NOW + timedelta(microseconds=999))
+    assert await store.swap_tries("x", None, fine)
+    assert await store.swap_tries("x", fine, TRIES)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_no_text_is_read_as_an_operator(store: AccessStore, text: str) -> None:
+    await store.add_user(ADA)
+    await store.add_key(KEY)
+    await store.add_session(SESSION)
+    await store.swap_tries("x", None, TRIES)
+    assert await store.user(text) is None
+    assert await store.key(text) is None
+    assert await store.session(text) is None
+    assert await store.tries(text) is None
+    assert list(await store.sessions(text)) == []
+    assert not await store.revoke_key(text, NOW)
+    assert await store.end_sessions(text) == 0
+    assert await store.add_user(replace(ADA, name=text))
+    assert (await store.user("ada"), await store.session(SESSION.id)) == (ADA, SESSION)
