@@ -1,0 +1,198 @@
+"""A lab for faults: gateways that freeze, and die at named points; and the truth about what became of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bridge.adapters.store_reader import StoreReader
+from bridge.task import State, Task
+from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
+from tests.faults.gate import Gate, Run
+
+HASTE = {
+    "LOCK_DURATION": "6",
+    "CLAIM_DURATION": "2",
+    "STALE_AFTER": "3",
+    "REPORT_WITHIN": "2",
+    "SWEEP_EVERY": "0.2",
+    "POLL_WAIT": "1",
+    "PUBLISH_TIMEOUT": "1",
+    "REPORT_RETRY_DELAY": "0.2",
+    "REPORT_RETRY_DELAY_MAX": "1",
+    "SHUTDOWN_GRACE": "5",
+}
+
+_TOPIC = """
+import asyncio, os
+from pydantic import BaseModel
+from bridge.topic import Context, topic
+
+class Input(BaseModel):
+    number: int = 0
+
+@topic("{topic}", timeout={timeout}, concurrency={concurrency}, retries=3)
+async def work(given: Input, context: Context) -> dict[str, int]:
+    line = f"{{context.task_id}} {{context.idempotency_key}} {{context.attempt}}\\n".encode()
+    file = os.open({runs!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, line)
+    os.close(file)
+{body}
+    return {{"attempt": context.attempt}}
+"""
+_GATED = """
+    reader, writer = await asyncio.open_connection("127.0.0.1", {port})
+    try:
+        writer.write(line)
+        if await reader.readline() != b"go\\n":
+            raise ConnectionError("the gate is gone")
+    finally:
+        writer.close()
+"""
+
+
+class FaultyGateway(GatewayProcess):
+    """A gateway to which a test does what an operating system can do to a process."""
+
+    def __init__(
+        self, env: Mapping[str, str], folder: Path, arguments: tuple[str, ...], path: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(env, folder, arguments)
+        self._env["PYTHONPATH"] = ":".join((*path, self._env["PYTHONPATH"]))
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        assert self._process is not None
+        return self._process
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def died(self) -> int:
+        """Return how it ended, once it has."""
+        async with asyncio.timeout(PATIENCE):
+            code = await self.process.wait()
+        await self._done()
+        return code
+
+    async def struck(self, point: str) -> None:
+        """Return once the process was killed at the point, and nothing else was the cause."""
+        await self.until("crash_point", point=point)
+        assert await self.died() == -signal.SIGKILL
+        assert not self.events("crash_point_passed")
+
+    def events(self, event: str, **values: Any) -> list[dict[str, Any]]:
+        """Return the lines so far of an event."""
+        return [
+            line
+            for line in self.lines
+            if line.get("event") == event and all(line.get(name) == value for name, value in values.items())
+        ]
+
+    def place(self, event: str, **values: Any) -> int:
+        """Return where in the log the first such line is."""
+        return self.lines.index(self.events(event, **values)[0])
+
+    async def stop(self) -> int:
+        """SIGTERM, and wait for the end; one that a test froze is let go on."""
+        if self._process is not None and self._process.returncode is None:
+            self.signal(signal.SIGCONT)
+        return await super().stop()
+
+
+class FaultLab(Lab):
+    """Short times, a topic that counts its runs in a file, and a look into the store."""
+
+    def __init__(self, servers: Mapping[str, str], folder: Path, session: aiohttp.ClientSession) -> None:
+        super().__init__(servers, folder, session)
+        self.env.update(HASTE)
+        self.gate = Gate()
+        self.store = StoreReader(servers["MONGODB_URI"], self.env["MONGODB_DATABASE"])
+        self._runs = folder / "runs"
+
+    async def open(self) -> None:
+        await self.gate.start()
+        await self.store.open()
+
+    async def close(self) -> None:
+        await self.gate.open()
+        await super().close()
+        await self.gate.close()
+        await self.store.close()
+
+    async def faulty(self, *arguments: str, path: tuple[str, ...] = (), **env: str) -> FaultyGateway:
+        """Start a gateway; it is ended with the lab."""
+        gateway = FaultyGateway({**self.env, **env}, self.folder, arguments or ("serve",), path)
+        self.gateways.append(gateway)
+        await gateway.start()
+        return gateway
+
+    async def counted(self, *, gated: bool = False, concurrency: int = 8, timeout: float = 60, body: str = "") -> str:
+        """Write a topic that counts its runs, and waits at the gate if it's gated; deploy a process, return its key."""
+        return await self.deploy("work", self.write_counted(gated, concurrency, timeout, body))
+
+    def write_counted(
+        self, gated: bool = False, concurrency: int = 8, timeout: float = 60, body: str = "", name: str = "work"
+    ) -> str:
+        """Write such a topic; return its name."""
+        topic = self.topic(name)
+        text = _TOPIC.format(
+            topic=topic,
+            runs=str(self._runs),
+            concurrency=concurrency,
+            timeout=timeout,
+            body=(_GATED.format(port=self.gate.port) if gated else "") + body,
+        )
+        self.write_topic(name, text)
+        return topic
+
+    def runs(self) -> list[Run]:
+        """Return the runs of handlers, in the order in which they began."""
+        text = self._runs.read_text() if self._runs.exists() else ""
+        return [Run.read(line) for line in text.splitlines()]
+
+    async def begin(self, key: str, count: int = 1) -> list[str]:
+        """Start instances; return the ids of their external tasks."""
+        instances = await asyncio.gather(*(self.start(key) for _ in range(count)))
+        return [(await self.task_of(instance))["id"] for instance in instances]
+
+    async def kept(self, task_id: str) -> Task:
+        """Return a task as the store has it."""
+        task = await self.store.get(task_id)
+        assert task is not None
+        return task
+
+    async def until_kept(self, task_id: str, *states: State) -> Task:
+        """Return a task once it is in one of the states; each look is a call to the store."""
+        task = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while (task := await self.store.get(task_id)) is None or task.state not in states:
+                    pass
+        except TimeoutError:
+            raise AssertionError(f"task {task_id} did not become {states}: {task}") from None
+        return task
+
+    async def until_unlocked(self, topic: str, count: int = 1) -> None:
+        """Return once the locks of so many tasks have ended, as the engine sees it."""
+        async with asyncio.timeout(PATIENCE):
+            while await self.count(f"topicName={topic}&notLocked=true") < count:
+                pass
+
+    async def count(self, query: str) -> int:
+        """Count open external tasks."""
+        return int((await self.ask("GET", f"/external-task/count?{query}"))["count"])
+
+    async def assert_each_once(self, key: str, tasks: list[str]) -> None:
+        """Hold the engine's log, its instances and the store against the promise: each task has one result."""
+        assert Counter(await self.successes(key)) == Counter(tasks)
+        assert await self.finished(key) == len(tasks)
+        for task_id in tasks:
+            await self.until_kept(task_id, State.COMPLETED)
+        assert (await self.store.statistics()).total == len(tasks)

@@ -1,0 +1,44 @@
+"""SIGTERM at each step of a task's way: the process ends well, and what it has not begun is free at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.lab import FaultLab
+
+POINTS = [
+    "engine.fetch_and_lock:before",
+    "engine.fetch_and_lock:after",
+    "store.accept:before",
+    "store.accept:after",
+    "publisher.publish:before",
+    "publisher.publish:after",
+    "store.confirm:before",
+    "store.claim:before",
+    "store.claim:after",
+    "store.move.decide:before",
+    "store.move.decide:after",
+    "engine.complete:before",
+    "engine.complete:after",
+]
+BEGUN = POINTS[POINTS.index("store.claim:after") :]
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_told_to_end_there_it_ends_well(faults: FaultLab, point: str) -> None:
+    key = await faults.counted()
+    (task_id,) = await faults.begin(key)
+    ending = await faults.faulty(CRASH_AT=f"{point}:term")
+    await ending.until("crash_point", point=point, deed="SIGTERM")
+    assert await ending.died() == 0
+    assert ending.events("ended")
+    assert not ending.events("not_ended_well")
+    # Nothing is left locked: what has begun is done, the rest waits for whoever fetches next.
+    assert await faults.count(f"topicName={faults.topic('work')}&locked=true") == 0
+    if point in BEGUN:
+        assert await faults.finished(key) == 1
+    else:
+        await faults.faulty()
+        await faults.until_finished(key, 1)
+    await faults.assert_each_once(key, [task_id])
+    assert len(faults.runs()) == 1
