@@ -8,14 +8,18 @@ from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from uuid import uuid4
 
+from bridge.accounts import Accounts
+from bridge.adapters.access_store import MongoAccessStore
 from bridge.adapters.camunda import CamundaEngine
 from bridge.adapters.camunda_client import authorization
 from bridge.adapters.clock import SharedClock
 from bridge.adapters.crash import CrashPoints, read_points
 from bridge.adapters.documents import size_of
 from bridge.adapters.metrics import CountingJournal, Metrics
+from bridge.adapters.passwords import Argon2Passwords
 from bridge.adapters.rabbit import RabbitConsumer, RabbitPublisher
 from bridge.adapters.store import MongoStore
+from bridge.entrance import Entrance
 from bridge.errors import BrokerUnavailable
 from bridge.flow.beat import Beat
 from bridge.flow.claims import Claims
@@ -70,6 +74,11 @@ class Gateway:
         self._log = log
         self._build_adapters()
         self._build_flow()
+        passwords = Argon2Passwords()
+        self.entrance = Entrance(
+            self.access_store, passwords, self.clock, self.journal, lifetime=_seconds(settings.session_lifetime)
+        )
+        self.accounts = Accounts(self.access_store, passwords, self.clock, self.journal)
 
     def _build_adapters(self) -> None:
         settings = self.settings
@@ -100,6 +109,7 @@ class Gateway:
         if settings.crash_at is not None:
             self._set_crash_points(settings.crash_at)
         self.clock = SharedClock(self.store.server_time, on_difference=self._clock_differs)
+        self.access_store = MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
 
     def _set_crash_points(self, text: str) -> None:
         points = CrashPoints(read_points(text))

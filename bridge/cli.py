@@ -13,6 +13,7 @@ import uvloop
 
 from bridge.adapters.journal import StructlogJournal, configure_logging, task_log, wants_json
 from bridge.app import Gateway, TaskLog, gateway_version
+from bridge.cli_access import keys_app, users_app
 from bridge.doctor import diagnose
 from bridge.errors import GatewayError, SetupError
 from bridge.process import Process
@@ -26,6 +27,8 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that this gateway works.")
 app.add_typer(topics_app, name="topics")
+app.add_typer(users_app, name="users")
+app.add_typer(keys_app, name="keys")
 app.add_typer(sandbox_app, name="sandbox", help="Real servers on this machine, without Docker.")
 
 

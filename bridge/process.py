@@ -13,15 +13,17 @@ from typing import Final
 import uvicorn
 
 from bridge.app import Gateway
-from bridge.errors import EngineError, GatewayError, QueueMismatch, SetupError, StoreError
+from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, SetupError, StoreError
 from bridge.health import Health, Readiness, check
 from bridge.lifecycle import Event, Move
 from bridge.loop import Loop, delay_after
 from bridge.ports import Level, Probe
 from bridge.settings import Role
 from bridge.task import Task
+from web.alpine import alpine_from
 from web.app import create_app
-from web.doors import Doors
+from web.auth import dashboard_router
+from web.doors import AccessDoor, Doors
 
 _PROBE_WITHIN: Final = timedelta(seconds=3)
 _SLOW_RETRY: Final = timedelta(seconds=15)
@@ -79,18 +81,20 @@ class Process:
         port = settings.port if serves_api else settings.metrics_port
         if port is None:
             return
+        access = self._access()
         doors = Doors(
             reader=gateway.store,
             submit=gateway.submit.submit,
             retry=gateway.operate.retry,
             health=self.health,
             ready=self.ready,
+            access=access,
             registry=gateway.metrics.registry,
             version=gateway.version,
             body_limit=settings.body_limit,
             debug=settings.debug,
         )
-        app = create_app(doors, api=serves_api)
+        app = create_app(doors, [dashboard_router(access)], api=serves_api)
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5, server_header=False
         )
@@ -98,6 +102,34 @@ class Process:
         self._server = _Server(config)
         self._running.append(asyncio.create_task(self._server.serve(sockets=[listener])))
         self._gateway.journal.write("listening", host=settings.host, port=listener.getsockname()[1])
+
+    def _access(self) -> AccessDoor:
+        gateway, settings = self._gateway, self._gateway.settings
+        if settings.auth == "open":
+            hint = "everybody who reaches this port may read and change everything by the API: AUTH=required asks"
+            gateway.journal.write("access_open", level=Level.WARNING, hint=hint)
+        if settings.insecure_cookies:
+            hint = "logins can be read on the way: serve https, and set INSECURE_COOKIES=false"
+            gateway.journal.write("cookies_insecure", level=Level.WARNING, hint=hint)
+        return AccessDoor(
+            gateway.entrance,
+            gateway.accounts,
+            open_api=settings.auth == "open",
+            open_metrics=settings.metrics_open,
+            insecure_cookies=settings.insecure_cookies,
+            alpine=alpine_from(settings.alpine_url, settings.alpine_integrity),
+        )
+
+    async def _open_access(self) -> None:
+        """Open the store of people and keys, and keep the admin that the environment names."""
+        gateway, settings = self._gateway, self._gateway.settings
+        await gateway.access_store.open()
+        if settings.gateway_admin_user is not None and settings.gateway_admin_password is not None:
+            password = settings.gateway_admin_password.get_secret_value()
+            try:
+                await gateway.accounts.first_admin(settings.gateway_admin_user, password)
+            except Refusal as error:
+                raise SetupError(f"GATEWAY_ADMIN_USER and GATEWAY_ADMIN_PASSWORD can't be used: {error}") from error
 
     async def _connect(self) -> bool:
         """Connect part by part, each as long as it takes; False when the process is to end before that."""
@@ -108,6 +140,8 @@ class Process:
             "clock": gateway.clock.sync,
             "store": gateway.beat.run_once,
         }
+        if self._server is not None:
+            steps["access"] = self._open_access
         if roles & {Role.WEB, Role.INTAKE}:
             steps["rabbitmq"] = gateway.publisher.open
         if Role.WORK in roles:
@@ -218,6 +252,7 @@ class Process:
         if gateway.roles & {Role.WEB, Role.INTAKE}:
             await gateway.publisher.close()
         await gateway.engine.close()
+        await gateway.access_store.close()
         await gateway.store.close()
 
     async def _end_work(self) -> None:

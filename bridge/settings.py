@@ -33,6 +33,15 @@ class Settings(BaseSettings):
 
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
 
+    auth: Literal["required", "open"] = "required"
+    gateway_admin_user: str | None = None
+    gateway_admin_password: SecretStr | None = None
+    session_lifetime: float = Field(default=36_000, ge=60, le=43_200)
+    insecure_cookies: bool = False
+    metrics_open: bool = True
+    alpine_url: str | None = Field(default=None, pattern=r"^(https?://|/)[A-Za-z0-9._~/@:%-]+$")
+    alpine_integrity: str | None = Field(default=None, pattern=r"^sha(256|384|512)-[A-Za-z0-9+/=]+$")
+
     camunda_url: str = "http://localhost:8080/engine-rest"
     camunda_username: str | None = None
     camunda_password: SecretStr | None = None
@@ -91,6 +100,10 @@ class Settings(BaseSettings):
     def _agree(self) -> Settings:
         if self.claim_duration > self.lock_duration:
             raise ValueError("CLAIM_DURATION must not exceed LOCK_DURATION, or a renewal comes too late for the lock")
+        if (self.gateway_admin_user is None) != (self.gateway_admin_password is None):
+            raise ValueError("GATEWAY_ADMIN_USER and GATEWAY_ADMIN_PASSWORD belong together: set both, or neither")
+        if self.alpine_integrity is not None and self.alpine_url is None:
+            raise ValueError("ALPINE_INTEGRITY is the hash of a copy that ALPINE_URL names: set both, or neither")
         return self
 
     @property

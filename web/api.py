@@ -11,20 +11,26 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter, SkipValidation
 from prometheus_client.exposition import choose_encoder
 
+from bridge.access import Principal, Scope, may
 from bridge.errors import (
     BrokerUnavailable,
     EngineUnavailable,
+    Forbidden,
     StoreUnavailable,
     TaskConflict,
     TaskTooLarge,
     UnacceptableTask,
+    Unauthenticated,
     UnknownTask,
     VariableError,
 )
 from bridge.ports import TaskFilter
+from bridge.task import Task
 from web.cursor import MAX_LENGTH, CursorError, read_cursor, write_cursor
 from web.doors import Doors
 from web.filters import query_error
+from web.guard import METRICS, OPEN, GivenPrincipal, narrowed, needs, require
+from web.openapi import SECURITY
 from web.problems import problem_responses
 from web.query import check_request
 from web.schemas import (
@@ -42,6 +48,7 @@ from web.schemas import (
 
 MAX_LIMIT = 200
 
+_REFUSED = (Unauthenticated, Forbidden)
 _UNAVAILABLE = (StoreUnavailable, EngineUnavailable, BrokerUnavailable)
 
 GivenDoors = NamedDependency[SkipValidation[Doors]]
@@ -57,76 +64,94 @@ class TaskRoutes(Controller):
 
     path = "/tasks"
     tags = ("Tasks",)
+    security = SECURITY
 
     @post(
         "/submit",
+        opt=needs(Scope.SUBMIT),
         status_code=202,
         summary="Hand in a task",
         description="Hands over an external task that is locked in the engine under `worker_id`. Safe to repeat: "
         "the same body gets the same answer, another body for the same task gets 409.",
         response_description="The gateway has taken over the task.",
         responses=problem_responses(
-            400, UnknownTask, TaskConflict, 413, TaskTooLarge, 415, UnacceptableTask, VariableError, *_UNAVAILABLE
+            400,
+            *_REFUSED,
+            UnknownTask,
+            TaskConflict,
+            413,
+            TaskTooLarge,
+            415,
+            UnacceptableTask,
+            VariableError,
+            *_UNAVAILABLE,
         ),
     )
-    async def submit(self, data: JSONBody[SubmitRequest], doors: GivenDoors) -> Accepted:
+    async def submit(self, data: JSONBody[SubmitRequest], doors: GivenDoors, principal: GivenPrincipal) -> Accepted:
         """Hand a submission to the flow, which answers for it once the task is kept."""
+        require(principal, Scope.SUBMIT, data.topic)
         return Accepted.of(await doors.submit(data.to_submission()))
 
     @get(
         "/{task_id:str}/status",
+        opt=needs(Scope.READ),
         summary="Follow a task",
         description="Where the task is in its life, with its result as plain JSON once there is one.",
         response_description="The task as the gateway keeps it.",
-        responses=problem_responses(400, UnknownTask, StoreUnavailable),
+        responses=problem_responses(400, *_REFUSED, UnknownTask, StoreUnavailable),
     )
-    async def status(self, task_id: TaskId, doors: GivenDoors) -> TaskStatus:
+    async def status(self, task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal) -> TaskStatus:
         """Read one task; raises `UnknownTask` when none is kept under the id."""
-        task = await doors.reader.get(task_id)
-        if task is None:
-            raise UnknownTask(f"no task {task_id} is kept here; submit it first, or check the id")
-        return TaskStatus.of(task)
+        return TaskStatus.of(await _task(doors, task_id, principal, Scope.READ))
 
     @post(
         "/{task_id:str}/retry",
+        opt=needs(Scope.OPERATE),
         status_code=202,
         summary="Try a failed task again",
         description="Resolves the incident and gives the task new retries. 409 says why it can't be tried again.",
         response_description="The task will be tried again.",
-        responses=problem_responses(400, UnknownTask, TaskConflict, *_UNAVAILABLE),
+        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskConflict, *_UNAVAILABLE),
     )
-    async def retry(self, task_id: TaskId, doors: GivenDoors) -> Accepted:
+    async def retry(self, task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal) -> Accepted:
         """Ask the flow to revive a failed task."""
+        if principal.topics is not None:
+            await _task(doors, task_id, principal, Scope.OPERATE)
         return Accepted.of(await doors.retry(task_id))
 
     @get(
         "/statistics",
+        opt=needs(Scope.READ),
         summary="Count tasks",
         description="How many tasks are kept, by status and by topic.",
         response_description="The counts.",
-        responses=problem_responses(400, StoreUnavailable),
+        responses=problem_responses(400, *_REFUSED, StoreUnavailable),
     )
-    async def statistics(self, doors: GivenDoors) -> TaskStatistics:
+    async def statistics(self, doors: GivenDoors, principal: GivenPrincipal) -> TaskStatistics:
         """Count all tasks."""
+        require(principal, Scope.READ)
         return TaskStatistics.of(await doors.reader.statistics())
 
     @get(
         "/",
+        opt=needs(Scope.READ),
         summary="List tasks",
         description="Newest first. To get the next page pass `next` of the answer as `after`, with the same filter.",
         response_description="A page of tasks.",
-        responses=problem_responses(400, StoreUnavailable),
+        responses=problem_responses(400, *_REFUSED, StoreUnavailable),
     )
     async def tasks(
         self,
         doors: GivenDoors,
         wanted: GivenFilter,
+        principal: GivenPrincipal,
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many tasks.")] = 50,
         after: Annotated[
             str | None, QueryParameter(max_length=MAX_LENGTH, description="`next` of the page before, unchanged.")
         ] = None,
     ) -> TaskList:
         """List a page; raises `ValidationException` for a cursor that is not of this filter."""
+        wanted = narrowed(principal, wanted)
         try:
             position = None if after is None else read_cursor(after, wanted)
         except CursorError as error:
@@ -142,6 +167,7 @@ class HealthRoutes(Controller):
     """Whether the gateway works; made for probes."""
 
     path = "/health"
+    opt = OPEN
     tags = ("Operation",)
 
     @get(
@@ -186,14 +212,23 @@ class HealthRoutes(Controller):
         return Response(ReadyStatus.of(readiness), status_code=200 if readiness.ok else 503)
 
 
+async def _task(doors: Doors, task_id: str, principal: Principal, action: Scope) -> Task:
+    """Return a task that `principal` may do `action` on; one of another's topic is as unknown to it as none."""
+    task = await doors.reader.get(task_id)
+    if task is None or not may(principal, action, task.topic):
+        raise UnknownTask(f"no task {task_id} is kept here; submit it first, or check the id")
+    return task
+
+
 @get(
     "/metrics",
+    opt=METRICS,
     tags=("Operation",),
     media_type=MediaType.TEXT,
     summary="Metrics for Prometheus",
     description="Prometheus text format, or OpenMetrics where `Accept` asks for it.",
     response_description="All metrics.",
-    responses=problem_responses(400),
+    responses=problem_responses(400, *_REFUSED),
 )
 async def metrics(request: Request[object, object, AppState], doors: GivenDoors) -> Response[bytes]:
     """Write the registry in the format that the scraper asks for."""

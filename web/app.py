@@ -11,9 +11,11 @@ from litestar.types import ControllerRouterHandler
 from web.api import api_router, probes_router
 from web.doors import Doors
 from web.filters import given_filter
+from web.guard import Guard, given_principal
 from web.openapi import docs_routes, openapi_config
 from web.problems import answer
 from web.query import JsonRequest
+from web.security import add_headers
 
 
 def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *, api: bool = True) -> Litestar:
@@ -27,8 +29,11 @@ def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *,
         route_handlers=[api_router(), *docs_routes(), *mounted] if api else [probes_router()],
         dependencies={
             "doors": Provide(lambda: doors, sync_to_thread=False),
+            "principal": Provide(given_principal, sync_to_thread=False),
             "wanted": Provide(given_filter, sync_to_thread=False),
         },
+        guards=[Guard(doors.access).check],
+        before_send=[add_headers],
         exception_handlers={Exception: answer},
         openapi_config=openapi_config(doors.version),
         request_class=JsonRequest,

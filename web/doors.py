@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
+from bridge.accounts import Accounts
+from bridge.entrance import Entrance
 from bridge.health import Health, Readiness
 from bridge.ports import TaskReader
 from bridge.submission import Submission
 from bridge.task import Task
+from web.alpine import Alpine
+
+
+@dataclass(frozen=True, slots=True)
+class AccessDoor:
+    """Who may come in, and on which terms.
+
+    `open_api` asks nobody at the API (the dashboard asks always), `open_metrics` lets everybody read /metrics,
+    `insecure_cookies` is for a gateway that browsers reach by http.
+    """
+
+    entrance: Entrance
+    accounts: Accounts
+    open_api: bool = False
+    open_metrics: bool = True
+    insecure_cookies: bool = False
+    alpine: Alpine = field(default_factory=Alpine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +46,7 @@ class Doors:
     retry: Callable[[str], Awaitable[Task]]
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[], Awaitable[Readiness]]
+    access: AccessDoor
     registry: CollectorRegistry
     version: str
     body_limit: int = 1024 * 1024

@@ -8,20 +8,24 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-from litestar import Request, Response, get
+from litestar import Request, Response, Router, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Tag
+from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme, Tag
 from litestar.params import PathParameter
 from litestar.response import File
 
 from bridge.errors import SetupError
+from web.guard import OPEN
 
 TITLE = "Worker API Gateway"
 SCHEMA_PATH = "/schema"
+BEARER, KEY = "bearer", "key"
+SECURITY: Sequence[SecurityRequirement] = [{BEARER: []}, {KEY: []}]
+"""For the document: either of the two ways to send an API key."""
 ASSETS = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -74,6 +78,13 @@ def openapi_config(version: str) -> OpenAPIConfig:
         version=version,
         description=DESCRIPTION,
         path=SCHEMA_PATH,
+        openapi_router=Router(SCHEMA_PATH, route_handlers=[], include_in_schema=False, opt=dict(OPEN)),
+        components=Components(
+            security_schemes={
+                BEARER: SecurityScheme("http", scheme="bearer", description="An API key: `Bearer wag_…`."),
+                KEY: SecurityScheme("apiKey", name="X-Api-Key", security_scheme_in="header", description="The same."),
+            }
+        ),
         render_plugins=[JsonRenderPlugin()],
         tags=[
             Tag("Tasks", description="Hand in external tasks, follow them and list them."),
@@ -86,17 +97,17 @@ def docs_routes() -> Sequence[HTTPRouteHandler]:
     """Return the page and its files; raises `SetupError` when the package that ships them is not installed."""
     directory = _assets_directory()
 
-    @get("/docs", media_type="text/html", include_in_schema=False)
+    @get("/docs", opt=OPEN, media_type="text/html", include_in_schema=False)
     async def docs(request: Request[object, object, State]) -> Response[str]:
         root = str(request.scope.get("root_path") or "").rstrip("/")
         page = _PAGE.format(title=escape(TITLE), root=escape(root))
         return Response(page, headers={"Content-Security-Policy": POLICY})
 
-    @get("/docs/start.js", media_type="text/javascript", include_in_schema=False)
+    @get("/docs/start.js", opt=OPEN, media_type="text/javascript", include_in_schema=False)
     async def start() -> str:
         return _START
 
-    @get("/docs/assets/{name:str}", include_in_schema=False)
+    @get("/docs/assets/{name:str}", opt=OPEN, include_in_schema=False)
     async def asset(name: Annotated[str, PathParameter(max_length=64)]) -> File:
         if name not in ASSETS:
             raise NotFoundException

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from litestar import Request, Response
@@ -19,6 +19,7 @@ from web.schemas import FieldProblem, Problem
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:worker-api-gateway:"
 RETRY_AFTER = 5
+CHALLENGE = 'Bearer realm="worker-api-gateway"'
 
 _LATER = f"Nothing is known about the effect: send the same request again after {RETRY_AFTER} s (see Retry-After)."
 _INSIDE = "The gateway met an error of its own; it is in its log. Tell the operator when this happened."
@@ -29,7 +30,7 @@ class Kind:
     """A kind of problem.
 
     `detail` is what every client is told; None shows the message of the error, which is written for clients.
-    `retry_after` is in seconds.
+    `retry_after` is in seconds. `challenge` names the way to say who one is, as HTTP asks of a 401.
     """
 
     slug: str
@@ -37,6 +38,7 @@ class Kind:
     title: str
     detail: str | None = None
     retry_after: int | None = None
+    challenge: str | None = None
 
 
 INTERNAL = Kind("internal-error", 500, "Internal error", _INSIDE)
@@ -45,6 +47,9 @@ PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.UnknownTask: Kind("unknown-task", 404, "Unknown task"),
     errors.TaskConflict: Kind("task-conflict", 409, "The task's state forbids this"),
     errors.UnacceptableTask: Kind("unacceptable-task", 422, "The task can't be accepted"),
+    errors.Unauthenticated: Kind("not-signed-in", 401, "Nobody known asks", challenge=CHALLENGE),
+    errors.Forbidden: Kind("forbidden", 403, "This is not allowed"),
+    errors.TooManyTries: Kind("too-many-tries", 429, "Too many tries to log in"),
     errors.Refusal: Kind("refused", 409, "The request was refused"),
     errors.VariableError: Kind("unusable-variable", 422, "A variable can't be used"),
     errors.TaskTooLarge: Kind("task-too-large", 413, "The task is too large"),
@@ -81,6 +86,20 @@ STATUSES: Mapping[int, Kind] = {
 }
 
 
+class PageWriter(Protocol):
+    """Writes a page by the name of its template."""
+
+    def page(
+        self,
+        request: Request[Any, Any, Any],
+        template: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> Response[str]: ...
+
+
 def kind_of(error: Exception) -> Kind:
     """Return the kind of problem that `error` is; anything unknown is an internal error."""
     if isinstance(error, HTTPException):
@@ -92,28 +111,55 @@ def kind_of(error: Exception) -> Kind:
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """Turn any error into the response that tells the client what to do; log what the client is not told."""
+    problem = _problem(request, error)
+    return Response(
+        problem.model_dump(mode="json", exclude_none=True),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=_headers(error),
+    )
+
+
+def page_answer(
+    pages: PageWriter, to_login: Callable[[Request[Any, Any, Any]], Response[Any]]
+) -> Callable[[Request[Any, Any, Any], Exception], Response[Any]]:
+    """Return what `answer` is for pages: whoever isn't logged in is sent to the login, and the rest told in a page."""
+
+    def answer_page(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        if isinstance(error, errors.Unauthenticated):
+            return to_login(request)
+        problem = _problem(request, error)
+        values = {"title": problem.title, "detail": problem.detail, "errors": problem.errors or []}
+        return pages.page(request, "problem.html", status=problem.status, headers=_headers(error), **values)
+
+    return answer_page
+
+
+def _problem(request: Request[Any, Any, Any], error: Exception) -> Problem:
     kind = kind_of(error)
     if kind.status >= 500:
         unexpected = error if kind is INTERNAL else None
         structlog.get_logger("web.problems").error(
             "request failed", method=request.method, path=request.url.path, error=str(error), exc_info=unexpected
         )
-    problem = Problem(
+    return Problem(
         type=TYPE_PREFIX + kind.slug,
         title=kind.title,
         status=kind.status,
         detail=kind.detail or _message(error),
         errors=_fields(error),
     )
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    kind = kind_of(error)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    if kind.retry_after is not None:
-        headers["Retry-After"] = str(kind.retry_after)
-    return Response(
-        problem.model_dump(mode="json", exclude_none=True),
-        status_code=kind.status,
-        media_type=MEDIA_TYPE,
-        headers=headers,
-    )
+    wait = error.wait if isinstance(error, errors.TooManyTries) else kind.retry_after
+    if wait is not None:
+        headers["Retry-After"] = str(wait)
+    if kind.challenge is not None:
+        headers["WWW-Authenticate"] = kind.challenge
+    return headers
 
 
 def problem_responses(*raised: type[errors.GatewayError] | int) -> dict[int, ResponseSpec]:

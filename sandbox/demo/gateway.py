@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -28,15 +29,27 @@ POLL_EVERY = 0.5
 # More than the gateway grants itself (SHUTDOWN_GRACE).
 GRACE = 40.0
 
+MADE_UP = "demo-"
+"""How the login made up for a demo begins; the store keeps those of earlier ones, whose passwords are gone."""
+
 _LIKE_THIS = {"PORT": DEFAULT_PORT, "HOST": LOOPBACK, "RETRY_DELAY": "1", "RETRY_DELAY_MAX": "3", "LOG_FORMAT": "json"}
 # The samples count on these: how often a failure is retried, and that both topics are served.
 _FIXED = {"TASK_RETRY_LIMIT": "3", "TOPICS_PACKAGE": "topics", "SUPPORTED_TOPICS": ""}
 
 
 def environment(servers: Mapping[str, str]) -> dict[str, str]:
-    """Return the gateway's environment: what the user set stands, but for what the samples count on."""
-    chosen = {name: value for name, value in servers.items() if value or name not in _LIKE_THIS}
-    return {**_LIKE_THIS, **chosen, **_FIXED}
+    """Return the gateway's environment: what the user set stands, but for what the samples count on.
+
+    The dashboard needs a login, and here it is reached by http.
+    """
+    admin = {"GATEWAY_ADMIN_USER": MADE_UP + secrets.token_hex(3), "GATEWAY_ADMIN_PASSWORD": secrets.token_urlsafe(12)}
+    defaults = {**_LIKE_THIS, "INSECURE_COOKIES": "true", **({} if _names_admin(servers) else admin)}
+    chosen = {name: value for name, value in servers.items() if value or name not in defaults}
+    return {**defaults, **chosen, **_FIXED}
+
+
+def _names_admin(servers: Mapping[str, str]) -> bool:
+    return any(servers.get(name) for name in ("GATEWAY_ADMIN_USER", "GATEWAY_ADMIN_PASSWORD"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,12 @@ def gateway(env: Mapping[str, str], log: Path, say: Say, command: tuple[str, ...
         started.end(GRACE)
         if time.monotonic() - begun > GRACE:
             say(f"the gateway didn't end within {GRACE:.0f} s of SIGTERM and was killed; see {log}")
+
+
+def login_of(env: Mapping[str, str]) -> str:
+    """Return how to log in to the dashboard, without a password that the user himself has set."""
+    name, password = env["GATEWAY_ADMIN_USER"], env["GATEWAY_ADMIN_PASSWORD"]
+    return f"{name} / {password}" if name.startswith(MADE_UP) else f"{name} / GATEWAY_ADMIN_PASSWORD"
 
 
 async def probe(session: aiohttp.ClientSession, url: str) -> int | None:

@@ -17,7 +17,7 @@ from bridge.settings import Settings
 from sandbox.demo.checks import find_mismatches
 from sandbox.demo.definitions import DEFINITIONS
 from sandbox.demo.engine import EngineApi, authorization
-from sandbox.demo.gateway import POLL_EVERY, Gateway, probe
+from sandbox.demo.gateway import POLL_EVERY, Gateway, login_of, probe
 from sandbox.demo.history import observe
 from sandbox.demo.progress import Board, GaveUp, Limits, watch
 from sandbox.demo.samples import Sample, business_keys, samples
@@ -115,8 +115,9 @@ class Demo:
         if jaeger := self.env.get("JAEGER_QUERY_URL"):
             wanted.append(("Jaeger", f"{jaeger}/api/services"))
         answers = [(name, address, await probe(session, address)) for name, address in wanted if address]
+        logins = {"dashboard": login_of(self.env), **({"Cockpit": "demo / demo"} if self.ours else {})}
         return [
-            (name, f"{address}  (demo / demo)" if name == "Cockpit" and self.ours else address)
+            (name, f"{address}  ({logins[name]})" if name in logins else address)
             for name, address, status in answers
             if status is not None and status < HTTPStatus.BAD_REQUEST
         ]

@@ -129,6 +129,7 @@ class Lab:
             **servers,
             "MONGODB_DATABASE": f"test_{name}",
             "RABBITMQ_EXCHANGE": f"test.{name}",
+            "AUTH": "open",
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "DEBUG",
             "RETRY_DELAY": "0.2",

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox import Part, PartStatus, Sandbox
 from sandbox.demo.errors import GatewayFailed
-from sandbox.demo.gateway import environment, gateway
+from sandbox.demo.gateway import environment, gateway, login_of
 from sandbox.demo.servers import servers
 
 GIVEN = {
@@ -49,6 +49,16 @@ def test_what_the_user_sets_stands() -> None:
 def test_what_the_samples_count_on_is_not_the_users_choice() -> None:
     env = environment({"TASK_RETRY_LIMIT": "0", "SUPPORTED_TOPICS": "say_hello"})
     assert (env["TASK_RETRY_LIMIT"], env["SUPPORTED_TOPICS"]) == ("3", "")
+
+
+def test_the_dashboard_has_a_login_of_its_own_for_each_demo() -> None:
+    env, other = environment({}), environment({"GATEWAY_ADMIN_USER": ""})
+    assert login_of(env) == f"{env['GATEWAY_ADMIN_USER']} / {env['GATEWAY_ADMIN_PASSWORD']}"
+    assert env["GATEWAY_ADMIN_USER"] != other["GATEWAY_ADMIN_USER"]
+    assert len(env["GATEWAY_ADMIN_PASSWORD"]) >= 12
+    assert env["INSECURE_COOKIES"] == "true"
+    own = environment({"GATEWAY_ADMIN_USER": "ada", "GATEWAY_ADMIN_PASSWORD": "correct horse battery"})
+    assert login_of(own) == "ada / GATEWAY_ADMIN_PASSWORD"
 
 
 async def test_a_gateway_that_is_ready_is_used_and_then_asked_to_end(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from bridge.health import Component, Health, Readiness
 from bridge.ports import Page, Statistics, TaskFilter
 from bridge.submission import Submission
 from bridge.task import Task
+from tests.web.access_lab import open_access
 from web.app import create_app
-from web.doors import Doors
+from web.doors import AccessDoor, Doors
 
 BORN = datetime(2026, 1, 31, 8, 0, 0, 123000, tzinfo=UTC)
 BODY_LIMIT = 20_000
@@ -94,21 +95,24 @@ class Stub:
     async def ready(self) -> Readiness:
         return self.readiness
 
-    def app(self, *, debug: bool = False) -> Litestar:
-        """Return the application on these doors."""
-        return create_app(
-            Doors(
-                reader=self.reader,
-                submit=self.submit,
-                retry=self.retry,
-                health=self.health,
-                ready=self.ready,
-                registry=self.registry,
-                version="1.2.3",
-                body_limit=BODY_LIMIT,
-                debug=debug,
-            )
+    def doors(self, access: AccessDoor, *, debug: bool = False) -> Doors:
+        """Return the doors to these, with `access` before them."""
+        return Doors(
+            reader=self.reader,
+            submit=self.submit,
+            retry=self.retry,
+            health=self.health,
+            ready=self.ready,
+            access=access,
+            registry=self.registry,
+            version="1.2.3",
+            body_limit=BODY_LIMIT,
+            debug=debug,
         )
+
+    def app(self, *, debug: bool = False) -> Litestar:
+        """Return the application on these doors, its API open to everybody."""
+        return create_app(self.doors(open_access(), debug=debug))
 
 
 Client = AsyncTestClient[Litestar]

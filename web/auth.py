@@ -1,0 +1,130 @@
+"""Login and logout: the way of a person into the dashboard."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from litestar import Request, Response, Router, get, post
+from litestar.types import ControllerRouterHandler
+
+from bridge.access import Scope
+from bridge.errors import TooManyTries, Unauthenticated
+from web.doors import AccessDoor
+from web.forms import read_form
+from web.guard import OPEN, PAGES, needs, session_secret_of, signed_in
+from web.pages import Pages, root_of
+from web.problems import page_answer
+from web.security import cookie_name, session_cookie
+
+HOME: Final = "/dashboard"
+LOGIN: Final = "/dashboard/login"
+_FORM: Final = {"name": 256, "password": 1024, "next": 2048}
+_FORM_BYTES: Final = 16_384
+
+
+def safe_next(text: str) -> str:
+    """Return the path of ours to go on to; whatever could lead elsewhere becomes the dashboard's first page."""
+    if not text.isascii() or not text.isprintable() or any(sign in text for sign in '\\ "<>'):
+        return HOME
+    parts = urlsplit(text)
+    steps = parts.path.split("/")
+    ours = parts.path == HOME or parts.path.startswith(f"{HOME}/")
+    if parts.scheme or parts.netloc or not ours or {"..", "."} & set(steps) or "%" in parts.path:
+        return HOME
+    return HOME if steps[2:] in (["login"], ["logout"]) else text
+
+
+def to_login(request: Request[Any, Any, Any]) -> Response[None]:
+    """Send a browser to the login, from where it comes back; what it wanted to change must be sent again."""
+    wanted = ""
+    if request.method == "GET":
+        path, query = request.url.path.removeprefix(root_of(request)), request.url.query
+        target = safe_next(f"{path}?{query}" if query else path)
+        wanted = "" if target == HOME else f"?next={quote(target, safe='/')}"
+    return see(request, f"{LOGIN}{wanted}")
+
+
+def see(request: Request[Any, Any, Any], path: str) -> Response[None]:
+    """Answer 303: the browser goes on to `path`, which is one of ours, by GET."""
+    return Response(None, status_code=303, headers={"Location": f"{root_of(request)}{path}"})
+
+
+class Login:
+    """The routes of login and logout."""
+
+    def __init__(self, access: AccessDoor, pages: Pages) -> None:
+        self._access = access
+        self._pages = pages
+
+    async def show(self, request: Request[Any, Any, Any]) -> Response[Any]:
+        """Show the form, or go on where somebody is logged in."""
+        target = safe_next(request.query_params.get("next", ""))
+        if await signed_in(request, self._access) is not None:
+            return see(request, target)
+        return self._pages.page(request, "login.html", next=target, wrong=False, wait=None)
+
+    async def enter(self, request: Request[Any, Any, Any]) -> Response[Any]:
+        """Open a session, under an id that nobody knew before."""
+        form = await read_form(request, _FORM)
+        target, insecure = safe_next(form["next"]), self._access.insecure_cookies
+        try:
+            opened = await self._access.entrance.login(
+                form["name"],
+                form["password"],
+                address=request.client.host if request.client else "",
+                agent=request.headers.get("user-agent", ""),
+                before=request.cookies.get(cookie_name(insecure=insecure)),
+            )
+        except TooManyTries as error:
+            headers = {"Retry-After": str(error.wait)}
+            return self._pages.page(
+                request, "login.html", status=429, headers=headers, next=target, wrong=False, wait=error.wait
+            )
+        except Unauthenticated:
+            return self._pages.page(request, "login.html", status=401, next=target, wrong=True, wait=None)
+        answer = see(request, target)
+        seconds = int(self._access.entrance.lifetime.total_seconds())
+        answer.set_cookie(session_cookie(opened.secret, insecure=insecure, seconds=seconds))
+        return answer
+
+    async def leave(self, request: Request[Any, Any, Any]) -> Response[None]:
+        """End the session."""
+        secret = session_secret_of(request)
+        if secret is not None:
+            await self._access.entrance.end(secret)
+        answer = see(request, LOGIN)
+        answer.set_cookie(session_cookie("", insecure=self._access.insecure_cookies, seconds=0))
+        return answer
+
+
+def dashboard_router(
+    access: AccessDoor, pages: Pages | None = None, mounted: tuple[ControllerRouterHandler, ...] = ()
+) -> Router:
+    """Return what is under /dashboard. `mounted` are its further pages; each says what it needs, as all routes do."""
+    pages = pages or Pages(access)
+    login = Login(access, pages)
+
+    @get("/login", opt=OPEN)
+    async def login_page(request: Request[Any, Any, Any]) -> Response[Any]:
+        return await login.show(request)
+
+    @post("/login", opt=OPEN, status_code=303, request_max_body_size=_FORM_BYTES)
+    async def enter(request: Request[Any, Any, Any]) -> Response[Any]:
+        return await login.enter(request)
+
+    @post("/logout", opt=needs(Scope.READ), status_code=303, request_max_body_size=_FORM_BYTES)
+    async def leave(request: Request[Any, Any, Any]) -> Response[None]:
+        return await login.leave(request)
+
+    @get("/", opt=needs(Scope.READ))
+    async def home(request: Request[Any, Any, Any]) -> Response[str]:
+        return pages.page(request, "dashboard.html")
+
+    return Router(
+        HOME,
+        route_handlers=[login_page, enter, leave, *(mounted or (home,))],
+        opt=dict(PAGES),
+        include_in_schema=False,
+        exception_handlers={Exception: page_answer(pages, to_login)},
+    )
