@@ -75,7 +75,7 @@ class Poll:
         self._accepting: set[asyncio.Task[None]] = set()
         self._busy: deque[str] = deque()
         self._due: set[str] = set()
-        self._ghosts: list[tuple[str, datetime]] = []
+        self._ghosts: dict[str, datetime] = {}
         self._failure: GatewayError | None = None
         self._stopping = False
 
@@ -85,16 +85,20 @@ class Poll:
         self._news.wake()
 
     async def run_once(self) -> None:
-        """Start the calls that there is room for, and wait until something happened that may make room for more."""
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
+        """Start the calls that there is room for, and wait until something happened that may make room for more.
+
+        Raises what a call, or the keeping of what it brought, failed by: once, and in the turn that saw it, so that
+        failures in a row are counted as such.
+        """
+        self._raise_failure()
         if self._stopping:
             return
         await self._lay_ghosts()
         rooms = await self._credit.rooms()
         self._start_calls(rooms)
-        await self._news.wait(self._pace.breath if self._is_short(rooms) else self._pace.wait)
+        pause = self._pace.breath if self._is_short(rooms) else max(self._pace.wait, self._pace.breath)
+        await self._news.wait(pause)
+        self._raise_failure()
 
     async def stop(self) -> None:
         """Start no more calls; return when those under way are back and all that they locked is kept or unlocked.
@@ -105,19 +109,31 @@ class Poll:
         self._news.wake()
         while self._asks or self._accepting:
             await asyncio.gather(*self._asks, *self._accepting, return_exceptions=True)
-        self._ghosts = [(worker_id, self._clock.now()) for worker_id, _ in self._ghosts]
-        await self._lay_ghosts()
+        if self._failure is not None:
+            self._journal.write("last_fetch_failed", level=Level.WARNING, error=str(self._failure))
+        self._ghosts = dict.fromkeys(self._ghosts, self._clock.now())
+        try:
+            await self._lay_ghosts()
+        except EngineError as error:  # then their locks end by themselves, and the end goes on
+            self._journal.write("ghost_locks_left", level=Level.WARNING, calls=len(self._ghosts), error=str(error))
 
     async def idle(self) -> None:
         """Return when no call is under way and all that was locked is kept."""
         while self._asks or self._accepting:
             await asyncio.gather(*self._asks, *self._accepting)
 
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
     def _is_short(self, rooms: Mapping[str, int]) -> bool:
         """Tell whether something waits for room, or for a free lane, of which no signal will tell."""
         return any(rooms[topic] == 0 for topic in rooms) or bool(self._busy or self._due or self._ghosts)
 
     def _start_calls(self, rooms: Mapping[str, int]) -> None:
+        if self._stopping:  # whoever stopped us meanwhile doesn't wait for calls that begin now
+            return
         asked = {topic for ask in self._asks.values() for topic in ask.topics}
         lanes = self._pace.lanes - sum(not ask.waits for ask in self._asks.values())
         alone = Counter(topic for ask in self._asks.values() if not ask.waits for topic in ask.topics)
@@ -135,7 +151,8 @@ class Poll:
         quiet = [topic for topic in self._topics if rooms[topic] > 0 and topic not in asked and topic not in self._busy]
         waiting = sum(ask.waits for ask in self._asks.values())
         if quiet and waiting < self._pace.waiting:
-            size = min(self._pace.size, *(rooms[topic] for topic in quiet))
+            # Half of the room is left: a topic that is nudged is asked for while the engine holds this call.
+            size = min(self._pace.size, *(max(1, rooms[topic] // 2) for topic in quiet))
             self._start(_Ask(tuple(quiet), size, waits=True))
 
     def _in_turn(self) -> list[str]:
@@ -167,14 +184,14 @@ class Poll:
         worker_id = f"bridge-{self._replica}-{ULID()}"
         polls = [self._poll(topic) for topic in ask.topics]
         first = not any(other.waits for call, other in self._asks.items() if other is not ask)
-        wait = (self._pace.wait if first else self._pace.second_wait) if ask.waits else timedelta(0)
-        asked_at = self._clock.now()
+        wait = self._wait(ask, first) if ask.waits else timedelta(0)
+        asked_at, began = self._clock.now(), asyncio.get_running_loop().time()
         leases: Sequence[EngineTask] = ()
         try:
             leases = await self._engine.fetch_and_lock(worker_id, ask.size, polls, wait)
         except EngineUnavailable:
             # The engine may have locked tasks for this call all the same, as long as it would have held it.
-            self._ghosts.append((worker_id, asked_at + wait))
+            self._ghosts[worker_id] = asked_at + wait
             raise
         finally:
             got = Counter(lease.topic for lease in leases)
@@ -185,6 +202,15 @@ class Poll:
             keeping = asyncio.create_task(self._keep(leases, worker_id, asked_at))
             self._accepting.add(keeping)
             keeping.add_done_callback(self._kept)
+        elif ask.waits:
+            # An engine that doesn't hold the call must not be asked again and again without a rest.
+            rest = began + self._pace.breath.total_seconds() - asyncio.get_running_loop().time()
+            await asyncio.sleep(max(0.0, rest))
+
+    def _wait(self, ask: _Ask, first: bool) -> timedelta:
+        """Return how long the engine may hold the call: a lock counts from when it was asked for, so not for long."""
+        shortest = min(self._lease.duration(topic) for topic in ask.topics)
+        return min(self._pace.wait if first else self._pace.second_wait, shortest / 4)
 
     def _learn(self, ask: _Ask, got: int) -> None:
         full = got >= ask.size
@@ -219,6 +245,7 @@ class Poll:
         if isinstance(error, GatewayError):
             self._failure = error
         elif error is not None:
+            self._failure = GatewayError(f"the intake broke: {error!r}")
             self._journal.write("intake_broken", level=Level.ERROR, error=repr(error), stack=error)
         self._news.wake()
 
@@ -235,11 +262,11 @@ class Poll:
     async def _lay_ghosts(self) -> None:
         """Unlock what the engine locked for a call whose answer never came."""
         now = self._clock.now()
-        over = [ghost for ghost in self._ghosts if ghost[1] <= now]
-        for ghost in over:
-            found = await self._engine.locked_by(ghost[0])
+        over = [worker_id for worker_id, until in self._ghosts.items() if until <= now]
+        for worker_id in over:
+            found = await self._engine.locked_by(worker_id)
             await self._unlock([task.id for task in found])
-            self._ghosts.remove(ghost)
+            self._ghosts.pop(worker_id, None)
 
     async def _unlock(self, ids: Sequence[str]) -> None:
         for task_id in ids:

@@ -1,0 +1,392 @@
+"""Fetching when the engine, the store or the intake fails: told once, backed off, made good, and no room is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.errors import BrokerUnavailable, EngineRejected, EngineUnavailable, GatewayError, StoreUnavailable
+from bridge.flow.poll import Pace
+from bridge.loop import Loop
+from bridge.ports import Level
+from bridge.task import State
+from tests.unit.fakes import SECOND
+from tests.unit.poll_rig import LOOK, NONE, PollRig
+
+TEN = 10 * SECOND
+AWAY = EngineUnavailable("the engine is away")
+REFUSED = EngineRejected("who are you?", status=401)
+
+
+def _loop(rig: PollRig) -> Loop:
+    return Loop("poll", rig.poll.run_once, rig.notes)
+
+
+async def _until_told(rig: PollRig) -> None:
+    """Take turns until a failure is raised."""
+    for _ in range(3):
+        await rig.round()
+    raise AssertionError("nothing was raised")
+
+
+async def _is_full_again(rig: PollRig) -> bool:
+    """Tell whether there is all the room, once what was fetched is being worked."""
+    for topic in rig.topics:
+        await rig.consume(topic)
+    rig.clock.advance(LOOK)
+    rooms = await rig.credit.rooms()
+    return rooms == {topic: rig.credit.limit(topic) for topic in rig.topics}
+
+
+# failures of a fetch
+
+
+@pytest.mark.parametrize("error", [AWAY, REFUSED])
+async def test_a_fetch_that_fails_is_told_once_and_then_made_good(error: GatewayError) -> None:
+    rig = PollRig({"a": 4})
+    (task_id,) = rig.add("a")
+    rig.engine.fail_next("fetch", error)
+    with pytest.raises(type(error), match=str(error)):
+        await _until_told(rig)
+    assert rig.store.tasks == {}, "the fault struck"
+    await rig.round()
+    assert [task.id for task in rig.kept("a")] == [task_id]
+    assert await _is_full_again(rig)
+
+
+@pytest.mark.parametrize("error", [AWAY, REFUSED])
+async def test_failures_in_a_row_are_counted_so_that_the_loop_backs_off(error: GatewayError) -> None:
+    """Each turn that begins a call sees it fail; one that went well in between would begin the delays anew."""
+    rig = PollRig({"a": 4})
+    loop = _loop(rig)
+    for _ in range(5):
+        rig.engine.fail_next("fetch", error)
+        if isinstance(error, EngineUnavailable):
+            rig.engine.fail_next("locked_by", error)
+    for failures in range(1, 6):
+        assert not await loop.run_once()
+        assert loop.failures == failures
+        await rig.settle()
+    told = rig.notes.of("loop_failed")
+    assert [line.values["error"] for line in told] == [str(error)] * 5
+    for _ in range(20):
+        if await loop.run_once():
+            break
+        await rig.settle()
+    assert loop.failures == 0
+
+
+async def test_a_fetch_that_breaks_in_an_unknown_way_is_told_with_its_stack_and_backed_off() -> None:
+    rig = PollRig({"a": 4})
+    error = KeyError("surprise")
+    rig.engine.fail_next("fetch", error)
+    with pytest.raises(EngineUnavailable, match="surprise"):
+        await _until_told(rig)
+    (line,) = rig.notes.of("fetch_broken")
+    assert (line.level, line.values["stack"]) == (Level.ERROR, error)
+    assert await _is_full_again(rig)
+
+
+# locks of calls whose answer was lost
+
+
+async def test_what_was_locked_for_an_answer_that_was_lost_is_unlocked_and_fetched_again() -> None:
+    rig = PollRig({"a": 4})
+    ids = rig.add("a", 3)
+    rig.engine.fail_next("fetch", AWAY, after=True)
+    with pytest.raises(EngineUnavailable):
+        await _until_told(rig)
+    (ghost,) = rig.engine.calls
+    assert rig.engine.locked("a") == set(ids), "the fault struck"
+    assert rig.store.tasks == {}
+    await rig.round()
+    assert sorted(task.id for task in rig.kept("a")) == sorted(ids)
+    assert ghost.worker_id not in {task.worker_id for task in rig.kept("a")}
+    assert await rig.engine.locked_by(ghost.worker_id) == []
+
+
+async def test_locks_of_a_call_that_may_still_be_held_are_looked_for_when_its_time_is_up() -> None:
+    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    (task_id,) = rig.add("a")
+    rig.engine.fail_next("fetch", AWAY, after=True)
+    with pytest.raises(EngineUnavailable):
+        await rig.poll.run_once()
+    await rig.engine.next_call()
+    for past, expected in ((9 * SECOND, []), (SECOND, [task_id])):
+        rig.clock.advance(past)
+        turn = asyncio.create_task(rig.poll.run_once())
+        call = await rig.engine.next_call()
+        rig.engine.end_waits()
+        await turn
+        await rig.settle()
+        assert [task.id for task in rig.kept("a")] == expected
+    assert call.worker_id in {task.worker_id for task in rig.kept("a")}
+
+
+async def test_while_the_engine_is_away_lost_answers_are_remembered() -> None:
+    rig = PollRig({"a": 4})
+    (task_id,) = rig.add("a")
+    rig.engine.fail_next("fetch", AWAY, after=True)
+    rig.engine.fail_next("locked_by", AWAY)
+    rig.engine.fail_next("locked_by", AWAY)
+    for _ in range(3):
+        with pytest.raises(EngineUnavailable):
+            await _until_told(rig)
+    assert len(rig.engine.calls) == 1, "nothing new is fetched before that"
+    await rig.round()
+    assert [task.id for task in rig.kept("a")] == [task_id]
+
+
+async def test_a_lock_that_can_not_be_given_back_is_told_and_ends_by_itself() -> None:
+    rig = PollRig({"a": 4})
+    first, second = rig.add("a", 2)
+    rig.engine.fail_next("fetch", AWAY, after=True)
+    rig.engine.fail_next("unlock", AWAY)
+    with pytest.raises(EngineUnavailable):
+        await _until_told(rig)
+    await rig.round()
+    assert [line.values["task_id"] for line in rig.notes.of("ghost_lock_left")] == [first]
+    assert [task.id for task in rig.kept("a")] == [second]
+    rig.clock.advance(60 * SECOND)
+    await rig.round()
+    assert {task.id for task in rig.kept("a")} == {first, second}
+
+
+async def test_the_end_is_not_held_up_by_an_engine_that_is_away() -> None:
+    rig = PollRig({"a": 4})
+    rig.engine.fail_next("fetch", AWAY, after=True)
+    with pytest.raises(EngineUnavailable):
+        await _until_told(rig)
+    rig.engine.fail_next("locked_by", AWAY)
+    await rig.poll.stop()
+    (line,) = rig.notes.of("ghost_locks_left")
+    assert (line.level, line.values["calls"]) == (Level.WARNING, 1)
+
+
+async def test_the_end_unlocks_what_lost_answers_left() -> None:
+    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    (task_id,) = rig.add("a")
+    rig.engine.fail_next("fetch", AWAY, after=True)
+    with pytest.raises(EngineUnavailable):
+        await rig.poll.run_once()
+    assert rig.engine.locked("a") == {task_id}
+    await rig.poll.stop()
+    assert rig.engine.locked("a") == set()
+
+
+async def test_a_call_that_fails_while_the_process_ends_is_told_too() -> None:
+    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    turn = asyncio.create_task(rig.poll.run_once())
+    await rig.engine.next_call()
+    ending = asyncio.create_task(rig.poll.stop())
+    await turn
+    rig.engine.fail_next("fetch", REFUSED)
+    rig.engine.end_waits()
+    await ending
+    assert [line.values["error"] for line in rig.notes.of("last_fetch_failed")] == [str(REFUSED)]
+
+
+# failures of what follows
+
+
+async def test_a_store_that_keeps_nothing_is_told_and_gives_the_room_back() -> None:
+    rig = PollRig({"a": 4})
+    (task_id,) = rig.add("a")
+    rig.store.away.add("accept")
+    with pytest.raises(StoreUnavailable):
+        await _until_told(rig)
+    assert rig.store.refused == ["accept"]
+    assert (await rig.credit.rooms())["a"] == rig.credit.limit("a")
+    rig.store.away.clear()
+    rig.clock.advance(60 * SECOND)
+    await rig.round()
+    assert [task.id for task in rig.kept("a")] == [task_id], "its lock ended, and it was fetched again"
+
+
+async def test_an_intake_that_breaks_is_told_with_its_stack_and_backed_off() -> None:
+    rig = PollRig({"a": 4})
+    error = KeyError("surprise")
+
+    async def accept(*_: object) -> None:
+        raise error
+
+    rig.intake.accept = accept  # type: ignore[method-assign, assignment]
+    rig.add("a")
+    with pytest.raises(GatewayError, match="surprise"):
+        await _until_told(rig)
+    (line,) = rig.notes.of("intake_broken")
+    assert (line.level, line.values["stack"]) == (Level.ERROR, error)
+    assert await _is_full_again(rig)
+
+
+async def test_a_broker_that_does_not_tell_its_depths_stops_the_fetching() -> None:
+    rig = PollRig({"a": 4})
+    rig.add("a")
+    rig.broker.drop()
+    with pytest.raises(BrokerUnavailable):
+        await _until_told(rig)
+    assert rig.engine.calls == []
+    rig.broker.restore()
+    await rig.round()
+    assert len(rig.kept("a")) == 1
+
+
+async def test_what_the_broker_did_not_confirm_takes_no_room_for_good() -> None:
+    rig = PollRig({"a": 4})
+    rig.add("a")
+    rig.broker.fail_next("publish", BrokerUnavailable("no confirm"))
+    await rig.round()
+    assert [task.state for task in rig.kept("a")] == [State.RECEIVED], "the fault struck"
+    assert await _is_full_again(rig)
+
+
+# whatever happens in whatever order
+
+TOPICS = ("a", "b", "c")
+Fault = Literal["before", "after", "refused", "broken", "accept", "publish", "unlock", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A turn: before it tasks are created, messages taken, a topic nudged, and faults laid out."""
+
+    added: dict[str, int] = field(default_factory=dict)
+    begun: dict[str, int] = field(default_factory=dict)
+    nudged: frozenset[str] = frozenset()
+    faults: Sequence[Fault] = ()
+
+
+_counts = st.dictionaries(st.sampled_from(TOPICS), st.integers(1, 30), max_size=3)
+
+
+def _steps(faults: st.SearchStrategy[list[Fault]]) -> st.SearchStrategy[list[Step]]:
+    nudged = st.frozensets(st.sampled_from(TOPICS), max_size=2)
+    return st.lists(st.builds(Step, _counts, _counts, nudged, faults), min_size=1, max_size=15)
+
+
+_slots = st.fixed_dictionaries({topic: st.integers(0, 12) for topic in TOPICS})
+_paces = st.builds(
+    Pace, st.just(NONE), st.integers(1, 40), lanes=st.integers(1, 4), waiting=st.integers(1, 3), breath=st.just(NONE)
+)
+_FAULTS: tuple[Fault, ...] = ("before", "after", "refused", "broken", "accept", "publish", "unlock", "list")
+_any_faults = st.lists(st.sampled_from(_FAULTS), max_size=3)
+
+
+def _lay_out(rig: PollRig, faults: Sequence[Fault]) -> None:
+    rig.store.away = {"accept"} if "accept" in faults else set()
+    for fault in faults:
+        match fault:
+            case "before" | "after":
+                rig.engine.fail_next("fetch", AWAY, after=fault == "after")
+            case "refused":
+                rig.engine.fail_next("fetch", REFUSED)
+            case "broken":
+                rig.engine.fail_next("fetch", KeyError("surprise"))
+            case "publish":
+                rig.broker.fail_next("publish", BrokerUnavailable("no confirm"))
+            case "unlock":
+                rig.engine.fail_next("unlock", AWAY)
+            case "list":
+                rig.engine.fail_next("locked_by", AWAY)
+            case "accept":
+                pass
+
+
+async def _take(rig: PollRig, step: Step) -> set[str]:
+    """Take one step; return the tasks whose handlers began."""
+    for topic, count in step.added.items():
+        rig.add(topic, count)
+    begun = {task_id for topic, count in step.begun.items() for task_id in await rig.consume(topic, count)}
+    _lay_out(rig, step.faults)
+    rig.poll.nudge(step.nudged)
+    return begun
+
+
+async def _turn(rig: PollRig) -> None:
+    with suppress(GatewayError):
+        await rig.round()
+    await rig.settle()
+    rig.clock.advance(timedelta(milliseconds=100))
+
+
+async def _never_more_than_room(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
+    rig = PollRig(slots, pace=pace)
+    begun: set[str] = set()
+    most = dict.fromkeys(TOPICS, 0)
+
+    def look() -> None:
+        for topic in TOPICS:
+            most[topic] = max(most[topic], len(rig.engine.locked(topic) - begun))
+
+    rig.engine.after_fetch = look
+    for step in steps:
+        begun |= await _take(rig, step)
+        await _turn(rig)
+        look()
+        assert all(most[topic] <= 2 * slots[topic] for topic in TOPICS), most
+
+
+@settings(max_examples=100, deadline=None)
+@given(_slots, _paces, _steps(st.just([])))
+def test_at_every_moment_no_more_is_locked_and_not_begun_than_there_is_room(
+    slots: dict[str, int], pace: Pace, steps: list[Step]
+) -> None:
+    asyncio.run(_never_more_than_room(slots, pace, steps))
+
+
+async def _leaks_nothing(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
+    rig = PollRig(slots, pace=pace)
+    for step in steps:
+        await _take(rig, step)
+        await _turn(rig)
+    _lay_out(rig, ())
+    for _ in range(6):  # what faults are left strike
+        rig.clock.advance(2 * SECOND)
+        await _turn(rig)
+    assert await _is_full_again(rig)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_slots, _paces, _steps(_any_faults))
+def test_no_room_is_lost_whatever_fails(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
+    asyncio.run(_leaks_nothing(slots, pace, steps))
+
+
+async def _all_come_through(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
+    rig = PollRig(slots, pace=pace)
+    for step in steps:
+        await _take(rig, step)
+        await _turn(rig)
+    _lay_out(rig, ())
+    worked = {topic for topic in TOPICS if slots[topic]}
+    wanted = sum(step.added.get(topic, 0) for step in steps for topic in worked)
+
+    async def turns(most: int, until: Callable[[], bool], each: Callable[[], Awaitable[None]]) -> bool:
+        for _ in range(most):
+            if until():
+                return True
+            await each()
+        return until()
+
+    async def work() -> None:
+        for topic in worked:
+            await rig.consume(topic)
+        rig.clock.advance(SECOND)
+        await _turn(rig)
+
+    assert await turns(600, lambda: len(rig.store.tasks) >= wanted, work), "some were never fetched"
+    assert {task.topic for task in rig.store.tasks.values()} <= worked
+
+
+@settings(max_examples=50, deadline=None)
+@given(_slots, _paces, _steps(_any_faults))
+def test_every_task_of_a_worked_topic_is_kept_in_the_end(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
+    asyncio.run(_all_come_through(slots, pace, steps))
