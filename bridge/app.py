@@ -22,8 +22,10 @@ from bridge.adapters.store import MongoStore
 from bridge.entrance import Entrance
 from bridge.errors import BrokerUnavailable
 from bridge.flow.beat import Beat
+from bridge.flow.breaker import Breaker
 from bridge.flow.claims import Claims
 from bridge.flow.credit import Bounds, Credit
+from bridge.flow.examine import Examine
 from bridge.flow.handle import Handle, Terms
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
@@ -88,12 +90,14 @@ class Gateway:
             document_limit=settings.document_limit,
             retention=timedelta(days=settings.retention_days),
         )
+        self.breaker = Breaker(self.journal)
         self.engine = CamundaEngine(
             settings.camunda_url,
             credentials=authorization(settings.camunda_username, settings.camunda_password, settings.camunda_token),
             connections=settings.camunda_connections,
             timeout=_seconds(settings.camunda_timeout),
             observe=self.metrics.observe_engine,
+            guard=self.breaker.guard,
         )
         broker = settings.rabbitmq_url.get_secret_value()
         self.publisher = RabbitPublisher(
@@ -130,6 +134,7 @@ class Gateway:
             most_delay=_seconds(settings.report_retry_delay_max),
             limit=settings.report_limit,
             concurrency=settings.report_concurrency,
+            breaker=self.breaker,
         )
         self.relay = Relay(
             store,
@@ -238,6 +243,7 @@ class Gateway:
                 _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
             ),
         )
+        self.examine = Examine(self.publisher.dead_letters(), store, store, clock, journal)
         self.operate = Operate(
             engine=self.engine,
             store=store,

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from bridge.dead_letter import DeadLetter, DeadMessage
 from bridge.lifecycle import Move
 from bridge.replica import Replica
 from bridge.task import Source, State, Task, TaskKey, Variables
@@ -155,6 +156,10 @@ class TaskStore(Protocol):
 
     async def get(self, task_id: str) -> Task | None: ...
 
+    async def get_many(self, task_ids: Sequence[str]) -> Sequence[Task]:
+        """Return those of the tasks that are kept, in any order."""
+        ...
+
     async def due(self, now: datetime, limit: int) -> Sequence[Task]:
         """Return live tasks whose `next_at` has passed, the longest overdue first."""
         ...
@@ -249,6 +254,30 @@ class Publisher(Protocol):
 
     async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
         """Return the depths of many topics at once; one without a queue is left out."""
+        ...
+
+
+Examination = Callable[[DeadMessage], Awaitable[None]]
+
+
+class DeadLetters(Protocol):
+    """What the broker gave up on."""
+
+    async def take(self, limit: int, examine: Examination) -> int:
+        """Have up to `limit` messages examined, each acknowledged after that; return how many there were.
+
+        A message whose examination raises stays where it is, as do those behind it.
+        """
+        ...
+
+
+class DeadLetterStore(Protocol):
+    """Where messages that led to no task are kept for people to see."""
+
+    async def keep_dead_letter(self, letter: DeadLetter) -> None: ...
+
+    async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
+        """Return the latest."""
         ...
 
 

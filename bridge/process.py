@@ -13,7 +13,7 @@ from typing import Final
 import uvicorn
 
 from bridge.app import Gateway
-from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, SetupError, StoreError
+from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, SetupError
 from bridge.health import Health, Readiness, check
 from bridge.lifecycle import Event, Move
 from bridge.loop import Loop, delay_after
@@ -155,6 +155,7 @@ class Process:
 
     async def _attempt(self, name: str, step: Callable[[], Awaitable[object]]) -> bool:
         failures, chance = 0, random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._missing = {name: "it is being connected"}
         while not self._stop.is_set():
             try:
                 await step()
@@ -190,6 +191,7 @@ class Process:
             self._loop("consumers", self._watch_consumers, timedelta(seconds=3))
         if Role.INTAKE in gateway.roles:
             self._loop("recover", gateway.recover.run_once, timedelta(seconds=settings.sweep_every))
+            self._loop("dead letters", gateway.examine.run_once, timedelta(seconds=5))
             self._poll_loop = self._loop("poll", gateway.poll.run_once, timedelta(0))
 
     def _loop(self, name: str, step: Callable[[], Awaitable[object]], every: timedelta) -> Loop:
@@ -238,28 +240,46 @@ class Process:
         if self._poll_loop is not None:
             self._poll_loop.stop()
         # A poll may still be held by the engine for seconds: handlers end meanwhile.
-        await asyncio.gather(gateway.poll.stop(), self._end_work(), return_exceptions=False)
+        await asyncio.gather(self._part("poll", gateway.poll.stop()), self._end_work())
         for loop in self._loops:
             loop.stop()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await gateway.recover.settle()
-        await gateway.relay.drain()
-        with suppress(StoreError):
-            await self._release_unstarted()
-            await gateway.beat.leave()
-        await gateway.report.drain()
+        for end in await asyncio.gather(*self._running, return_exceptions=True):
+            if isinstance(end, Exception):
+                self._tell("loops", end)
+        await self._part("recover", gateway.recover.settle())
+        await self._part("relay", gateway.relay.drain())
+        await self._part("release", self._release_unstarted())
+        await self._part("leave", gateway.beat.leave())
+        await self._part("report", gateway.report.drain())
         gateway.run.close()
         if gateway.roles & {Role.WEB, Role.INTAKE}:
-            await gateway.publisher.close()
-        await gateway.engine.close()
-        await gateway.access_store.close()
-        await gateway.store.close()
+            await self._part("publisher", gateway.publisher.close())
+        await self._part("engine", gateway.engine.close())
+        await self._part("access", gateway.access_store.close())
+        await self._part("store", gateway.store.close())
+
+    async def _part(self, part: str, end: Awaitable[object]) -> None:
+        """Wait for one step of the end; where it fails, tell so and let the others have theirs."""
+        try:
+            await end
+        except Exception as error:  # noqa: BLE001 - handlers' outcomes and locks depend on the steps that follow
+            self._tell(part, error)
+
+    def _tell(self, part: str, error: Exception) -> None:
+        known = isinstance(error, GatewayError)
+        self._gateway.journal.write(
+            "not_ended_well",
+            level=Level.WARNING if known else Level.ERROR,
+            part=part,
+            error=str(error) if known else repr(error),
+            stack=None if known else error,
+        )
 
     async def _end_work(self) -> None:
         if self._consuming:
-            await self._gateway.consumer.stop()
-            await self._gateway.consumer.close()
-        await self._gateway.report.drain()
+            await self._part("consumer", self._gateway.consumer.stop())
+            await self._part("consumer", self._gateway.consumer.close())
+        await self._part("report", self._gateway.report.drain())
 
     async def _release_unstarted(self) -> None:
         """Give back what this process fetched and nobody has begun: others fetch it at once, and no retry is burnt."""

@@ -99,7 +99,8 @@ class Task:
     the engine's lock as far as we may rely on it. `next_at` is when somebody must look at the task again if nothing
     happens before: every live task has one. `retries` is what is left, counted by us.
     `given` is what a submitter sent with it: a new lease brings the engine's variables anew, and never touches that.
-    `reports` counts the deliveries of the current outcome that did not succeed.
+    `reports` counts the deliveries of the current outcome that did not succeed, `refusals` those of them that the
+    engine answered with an error of its own.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Task:
     claimed_at: datetime | None = None
     outcome: Outcome | None = None
     reports: int = 0
+    refusals: int = 0
     result: Variables | None = None
     error: str | None = None
     finished_at: datetime | None = None

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from bridge.adapters.camunda_client import CamundaClient, Headers, Observe, millis
+from bridge.adapters.camunda_client import CamundaClient, Guard, Headers, Observe, millis, unguarded
 from bridge.errors import EngineRejected, EngineUnavailable, TaskGone, VariableError
 from bridge.ports import EngineLogEntry, EngineTask, TopicPoll
 from bridge.task import Variables
@@ -29,7 +29,8 @@ class CamundaEngine:
 
     `timeout` bounds each call (a poll: on top of its wait). `credentials` is what `authorization` returned. `tls` is
     an SSL context for an own CA, or False to check nothing. `headers` is asked before each call, for trace context.
-    `observe` is told of each: the operation, its HTTP status (None when no answer came) and its seconds.
+    `observe` is told of each: the operation, its HTTP status (None when no answer came) and its seconds. `guard` makes
+    each call: a circuit breaker may refuse to.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class CamundaEngine:
         tls: ssl.SSLContext | bool = True,
         headers: Headers = dict,
         observe: Observe = lambda _operation, _status, _seconds: None,
+        guard: Guard = unguarded,
     ) -> None:
         self._client = CamundaClient(
             base_url.rstrip("/"),
@@ -51,6 +53,7 @@ class CamundaEngine:
             tls=tls,
             headers=headers,
             observe=observe,
+            guard=guard,
         )
 
     async def open(self) -> None:

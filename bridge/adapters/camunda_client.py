@@ -6,7 +6,7 @@ import asyncio
 import base64
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +29,14 @@ _NO_ANSWER: Final = frozenset({429, 502, 503, 504})
 
 Observe = Callable[[str, int | None, float], None]
 Headers = Callable[[], Mapping[str, str]]
+Call = Callable[[], Awaitable[bytes]]
+Guard = Callable[[Call], Awaitable[bytes]]
+"""Makes a call, or refuses to by `EngineUnavailable`."""
+
+
+async def unguarded(call: Call) -> bytes:
+    """Make the call, whatever became of those before."""
+    return await call()
 
 
 def authorization(
@@ -74,6 +82,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         tls: ssl.SSLContext | bool,
         headers: Headers,
         observe: Observe,
+        guard: Guard,
     ) -> None:
         if urlsplit(base_url).username is not None:
             raise SetupError("CAMUNDA_URL has credentials in it: put them into CAMUNDA_USERNAME and CAMUNDA_PASSWORD")
@@ -94,6 +103,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         self._tls = tls
         self._call_headers = headers
         self._observe = observe
+        self._guard = guard
         self._calls: aiohttp.ClientSession | None = None
         self._polls: aiohttp.ClientSession | None = None
 
@@ -149,6 +159,9 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
 
         `operation` names the call for the observer. Raises as `bridge.ports.Engine` says.
         """
+        return await self._guard(lambda: self._request(operation, method, url, body, wait))
+
+    async def _request(self, operation: str, method: str, url: str, body: Any, wait: timedelta | None) -> bytes:
         pool = self._calls if wait is None else self._polls
         if pool is None:
             raise EngineUnavailable(f"{operation}: the engine's client is not open")

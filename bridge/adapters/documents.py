@@ -119,6 +119,7 @@ class TaskDocument(Document):
     claimed_at: datetime | None = None
     outcome: OutcomeRecord | None = None
     reports: int
+    refusals: int = 0
     result: list[VariableRecord] | None = None
     error: str | None = None
     finished_at: datetime | None = None
@@ -318,7 +319,7 @@ def _clean(text: str | None) -> str | None:
 _FIELDS: Final = frozenset(field.name for field in fields(Task) if field.name != "id")
 _CHANGEABLE: Final = _FIELDS - {"state", "history"}
 _MOMENTS: Final[Sequence[str]] = ("lease_until", "created_at", "updated_at", "next_at", "claimed_at", "finished_at")
-_NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "lost_claims", "reports")
+_NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "lost_claims", "reports", "refusals")
 _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "variables": _to_variables,
     "given": _to_variables,

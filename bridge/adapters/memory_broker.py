@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from bridge.dead_letter import DeadMessage
 from bridge.errors import BrokerError, BrokerUnavailable, BrokerUnroutable
-from bridge.ports import Depth, Handle
+from bridge.ports import Depth, Examination, Handle
 from bridge.task import TaskKey
 from bridge.topic import Topic
 
@@ -66,6 +67,16 @@ class MemoryBroker:
 
     async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
         return {topic: await self.depth(topic) for topic in topics if topic in self._queues}
+
+    async def take(self, limit: int, examine: Examination) -> int:
+        """Have the dead letters examined, as `bridge.ports.DeadLetters` says."""
+        taken = 0
+        while self.dead and taken < limit:
+            topic, key = self.dead[0]
+            await examine(DeadMessage(topic, "delivery_limit", key))
+            self.dead.pop(0)
+            taken += 1
+        return taken
 
     async def version(self) -> str:
         self.answer("version")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bridge.dead_letter import DeadLetter
 from bridge.lifecycle import Event, Move, apply, claim_of, refetch
 from bridge.ports import Claim, Page, Statistics, TaskFilter
 from bridge.replica import Replica
@@ -22,6 +23,7 @@ class MemoryStore:
         self.tasks: dict[str, Task] = {}
         self.records: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.beats: dict[str, Replica] = {}
+        self.letters: dict[str, DeadLetter] = {}
 
     async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
         return [self._accept(task) for task in tasks]
@@ -57,6 +59,9 @@ class MemoryStore:
     async def get(self, task_id: str) -> Task | None:
         return self.tasks.get(task_id)
 
+    async def get_many(self, task_ids: Sequence[str]) -> Sequence[Task]:
+        return [self.tasks[task_id] for task_id in task_ids if task_id in self.tasks]
+
     async def due(self, now: datetime, limit: int) -> Sequence[Task]:
         overdue = [task for task in self.tasks.values() if task.next_at is not None and task.next_at <= now]
         return sorted(overdue, key=lambda task: (task.next_at, task.id))[:limit]
@@ -76,6 +81,12 @@ class MemoryStore:
 
     async def leave(self, replica_id: str) -> None:
         self.beats.pop(replica_id, None)
+
+    async def keep_dead_letter(self, letter: DeadLetter) -> None:
+        self.letters[letter.id] = letter
+
+    async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
+        return sorted(self.letters.values(), key=lambda letter: letter.found_at, reverse=True)[:limit]
 
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         found = sorted(

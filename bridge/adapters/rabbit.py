@@ -16,6 +16,7 @@ from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitMessage
 
 from bridge.adapters.rabbit_connection import LOGGER, PARTING, RabbitConnection, translated
+from bridge.adapters.rabbit_dead import RabbitDeadLetters
 from bridge.adapters.rabbit_messages import Undecodable, from_message, to_message
 from bridge.adapters.rabbit_topology import QueueRules, Topology, refused
 from bridge.errors import BrokerError, BrokerUnroutable
@@ -114,6 +115,10 @@ class RabbitPublisher:
         async with self._link.ask("version") as channel:
             await channel.exchange_declare(self._topology.name, passive=True)
             return str(channel.connection.server_properties.get("version", "unknown"))
+
+    def dead_letters(self) -> RabbitDeadLetters:
+        """Return the reader of the dead letters; it works while this publisher is open."""
+        return RabbitDeadLetters(self._link, self._topology)
 
     async def repair(self, topic: str) -> None:
         """Delete the topic's queue with all its messages, and declare it anew.

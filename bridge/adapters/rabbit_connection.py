@@ -47,6 +47,11 @@ def translated(operation: str) -> Iterator[None]:
         raise BrokerUnavailable(f"{operation}: there is no connection now") from error
     except CONNECTION_EXCEPTIONS as error:
         raise BrokerUnavailable(f"{operation}: {type(error).__name__}: {error}") from error
+    except Exception as error:
+        # aiormq throws this very class, without a word, into what waits on a connection that is closed.
+        if type(error) is not Exception:
+            raise
+        raise BrokerUnavailable(f"{operation}: the connection was closed") from error
 
 
 class RabbitConnection:
@@ -94,9 +99,10 @@ class RabbitConnection:
 
     async def _part(self, step: Awaitable[None]) -> None:
         try:
-            async with asyncio.timeout(min(self.timeout, PARTING)):
-                await step
-        except (ExceptionGroup, *CONNECTION_EXCEPTIONS) as error:
+            with translated("part"):
+                async with asyncio.timeout(min(self.timeout, PARTING)):
+                    await step
+        except (ExceptionGroup, BrokerUnavailable) as error:
             logging.getLogger(LOGGER).info("the connection to RabbitMQ was not closed in good order: %r", error)
 
     @asynccontextmanager
@@ -121,8 +127,12 @@ class RabbitConnection:
             if transport is None:
                 raise ConnectionError("lost")
             channel = await transport.connection.channel(publisher_confirms=False)
-            yield channel
-            await channel.close()
+            try:
+                yield channel
+            finally:
+                # Else what it holds unacknowledged would stay with it as long as the connection.
+                if not channel.is_closed:
+                    await self._part(channel.close())
 
     async def consumers(self, which: Channel) -> Mapping[str, bool]:
         """Return the tags of the channel's consumers; False where RabbitMQ has not answered the subscription yet."""

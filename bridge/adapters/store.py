@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions
@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 from pymongo import ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, ServerSelectionTimeoutError
 
+from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
 from bridge.adapters.documents import Raw, as_kept, encode, from_document, to_document
 from bridge.adapters.moves import write_for_all, writes_of
 from bridge.adapters.replica_store import ReplicaStore
@@ -33,7 +34,7 @@ _DUPLICATE: Final = 11000
 _PAYLOAD: Final = frozenset({"variables", "given", "outcome", "result"})
 
 
-class MongoStore(ReplicaStore):
+class MongoStore(ReplicaStore, DeadLetterStore):
     """`bridge.ports.TaskStore`, `TaskReader`, `Replicas` and `Records` on MongoDB.
 
     Where the connection breaks, a write's token is looked for before it is sent again, once; only if that fails too
@@ -41,6 +42,8 @@ class MongoStore(ReplicaStore):
     written: repeat its members one by one. `document_limit` bounds a new task, or what one move brings. Tasks that
     ended are deleted after `retention`; None keeps them.
     """
+
+    models: ClassVar = (*ReplicaStore.models, DeadLetterDocument)
 
     def __init__(
         self,
@@ -107,6 +110,11 @@ class MongoStore(ReplicaStore):
                 for place in places:
                     answers[place] = found.get(claims[place].claim_id)
         return answers
+
+    async def get_many(self, task_ids: Sequence[str]) -> Sequence[Task]:
+        with translated("get_many"):
+            found = self._tasks.find({"_id": {"$in": list(task_ids)}}, max_time_ms=self._patience)
+            return [from_document(document) for document in await found.limit(len(task_ids) or 1).to_list()]
 
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
         wanted = {"state": {"$in": [State.RECEIVED.value, State.QUEUED.value]}, "replica": {"$eq": replica}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from bridge.errors import (
     TaskTooLarge,
     VariableError,
 )
-from bridge.flow.claims import Claim, Claims
+from bridge.flow.claims import Claim, Claims, HandlerCancelled
 from bridge.flow.lease import Lease
 from bridge.flow.report import Report
 from bridge.flow.run import Run
@@ -29,6 +30,7 @@ from bridge.lifecycle import Event, Move
 from bridge.loop import delay_after
 from bridge.ports import Claim as Wish
 from bridge.ports import Clock, Journal, Level, TaskStore, Verdict
+from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey
 from bridge.topic import Context, Topic
 
@@ -63,6 +65,7 @@ class Handle:
         clock: Clock,
         journal: Journal,
         terms: Terms,
+        tracer: Tracer = NoTracer(),
     ) -> None:
         self._store = store
         self._lease = lease
@@ -74,6 +77,7 @@ class Handle:
         self._clock = clock
         self._journal = journal
         self._terms = terms
+        self._tracer = tracer
         self._wishes: Batch[Wish, Task | None] = Batch(store.claim, limit=100, lanes=2)
         self._decisions: Batch[Move, bool] = Batch(store.move, limit=100, lanes=2)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
@@ -104,7 +108,7 @@ class Handle:
         try:
             if not await self._prove(claim):
                 return
-            outcome = await self._perform(claim)
+            outcome = await self._perform(claim, key)
             if outcome is None:
                 self._journal.write("handler_cancelled", task=claim.task, level=Level.WARNING, why=claim.lost)
                 return
@@ -162,12 +166,24 @@ class Handle:
             return False
         return True
 
-    async def _perform(self, claim: Claim) -> Outcome | None:
+    async def _perform(self, claim: Claim, message: TaskKey) -> Outcome | None:
         task = claim.task
         began = self._clock.now()
         self._journal.write("handler_started", task=task, level=Level.DEBUG)
-        work = asyncio.create_task(self._run.run(self._topics[task.topic], task, self._context(task)))
-        outcome = await claim.run(work)
+        attempt = self._tracer.attempt(task, claim.claim_id, message)
+        running = self._run.run(self._topics[task.topic], task, self._context(task))
+        work = asyncio.create_task(running, context=attempt.context)
+        try:
+            outcome = await claim.run(work)
+        except HandlerCancelled as error:
+            after = self._terms.release_after if task.retries else timedelta(0)
+            outcome = Failure(
+                "CancelledError", str(error), "".join(traceback.format_exception(error)), task.retries, after
+            )
+        except asyncio.CancelledError:
+            attempt.ended(None, "the process ends")
+            raise
+        attempt.ended(outcome, claim.lost)
         self._claims.measure(task.topic, (self._clock.now() - began).total_seconds())
         return outcome
 
@@ -183,20 +199,23 @@ class Handle:
             self._journal.write("outcome_discarded", task=claim.task, level=Level.WARNING, why=claim.lost or "fenced")
             return
         self._log(kept, outcome)
-        self._report.put(kept)
+        if kept.state is State.REPORTING:
+            self._report.put(kept)
 
     async def _keep(self, claim: Claim, outcome: Outcome) -> Task | None:
         task, failures = claim.task, 0
         while True:
             move = self._decision(claim, outcome)
             try:
-                if not await self._move(move) and not (failures and await self._decided_before(claim)):
-                    return None
+                if not await self._move(move):
+                    return await self._decided_before(claim) if failures else None
             except StoreUnavailable as error:
                 failures += 1
                 await self._wait_for_store(failures, error)
                 continue
-            return replace(task, state=State.REPORTING, outcome=outcome, reports=0, lease_until=claim.lease_until)
+            return replace(
+                task, state=State.REPORTING, outcome=outcome, reports=0, refusals=0, lease_until=claim.lease_until
+            )
 
     async def _move(self, move: Move) -> bool:
         try:
@@ -209,16 +228,23 @@ class Handle:
         (happened,) = await self._store.move([move])
         return happened
 
-    async def _decided_before(self, claim: Claim) -> bool:
-        """Tell whether a decision whose answer was lost had been written."""
+    async def _decided_before(self, claim: Claim) -> Task | None:
+        """Find the task where a decision whose answer was lost had been written; it may have moved on since then.
+
+        The attempt tells, as it is written with the outcome: a claim id stays on a task that was given up, too.
+        """
         found = await self._store.get(claim.task.id)
-        return found is not None and found.claim_id == claim.claim_id and found.state is not State.RUNNING
+        if found is None:
+            return None
+        ours = any(attempt.claim_id == claim.claim_id and attempt.ended != "lost" for attempt in found.history)
+        return found if ours else None
 
     def _decision(self, claim: Claim, outcome: Outcome) -> Move:
         now = self._clock.now()
         changes = {
             "outcome": outcome,
             "reports": 0,
+            "refusals": 0,
             "lease_until": claim.lease_until,
             "next_at": now + self._terms.report_within,
             "updated_at": now,

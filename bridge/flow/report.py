@@ -5,17 +5,30 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import timedelta
+from typing import Final
 
 from bridge.batch import Batch
 from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
+from bridge.flow.breaker import Breaker
 from bridge.lifecycle import Event, Move, delivered
 from bridge.loop import delay_after
 from bridge.ports import Clock, Engine, Journal, Level, TaskStore
-from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
+from bridge.ports_trace import NoTracer, Tracer
+from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task
+from bridge.trace import traced
+
+MOST_REMEMBERED: Final = 20_000
+"""How many outcomes are known by id that wait for the engine to answer again; any more are found when they are due."""
+AT_ONCE: Final = 200
+"""How many of those are read from the store together."""
 
 
 class Report:
-    """Delivers outcomes and writes down how that ended. `limit` bounds the tries of one that the engine refuses."""
+    """Delivers outcomes and writes down how that ended. `limit` bounds the refusals of one by the engine.
+
+    While the breaker is open outcomes wait in the store. When the engine answers again they are delivered at once,
+    and `backlogged` says that they go first: nothing new is to be fetched before them.
+    """
 
     def __init__(
         self,
@@ -28,21 +41,35 @@ class Report:
         most_delay: timedelta,
         limit: int,
         concurrency: int,
+        breaker: Breaker | None = None,
+        tracer: Tracer = NoTracer(),
     ) -> None:
         self._engine = engine
+        self._store = store
         self._clock = clock
         self._journal = journal
         self._delays = (first_delay, most_delay)
         self._limit = limit
+        self._concurrency = concurrency
+        self._tracer = tracer
         self._slots = asyncio.Semaphore(concurrency)
         self._settle = Batch(store.move, limit=100, lanes=2)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._running: dict[str, asyncio.Task[bool]] = {}
+        self._undelivered: dict[str, None] = {}
+        self._redelivery: asyncio.Task[None] | None = None
+        if breaker is not None:
+            breaker.when_closed(self._redeliver)
 
     @property
     def pending(self) -> int:
         """How many outcomes are on their way from this process."""
         return len(self._running)
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether outcomes wait that an outage held up, or more than are soon delivered."""
+        return bool(self._undelivered) or len(self._running) > 8 * self._concurrency
 
     def put(self, task: Task) -> None:
         """Start the delivery of a task's outcome, unless it is under way."""
@@ -62,7 +89,35 @@ class Report:
 
     async def drain(self) -> None:
         """Wait for the deliveries under way."""
+        if self._redelivery is not None:
+            await self._redelivery
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    def _redeliver(self) -> None:
+        if self._undelivered and (self._redelivery is None or self._redelivery.done()):
+            self._redelivery = asyncio.create_task(self._deliver_undelivered())
+
+    async def _deliver_undelivered(self) -> None:
+        """Deliver what the outage held up, oldest first, until that is done or the engine is away again."""
+        while self._undelivered:
+            ids = list(self._undelivered)[:AT_ONCE]
+            for task_id in ids:
+                del self._undelivered[task_id]
+            try:
+                tasks = await self._store.get_many(ids)
+            except StoreError as error:  # they are found when they are due
+                self._journal.write("outcomes_unread", level=Level.WARNING, tasks=len(ids), error=str(error))
+                return
+            for task in tasks:
+                if task.state is State.REPORTING:
+                    self.put(task)
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            if not self._undelivered.keys().isdisjoint(ids):
+                return
+
+    def _remember(self, task: Task) -> None:
+        if len(self._undelivered) < MOST_REMEMBERED:
+            self._undelivered[task.id] = None
 
     async def deliver(self, task: Task) -> bool:
         """Tell the engine once, and keep how that ended; False when the task had moved on meanwhile."""
@@ -70,16 +125,21 @@ class Report:
         if outcome is None:
             return False
         try:
-            await self._send(task, outcome)
+            await self._tracer.deliver(task, lambda: self._send(task, outcome))
         except (LeaseLost, TaskGone):
             move = await self._reconcile(task, outcome)
         except EngineUnavailable as error:
+            self._remember(task)
             move = self._defer(task, str(error))
         except EngineRejected as error:
             move = await self._refused(task, error)
         else:
             move = self._delivered(task, outcome)
-        done = await self._settle.put(move)
+        if move.event is not Event.DEFER:
+            self._undelivered.pop(task.id, None)
+        done = await self._settle.put(traced(task, move))
+        if done:
+            self._tracer.settled(task, move)
         level = Level.DEBUG if move.event is Event.DELIVERED_COMPLETION else Level.INFO
         self._journal.write("outcome_settled", task=task, level=level, how=move.event.value, kept=done)
         return done
@@ -134,9 +194,9 @@ class Report:
         return self._move(task, Event.GONE, finished_at=now, error="the task is gone from the engine")
 
     async def _refused(self, task: Task, error: EngineRejected) -> Move:
-        lasting = error.status < 500 or (not error.transient and task.reports + 1 >= self._limit)
+        lasting = error.status < 500 or (not error.transient and task.refusals + 1 >= self._limit)
         if not lasting:
-            return self._defer(task, str(error))
+            return self._defer(task, str(error), refusals=task.refusals + (not error.transient))
         message = f"the engine can't take the outcome: {error}"
         try:
             await self._engine.fail(
@@ -151,9 +211,9 @@ class Report:
             return self._defer(task, str(failure))
         return self._move(task, Event.UNDELIVERABLE, error=message, finished_at=self._clock.now())
 
-    def _defer(self, task: Task, why: str) -> Move:
+    def _defer(self, task: Task, why: str, **changes: object) -> Move:
         delay = delay_after(task.reports + 1, *self._delays, self._chance)
-        return self._move(task, Event.DEFER, error=why, next_at=self._clock.now() + delay)
+        return self._move(task, Event.DEFER, error=why, next_at=self._clock.now() + delay, **changes)
 
     def _move(self, task: Task, event: Event, **changes: object) -> Move:
         return Move(task.id, event, task.epoch, changes={"updated_at": self._clock.now(), **changes})

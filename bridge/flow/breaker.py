@@ -1,0 +1,114 @@
+"""A circuit breaker for the engine: while it doesn't answer, it is asked now and then, and not by every task."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+from bridge.errors import EngineRejected, EngineUnavailable
+from bridge.loop import delay_after
+from bridge.ports import Journal, Level
+
+T = TypeVar("T")
+
+_WEIGHT = 0.05
+"""How much one call counts in the moving rate of errors."""
+
+
+class Circuit(StrEnum):
+    """CLOSED: calls go through. OPEN: none does. HALF_OPEN: one is let through to try."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """Opens after `limit` calls in a row without an answer; tries again after a growing, spread delay.
+
+    Any answer closes it, an error of the engine's own as well: whoever refuses is there. `error_rate` counts those
+    that say that the engine is in trouble (5xx, but for optimistic locking), and calls without an answer.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        limit: int = 5,
+        first_delay: timedelta = timedelta(milliseconds=500),
+        most_delay: timedelta = timedelta(seconds=15),
+        monotonic: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._journal = journal
+        self._limit = limit
+        self._delays = (first_delay, most_delay)
+        self._monotonic = monotonic
+        self._chance = chance or random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._failures = 0
+        self._trials = 0
+        self._try_at = 0.0
+        self._closed_again: list[Callable[[], None]] = []
+        self.circuit = Circuit.CLOSED
+        self.error_rate = 0.0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the engine answers, as far as is known."""
+        return self.circuit is Circuit.CLOSED
+
+    def when_closed(self, act: Callable[[], None]) -> None:
+        """Call `act` each time that the engine answers again."""
+        self._closed_again.append(act)
+
+    async def guard(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make the call, or raise `EngineUnavailable` at once while the circuit is open."""
+        self._admit()
+        try:
+            result = await call()
+        except EngineUnavailable:
+            self._failed()
+            raise
+        except EngineRejected as error:
+            self._answered(bad=error.status >= 500 and not error.transient)
+            raise
+        except BaseException:
+            # Cancelled: nothing is known, and the next one may try.
+            if self.circuit is Circuit.HALF_OPEN:
+                self.circuit = Circuit.OPEN
+            raise
+        self._answered(bad=False)
+        return result
+
+    def _admit(self) -> None:
+        if self.circuit is Circuit.OPEN and self._monotonic() >= self._try_at:
+            self.circuit = Circuit.HALF_OPEN
+            return
+        if self.circuit is not Circuit.CLOSED:
+            raise EngineUnavailable("the engine did not answer lately; it is tried again soon")
+
+    def _answered(self, *, bad: bool) -> None:
+        self.error_rate += _WEIGHT * (bad - self.error_rate)
+        self._failures = 0
+        if self.circuit is Circuit.CLOSED:
+            return
+        self.circuit = Circuit.CLOSED
+        self._trials = 0
+        self._journal.write("engine_answers_again", level=Level.WARNING)
+        for act in self._closed_again:
+            act()
+
+    def _failed(self) -> None:
+        self.error_rate += _WEIGHT * (1 - self.error_rate)
+        self._failures += 1
+        if self.circuit is Circuit.CLOSED and self._failures < self._limit:
+            return
+        if self.circuit is Circuit.CLOSED:
+            self._journal.write("engine_given_up", level=Level.ERROR, failures=self._failures)
+        self._trials += 1
+        self.circuit = Circuit.OPEN
+        self._try_at = self._monotonic() + delay_after(self._trials, *self._delays, self._chance).total_seconds()

@@ -1,0 +1,139 @@
+"""Outcomes through an outage of the engine: they wait in the store, and go first when it is back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bridge.adapters.memory_engine import MemoryEngine
+from bridge.errors import EngineRejected, EngineUnavailable
+from bridge.flow.breaker import Breaker
+from bridge.flow.report import Report
+from bridge.ports import TopicPoll
+from bridge.task import Completion, State, Task, Variables
+from tests.unit.fakes import LOCK, NOW, SECOND, HandClock, Notes, UnreliableStore
+
+
+class FragileEngine(MemoryEngine):
+    """An engine that can be away; its completions go through a breaker, as the real adapter's calls do."""
+
+    def __init__(self, clock: HandClock, breaker: Breaker) -> None:
+        super().__init__(clock)
+        self.away = False
+        self.asked = 0
+        self._breaker = breaker
+
+    async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
+        async def call() -> None:
+            self.asked += 1
+            if self.away:
+                raise EngineUnavailable("the engine is away")
+            await MemoryEngine.complete(self, task_id, worker_id, variables)
+
+        await self._breaker.guard(call)
+
+
+class Watch:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Flow:
+    def __init__(self, limit: int = 3) -> None:
+        self.watch = Watch()
+        self.breaker = Breaker(Notes(), limit=2, monotonic=self.watch)
+        self.engine = FragileEngine(HandClock(), self.breaker)
+        self.store = UnreliableStore()
+        self.report = Report(
+            self.engine,
+            self.store,
+            HandClock(),
+            Notes(),
+            first_delay=SECOND,
+            most_delay=60 * SECOND,
+            limit=limit,
+            concurrency=2,
+            breaker=self.breaker,
+        )
+
+    async def decided(self, count: int) -> list[Task]:
+        for _ in range(count):
+            self.engine.add("say_hello")
+        leases = await self.engine.fetch_and_lock("bridge-a", count, [TopicPoll("say_hello", LOCK)], timedelta(0))
+        tasks = [
+            Task(x.id, "say_hello", "bridge-a", NOW + LOCK, NOW, NOW, 3, state=State.REPORTING, outcome=Completion())
+            for x in leases
+        ]
+        await self.store.accept(tasks)
+        return tasks
+
+
+async def test_after_an_outage_all_are_delivered_at_once_and_before_anything_new() -> None:
+    flow = Flow()
+    tasks = await flow.decided(20)
+    flow.engine.away = True
+    for task in tasks:
+        flow.report.put(task)
+    await flow.report.drain()
+    assert flow.engine.asked < 20  # the rest weren't even asked about
+    held_up = flow.report.backlogged
+    assert held_up
+    assert {task.state for task in flow.store.tasks.values()} == {State.REPORTING}
+
+    flow.engine.away = False
+    flow.watch.now += 60
+    await flow.breaker.guard(flow.engine.version)
+    await flow.report.drain()
+    assert {task.state for task in flow.store.tasks.values()} == {State.COMPLETED}
+    assert not flow.report.backlogged
+    assert len(flow.engine.reports) == 20
+
+
+async def test_an_engine_that_goes_away_again_leaves_the_rest_for_later() -> None:
+    flow = Flow()
+    tasks = await flow.decided(6)
+    flow.engine.away = True
+    for task in tasks:
+        flow.report.put(task)
+    await flow.report.drain()
+    flow.watch.now += 60
+    await flow.breaker.guard(flow.engine.version)  # answers, and then completions fail as before
+    await flow.report.drain()
+    held_up = flow.report.backlogged
+    assert held_up
+    assert {task.state for task in flow.store.tasks.values()} == {State.REPORTING}
+    assert flow.engine.reports == []
+
+
+async def test_an_outage_does_not_use_up_the_patience_with_refusals() -> None:
+    flow = Flow()
+    (task,) = await flow.decided(1)
+    flow.engine.away = True
+    for _ in range(10):
+        await flow.report.deliver(flow.store.tasks[task.id])
+    assert flow.store.tasks[task.id].reports == 10
+    flow.engine.away = False
+    flow.watch.now += 60
+    await flow.breaker.guard(flow.engine.version)
+    await flow.report.drain()
+    assert flow.store.tasks[task.id].state is State.COMPLETED
+    (other,) = await flow.decided(1)
+    await flow.store.accept([])
+    for _ in range(2):
+        flow.engine.fail_next("complete", EngineRejected("no", status=500))
+        await flow.report.deliver(flow.store.tasks[other.id])
+    assert (flow.store.tasks[other.id].state, flow.store.tasks[other.id].refusals) == (State.REPORTING, 2)
+
+
+async def test_a_store_that_is_away_loses_no_outcome() -> None:
+    flow = Flow()
+    (task,) = await flow.decided(1)
+    flow.store.away = {"move"}
+    flow.report.put(task)
+    await flow.report.drain()
+    assert flow.store.refused == ["move"]
+    flow.store.away = set()
+    await flow.report.deliver(flow.store.tasks[task.id])
+    assert flow.store.tasks[task.id].state is State.COMPLETED
+    assert len(flow.engine.reports) == 1
