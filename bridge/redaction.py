@@ -2,8 +2,8 @@
 
 A secret is known by the key that it stands under (`password`, `api_key`, `Set-Cookie` …), in mappings at any depth and
 in text that looks like JSON, a Python repr, a header or a query; or by its own form: the password within an address
-(`amqp://user:password@host`), `Bearer …`, a JSON web token, and what pydantic quotes of the input that it refused.
-In doubt more is masked than needed.
+(`amqp://user:password@host`), `Bearer …`, a JSON web token, a key of the gateway's own API, and what pydantic quotes of
+the input that it refused. In doubt more is masked than needed.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ _END_OF_ADDRESS: Final = re.compile(r'[\s"<>]|$')
 _SCHEME: Final = re.compile(
     r"\b(bearer|basic|digest|negotiate)(\s{1,8})(?=[\w.~+/=-]{0,4096}[\d._~+/=-])[\w.~+/=-]{8,}", re.IGNORECASE
 )
+_GATEWAY_KEY: Final = re.compile(r"\b(wag_[a-z0-9]{1,32}_)[0-9a-f]{8,}")
 _WEB_TOKEN: Final = re.compile(r"eyJ[\w-]{8,4096}\.[\w-]{1,8192}(?:\.[\w-]*)?")
 _QUOTED: Final = re.compile(r"\\*[\"']")
 _BARE: Final = re.compile(r"(?:(?:bearer|basic|digest|negotiate)\s{1,8})?[^\s&\"<>]*", re.IGNORECASE)
@@ -83,6 +84,8 @@ def mask_text(text: str, also: Collection[str] = ()) -> str:
         text = _mask_assigned(text, also)
     if "eyJ" in text:
         text = _WEB_TOKEN.sub(MASK, text)
+    if "wag_" in text:
+        text = _GATEWAY_KEY.sub(rf"\1{MASK}", text)
     if " " in text:
         text = _SCHEME.sub(rf"\1\2{MASK}", text)
     return text
