@@ -18,6 +18,7 @@ from bridge.errors import (
     TaskTooLarge,
     UnacceptableTask,
     UnknownTask,
+    VariableError,
 )
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
@@ -89,13 +90,9 @@ class Submit:
             if raced is None or raced.state is State.SUPERSEDED:
                 raise
             return _same(raced, mark)
-        size = self._size_of(task)
-        if size > self._size_limit:
-            raise TaskTooLarge(
-                f"the task takes {size} bytes, {self._size_limit} are kept at most: send fewer variables"
-            )
+        self._measure(task)
         if known_task is not None:
-            return await self._take_up(known_task, task)
+            return await self._take_up(known_task, task, mark)
         (kept,) = await self._store.accept([task])
         if kept is None:
             raced = await self._store.get(task.id)
@@ -110,11 +107,13 @@ class Submit:
         """Ask the engine about a task that was kept unasked; None when it isn't to be worked, or not yet."""
         try:
             checked = await self._ask(task)
+            # One that the store would refuse must not hold up what else is due.
+            self._measure(checked)
         except EngineError as error:
             self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=str(error))
             await self._postpone(task)
             return None
-        except (UnknownTask, TaskConflict, UnacceptableTask) as refusal:
+        except (UnknownTask, TaskConflict, UnacceptableTask, TaskTooLarge, VariableError) as refusal:
             event = Event.GONE if isinstance(refusal, UnknownTask) else Event.SUPERSEDE
             now = self._clock.now()
             changes = {"error": str(refusal), "updated_at": now, "finished_at": now}
@@ -129,13 +128,28 @@ class Submit:
         later = self._clock.now() + self._publish_within
         await self._store.move([Move(task.id, Event.RENEW, task.epoch, changes={"next_at": later})])
 
-    async def _take_up(self, known: Task, task: Task) -> Task:
-        """Give a task that another worker had taken its new lease: its submitter holds it again."""
-        (happened,) = await self._store.move([refetch(task)])
+    def _measure(self, task: Task) -> None:
+        """Raise `TaskTooLarge` for a task that is more than may be kept, `VariableError` where that can't be told."""
+        size = self._size_of(task)
+        if size > self._size_limit:
+            raise TaskTooLarge(
+                f"the task takes {size} bytes, {self._size_limit} are kept at most: send fewer variables"
+            )
+
+    async def _take_up(self, known: Task, task: Task, mark: str) -> Task:
+        """Give a task that another worker had taken its new lease: its submitter holds it again.
+
+        From now on it is this submission's task. Of several at once only the first gives a lease, by the epoch.
+        """
+        lease = refetch(task)
+        own = {"source": task.source, "fingerprint": mark, "given": task.given, "verified": task.verified}
+        (happened,) = await self._store.move([replace(lease, epoch=known.epoch, changes={**lease.changes, **own})])
         now = await self._store.get(known.id)
-        if not happened or now is None:
+        if now is None:
             raise TaskConflict(f"task {known.id} changed just now; ask for its status before handing it in again")
-        if now.state is State.RECEIVED:
+        if not happened:
+            return _same(now, mark)
+        if now.state is State.RECEIVED and now.verified:
             self._relay.put(now)
         return now
 

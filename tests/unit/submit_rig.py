@@ -1,0 +1,73 @@
+"""What tests of submissions work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.adapters.memory_broker import MemoryBroker
+from bridge.adapters.memory_engine import MemoryEngine
+from bridge.errors import EngineRejected, EngineUnavailable, VariableError
+from bridge.flow.lease import Lease
+from bridge.flow.relay import Relay
+from bridge.flow.submit import Submit
+from bridge.registry import Registry
+from bridge.submission import Submission
+from bridge.task import Task, TypedValue
+from tests.unit.fakes import LOCK, SECOND, HandClock, Notes, UnreliableStore
+from tests.unit.poll_rig import a_topic
+
+LIMIT = 1000
+AWAY = EngineUnavailable("the engine is away")
+BUSY = EngineRejected("optimistic locking", status=500, code=1)
+TEXT = {"a": TypedValue("String", "x")}
+
+
+def _size_of(task: Task) -> int:
+    for name, variable in task.inputs.items():
+        if name == "odd":
+            raise VariableError("variable 'odd': no form of it can be stored")
+        if variable.type == "String" and variable.value == "odd":
+            raise VariableError(f"variable {name!r}: no form of it can be stored")
+    return sum(len(str(variable.value)) for variable in task.inputs.values())
+
+
+class SubmitRig:
+    """Submissions on fakes."""
+
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.engine = MemoryEngine(self.clock)
+        self.store = UnreliableStore()
+        self.broker = MemoryBroker(["orders", "mail"])
+        self.notes = Notes()
+        topics = Registry({name: a_topic(name, retries=1 if name == "mail" else None) for name in ("orders", "mail")})
+        self.relay = Relay(
+            self.store, self.broker, self.clock, self.notes, again_after=5 * SECOND, look_after=20 * SECOND
+        )
+        self.submit = Submit(
+            engine=self.engine, store=self.store, relay=self.relay, lease=Lease(self.engine, self.clock, topics, LOCK),
+            topics=topics, clock=self.clock, journal=self.notes, retry_limit=3, publish_within=10 * SECOND,
+            size_of=_size_of, size_limit=LIMIT, replica="r1",
+        )  # fmt: skip
+
+    def add(self, **terms: Any) -> str:
+        return self.engine.add("orders", TEXT, **terms)
+
+    async def hand_in(
+        self, task_id: str, variables: Mapping[str, Any] | None = None, worker: str = "w1", topic: str = "orders"
+    ) -> Task:
+        task = await self.submit.submit(Submission(task_id, worker, topic, variables or {}))
+        await self.relay.drain()
+        return task
+
+    async def hand_in_unasked(self, task_id: str, variables: Mapping[str, Any] | None = None) -> Task:
+        """Hand in a task while the engine is away."""
+        self.engine.fail_next("get", AWAY)
+        task = await self.hand_in(task_id, variables)
+        assert not task.verified, "the fault struck"
+        return task
+
+    @property
+    def published(self) -> list[str]:
+        return [key.id for _, key in self.broker.published]
