@@ -1,0 +1,87 @@
+"""A process tells the others what it can do, and forgets itself when it leaves in good order."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from bridge.adapters.memory_store import MemoryStore
+from bridge.errors import StoreUnavailable
+from bridge.flow.beat import Beat
+from bridge.flow.claims import Claim, Claims
+from bridge.replica import Load, Replica
+from tests.unit.fakes import NOW, SECOND, HandClock, a_task
+
+
+class AwayStore(MemoryStore):
+    """A store that takes no sign of life while it is `away`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.refused = 0
+
+    async def beat(self, replica: Replica) -> None:
+        if self.away:
+            self.refused += 1
+            raise StoreUnavailable("beat: the store is away")
+        await super().beat(replica)
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.store = AwayStore()
+        self.claims = Claims({"orders": 4, "mail": 2})
+        self.reporting = 0
+        stand = Replica("r1", "1.0", ("intake", "work"), NOW, NOW)
+        self.beat = Beat(self.store, self.clock, self.claims, stand, lambda: self.reporting)
+
+    def last(self) -> datetime | None:
+        return self.beat.at
+
+
+async def test_a_beat_tells_what_can_be_done_and_is_being_done() -> None:
+    rig = Rig()
+    rig.claims.add(Claim(a_task(), "c1", NOW))
+    rig.claims.measure("orders", 2.0)
+    rig.reporting = 3
+    rig.clock.advance(SECOND)
+    await rig.beat.run_once()
+    (told,) = await rig.store.replicas(NOW)
+    assert told == Replica(
+        "r1", "1.0", ("intake", "work"), NOW, NOW + SECOND, {"orders": Load(4, 1, 2.0), "mail": Load(2)}, 3
+    )
+
+
+async def test_a_beat_replaces_the_last_one() -> None:
+    rig = Rig()
+    for _ in range(3):
+        rig.clock.advance(SECOND)
+        await rig.beat.run_once()
+    assert [told.seen_at for told in await rig.store.replicas(NOW)] == [NOW + 3 * SECOND]
+
+
+async def test_only_a_beat_that_was_taken_proves_that_the_store_takes_writes() -> None:
+    rig = Rig()
+    assert rig.last() is None
+    rig.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await rig.beat.run_once()
+    assert (rig.last(), rig.store.refused) == (None, 1)
+    rig.store.away = False
+    await rig.beat.run_once()
+    rig.store.away = True
+    rig.clock.advance(timedelta(minutes=1))
+    with pytest.raises(StoreUnavailable):
+        await rig.beat.run_once()
+    assert (rig.last(), rig.store.refused) == (NOW, 2)
+
+
+async def test_who_leaves_is_counted_no_more() -> None:
+    rig = Rig()
+    await rig.beat.run_once()
+    await rig.beat.leave()
+    assert await rig.store.replicas(NOW) == []
+    await rig.beat.leave()
