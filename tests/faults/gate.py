@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.e2e.gateways import PATIENCE
@@ -32,14 +33,16 @@ class Visit:
         self._writer = writer
 
     async def let_go(self) -> None:
-        """Let the handler end well."""
-        self._writer.write(b"go\n")
-        await self._writer.drain()
+        """Let the handler end well, if it is still there."""
+        with suppress(ConnectionError):
+            self._writer.write(b"go\n")
+            await self._writer.drain()
 
     async def gone(self) -> None:
         """Return when the handler is gone from the gate: let go, cancelled, or killed with its process."""
         async with asyncio.timeout(PATIENCE):
-            await self._reader.read()
+            with suppress(ConnectionError):
+                await self._reader.read()
 
 
 class Gate:

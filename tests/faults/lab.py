@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from bridge.adapters.store_reader import StoreReader
+from bridge.ports import TaskFilter
 from bridge.task import State, Task
 from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
 from tests.faults.gate import Gate, Run
@@ -95,6 +96,11 @@ class FaultyGateway(GatewayProcess):
             if line.get("event") == event and all(line.get(name) == value for name, value in values.items())
         ]
 
+    async def until_count(self, event: str, count: int, **values: Any) -> None:
+        """Return once there are so many lines of an event."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: len(self.events(event, **values)) >= count)
+
     def place(self, event: str, **values: Any) -> int:
         """Return where in the log the first such line is."""
         return self.lines.index(self.events(event, **values)[0])
@@ -121,10 +127,12 @@ class FaultLab(Lab):
         await self.store.open()
 
     async def close(self) -> None:
-        await self.gate.open()
-        await super().close()
-        await self.gate.close()
-        await self.store.close()
+        try:
+            await self.gate.open()
+            await super().close()
+        finally:
+            await self.gate.close()
+            await self.store.close()
 
     async def faulty(self, *arguments: str, path: tuple[str, ...] = (), **env: str) -> FaultyGateway:
         """Start a gateway; it is ended with the lab."""
@@ -152,6 +160,17 @@ class FaultLab(Lab):
         self.write_topic(name, text)
         return topic
 
+    async def deploy_text(self, name: str, text: str, topic: str) -> str:
+        """Deploy a process of the test's own, with `{key}` and `{topic}` filled in; return its key."""
+        key = f"{name}-{self.name}"
+        form = aiohttp.FormData()
+        form.add_field("deployment-name", key)
+        form.add_field("data", text.format(key=key, topic=topic).encode(), filename=f"{name}.bpmn")
+        async with self._session.post(f"{self.engine_url}/deployment/create", data=form) as answer:
+            answer.raise_for_status()
+            self._deployments.append((await answer.json())["id"])
+        return key
+
     def runs(self) -> list[Run]:
         """Return the runs of handlers, in the order in which they began."""
         text = self._runs.read_text() if self._runs.exists() else ""
@@ -178,6 +197,14 @@ class FaultLab(Lab):
         except TimeoutError:
             raise AssertionError(f"task {task_id} did not become {states}: {task}") from None
         return task
+
+    async def until_all_kept(self, state: State) -> list[str]:
+        """Return the ids of all kept tasks once there are some, and all are in this state."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                tasks = (await self.store.page(TaskFilter(), 1000)).tasks
+                if tasks and {task.state for task in tasks} == {state}:
+                    return [task.id for task in tasks]
 
     async def until_unlocked(self, topic: str, count: int = 1) -> None:
         """Return once the locks of so many tasks have ended, as the engine sees it."""

@@ -52,8 +52,11 @@ async def test_what_a_zombie_decides_is_refused(faults: FaultLab) -> None:
 async def test_a_stolen_lock_ends_the_handler(faults: FaultLab) -> None:
     key = await faults.counted(gated=True)
     (task_id,) = await faults.begin(key)
-    gateway = await faults.faulty(LOCK_DURATION="3")
+    intake = await faults.faulty("serve", "--roles", "web,intake", LOCK_DURATION="3")
+    gateway = await faults.faulty("worker", LOCK_DURATION="3")
     (visit,) = await faults.gate.until(1)
+    # Else our own poll might have the unlocked task before the thief.
+    assert await intake.stop() == 0
     await faults.ask("POST", f"/external-task/{task_id}/unlock")
     await faults.ask("POST", f"/external-task/{task_id}/lock", {"workerId": "thief", "lockDuration": 600_000})
     await visit.gone()
