@@ -13,6 +13,10 @@ _WEIGHT = 0.1
 """How much one run counts in the moving mean of a topic's times."""
 
 
+class HandlerCancelled(Exception):
+    """The handler was cancelled by nobody here: it raised that itself, or something that it awaited did."""
+
+
 class Claim:
     """A task that is ours to work on, until we lose it."""
 
@@ -25,18 +29,28 @@ class Claim:
         self._work: asyncio.Task[Outcome] | None = None
 
     async def run(self, work: asyncio.Task[Outcome]) -> Outcome | None:
-        """Wait for the handler; None when the claim was lost meanwhile, and the handler cancelled for that."""
+        """Wait for the handler; None when the claim was lost meanwhile, and the handler cancelled for that.
+
+        Raises `HandlerCancelled` where the handler ended as cancelled, and neither its caller nor a loss was the cause.
+        """
         self._work = work
         if self.lost is not None:
             work.cancel()
         try:
             outcome = await work
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             caller = asyncio.current_task()
-            if self.lost is None or (caller is not None and caller.cancelling()):
+            if caller is not None and caller.cancelling():
                 raise
+            if self.lost is None:
+                raise HandlerCancelled("the handler was cancelled from within") from error
             return None
         return None if self.lost is not None else outcome
+
+    @property
+    def decided(self) -> bool:
+        """Whether the handler has ended: only the write of its outcome can tell what becomes of that."""
+        return self._work is not None and self._work.done()
 
     def lose(self, why: str) -> None:
         """Cancel the handler: what it does is no longer wanted."""
@@ -56,6 +70,9 @@ class Claims:
 
     def __iter__(self) -> Iterator[Claim]:
         return iter(tuple(self._held.values()))
+
+    def __contains__(self, claim: Claim) -> bool:
+        return self._held.get(claim.claim_id) is claim
 
     def __len__(self) -> int:
         return len(self._held)

@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bridge.errors import BrokerError, EngineError, LeaseStolen, StoreError, TaskGone
+from bridge.errors import (
+    BrokerError,
+    EngineError,
+    LeaseStolen,
+    StoreError,
+    StoreUnavailable,
+    TaskGone,
+)
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
@@ -80,8 +87,17 @@ class Recover:
         for task in due:
             by_state[task.state].append(task)
         # What may free the most goes first: outcomes end tasks, lost claims hold up handlers that could run.
+        refused: StoreError | None = None
         for state in sorted(by_state, key=_ORDER.index):
-            await self._recover(state, by_state[state])
+            try:
+                await self._recover(state, by_state[state])
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                # A single document that takes no write must not keep all other states from being looked at.
+                refused = error
+        if refused is not None:
+            raise refused
         return len(due)
 
     async def _recover(self, state: State, tasks: Sequence[Task]) -> None:
@@ -140,12 +156,19 @@ class Recover:
     async def _publish(self, tasks: Sequence[Task]) -> None:
         """Publish what is still in its outbox; a submission that the engine could not be asked about is asked first."""
         if self._publishing is not None and not self._publishing.done():
-            return  # the tasks stay due
+            await self._wait_for_turn(tasks)
+            return
         checked = await asyncio.gather(*(self._checked(task) for task in tasks if not task.verified))
         ready = [task for task in tasks if task.verified] + [task for task in checked if task is not None]
         held = [task for task in ready if not self._lease.is_worn(task, task.lease_until)]
         worn = [task for task in ready if self._lease.is_worn(task, task.lease_until)]
         self._start([*held, *await self._hold(worn)])
+
+    async def _wait_for_turn(self, tasks: Sequence[Task]) -> None:
+        """Look at the tasks a little later: if they stayed the longest overdue, no sweep would get past them."""
+        later = self._clock.now() + self._patience.retry_look
+        if tasks:
+            await self._store.move([Move(t.id, Event.RENEW, t.epoch, changes={"next_at": later}) for t in tasks])
 
     def _start(self, tasks: Sequence[Task]) -> None:
         """Publish beside the sweep: while the broker doesn't answer, outcomes and lost claims must not wait for it."""
@@ -192,12 +215,13 @@ class Recover:
     async def _hold(self, tasks: Sequence[Task]) -> Sequence[Task]:
         """Extend the locks of waiting tasks where they are worn; return those that are still ours."""
         ends = await asyncio.gather(*(self._extend(task) for task in tasks))
-        if ends:
-            await self._store.move([move for move, _ in ends])
-        pairs = zip(tasks, ends, strict=True)
-        return [replace(task, lease_until=move.changes["lease_until"]) for task, (move, ours) in pairs if ours]
+        moves = [move for move, _ in ends if move is not None]
+        if moves:
+            await self._store.move(moves)
+        return [replace(task, lease_until=until) for task, (_, until) in zip(tasks, ends, strict=True) if until]
 
-    async def _extend(self, task: Task) -> tuple[Move, bool]:
+    async def _extend(self, task: Task) -> tuple[Move | None, datetime | None]:
+        """Return what to write of a waiting task, and until when its lock holds; None where it is not ours."""
         until = task.lease_until
         async with self._slots:
             if self._lease.is_worn(task, until):
@@ -205,11 +229,22 @@ class Recover:
                     until = await self._lease.extend(task)
                 except (LeaseStolen, TaskGone) as error:
                     self._journal.write("lease_lost", task=task, level=Level.WARNING, error=str(error))
-                    return self._lease.lost(task, error), False
+                    return await self._lost(task, error), None
                 except EngineError as error:
                     self._journal.write("lock_not_renewed", task=task, level=Level.WARNING, error=str(error))
         changes = {"lease_until": until, "next_at": self._clock.now() + self._lease.duration(task.topic) / 3}
-        return Move(task.id, Event.RENEW, task.epoch, changes=changes), True
+        return Move(task.id, Event.RENEW, task.epoch, changes=changes), until
+
+    async def _lost(self, task: Task, error: LeaseStolen | TaskGone) -> Move | None:
+        """Return the move that ends the task; None where it is gone since its outcome may have reached the engine.
+
+        It was read a while ago, and may have been worked and completed since: then its delivery tells the two apart.
+        """
+        if isinstance(error, TaskGone):
+            now = await self._store.get(task.id)
+            if now is None or now.epoch != task.epoch or now.state not in _UNDECIDED:
+                return None
+        return self._lease.lost(task, error)
 
     async def _retry(self, tasks: Sequence[Task]) -> None:
         """Have retries fetched that are due; ask the engine about those that it did not offer again."""
@@ -247,6 +282,8 @@ class Recover:
 def _is_locked(until: datetime | None, now: datetime) -> bool:
     return until is not None and until > now
 
+
+_UNDECIDED = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING})
 
 _ORDER = (
     State.REPORTING,

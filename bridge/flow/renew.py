@@ -21,7 +21,11 @@ class _Lost:
 
 
 class Renew:
-    """`at_once` bounds the calls to the engine, so that renewals never crowd out the delivery of outcomes."""
+    """`at_once` bounds the calls to the engine, so that renewals never crowd out the delivery of outcomes.
+
+    An engine that hangs is waited for only a part of `claim`: claims must be renewed before they expire, or others
+    take them for those of a dead process. The calls go on beside that.
+    """
 
     def __init__(
         self,
@@ -41,26 +45,37 @@ class Renew:
         self._journal = journal
         self._claim = claim
         self._slots = asyncio.Semaphore(at_once)
+        self._extending: dict[str, asyncio.Task[_Lost | None]] = {}
 
     async def run_once(self) -> None:
         """Renew every claim of this process, and the locks of which a third has gone by."""
         claims = [claim for claim in self._claims if claim.lost is None]
-        if not claims:
-            return
-        # First the claims: they cost one write, and the engine may take its time.
-        await self._renew_claims(claims)
-        worn = [claim for claim in claims if claim.lost is None and self._lease.is_worn(claim.task, claim.lease_until)]
-        ends = await asyncio.gather(*(self._extend(claim) for claim in worn))
-        lost = [end for end in ends if end is not None]
+        if claims:
+            # First the claims: they cost one write, and the engine may take its time.
+            await self._renew_claims(claims)
+        for claim in claims:
+            if claim.lost is None and self._lease.is_worn(claim.task, claim.lease_until):
+                self._start(claim)
+        if self._extending:
+            await asyncio.wait(self._extending.values(), timeout=self._claim.total_seconds() / 4)
+        lost = [end.move for end in self._ended() if end is not None]
         if lost:
-            await self._store.move([end.move for end in lost])
+            await self._store.move(lost)
+
+    def _start(self, claim: Claim) -> None:
+        if claim.claim_id not in self._extending:
+            self._extending[claim.claim_id] = asyncio.create_task(self._extend(claim))
+
+    def _ended(self) -> Sequence[_Lost | None]:
+        ended = [claim_id for claim_id, extending in self._extending.items() if extending.done()]
+        return [self._extending.pop(claim_id).result() for claim_id in ended]
 
     async def _renew_claims(self, claims: Sequence[Claim]) -> None:
         now = self._clock.now()
         kept = await self._store.move([self._renewal(claim, now) for claim in claims])
         for claim, yes in zip(claims, kept, strict=True):
             # One that has just decided is no longer RUNNING, and is not to be cancelled.
-            if not yes and claim in tuple(self._claims):
+            if not yes and self._works(claim):
                 self._lose(claim, "the claim was taken over")
 
     def _renewal(self, claim: Claim, now: datetime) -> Move:
@@ -69,14 +84,22 @@ class Renew:
 
     async def _extend(self, claim: Claim) -> _Lost | None:
         async with self._slots:
+            if claim not in self._claims:
+                return None
             try:
                 claim.lease_until = await self._lease.extend(claim.task)
             except (LeaseStolen, TaskGone) as error:
+                if not self._works(claim):
+                    # It may be its own outcome that ended the task: the delivery tells, by the engine's history.
+                    return None
                 self._lose(claim, str(error))
                 return _Lost(claim, self._lease.lost(claim.task, error))
             except EngineError as error:
                 self._journal.write("lock_not_renewed", task=claim.task, level=Level.WARNING, error=str(error))
         return None
+
+    def _works(self, claim: Claim) -> bool:
+        return claim in self._claims and not claim.decided
 
     def _lose(self, claim: Claim, why: str) -> None:
         self._journal.write("claim_lost", task=claim.task, level=Level.WARNING, why=why)
