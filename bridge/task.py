@@ -100,7 +100,8 @@ class Task:
     happens before: every live task has one. `retries` is what is left, counted by us.
     `given` is what a submitter sent with it: a new lease brings the engine's variables anew, and never touches that.
     `reports` counts the deliveries of the current outcome that did not succeed, `refusals` those of them that the
-    engine answered with an error of its own.
+    engine answered with an error of its own. `error_type` and `error_fp` are the last failure's type and group, gone
+    once the handler succeeds; `operation` is the last bulk operation that had the task tried again.
     """
 
     id: str
@@ -134,6 +135,9 @@ class Task:
     refusals: int = 0
     result: Variables | None = None
     error: str | None = None
+    error_type: str | None = None
+    error_fp: str | None = None
+    operation: str | None = None
     finished_at: datetime | None = None
     trace: str | None = None
     history: tuple[Attempt, ...] = ()

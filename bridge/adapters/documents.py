@@ -45,6 +45,7 @@ BY_TOPIC: Final = "by_topic"
 
 _LONG: Final = 1 << 63
 _NEWEST: Final = (("created_at", DESCENDING), ("_id", DESCENDING))
+_LATEST: Final = (("updated_at", DESCENDING), ("_id", DESCENDING))
 
 
 class VariableRecord(BaseModel):
@@ -122,6 +123,9 @@ class TaskDocument(Document):
     refusals: int = 0
     result: list[VariableRecord] | None = None
     error: str | None = None
+    error_type: str | None = None
+    error_fp: str | None = None
+    operation: str | None = None
     finished_at: datetime | None = None
     trace: str | None = None
     history: list[AttemptRecord]
@@ -144,6 +148,32 @@ class TaskDocument(Document):
             IndexModel([("business_key", ASCENDING)], name="business_key", sparse=True),
             IndexModel([("process_instance_id", ASCENDING)], name="process_instance", sparse=True),
             IndexModel([("expire_at", ASCENDING)], name="expire", expireAfterSeconds=0, sparse=True),
+            # What follows is for the dashboard. The first three are written to by every write of a task, as each sets
+            # `updated_at`: they are the list's own order, by which any search is bounded; its tabs; and the filter
+            # most used. With the state in the middle the third also counts and lists a topic's states; a list of the
+            # whole topic names all states, which MongoDB merges in order.
+            IndexModel([*_LATEST], name="latest"),
+            IndexModel([("state", ASCENDING), *_LATEST], name="state_latest"),
+            IndexModel([("topic", ASCENDING), ("state", ASCENDING), *_LATEST], name="topic_state_latest"),
+            # Only tasks that failed and have not succeeded since are in these two.
+            IndexModel(
+                [("error_fp", ASCENDING), *_LATEST],
+                name="group_latest",
+                partialFilterExpression={"error_fp": {"$gt": ""}},
+            ),
+            IndexModel(
+                [("error_type", ASCENDING), *_LATEST],
+                name="error_latest",
+                partialFilterExpression={"error_type": {"$gt": ""}},
+            ),
+            # Orders: written once at the end, once a run, and once at all.
+            IndexModel(
+                [("finished_at", DESCENDING), ("_id", DESCENDING)],
+                name="finished",
+                partialFilterExpression={"finished_at": {"$gt": BEGINNING}},
+            ),
+            IndexModel([("attempts", DESCENDING), ("_id", DESCENDING)], name="attempts"),
+            IndexModel([("priority", DESCENDING), ("_id", DESCENDING)], name="priority"),
         ]
 
 
@@ -327,6 +357,7 @@ _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "outcome": _to_outcome,
     "history": _to_history,
     "error": _clean,
+    "error_type": _clean,
     "state": str,
     "source": str,
 }

@@ -1,0 +1,142 @@
+"""How the values of each kind of field are written, and read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
+from typing import Final
+
+from bridge.search.query import KINDS, Compare, Field, Kind, Node, Operator, all_of, among
+from bridge.task import Source, State
+
+ALIASES: Final[Mapping[str, Field]] = {
+    **{field.value: field for field in Field},
+    "status": Field.STATE,
+    "exception": Field.ERROR,
+    "fingerprint": Field.FINGERPRINT,
+    "business_key": Field.KEY,
+    "process_definition_key": Field.PROCESS,
+    "process_instance_id": Field.INSTANCE,
+    "worker_id": Field.WORKER,
+}
+CHOICES: Final[Mapping[Field, tuple[str, ...]]] = {
+    Field.STATE: tuple(state.value for state in State),
+    Field.SOURCE: tuple(source.value for source in Source),
+}
+
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_SPAN: Final = re.compile(r"([0-9]{1,7})(s|m|h|d)")
+_UNITS: Final[Mapping[str, timedelta]] = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+}
+_DAY_LONG: Final = timedelta(days=1)
+
+
+class ValueFault(ValueError):
+    """A value that the field can't have; `hint` is what could be meant."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the known name that is most like the given one, if one is."""
+    found = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def equal(field: Field, texts: Sequence[str]) -> Node:
+    """Return the query for a field with one of the values written so. Raises `ValueFault`."""
+    match KINDS[field]:
+        case Kind.TEXT:
+            return among(field, texts)
+        case Kind.CHOICE:
+            return among(field, [_choice(field, text) for text in texts])
+        case Kind.NUMBER:
+            return among(field, [_number(field, text) for text in texts])
+        case Kind.MOMENT:
+            if len(texts) > 1:
+                raise ValueFault(f"{field} takes one day, or a comparison", f"{field}:>={texts[0]}")
+            return _on(field, texts[0])
+        case Kind.SPAN:
+            raise ValueFault(f"{field} needs a comparison", f"{field}:>5m")
+
+
+def compared(field: Field, operator: Operator, text: str) -> Compare:
+    """Return the query for a field that compares so with the value written. Raises `ValueFault`."""
+    match KINDS[field]:
+        case Kind.NUMBER:
+            return Compare(field, operator, _number(field, text))
+        case Kind.MOMENT:
+            return Compare(field, operator, _moment(field, text))
+        case Kind.SPAN:
+            return Compare(field, operator, _span(field, text))
+        case Kind.TEXT | Kind.CHOICE:
+            raise ValueFault(f"{field} can't be compared by {operator}", f"{field}:{text}")
+
+
+def written(value: str | int | datetime | timedelta) -> str:
+    """Return a value as it is written in a query, without quotes."""
+    match value:
+        case datetime():
+            if value == datetime.combine(value.date(), datetime.min.time(), UTC):
+                return value.date().isoformat()
+            return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+        case timedelta():
+            unit = next(unit for unit, long in _UNITS.items() if not value % long)
+            return f"{value // _UNITS[unit]}{unit}"
+        case _:
+            return str(value)
+
+
+def _choice(field: Field, text: str) -> str:
+    choices = CHOICES[field]
+    if text.lower() not in choices:
+        raise ValueFault(f"{text!r} is no {field}: it is one of {', '.join(choices)}", nearest(text, choices))
+    return text.lower()
+
+
+def _number(field: Field, text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueFault(f"{field} takes whole numbers, not {text!r}", f"{field}:>=3")
+    return int(text)
+
+
+def _moment(field: Field, text: str) -> datetime:
+    try:
+        if _DAY.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        moment = datetime.fromisoformat(text)
+        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueFault(
+            f"{field} takes days and moments, not {text!r}", f"{field}:>2026-01-31 or {field}:>2026-01-31T08:00:00Z"
+        ) from None
+    # as the store keeps them
+    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
+
+
+def _span(field: Field, text: str) -> timedelta:
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise ValueFault(f"{field} takes a time such as 30s, 5m, 2h or 1d, not {text!r}", f"{field}:>5m")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _on(field: Field, text: str) -> Node:
+    """Return the query for a day, or for exactly a moment."""
+    moment = _moment(field, text)
+    if not _DAY.fullmatch(text):
+        return all_of([Compare(field, Operator.AT_LEAST, moment), Compare(field, Operator.AT_MOST, moment)])
+    try:
+        following = moment + _DAY_LONG
+    except OverflowError:
+        raise ValueFault(f"{field} takes days before the year 9999, not {text!r}") from None
+    return all_of([Compare(field, Operator.AT_LEAST, moment), Compare(field, Operator.LESS, following)])
