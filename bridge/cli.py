@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 import uvloop
+from dotenv import dotenv_values
 
 from bridge.adapters.journal import StructlogJournal, configure_logging, task_log, wants_json
 from bridge.app import Gateway, TaskLog, gateway_version
@@ -125,10 +127,18 @@ def new_topic(name: Annotated[str, typer.Argument(help="The topic's name in the 
         _fail(error)
 
 
+def _read_otel(file: Path) -> None:
+    """Give OpenTelemetry the OTEL_* variables of the settings' file: it reads the environment alone."""
+    for name, value in dotenv_values(file).items():
+        if name.startswith("OTEL_") and value:
+            os.environ.setdefault(name, value)
+
+
 def _run(settings: Settings, roles: frozenset[Role]) -> None:
     json = wants_json(settings.log_format, sys.stderr.isatty())
     configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json)
     topics = _topics(settings)
+    _read_otel(Path(".env.gateway"))
     try:
         uvloop.run(_until_signalled(settings, roles, topics))
     except SetupError as error:

@@ -16,12 +16,14 @@ class Submission:
     """What the client asked for.
 
     `variables` are as the client wrote them: plain JSON values, or Camunda's typed form `{"value": …, "type": …}`.
+    `trace` is the `traceparent` that the call came with, which is no part of what was asked for.
     """
 
     task_id: str
     worker_id: str
     topic: str
     variables: Mapping[str, Any] = field(default_factory=dict)
+    trace: str | None = None
 
 
 def fingerprint(submission: Submission) -> str:

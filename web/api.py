@@ -8,7 +8,7 @@ from litestar import Controller, MediaType, Request, Response, Router, get, post
 from litestar.datastructures import State as AppState
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, PathParameter, QueryParameter, SkipValidation
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter, SkipValidation
 from prometheus_client.exposition import choose_encoder
 
 from bridge.access import Principal, Scope, may
@@ -58,6 +58,11 @@ TaskId = Annotated[
     PathParameter(pattern=TASK_ID_PATTERN, description="Id of the external task in the engine, 64 characters at most."),
 ]
 
+GivenTrace = Annotated[
+    str | None,
+    HeaderParameter(name="traceparent", max_length=512, description="The caller's trace (W3C), which the task goes on."),
+]
+
 
 class TaskRoutes(Controller):
     """Tasks: hand them in, follow them, list them."""
@@ -87,10 +92,16 @@ class TaskRoutes(Controller):
             *_UNAVAILABLE,
         ),
     )
-    async def submit(self, data: JSONBody[SubmitRequest], doors: GivenDoors, principal: GivenPrincipal) -> Accepted:
+    async def submit(
+        self,
+        data: JSONBody[SubmitRequest],
+        doors: GivenDoors,
+        principal: GivenPrincipal,
+        traceparent: GivenTrace = None,
+    ) -> Accepted:
         """Hand a submission to the flow, which answers for it once the task is kept."""
         require(principal, Scope.SUBMIT, data.topic)
-        return Accepted.of(await doors.submit(data.to_submission()))
+        return Accepted.of(await doors.submit(data.to_submission(traceparent)))
 
     @get(
         "/{task_id:str}/status",

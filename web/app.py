@@ -12,6 +12,7 @@ from web.api import api_router, probes_router
 from web.doors import Doors
 from web.filters import given_filter
 from web.guard import Guard, given_principal
+from web.metering import Metering
 from web.openapi import docs_routes, openapi_config
 from web.problems import answer
 from web.query import JsonRequest
@@ -34,6 +35,7 @@ def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *,
         },
         guards=[Guard(doors.access).check],
         before_send=[add_headers],
+        middleware=[Metering(doors.observe)],
         exception_handlers={Exception: answer},
         openapi_config=openapi_config(doors.version),
         request_class=JsonRequest,

@@ -39,6 +39,7 @@ class Doors:
     `submit` returns the task as kept; it raises `UnknownTask`, `TaskConflict`, `UnacceptableTask`, `VariableError`,
     `TaskTooLarge` or an `…Unavailable`. `retry` takes a task's id and raises `UnknownTask`, `TaskConflict` or an
     `…Unavailable`. `health` and `ready` never raise. `body_limit` is in bytes.
+    `observe` is told of each request: its method, its route, the answer's status and the seconds.
     """
 
     reader: TaskReader
@@ -49,5 +50,6 @@ class Doors:
     access: AccessDoor
     registry: CollectorRegistry
     version: str
+    observe: Callable[[str, str, int, float], None] = lambda _method, _route, _status, _seconds: None
     body_limit: int = 1024 * 1024
     debug: bool = False

@@ -72,9 +72,9 @@ class SubmitRequest(BaseModel):
             raise ValueError(f"nested more than {MAX_DEPTH} levels deep; flatten the value or pass it as a string")
         return variables
 
-    def to_submission(self) -> Submission:
-        """Return the submission that this body asks for."""
-        return Submission(self.task_id, self.worker_id, self.topic, self.variables)
+    def to_submission(self, trace: str | None = None) -> Submission:
+        """Return the submission that this body asks for, as a part of the caller's `trace`."""
+        return Submission(self.task_id, self.worker_id, self.topic, self.variables, trace)
 
 
 def depth_exceeds(value: object, limit: int) -> bool:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
 
 from bridge.ports import Journal, Level
 from bridge.task import Task
 
-_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_CALLS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_WORK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+_LIFE = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
+_LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+_DEAD = {
+    "message_undecodable": "undecodable",
+    "dead_letter_kept": "kept",
+    "dead_letter_revived": "revived",
+    "dead_letter_settled": "settled",
+}
+"""The events of dead letters, and what became of each."""
 
 
 class Metrics:
@@ -15,24 +27,79 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._engine = Histogram(
+        ProcessCollector(registry=self.registry)
+        self._engine = self._histogram(
             "gateway_engine_call_seconds",
             "Calls to the engine by operation and HTTP status (none: no answer came).",
             ("operation", "status"),
-            buckets=_SECONDS,
-            registry=self.registry,
+            _CALLS,
         )
-        self._events = Counter(
-            "gateway_events", "What happened, as the log has it.", ("event", "topic"), registry=self.registry
+        self._events = self._counter("gateway_events", "What happened, as the log has it.", ("event", "topic"))
+        self.dead_letters = self._counter(
+            "gateway_dead_letters", "Messages that the broker, or their subscriber, gave up on.", ("topic", "what")
+        )
+        self.spans_dropped = self._counter(
+            "gateway_spans_dropped",
+            "Spans that nobody will see (queue: too many wait; collector: not taken).",
+            ("why",),
+        )
+        self.http = self._histogram(
+            "gateway_http_request_seconds", "Requests by route and status.", ("method", "route", "status"), _CALLS
+        )
+        self._lag = self._histogram("gateway_loop_lag_seconds", "By how much the event loop is late.", (), _LAG)
+        self._most_lag = Gauge(
+            "gateway_loop_lag_recent_seconds", "The most of the last ten seconds.", registry=self.registry
+        )
+        self._build_tasks()
+
+    def _build_tasks(self) -> None:
+        self.tasks = self._counter("gateway_tasks", "Tasks by what became of them at the engine.", ("topic", "result"))
+        self.attempts = self._counter("gateway_attempts", "Runs of handlers by how they ended.", ("topic", "result"))
+        self.fetched = self._counter("gateway_fetched", "Tasks that the engine gave.", ("topic",))
+        self.published = self._counter("gateway_published", "Messages to the broker.", ("topic", "result"))
+        self.deferred = self._counter("gateway_outcomes_deferred", "Deliveries that are to be repeated.", ("topic",))
+        self.locks_lost = self._counter(
+            "gateway_locks_lost", "Tasks that another took, or that are gone from the engine.", ("topic", "how")
+        )
+        self.waits = self._histogram(
+            "gateway_task_wait_seconds", "From a task's acceptance to its first run.", ("topic",), _WORK
+        )
+        self.runs = self._histogram("gateway_task_run_seconds", "Runs of handlers.", ("topic",), _WORK)
+        self.lives = self._histogram(
+            "gateway_task_seconds", "From a task's acceptance to its completion in the engine.", ("topic",), _LIFE
+        )
+        self.publishes = self._histogram(
+            "gateway_publish_seconds", "From a batch's first publish to its last confirm.", ("topic",), _CALLS
         )
 
     def observe_engine(self, operation: str, status: int | None, seconds: float) -> None:
         """Count one call to the engine."""
         self._engine.labels(operation, "none" if status is None else str(status)).observe(seconds)
 
+    def observe_http(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request; `route` is its template."""
+        self.http.labels(method, route, str(status)).observe(seconds)
+
+    def observe_lag(self, seconds: float, most: float) -> None:
+        """Count how late the event loop was, and the most that it was of late."""
+        self._lag.observe(seconds)
+        self._most_lag.set(most)
+
+    def drop_spans(self, why: str, spans: int) -> None:
+        """Count spans that nobody will see; called from any thread."""
+        self.spans_dropped.labels(why).inc(spans)
+
     def count(self, event: str, topic: str) -> None:
         """Count one event."""
         self._events.labels(event, topic).inc()
+        if event in _DEAD:
+            self.dead_letters.labels(topic, _DEAD[event]).inc()
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
 
 class CountingJournal:
@@ -43,5 +110,6 @@ class CountingJournal:
         self._metrics = metrics
 
     def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
-        self._metrics.count(event, "" if task is None else task.topic)
+        topic = values.get("topic", "") if task is None else task.topic
+        self._metrics.count(event, topic if isinstance(topic, str) else "")
         self._journal.write(event, task=task, level=level, **values)

@@ -137,6 +137,20 @@ class StoreReader:
                 {"state": {"$eq": State.RECEIVED.value}}, limit=WAITING_CAP, maxTimeMS=self._patience
             )
 
+    async def count_of(self, state: State) -> int:
+        """Count the tasks in a state, up to `WAITING_CAP`."""
+        with translated("count_of"):
+            return await self._tasks.count_documents(
+                {"state": {"$eq": state.value}}, limit=WAITING_CAP, maxTimeMS=self._patience
+            )
+
+    async def oldest(self, state: State) -> datetime | None:
+        """Return when the oldest task in a state was accepted; None where there is none."""
+        with translated("oldest"):
+            found = self._tasks.find({"state": {"$eq": state.value}}, {"created_at": 1}, max_time_ms=self._patience)
+            documents = await found.sort([("created_at", 1), ("_id", 1)]).limit(1).to_list()
+        return documents[0]["created_at"] if documents else None
+
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         with translated("page"):
             found = self._tasks.find(_wanted(wanted, after), max_time_ms=self._patience).sort(_NEWEST)

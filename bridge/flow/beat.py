@@ -15,19 +15,29 @@ class Beat:
     """Writes the replica's state; what it wrote last is `at`."""
 
     def __init__(
-        self, replicas: Replicas, clock: Clock, claims: Claims, replica: Replica, reporting: Callable[[], int]
+        self,
+        replicas: Replicas,
+        clock: Clock,
+        claims: Claims,
+        replica: Replica,
+        reporting: Callable[[], int],
+        *,
+        lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._replicas = replicas
         self._clock = clock
         self._claims = claims
         self._replica = replica
         self._reporting = reporting
+        self._lag = lag
         self.at: datetime | None = None
 
     async def run_once(self) -> None:
         """Write once; `StoreUnavailable` says that the store takes no writes."""
         now = self._clock.now()
-        state = replace(self._replica, seen_at=now, loads=self._claims.loads(), reporting=self._reporting())
+        state = replace(
+            self._replica, seen_at=now, loads=self._claims.loads(), reporting=self._reporting(), lag=self._lag()
+        )
         await self._replicas.beat(state)
         self.at = now
 

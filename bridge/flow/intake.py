@@ -9,9 +9,9 @@ from bridge.errors import EngineError, GatewayError, TaskTooLarge, VariableError
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
+from bridge.ports_trace import NoTracer, Tracer
 from bridge.registry import Registry
 from bridge.task import State, Task
-from bridge.trace import trace_of
 
 
 class Intake:
@@ -32,6 +32,7 @@ class Intake:
         publish_within: timedelta,
         size_of: Callable[[Task], int],
         size_limit: int,
+        tracer: Tracer = NoTracer(),
     ) -> None:
         self._engine = engine
         self._store = store
@@ -45,6 +46,7 @@ class Intake:
         self._publish_within = publish_within
         self._size_of = size_of
         self._size_limit = size_limit
+        self._tracer = tracer
 
     async def accept(self, leases: Sequence[EngineTask], worker_id: str, lease_until: datetime) -> None:
         """Keep the leases and hand them on. A lease that has run out meanwhile is left: it may be another's by now."""
@@ -94,7 +96,7 @@ class Intake:
             tenant_id=lease.tenant_id,
             priority=lease.priority,
             replica=self._replica,
-            trace=trace_of(lease.variables),
+            trace=self._tracer.begin(lease.id, lease.variables),
         )
 
     def _fault_of(self, task: Task) -> GatewayError | None:

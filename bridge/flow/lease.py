@@ -9,8 +9,10 @@ from typing import Any
 from bridge.errors import LeaseLost, LeaseStolen, TaskGone, TaskSuspended
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine
+from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import Task
 from bridge.topic import Topic
+from bridge.trace import traced
 
 MARGIN = timedelta(seconds=1)
 """By how much earlier than the engine we take a lock to end: for the call's way back, and clocks that drift."""
@@ -19,11 +21,19 @@ MARGIN = timedelta(seconds=1)
 class Lease:
     """The engine's locks; `lock` is the duration where a topic has none of its own."""
 
-    def __init__(self, engine: Engine, clock: Clock, topics: Mapping[str, Topic[Any, Any]], lock: timedelta) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        topics: Mapping[str, Topic[Any, Any]],
+        lock: timedelta,
+        tracer: Tracer = NoTracer(),
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._topics = topics
         self._lock = lock
+        self._tracer = tracer
 
     def duration(self, topic: str) -> timedelta:
         """Return how long a lock on the topic's tasks is made."""
@@ -74,4 +84,6 @@ class Lease:
         now = self._clock.now()
         event = Event.GONE if isinstance(error, TaskGone) else Event.SUPERSEDE
         why = "the task is gone from the engine" if isinstance(error, TaskGone) else str(error)
-        return Move(task.id, event, task.epoch, changes={"updated_at": now, "finished_at": now, "error": why})
+        self._tracer.lost(task, event)
+        changes = {"updated_at": now, "finished_at": now, "error": why}
+        return traced(task, Move(task.id, event, task.epoch, changes=changes))

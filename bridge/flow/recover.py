@@ -23,7 +23,9 @@ from bridge.flow.report import Report
 from bridge.flow.submit import Submit
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine, Journal, Level, Publisher, TaskStore
+from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import Attempt, Failure, State, Task
+from bridge.trace import traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Recover:
         journal: Journal,
         replica: str,
         patience: Patience,
+        tracer: Tracer = NoTracer(),
     ) -> None:
         self._store = store
         self._engine = engine
@@ -77,6 +80,7 @@ class Recover:
         self._journal = journal
         self._replica = replica
         self._patience = patience
+        self._tracer = tracer
         self._slots = asyncio.Semaphore(patience.at_once)
         self._publishing: asyncio.Task[None] | None = None
 
@@ -121,13 +125,14 @@ class Recover:
 
     async def _take_back(self, tasks: Sequence[Task]) -> None:
         """End claims that nobody renewed: their process is gone, or can't reach the store."""
-        moves = [self._end_of_claim(task) for task in tasks]
+        moves = [traced(task, self._end_of_claim(task)) for task in tasks]
         happened = await self._store.move(moves)
         again = []
         for task, move, yes in zip(tasks, moves, happened, strict=True):
             if not yes:
                 continue
             self._journal.write("claim_expired", task=task, level=Level.WARNING, replica=task.replica)
+            self._tracer.claim_expired(task)
             if move.event is Event.GIVE_UP:
                 self._report.put(replace(task, state=State.REPORTING, outcome=move.changes["outcome"], reports=0))
             else:

@@ -11,6 +11,7 @@ from bridge.batch import Batch
 from bridge.errors import StoreError
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Journal, Level, Publisher, TaskStore
+from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import Task, TaskKey
 
 
@@ -26,6 +27,7 @@ class Relay:
         *,
         again_after: timedelta,
         look_after: timedelta,
+        tracer: Tracer = NoTracer(),
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -33,6 +35,7 @@ class Relay:
         self._journal = journal
         self._again_after = again_after
         self._look_after = look_after
+        self._tracer = tracer
         self._batch = Batch(self._flush, limit=500, lanes=2)
         self.unconfirmed: Counter[str] = Counter()
         self._put: set[asyncio.Task[None]] = set()
@@ -72,7 +75,7 @@ class Relay:
         return [sum(task.id in confirmed for task in group) for group in groups]
 
     async def _publish(self, topic: str, tasks: Sequence[Task]) -> set[str]:
-        errors = await self._publisher.publish(topic, [TaskKey(task.id, task.epoch, task.trace) for task in tasks])
+        errors = await self._tracer.publish(topic, tasks, self._publisher.publish)
         now = self._clock.now()
         good = [task for task, error in zip(tasks, errors, strict=True) if error is None]
         bad = [task for task, error in zip(tasks, errors, strict=True) if error is not None]

@@ -24,10 +24,10 @@ from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
 from bridge.lifecycle import Event, Move, refetch
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
+from bridge.ports_trace import NoTracer, Tracer
 from bridge.submission import Submission, fingerprint
 from bridge.task import Source, State, Task, Variables
 from bridge.topic import Topic
-from bridge.trace import trace_of
 from bridge.variables import parse_submitted
 
 _FROM_ENGINE: Final = (
@@ -54,6 +54,7 @@ class Submit:
         size_of: Callable[[Task], int],
         size_limit: int,
         replica: str,
+        tracer: Tracer = NoTracer(),
     ) -> None:
         self._engine = engine
         self._store = store
@@ -67,6 +68,7 @@ class Submit:
         self._size_of = size_of
         self._size_limit = size_limit
         self._replica = replica
+        self._tracer = tracer
 
     async def submit(self, submission: Submission) -> Task:
         """Keep the task and return it as it stands; the same submission again gets the same task.
@@ -232,7 +234,7 @@ class Submit:
             next_at=now + self._publish_within,
             fingerprint=mark,
             replica=self._replica,
-            trace=trace_of(variables),
+            trace=self._tracer.begin(submission.task_id, variables, submission.trace),
         )
 
     def _left(self, topic: str) -> int:

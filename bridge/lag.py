@@ -1,0 +1,33 @@
+"""How late the event loop is: it measures that itself, by being woken at a time that it knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+_EVERY: Final = 0.25
+_KEPT: Final = 40
+
+
+class Lag:
+    """`observe` is told of each measure, and of the most of the last ten seconds, which is `recent`."""
+
+    def __init__(self, observe: Callable[[float, float], None]) -> None:
+        self._observe = observe
+        self._last: deque[float] = deque(maxlen=_KEPT)
+
+    @property
+    def recent(self) -> float:
+        """The most that the loop was late in the last ten seconds."""
+        return max(self._last, default=0.0)
+
+    async def run_once(self) -> None:
+        """Sleep a little, and see by how much it became more."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + _EVERY
+        await asyncio.sleep(_EVERY)
+        late = max(0.0, loop.time() - due)
+        self._last.append(late)
+        self._observe(late, self.recent)
