@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 import secrets
 from collections.abc import Mapping
@@ -201,6 +202,18 @@ def next_tries(before: Tries | None, now: datetime, patience: Patience) -> Tries
     over = count - patience.free
     wait = timedelta(0) if over < 0 else min(patience.most, patience.first * 2 ** min(over, 20))
     return Tries(count, now + wait, now + patience.forget)
+
+
+def neighbourhood(address: str) -> str:
+    """Return what tries from an address are counted under: in IPv6 its /64, of which one machine has every address."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    mapped = found.ipv4_mapped
+    return str(ipaddress.IPv6Network((found, 64), strict=False)) if mapped is None else str(mapped)
 
 
 def wait_of(tries: Tries | None, now: datetime) -> timedelta:

@@ -22,6 +22,7 @@ from bridge.access import (
     csrf_token,
     digest,
     is_name,
+    neighbourhood,
     new_secret,
     next_tries,
     person,
@@ -98,7 +99,7 @@ class Entrance:
         An unknown name, a wrong password and a disabled person are told alike, after the same work.
         """
         name, now = name.strip().lower(), self._clock.now()
-        sides = {f"address:{address}": ADDRESS, f"account:{digest(name)}": ACCOUNT}
+        sides = {f"address:{neighbourhood(address)}": ADDRESS, f"account:{digest(name)}": ACCOUNT}
         taken = await self._take_tries(sides, now)
         user = await self._store.user(name) if is_name(name) else None
         kept = None if user is None or user.disabled_at is not None else user.password

@@ -96,7 +96,14 @@ class Process:
         )
         app = create_app(doors, [dashboard_router(access)], api=serves_api)
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5, server_header=False
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
+            server_header=False,
+            proxy_headers=settings.trusted_proxies is not None,
+            forwarded_allow_ips=list(settings.trusted_proxies or ()),
         )
         listener = _listen(settings.host, port)
         self._server = _Server(config)

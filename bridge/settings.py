@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     gateway_admin_password: SecretStr | None = None
     session_lifetime: float = Field(default=36_000, ge=60, le=43_200)
     insecure_cookies: bool = False
+    trusted_proxies: Annotated[tuple[str, ...] | None, NoDecode] = None
     metrics_open: bool = True
     alpine_url: str | None = Field(default=None, pattern=r"^(https?://|/)[A-Za-z0-9._~/@:%-]+$")
     alpine_integrity: str | None = Field(default=None, pattern=r"^sha(256|384|512)-[A-Za-z0-9+/=]+$")
@@ -82,11 +84,18 @@ class Settings(BaseSettings):
     document_limit: int = Field(default=15_000_000, ge=1024, le=16_000_000)
     crash_at: str | None = None
 
-    @field_validator("supported_topics", mode="before")
+    @field_validator("supported_topics", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip()) or None
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for network in value or ():
+            ip_network(network)  # raises ValueError; `*` is none, as everybody could then claim any address
         return value
 
     @field_validator("camunda_url")

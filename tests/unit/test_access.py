@@ -22,6 +22,7 @@ from bridge.access import (
     is_name,
     may,
     may_some,
+    neighbourhood,
     new_prefix,
     new_secret,
     next_tries,
@@ -94,6 +95,12 @@ def test_the_wait_grows_after_the_free_tries_and_is_forgotten() -> None:
     assert waits[-1] == ACCOUNT.most.total_seconds()
     assert wait_of(tries, NOW + ACCOUNT.forget) == timedelta(0)
     assert next_tries(tries, NOW + ACCOUNT.forget, ACCOUNT).count == 1
+
+
+def test_tries_are_counted_by_who_can_have_the_address() -> None:
+    assert neighbourhood("10.0.0.1") == neighbourhood("::ffff:10.0.0.1") == "10.0.0.1"
+    assert neighbourhood("2001:db8::1") == neighbourhood("2001:db8:0:0:ffff::9") != neighbourhood("2001:db8:0:1::1")
+    assert len(neighbourhood("x" * 500)) == 64
 
 
 def test_the_gateways_own_keys_are_masked_in_text() -> None:
@@ -362,6 +369,7 @@ async def test_a_hash_that_can_not_be_read_fits_nothing() -> None:
         ({"alpine_url": "https://x/; script-src *"}, "ALPINE_URL"),
         ({"alpine_url": "javascript:alert"}, "ALPINE_URL"),
         ({"auth": "off"}, "AUTH"),
+        ({"trusted_proxies": "10.0.0.1,*"}, "TRUSTED_PROXIES"),
         ({"session_lifetime": 100_000}, "SESSION_LIFETIME"),
     ],
 )
