@@ -1,0 +1,3 @@
+module bench/ceiling
+
+go 1.22
