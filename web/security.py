@@ -37,8 +37,8 @@ _HSTS: Final = "max-age=31536000"
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FOREIGN: Final = (
     "The request does not come from a page of this gateway, or from one of another login: open the page anew and try "
-    "again there. A proxy before the gateway must pass `Host` and `Origin` on unchanged; where browsers reach the gateway "
-    "by http, set INSECURE_COOKIES=true."
+    "again there. A proxy before the gateway must pass `Host` and `Origin` on unchanged; where browsers reach the "
+    "gateway by http, set INSECURE_COOKIES=true."
 )
 
 
