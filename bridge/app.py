@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from uuid import uuid4
@@ -15,10 +16,12 @@ from bridge.adapters.camunda_client import authorization
 from bridge.adapters.clock import SharedClock
 from bridge.adapters.crash import CrashPoints, read_points
 from bridge.adapters.documents import size_of
+from bridge.adapters.metered import MeteredTracer
 from bridge.adapters.metrics import CountingJournal, Metrics
 from bridge.adapters.passwords import Argon2Passwords
 from bridge.adapters.rabbit import RabbitConsumer, RabbitPublisher
 from bridge.adapters.store import MongoStore
+from bridge.adapters.telemetry import Identity, Telemetry
 from bridge.entrance import Entrance
 from bridge.errors import BrokerUnavailable
 from bridge.flow.beat import Beat
@@ -29,6 +32,7 @@ from bridge.flow.examine import Examine
 from bridge.flow.handle import Handle, Terms
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
+from bridge.flow.measure import Measure
 from bridge.flow.operate import Operate
 from bridge.flow.poll import Pace, Poll
 from bridge.flow.recover import Patience, Recover
@@ -37,7 +41,9 @@ from bridge.flow.renew import Renew
 from bridge.flow.report import Report
 from bridge.flow.run import Run
 from bridge.flow.submit import Submit
+from bridge.lag import Lag
 from bridge.ports import Journal, Level
+from bridge.ports_trace import Tracer
 from bridge.registry import Registry
 from bridge.replica import Replica
 from bridge.settings import Role, Settings
@@ -96,6 +102,7 @@ class Gateway:
             credentials=authorization(settings.camunda_username, settings.camunda_password, settings.camunda_token),
             connections=settings.camunda_connections,
             timeout=_seconds(settings.camunda_timeout),
+            headers=self._trace_headers,
             observe=self.metrics.observe_engine,
             guard=self.breaker.guard,
         )
@@ -113,7 +120,16 @@ class Gateway:
         if settings.crash_at is not None:
             self._set_crash_points(settings.crash_at)
         self.clock = SharedClock(self.store.server_time, on_difference=self._clock_differs)
+        self._build_telemetry()
         self.access_store = MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+
+    def _build_telemetry(self) -> None:
+        settings = self.settings
+        secrets = {topic.name: topic.secrets for topic in self.topics.values()}
+        who = Identity(self.version, self.replica, settings.camunda_url, settings.rabbitmq_exchange, secrets)
+        self.telemetry = Telemetry(os.environ, settings.trace_sampling, who, self.clock, self.metrics.drop_spans)
+        self.tracer: Tracer = MeteredTracer(self.telemetry.tracer, self.metrics, self.clock)
+        self.lag = Lag(self.metrics.observe_lag)
 
     def _set_crash_points(self, text: str) -> None:
         points = CrashPoints(read_points(text))
@@ -124,7 +140,7 @@ class Gateway:
 
     def _build_flow(self) -> None:
         settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
-        self.lease = Lease(self.engine, clock, self.topics, settings.lock)
+        self.lease = Lease(self.engine, clock, self.topics, settings.lock, self.tracer)
         self.report = Report(
             self.engine,
             store,
@@ -135,6 +151,7 @@ class Gateway:
             limit=settings.report_limit,
             concurrency=settings.report_concurrency,
             breaker=self.breaker,
+            tracer=self.tracer,
         )
         self.relay = Relay(
             store,
@@ -143,6 +160,7 @@ class Gateway:
             journal,
             again_after=_seconds(settings.publish_timeout),
             look_after=settings.lock / 3,
+            tracer=self.tracer,
         )
         self._build_work()
         self._build_intake()
@@ -167,12 +185,18 @@ class Gateway:
             clock=clock,
             journal=journal,
             terms=Terms(self.replica, settings.claim, _seconds(settings.report_within)),
+            tracer=self.tracer,
         )
         self.renew = Renew(store, self.lease, self.claims, clock, journal, claim=settings.claim)
         now = clock.now()
         roles = tuple(sorted(role.value for role in self.roles))
         self.beat = Beat(
-            store, clock, self.claims, Replica(self.replica, self.version, roles, now, now), lambda: self.report.pending
+            store,
+            clock,
+            self.claims,
+            Replica(self.replica, self.version, roles, now, now),
+            lambda: self.report.pending,
+            lag=lambda: self.lag.recent,
         )
 
     def _build_intake(self) -> None:
@@ -187,6 +211,7 @@ class Gateway:
             clock=clock,
             bounds=Bounds(settings.backlog_limit, settings.received_limit),
             takes_writes=self.beats,
+            error_rate=lambda: self.breaker.error_rate,
         )
         self.intake = Intake(
             engine=self.engine,
@@ -201,6 +226,7 @@ class Gateway:
             publish_within=publish_within,
             size_of=size_of,
             size_limit=settings.document_limit,
+            tracer=self.tracer,
         )
         self.poll = Poll(
             engine=self.engine,
@@ -212,6 +238,8 @@ class Gateway:
             journal=journal,
             replica=self.replica,
             pace=Pace(_seconds(settings.poll_wait), settings.fetch_size),
+            held_back=self._outcomes_first,
+            tracer=self.tracer,
         )
         self.submit = Submit(
             engine=self.engine,
@@ -226,6 +254,7 @@ class Gateway:
             size_of=size_of,
             size_limit=settings.document_limit,
             replica=self.replica,
+            tracer=self.tracer,
         )
         self.recover = Recover(
             store=store,
@@ -239,10 +268,12 @@ class Gateway:
             clock=clock,
             journal=journal,
             replica=self.replica,
+            tracer=self.tracer,
             patience=Patience(
                 _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
             ),
         )
+        self.measure = Measure(self.publisher, store, self.topics.names, clock)
         self.examine = Examine(self.publisher.dead_letters(), store, store, clock, journal)
         self.operate = Operate(
             engine=self.engine,
@@ -254,6 +285,12 @@ class Gateway:
             journal=journal,
             retry_limit=settings.task_retry_limit,
         )
+
+    async def _outcomes_first(self) -> bool:
+        """Tell whether fetching waits for outcomes that an outage held up; while that lasts, try the engine."""
+        if not self.breaker.is_closed:
+            await self.engine.version()
+        return self.report.backlogged
 
     def beats(self) -> bool:
         """Tell whether the store took this process's sign of life not long ago."""
@@ -276,6 +313,9 @@ class Gateway:
             put_once=self.store.put_once,
             read_file=read_file,
         )
+
+    def _trace_headers(self) -> Mapping[str, str]:
+        return self.tracer.headers()
 
     def _undecodable(self, topic: str, reason: str) -> None:
         self.journal.write("message_undecodable", level=Level.ERROR, topic=topic, reason=reason)

@@ -38,13 +38,16 @@ class Event(StrEnum):
     SUPERSEDE = "supersede"
     GONE = "gone"
     REVIVE = "revive"
+    TAKE = "take"
+    EXHAUSTED = "exhausted"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One row of the table.
 
-    `claimed`: the write must carry the claim id that the task holds. `outcome`: whether an undelivered outcome must
+    `claimed`: the write must carry the claim id that the task holds, else it must carry none: what is done in the name
+    of a claim ends with the claim. `outcome`: whether an undelivered outcome must
     (True) or must not (False) be stored; None does not ask. `to` None keeps the state.
     """
 
@@ -77,7 +80,11 @@ TABLE: Mapping[Event, tuple[Rule, ...]] = {
         _rule(State.RECEIVED, State.QUEUED, to=State.RETRYING),
         _rule(State.RUNNING, to=State.RETRYING, claimed=True),
     ),
-    Event.DELIVERED_COMPLETION: (_rule(State.REPORTING, to=State.COMPLETED),),
+    Event.DELIVERED_COMPLETION: (
+        _rule(State.REPORTING, to=State.COMPLETED),
+        # Two deliveries at once: the other one gave the outcome up a moment before the engine took this one.
+        _rule(State.FAILED, to=State.COMPLETED, outcome=True),
+    ),
     Event.DELIVERED_RETRY: (_rule(State.REPORTING, to=State.RETRYING),),
     Event.DELIVERED_INCIDENT: (_rule(State.REPORTING, to=State.FAILED),),
     Event.DEFER: (_rule(State.REPORTING, State.RETRYING, to=None),),
@@ -91,6 +98,10 @@ TABLE: Mapping[Event, tuple[Rule, ...]] = {
     Event.SUPERSEDE: (_rule(*_OPEN, to=State.SUPERSEDED),),
     Event.GONE: (_rule(*_OPEN, State.SUPERSEDED, to=State.CANCELLED),),
     Event.REVIVE: (_rule(State.FAILED, to=State.RETRYING),),
+    # Of the replicas that see a task due, one is to look after it.
+    Event.TAKE: (_rule(State.RECEIVED, State.QUEUED, State.REPORTING, State.RETRYING, State.FAILED, to=None),),
+    # Somebody took the last retry away in the engine: it won't offer the task again.
+    Event.EXHAUSTED: (_rule(State.RETRYING, to=State.FAILED),),
 }
 
 _CLEARS_CLAIM = frozenset({Event.LOSE_CLAIM, Event.RELEASE, Event.REFETCH})
@@ -104,8 +115,9 @@ _ENDS = frozenset({State.COMPLETED, State.CANCELLED, State.FAILED, State.SUPERSE
 class Move:
     """A wished transition, with its fence: it happens only if the task still is where the mover believes it is.
 
-    `epoch` None stands for a new lease (REFETCH) or an operator, whose fence is the state alone. `changes` sets
-    fields of `Task` by name; `attempt` is appended to its history.
+    `epoch` None stands for a new lease (REFETCH) or an operator, whose fence is the state alone. `due_by`: only if the
+    task is due by then, so that nothing happens to one that was renewed, or taken by another, in the meantime.
+    `changes` sets fields of `Task` by name; `attempt` is appended to its history.
     """
 
     task_id: str
@@ -114,6 +126,7 @@ class Move:
     claim_id: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     attempt: Attempt | None = None
+    due_by: datetime | None = None
 
 
 def sets(event: Event) -> dict[str, Any]:
@@ -149,7 +162,9 @@ def admits(rule: Rule, task: Task, move: Move) -> bool:
         return False
     if move.epoch is not None and move.epoch != task.epoch:
         return False
-    if rule.claimed and (move.claim_id is None or move.claim_id != task.claim_id):
+    if move.due_by is not None and (task.next_at is None or task.next_at > move.due_by):
+        return False
+    if rule.claimed != (move.claim_id is not None) or (rule.claimed and move.claim_id != task.claim_id):
         return False
     return rule.outcome is None or rule.outcome == (task.outcome is not None)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import uvicorn
 
+from bridge.adapters.gauges import Gauges, Now
 from bridge.app import Gateway
 from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, SetupError
 from bridge.health import Health, Readiness, check
@@ -19,6 +20,7 @@ from bridge.lifecycle import Event, Move
 from bridge.loop import Loop, delay_after
 from bridge.ports import Level, Probe
 from bridge.settings import Role
+from bridge.standing import standing_of
 from bridge.task import Task
 from web.alpine import alpine_from
 from web.app import create_app
@@ -46,12 +48,13 @@ class Process:
         self._gateway = gateway
         self._stop = stop
         self._missing: dict[str, str] = {"start": "the process is starting"}
-        self._detached: tuple[str, ...] = ()
+        self._attached: Mapping[str, bool] = {}
         self._consuming = False
         self._server: _Server | None = None
         self._running: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
         self._poll_loop: Loop | None = None
+        gateway.metrics.registry.register(Gauges(self._look))
 
     async def run(self) -> None:
         """Start, wait for the signal, and end. Raises `SetupError` for what only a change of settings can mend."""
@@ -84,7 +87,8 @@ class Process:
         access = self._access()
         doors = Doors(
             reader=gateway.store,
-            submit=gateway.submit.submit,
+            submit=lambda submission: gateway.tracer.submit(submission, gateway.submit.submit),
+            observe=gateway.metrics.observe_http,
             retry=gateway.operate.retry,
             health=self.health,
             ready=self.ready,
@@ -191,6 +195,7 @@ class Process:
     def _start_loops(self) -> None:
         gateway, settings = self._gateway, self._gateway.settings
         self._loop("beat", gateway.beat.run_once, timedelta(seconds=2))
+        self._loop("lag", gateway.lag.run_once, timedelta(0))
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
         if Role.WORK in gateway.roles:
             locks = [gateway.lease.duration(topic) for topic in gateway.topics]
@@ -199,6 +204,7 @@ class Process:
         if Role.INTAKE in gateway.roles:
             self._loop("recover", gateway.recover.run_once, timedelta(seconds=settings.sweep_every))
             self._loop("dead letters", gateway.examine.run_once, timedelta(seconds=5))
+            self._loop("measure", gateway.measure.run_once, timedelta(seconds=15))
             self._poll_loop = self._loop("poll", gateway.poll.run_once, timedelta(0))
 
     def _loop(self, name: str, step: Callable[[], Awaitable[object]], every: timedelta) -> Loop:
@@ -208,8 +214,7 @@ class Process:
         return loop
 
     async def _watch_consumers(self) -> None:
-        attached = await self._gateway.consumer.consuming()
-        self._detached = tuple(topic for topic, yes in attached.items() if not yes)
+        self._attached = await self._gateway.consumer.consuming()
 
     # -- health
 
@@ -225,15 +230,21 @@ class Process:
 
     async def ready(self) -> Readiness:
         """Tell whether the process does what its roles ask of it, and why not."""
+        return Readiness(self._reasons())
+
+    def _reasons(self) -> tuple[str, ...]:
         reasons = [f"{name}: {why}" for name, why in self._missing.items()]
         if self._stop.is_set():
             reasons.append("the process is ending")
         if not reasons:
-            reasons += [f"no consumer is attached to topic {topic}" for topic in self._detached]
+            reasons += [f"no consumer is attached to topic {topic}" for topic, yes in self._attached.items() if not yes]
             reasons += [
                 f"{loop.name} has failed {loop.failures} times in a row" for loop in self._loops if loop.failures > 2
             ]
-        return Readiness(tuple(reasons))
+        return tuple(reasons)
+
+    def _look(self) -> Now:
+        return standing_of(self._gateway, ready=not self._reasons(), loops=self._loops, attached=self._attached)
 
     # -- end
 
@@ -253,6 +264,7 @@ class Process:
         for end in await asyncio.gather(*self._running, return_exceptions=True):
             if isinstance(end, Exception):
                 self._tell("loops", end)
+        await self._part("renew", gateway.renew.settle())
         await self._part("recover", gateway.recover.settle())
         await self._part("relay", gateway.relay.drain())
         await self._part("release", self._release_unstarted())
@@ -264,6 +276,7 @@ class Process:
         await self._part("engine", gateway.engine.close())
         await self._part("access", gateway.access_store.close())
         await self._part("store", gateway.store.close())
+        await self._part("telemetry", gateway.telemetry.end())
 
     async def _part(self, part: str, end: Awaitable[object]) -> None:
         """Wait for one step of the end; where it fails, tell so and let the others have theirs."""

@@ -17,6 +17,9 @@ from bridge.task import FINAL, State
 TOKENS: Final = 8
 """How many of the latest writes a document names; between a write and its read-back there are fewer others."""
 
+_EXPIRES: Final = FINAL | {State.SUPERSEDED}
+"""What is kept no longer than finished tasks are: of a task that another took, nobody tells us the end."""
+
 Write = tuple[Raw, Raw]
 
 
@@ -24,7 +27,7 @@ def writes_of(move: Move, token: int, retention: timedelta | None) -> list[Write
     """Return the filter and the update of each write; none where the move as it is can't happen to any task."""
     guards: dict[State | None, list[Raw]] = {}
     for rule in TABLE[move.event]:
-        if not rule.claimed or move.claim_id is not None:
+        if rule.claimed == (move.claim_id is not None):
             guards.setdefault(rule.to, []).append(_guard(rule, move))
     return [(_filter(move, found, token), _update(move, to, token, retention)) for to, found in guards.items()]
 
@@ -49,6 +52,8 @@ def _filter(move: Move, guards: list[Raw], token: int) -> Raw:
     wanted: Raw = {"_id": {"$eq": move.task_id}, "tokens": {"$ne": token}}
     if move.epoch is not None:
         wanted["epoch"] = {"$eq": move.epoch}
+    if move.due_by is not None:
+        wanted["next_at"] = {"$ne": None, "$lte": move.due_by}
     return {**wanted, **guards[0]} if len(guards) == 1 else {**wanted, "$or": guards}
 
 
@@ -69,8 +74,10 @@ def _update(move: Move, to: State | None, token: int, retention: timedelta | Non
     if move.attempt is not None:
         pushed["history"] = {"$each": [to_attempt(move.attempt)], "$slice": -HISTORY_LIMIT}
     ended = move.changes.get("finished_at") or move.changes.get("updated_at")
-    if to in FINAL and retention is not None and ended is not None:
+    if to in _EXPIRES and retention is not None and ended is not None:
         update.setdefault("$set", {})["expire_at"] = ended + retention
+    elif move.event is Event.REFETCH:
+        update.setdefault("$set", {})["expire_at"] = None
     return {**update, "$push": pushed}
 
 

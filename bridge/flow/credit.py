@@ -39,7 +39,8 @@ class _Look:
 class Credit:
     """Gives each topic its room: what its consumers can work in a third of a lock, less what is already locked.
 
-    Nothing has room while `takes_writes` says that the store keeps nothing.
+    Nothing has room while `takes_writes` says that the store keeps nothing, and all have less by the engine's
+    `error_rate` (0 to 1).
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Credit:
         clock: Clock,
         bounds: Bounds,
         takes_writes: Callable[[], bool] = lambda: True,
+        error_rate: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._publisher = publisher
         self._replicas = replicas
@@ -62,6 +64,7 @@ class Credit:
         self._clock = clock
         self._bounds = bounds
         self._takes_writes = takes_writes
+        self._error_rate = error_rate
         self._held: Counter[str] = Counter()
         self._since: Counter[str] = Counter()
         self._looks: dict[str, _Look] = {}
@@ -98,7 +101,13 @@ class Credit:
         if rate is None:
             return min(floor, self._bounds.backlog)
         workable = int(rate * self._lease.duration(topic).total_seconds() / 3)
-        return max(1, min(self._bounds.backlog, max(floor, workable)))
+        # An engine in trouble is asked for less: what is locked could not be reported.
+        healthy = int(max(floor, workable) * (1 - self._error_rate()))
+        return max(1, min(self._bounds.backlog, healthy))
+
+    def standing(self) -> Mapping[str, tuple[int, int]]:
+        """Return each topic's limit, and how many of its tasks are locked as far as is known."""
+        return {topic: (self.limit(topic), self._locked(topic)) for topic in self._topics}
 
     def _locked(self, topic: str) -> int:
         look = self._looks.get(topic)

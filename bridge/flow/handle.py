@@ -142,8 +142,8 @@ class Handle:
         ours = found is not None and found.claim_id == claim_id and found.state is State.RUNNING
         return found if ours else None
 
-    async def _wait_for_store(self, failures: int, error: StoreUnavailable) -> None:
-        if self._stopping:
+    async def _wait_for_store(self, failures: int, error: StoreUnavailable, *, at_the_end: bool = False) -> None:
+        if self._stopping and not at_the_end:
             raise error
         self._journal.write("store_awaited", level=Level.WARNING, failures=failures, error=str(error))
         delay = delay_after(failures, _FIRST_WAIT, _LONGEST_WAIT, self._chance)
@@ -211,7 +211,8 @@ class Handle:
                     return await self._decided_before(claim) if failures else None
             except StoreUnavailable as error:
                 failures += 1
-                await self._wait_for_store(failures, error)
+                # Also while the process ends: its grace bounds this, and a finished outcome is worth it.
+                await self._wait_for_store(failures, error, at_the_end=True)
                 continue
             return replace(
                 task, state=State.REPORTING, outcome=outcome, reports=0, refusals=0, lease_until=claim.lease_until

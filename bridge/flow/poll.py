@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.loop import Signal
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TopicPoll
+from bridge.ports_trace import NoTracer, Tracer
 from bridge.topic import Topic
 
 
@@ -42,8 +43,14 @@ class _Ask:
     waits: bool
 
 
+async def _never() -> bool:
+    return False
+
+
 class Poll:
-    """Topics that are quiet share one waiting call. A call that came back full says that there may be more: then its
+    """`held_back` says that something goes first: outcomes that an outage held up.
+
+    Topics that are quiet share one waiting call. A call that came back full says that there may be more: then its
     topics are asked for one by one, in turn, as one call for all would give everything to the one with the oldest
     tasks. Each call has a worker id of its own, which is the fencing token of all that it locks.
     """
@@ -60,6 +67,8 @@ class Poll:
         journal: Journal,
         replica: str,
         pace: Pace,
+        held_back: Callable[[], Awaitable[bool]] = _never,
+        tracer: Tracer = NoTracer(),
     ) -> None:
         self._engine = engine
         self._intake = intake
@@ -70,6 +79,8 @@ class Poll:
         self._journal = journal
         self._replica = replica
         self._pace = pace
+        self._held_back = held_back
+        self._tracer = tracer
         self._news = Signal()
         self._asks: dict[asyncio.Task[None], _Ask] = {}
         self._accepting: set[asyncio.Task[None]] = set()
@@ -92,6 +103,9 @@ class Poll:
         """
         self._raise_failure()
         if self._stopping:
+            return
+        if await self._held_back():
+            await self._news.wait(self._pace.breath)
             return
         await self._lay_ghosts()
         rooms = await self._credit.rooms()
@@ -188,7 +202,9 @@ class Poll:
         asked_at, began = self._clock.now(), asyncio.get_running_loop().time()
         leases: Sequence[EngineTask] = ()
         try:
-            leases = await self._engine.fetch_and_lock(worker_id, ask.size, polls, wait)
+            leases = await self._tracer.fetch(
+                worker_id, ask.topics, lambda: self._engine.fetch_and_lock(worker_id, ask.size, polls, wait)
+            )
         except EngineUnavailable:
             # The engine may have locked tasks for this call all the same, as long as it would have held it.
             self._ghosts[worker_id] = asked_at + wait

@@ -19,7 +19,7 @@ from bridge.errors import (
 )
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
-from bridge.flow.report import Report
+from bridge.flow.report import INCIDENT_LOOK, Report
 from bridge.flow.submit import Submit
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine, Journal, Level, Publisher, TaskStore
@@ -107,7 +107,7 @@ class Recover:
     async def _recover(self, state: State, tasks: Sequence[Task]) -> None:
         match state:
             case State.REPORTING:
-                for task in tasks:
+                for task in await self._take(tasks, self._patience.report_within):
                     self._report.put(task)
             case State.RUNNING:
                 await self._take_back(tasks)
@@ -117,11 +117,21 @@ class Recover:
                 await self._look_after(tasks)
             case State.RETRYING:
                 await self._retry(tasks)
-            case State.COMPLETED | State.CANCELLED | State.FAILED | State.SUPERSEDED:
+            case State.FAILED:
+                await self._look_at_incidents(tasks)
+            case State.COMPLETED | State.CANCELLED | State.SUPERSEDED:
                 # They have no next step; a version before may have left them one.
                 self._journal.write("ended_tasks_due", level=Level.WARNING, state=state.value, tasks=len(tasks))
             case _:
                 assert_never(state)
+
+    async def _take(self, tasks: Sequence[Task], within: timedelta) -> Sequence[Task]:
+        """Take due tasks for this replica, so that no other does the same; whoever takes one has so long for it."""
+        now = self._clock.now()
+        changes = {"next_at": now + within}
+        moves = [Move(t.id, Event.TAKE, t.epoch, changes=changes, due_by=now) for t in tasks]
+        happened = await self._store.move(moves)
+        return [task for task, yes in zip(tasks, happened, strict=True) if yes]
 
     async def _take_back(self, tasks: Sequence[Task]) -> None:
         """End claims that nobody renewed: their process is gone, or can't reach the store."""
@@ -134,7 +144,9 @@ class Recover:
             self._journal.write("claim_expired", task=task, level=Level.WARNING, replica=task.replica)
             self._tracer.claim_expired(task)
             if move.event is Event.GIVE_UP:
-                self._report.put(replace(task, state=State.REPORTING, outcome=move.changes["outcome"], reports=0))
+                self._report.put(
+                    replace(task, state=State.REPORTING, outcome=move.changes["outcome"], reports=0, refusals=0)
+                )
             else:
                 again.append(replace(task, state=State.RECEIVED, claim_id=None))
         await self._publish(again)
@@ -152,11 +164,13 @@ class Recover:
             message=f"replica {task.replica} gave no sign of life: it was killed, or cut off from the store",
         )
         changes = {"updated_at": now, "next_at": now + self._patience.report_within}
+        # By its due time: a claim that was renewed since it was read is none to end.
         if task.lost_claims + 1 < self._patience.lost_claims:
-            return Move(task.id, Event.LOSE_CLAIM, task.epoch, task.claim_id, changes, attempt)
+            return Move(task.id, Event.LOSE_CLAIM, task.epoch, task.claim_id, changes, attempt, now)
         message = f"ClaimLost: {task.lost_claims + 1} processes ended while they ran the handler"
         outcome = Failure("ClaimLost", message, f"{message}; the last was {task.replica}", 0)
-        return Move(task.id, Event.GIVE_UP, task.epoch, task.claim_id, {**changes, "outcome": outcome}, attempt)
+        given_up = {**changes, "outcome": outcome, "reports": 0, "refusals": 0}
+        return Move(task.id, Event.GIVE_UP, task.epoch, task.claim_id, given_up, attempt, now)
 
     async def _publish(self, tasks: Sequence[Task]) -> None:
         """Publish what is still in its outbox; a submission that the engine could not be asked about is asked first."""
@@ -200,7 +214,9 @@ class Recover:
         now = self._clock.now()
         old = [task for task in tasks if now - task.updated_at >= self._patience.stale_after]
         empty = await self._empty({task.topic for task in old})
-        stale = [task for task in old if task.topic in empty]
+        # Where the queue is never empty a lost message would go unnoticed: another one costs little, and is harmless.
+        long_ago = now - _LONG * self._patience.stale_after
+        stale = [task for task in old if task.topic in empty or task.updated_at <= long_ago]
         moves = [Move(t.id, Event.STALE, t.epoch, changes={"updated_at": now}) for t in stale]
         happened = await self._store.move(moves) if moves else []
         lost = [replace(t, state=State.RECEIVED) for t, yes in zip(stale, happened, strict=True) if yes]
@@ -253,6 +269,7 @@ class Recover:
 
     async def _retry(self, tasks: Sequence[Task]) -> None:
         """Have retries fetched that are due; ask the engine about those that it did not offer again."""
+        tasks = await self._take(tasks, self._patience.retry_look)
         overdue = [task for task in tasks if task.reports >= self._patience.nudges]
         ends = await asyncio.gather(*(self._settle(task) for task in overdue))
         gone = [move for move in ends if move is not None]
@@ -279,15 +296,42 @@ class Recover:
             except EngineError as error:
                 self._journal.write("retry_not_found", task=task, level=Level.WARNING, error=str(error))
                 return None
+        if found.retries == 0:
+            now = self._clock.now()
+            changes = {"updated_at": now, "finished_at": now, "retries": 0, "error": found.error or task.error}
+            return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, "next_at": now + INCIDENT_LOOK})
         if found.worker_id in {None, task.worker_id} or not _is_locked(found.lock_until, self._clock.now()):
             return None
         return self._lease.lost(task, LeaseStolen(f"worker {found.worker_id} holds the task now", status=400))
+
+    async def _look_at_incidents(self, tasks: Sequence[Task]) -> None:
+        """Ask the engine about incidents now and then, ever more seldom: it tells nobody of a cancelled process."""
+        now = self._clock.now()
+        taken = await self._take(tasks, INCIDENT_LOOK)
+        moves = [await self._look_at_incident(task, now) for task in taken]
+        if moves:
+            await self._store.move(moves)
+
+    async def _look_at_incident(self, task: Task, now: datetime) -> Move:
+        try:
+            await self._engine.get(task.id)
+        except TaskGone as error:
+            return self._lease.lost(task, error)
+        except EngineError as error:
+            self._journal.write("incident_not_found", task=task, level=Level.WARNING, error=str(error))
+        # As long again as it stands already, within bounds.
+        age = now - (task.finished_at or now)
+        later = now + min(max(age, INCIDENT_LOOK), _MOST_SELDOM)
+        return Move(task.id, Event.TAKE, task.epoch, changes={"next_at": later})
 
 
 def _is_locked(until: datetime | None, now: datetime) -> bool:
     return until is not None and until > now
 
 
+_MOST_SELDOM = timedelta(hours=6)
+_LONG = 5
+"""How many times `stale_after` a task may wait in a queue that isn't empty before another message is sent."""
 _UNDECIDED = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING})
 
 _ORDER = (

@@ -62,6 +62,11 @@ class Renew:
         if lost:
             await self._store.move(lost)
 
+    async def settle(self) -> None:
+        """Wait for the calls under way."""
+        if self._extending:
+            await asyncio.gather(*self._extending.values(), return_exceptions=True)
+
     def _start(self, claim: Claim) -> None:
         if claim.claim_id not in self._extending:
             self._extending[claim.claim_id] = asyncio.create_task(self._extend(claim))

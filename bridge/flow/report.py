@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bridge.batch import Batch
@@ -19,6 +19,8 @@ from bridge.trace import traced
 
 MOST_REMEMBERED: Final = 20_000
 """How many outcomes are known by id that wait for the engine to answer again; any more are found when they are due."""
+INCIDENT_LOOK: Final = timedelta(minutes=10)
+"""After how long the engine is asked first whether an incident still stands."""
 AT_ONCE: Final = 200
 """How many of those are read from the store together."""
 
@@ -162,7 +164,7 @@ class Report:
         event = delivered(outcome)
         if isinstance(outcome, Failure):
             retry = event is Event.DELIVERED_RETRY
-            ends = {"next_at": now + outcome.retry_after} if retry else {"finished_at": now}
+            ends = {"next_at": now + outcome.retry_after} if retry else self._incident(now)
             return self._move(task, event, error=outcome.message, retries=outcome.retries, lease_until=now, **ends)
         return self._move(task, event, result=outcome.variables, error=None, finished_at=now)
 
@@ -209,7 +211,11 @@ class Report:
             )
         except (EngineUnavailable, EngineRejected) as failure:
             return self._defer(task, str(failure))
-        return self._move(task, Event.UNDELIVERABLE, error=message, finished_at=self._clock.now())
+        return self._move(task, Event.UNDELIVERABLE, error=message, retries=0, **self._incident(self._clock.now()))
+
+    def _incident(self, now: datetime) -> dict[str, datetime]:
+        """Return the times of a task that waits for a person; its process may be cancelled meanwhile, untold to us."""
+        return {"finished_at": now, "next_at": now + INCIDENT_LOOK}
 
     def _defer(self, task: Task, why: str, **changes: object) -> Move:
         delay = delay_after(task.reports + 1, *self._delays, self._chance)

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,10 @@ from bridge.loop import delay_after
 from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
 from bridge.topic import BpmnError, Context, Fail, Retry, Topic
 from bridge.variables import decode, encode
+
+MESSAGE_LIMIT: Final = 4_000
+STACK_LIMIT: Final = 50_000
+"""How many characters of an error are kept: up to twenty attempts have theirs in the task's document."""
 
 
 class HandlerTimeout(Exception):
@@ -42,7 +46,7 @@ class Run:
         """Return what the engine is to be told. Only cancellation passes through."""
         try:
             given = topic.input.model_validate(decode(task.inputs))
-        except (ValidationError, VariableError) as error:
+        except Exception as error:  # noqa: BLE001 - a model's own validators may raise anything
             return _failure("InvalidInput", _explain(error), error, 0)
         limit = topic.timeout or self._timeout
         try:
@@ -62,7 +66,7 @@ class Run:
         if pool is None:
             pool = self._threads[topic.name] = ThreadPoolExecutor(topic.concurrency, f"topic-{topic.name}")
         scope = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(pool, lambda: scope.run(topic.handler, *arguments))
+        return await asyncio.get_running_loop().run_in_executor(pool, lambda: scope.run(_plainly, topic, arguments))
 
     def _outcome_of(self, task: Task, error: Exception) -> Outcome:
         match error:
@@ -74,7 +78,7 @@ class Run:
                 return _failure("InvalidResult", str(error), error, 0)
             case _:
                 after = error.after if isinstance(error, Retry) else None
-                return self._failed(task, type(error).__name__, str(error), error, after)
+                return self._failed(task, type(error).__name__, _text(error), error, after)
 
     def _bpmn(self, error: BpmnError) -> Outcome:
         try:
@@ -88,16 +92,40 @@ class Run:
 
 
 def _failure(name: str, message: str, error: BaseException, retries: int, after: timedelta = timedelta(0)) -> Failure:
-    return Failure(name, f"{name}: {message}" if message else name, _stack(error), retries, after)
+    text = _shortened(f"{name}: {message}" if message else name, MESSAGE_LIMIT)
+    return Failure(name, text, _stack(error), retries, after)
 
 
 def _stack(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+    return _shortened("".join(traceback.format_exception(error)), STACK_LIMIT)
 
 
-def _explain(error: ValidationError | VariableError) -> str:
-    if isinstance(error, VariableError):
+def _shortened(text: str, limit: int) -> str:
+    """Cut the middle out of what is too long: a stack tells the most at its beginning and its end."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+
+
+def _plainly(topic: Topic[Any, Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        return topic.handler(*arguments)
+    except StopIteration as error:
+        # A future can't carry it: whoever awaits would wait for ever.
+        raise RuntimeError("the handler ran out of items: StopIteration") from error
+
+
+def _text(error: BaseException) -> str:
+    try:
         return str(error)
+    except Exception:  # noqa: BLE001 - an error that can't be told is a failure all the same
+        return "(its text can't be read)"
+
+
+def _explain(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return _text(error) if isinstance(error, VariableError) else f"{type(error).__name__}: {_text(error)}"
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'input'}: {item['msg']}"
         for item in error.errors(include_input=False, include_url=False)

@@ -92,7 +92,8 @@ def every_stand(event: Event) -> tuple[list[Task], list[Move]]:
                     stand = {"state": state, "outcome": outcome, "epoch": 5, "claim_id": "mine", "reports": 2}
                     tasks.append(task(name, **stand))
                     changes = {"updated_at": NOW + MINUTE, "finished_at": NOW + MINUTE, "retries": 7}
-                    moves.append(Move(name, event, epoch, claim_id, changes, attempt(1)))
+                    due_by = NOW if claim_id == "other" and epoch is None else None
+                    moves.append(Move(name, event, epoch, claim_id, changes, attempt(1), due_by))
     return tasks, moves
 
 

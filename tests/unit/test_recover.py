@@ -3,86 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import Any
 
 import pytest
 
-from bridge.adapters.memory_broker import MemoryBroker
 from bridge.errors import BrokerUnavailable, EngineUnavailable, StoreError, StoreUnavailable
-from bridge.flow.recover import Patience, Recover
-from bridge.flow.submit import Submit
 from bridge.lifecycle import Event, Move
-from bridge.task import Completion, Failure, Source, State, Task, TaskKey, TypedValue
+from bridge.task import Completion, Failure, Source, State, TaskKey, TypedValue
 from tests.unit.fakes import LOCK, NOW, SECOND
-from tests.unit.flow_lab import LAPSED, THIEF, WORN, Lab, SlowBroker
-
-STALE = 60 * SECOND
-LOST_CLAIMS = 3
-
-
-class Sweeper:
-    """A lab with what looks at due tasks; `nudged` has the topics for which a fetch was asked."""
-
-    def __init__(self, lab: Lab | None = None, broker: MemoryBroker | None = None, **patience: Any) -> None:
-        self.lab = lab or Lab()
-        if broker is not None:
-            self.lab.broker = broker
-            self.lab.relay._publisher = broker
-        self.nudged: list[Collection[str]] = []
-        self.recover = self.another(**patience)
-
-    def another(self, **patience: Any) -> Recover:
-        lab = self.lab
-        submit = Submit(
-            engine=lab.engine,
-            store=lab.store,
-            relay=lab.relay,
-            lease=lab.lease,
-            topics=lab.topics,
-            clock=lab.clock,
-            journal=lab.notes,
-            retry_limit=3,
-            publish_within=10 * SECOND,
-            size_of=lambda task: 1,
-            size_limit=100,
-            replica="r1",
-        )
-        return Recover(
-            store=lab.store,
-            engine=lab.engine,
-            publisher=lab.broker,
-            relay=lab.relay,
-            report=lab.report,
-            submit=submit,
-            lease=lab.lease,
-            nudge=self.nudged.append,
-            clock=lab.clock,
-            journal=lab.notes,
-            replica="r1",
-            patience=Patience(STALE, LOST_CLAIMS, **patience),
-        )
-
-    async def sweep(self) -> int:
-        """Look once, and wait for what that began."""
-        seen = await self.recover.run_once()
-        await self.recover.settle()
-        await self.lab.report.drain()
-        return seen
-
-    async def due(self, state: State, **fields: Any) -> Task:
-        """Return a task that is due in that state."""
-        task = await self.lab.task()
-        return self.lab.put(task, state=state, **{"next_at": self.lab.clock.now(), **fields})
-
-    async def lost(self, **fields: Any) -> Task:
-        """Return a task whose claim has expired: its process is gone."""
-        claim: dict[str, Any] = {"claim_id": "c1", "attempts": 1, "claimed_at": NOW, "replica": "dead"}
-        return await self.due(State.RUNNING, **{**claim, **fields})
-
-    @property
-    def published(self) -> list[str]:
-        return [key.id for _, key in self.lab.broker.published]
+from tests.unit.flow_lab import LAPSED, THIEF, WORN, SlowBroker
+from tests.unit.sweeper import LOST_CLAIMS, STALE, Sweeper
 
 
 async def test_what_is_not_due_is_left() -> None:

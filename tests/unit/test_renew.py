@@ -269,3 +269,22 @@ async def test_a_loss_that_can_not_be_stored_cancels_the_handler_all_the_same() 
     await running
     assert lab.store.struck == ["move"]
     assert (lab.work.cancelled, lab.state(task)) == (1, State.RUNNING), "its claim expires, and it is asked about anew"
+
+
+async def test_a_claim_that_expired_cancels_the_handler_before_anybody_else_claims() -> None:
+    lab = Lab(Work(held=True))
+    task, running, claim = await at_work(lab)
+    await lab.store.move([Move(task.id, Event.LOSE_CLAIM, 1, claim.claim_id, {"next_at": NOW})])
+    await lab.renew.run_once()
+    lab.work.go.set()
+    await running
+    assert (lab.work.cancelled, lab.state(task), lab.now(task).next_at) == (1, State.RECEIVED, NOW)
+
+
+async def test_a_claim_that_expired_gives_nothing_back_at_the_end() -> None:
+    lab = Lab(Work(held=True))
+    task, running, claim = await at_work(lab)
+    await lab.store.move([Move(task.id, Event.LOSE_CLAIM, 1, claim.claim_id)])
+    running.cancel()
+    await asyncio.wait({running})
+    assert (lab.state(task), lab.engine.of("unlock")) == (State.RECEIVED, [])

@@ -1,0 +1,95 @@
+"""Looks at due tasks: by one of several replicas, at incidents, used up retries, and messages long on their way."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from bridge.errors import EngineUnavailable
+from bridge.flow.report import INCIDENT_LOOK
+from bridge.lifecycle import Event, Move
+from bridge.ports import Depth
+from bridge.task import Completion, Failure, State
+from tests.unit.fakes import SECOND
+from tests.unit.flow_lab import CLAIM
+from tests.unit.sweeper import STALE, Sweeper
+
+
+async def test_of_two_that_see_an_outcome_due_one_delivers_it() -> None:
+    flow = Sweeper()
+    other = flow.another()
+    task = await flow.due(State.REPORTING, outcome=Completion())
+    flow.lab.store.together = asyncio.Barrier(2)
+    seen = await asyncio.gather(flow.recover.run_once(), other.run_once())
+    assert set(seen) == {1}
+    await flow.lab.report.drain()
+    assert flow.lab.state(task) is State.COMPLETED
+    assert len(flow.lab.engine.of("complete")) == 1
+    assert flow.lab.engine.of("history") == [], "nobody had to look back"
+
+
+async def test_a_claim_that_was_renewed_since_it_was_read_is_not_ended() -> None:
+    flow = Sweeper()
+    lost = await flow.lost()
+    later = flow.lab.clock.now() + CLAIM
+    (seen,) = await flow.lab.store.due(flow.lab.clock.now(), 10)
+    await flow.lab.store.move([Move(lost.id, Event.RENEW, 1, "c1", {"next_at": later})])
+    await flow.recover._take_back([seen])
+    assert (flow.lab.state(lost), flow.lab.now(lost).lost_claims) == (State.RUNNING, 0)
+    assert flow.published == []
+
+
+async def test_retries_that_somebody_took_away_are_an_incident_that_can_be_retried() -> None:
+    flow = Sweeper()
+    task = await flow.due(State.RETRYING, reports=2)
+    await flow.lab.engine.set_retries(task.id, 0)
+    await flow.sweep()
+    kept = flow.lab.now(task)
+    assert (kept.state, kept.retries, kept.finished_at) == (State.FAILED, 0, flow.lab.clock.now())
+    assert kept.next_at is not None
+
+
+async def test_an_incident_is_looked_at_ever_more_seldom_until_its_process_is_gone() -> None:
+    flow = Sweeper()
+    task = await flow.due(State.REPORTING, outcome=Failure("Fail", "no", "stack", 0))
+    await flow.sweep()
+    assert flow.lab.state(task) is State.FAILED
+    waits: list[timedelta] = []
+    for _ in range(6):
+        due = flow.lab.now(task).next_at
+        assert due is not None
+        waits.append(due - flow.lab.clock.now())
+        flow.lab.clock.advance(waits[-1])
+        await flow.sweep()
+    minutes = [round(wait.total_seconds() / 60) for wait in waits]
+    assert minutes == [10, 10, 20, 40, 80, 160]
+    assert len(flow.lab.engine.of("get")) == 6
+    flow.lab.engine.cancel(task.id)
+    flow.lab.clock.advance(timedelta(hours=6))
+    await flow.sweep()
+    assert flow.lab.state(task) is State.CANCELLED
+
+
+async def test_an_engine_that_is_away_leaves_an_incident_standing() -> None:
+    flow = Sweeper()
+    task = await flow.due(State.FAILED, finished_at=flow.lab.clock.now())
+    flow.lab.engine.fail_next("get", EngineUnavailable("cut"))
+    await flow.sweep()
+    assert flow.lab.state(task) is State.FAILED
+    assert flow.lab.now(task).next_at == flow.lab.clock.now() + INCIDENT_LOOK
+
+
+async def test_a_message_lost_from_a_queue_that_is_never_empty_is_sent_again_in_the_end() -> None:
+    flow = Sweeper()
+    task = await flow.due(State.QUEUED)
+
+    async def never_empty(topics: object) -> dict[str, Depth]:
+        return {"orders": Depth(ready=100, consumers=1)}
+
+    flow.lab.broker.depths = never_empty  # type: ignore[method-assign]
+    for _ in range(5):
+        flow.lab.clock.advance(STALE)
+        await flow.sweep()
+    assert flow.published == [task.id]
+    assert flow.lab.state(task) is State.QUEUED
+    flow.lab.clock.advance(SECOND)
