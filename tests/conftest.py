@@ -25,3 +25,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield sandbox.env()
     finally:
         sandbox.down()
+
+
+@pytest.fixture(scope="session")
+def jaeger_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Return where traces go and where they are read, as `servers` does; only tests of traces wait for its build."""
+    if "JAEGER_QUERY_URL" in os.environ:
+        yield {name: os.environ[name] for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "JAEGER_QUERY_URL")}
+        return
+    sandbox = Sandbox(tmp_path_factory.mktemp("jaeger"), base_port=28080)
+    try:
+        sandbox.up((Part.JAEGER,))
+        yield {name: sandbox.env()[name] for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "JAEGER_QUERY_URL")}
+    finally:
+        sandbox.down()
