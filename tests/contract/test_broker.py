@@ -140,6 +140,29 @@ async def test_the_depth_of_a_topic_without_a_queue_is_no_number(lab: BrokerLab)
     assert await lab.publisher.depth("alpha") == Depth(0, 0)
 
 
+async def test_depths_are_those_of_many_topics_at_once(lab: BrokerLab) -> None:
+    await lab.publisher.publish("alpha", keys(3))
+    await settled(lab, Depth(3, 0))
+    assert await lab.publisher.depths(["alpha", "beta"]) == {"alpha": Depth(3, 0), "beta": Depth(0, 0)}
+    assert await lab.publisher.depths(["beta"]) == {"beta": Depth(0, 0)}
+    assert await lab.publisher.depths([]) == {}
+
+
+async def test_depths_count_consumers_and_nothing_that_was_delivered(lab: BrokerLab) -> None:
+    inbox = Inbox()
+    await lab.consumer(make_topic("alpha", concurrency=2)).start(inbox)
+    await lab.consumer(ALPHA, BETA).start(inbox)
+    await lab.publisher.publish("alpha", keys(4))
+    await inbox.take(4)
+    await settled(lab, Depth(0, 2))
+    assert await lab.publisher.depths(["alpha", "beta"]) == {"alpha": Depth(0, 2), "beta": Depth(0, 1)}
+
+
+async def test_depths_may_be_asked_for_many_times_at_once(lab: BrokerLab) -> None:
+    answers = await asyncio.gather(*(lab.publisher.depths(["alpha", "beta"]) for _ in range(20)))
+    assert answers == [{"alpha": Depth(0, 0), "beta": Depth(0, 0)}] * 20
+
+
 @pytest.mark.parametrize("reserve", [0, 2])
 async def test_prefetch_bounds_what_is_unacknowledged(lab: BrokerLab, reserve: int) -> None:
     inbox = Inbox()
