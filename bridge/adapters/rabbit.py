@@ -100,14 +100,14 @@ class RabbitPublisher:
         depths: dict[str, Depth] = {}
         rest = list(topics)
         while rest:
-            try:
-                async with self._link.ask("depths") as channel:
-                    while rest:
-                        topic = rest.pop()
+            async with self._link.ask("depths") as channel:
+                while rest:
+                    topic = rest.pop()
+                    try:
                         answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
-                        depths[topic] = Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
-            except ChannelNotFoundEntity:
-                continue  # the refusal has closed the channel; the rest is asked on another
+                    except ChannelNotFoundEntity:
+                        break  # the refusal has closed the channel; the rest is asked on another
+                    depths[topic] = Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
         return depths
 
     async def version(self) -> str:

@@ -89,7 +89,10 @@ class Credit:
             return dict.fromkeys(self._topics, 0)
         limits = {topic: self.limit(topic) for topic in self._topics}
         await self._look(limits, now)
-        return {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
+        # Each replica that fetches sees the same room, and the others' locks only at its next look.
+        shares = max(1, sum("intake" in replica.roles for replica in self._fleet))
+        rooms = {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
+        return {topic: -(-room // shares) for topic, room in rooms.items()}
 
     def limit(self, topic: str) -> int:
         """Return how many tasks of the topic may be locked and not yet running; 0 while nobody consumes it."""

@@ -148,6 +148,16 @@ async def test_depths_are_those_of_many_topics_at_once(lab: BrokerLab) -> None:
     assert await lab.publisher.depths([]) == {}
 
 
+@pytest.mark.parametrize("asked", [["alpha", "gamma"], ["gamma", "alpha"], ["gamma", "alpha", "delta", "beta"]])
+async def test_a_topic_without_a_queue_is_left_out_of_the_depths(lab: BrokerLab, asked: list[str]) -> None:
+    await lab.publisher.publish("alpha", keys(2))
+    await settled(lab, Depth(2, 0))
+    found = await lab.publisher.depths(asked)
+    assert found.keys() == set(asked) - {"gamma", "delta"}
+    assert found["alpha"] == Depth(2, 0)
+    assert await lab.publisher.depths(["gamma"]) == {}
+
+
 async def test_depths_count_consumers_and_nothing_that_was_delivered(lab: BrokerLab) -> None:
     inbox = Inbox()
     await lab.consumer(make_topic("alpha", concurrency=2)).start(inbox)
@@ -159,8 +169,8 @@ async def test_depths_count_consumers_and_nothing_that_was_delivered(lab: Broker
 
 
 async def test_depths_may_be_asked_for_many_times_at_once(lab: BrokerLab) -> None:
-    answers = await asyncio.gather(*(lab.publisher.depths(["alpha", "beta"]) for _ in range(20)))
-    assert answers == [{"alpha": Depth(0, 0), "beta": Depth(0, 0)}] * 20
+    answers = await asyncio.gather(*(lab.publisher.depths(["alpha", "gamma"]) for _ in range(20)))
+    assert answers == [{"alpha": Depth(0, 0)}] * 20
 
 
 @pytest.mark.parametrize("reserve", [0, 2])
