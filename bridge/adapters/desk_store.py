@@ -1,0 +1,37 @@
+"""The operators' desk on MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import ClassVar
+
+from beanie import Document
+
+from bridge.adapters.ledger_store import AUDIT_KEPT, LedgerStore
+from bridge.adapters.operation_store import OperationStore
+from bridge.adapters.search_store import SearchStore
+from bridge.adapters.statistics_store import StatisticsStore
+
+
+class MongoDesk(SearchStore, StatisticsStore, LedgerStore, OperationStore):
+    """`bridge.desk.ports.Desk` on MongoDB, with connections of its own: a slow search must not hold up tasks.
+
+    The tasks' collection and its indexes are the store's; `open` makes those of the desk. Entries of the audit are
+    deleted after `audit_kept`.
+    """
+
+    models: ClassVar[Sequence[type[Document]]] = (*StatisticsStore.models, *LedgerStore.models, *OperationStore.models)
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        *,
+        pool_size: int = 16,
+        timeout: timedelta = timedelta(seconds=10),
+        patience: timedelta = timedelta(seconds=5),
+        audit_kept: timedelta = AUDIT_KEPT,
+    ) -> None:
+        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, patience=patience)
+        self._audit_kept = audit_kept

@@ -1,0 +1,73 @@
+"""Searching tasks that are kept in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bridge.adapters.memory_store import MemoryStore
+from bridge.desk.operation import Row
+from bridge.desk.ports import COUNT_CAP, Counts, Found, Selection, TooSlow
+from bridge.search.match import matches
+from bridge.search.page import SORTED_BY, Position, Sort, read_cursor, write_cursor
+from bridge.search.query import Query
+from bridge.task import State, Task
+
+
+class MemorySearch:
+    """`bridge.desk.ports.TaskSearch` on the tasks of a `MemoryStore`; `too_slow` is answered instead where it's set."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.too_slow: TooSlow | None = None
+        self._store = store
+
+    async def search(
+        self,
+        wanted: Query,
+        sort: Sort,
+        limit: int,
+        cursor: str | None = None,
+        *,
+        now: datetime,
+        whole: bool = False,
+    ) -> Found | TooSlow:
+        position = None if cursor is None else read_cursor(cursor, wanted, sort)
+        if self.too_slow is not None:
+            return self.too_slow
+        found = [task for task in self._ordered(wanted, sort, now) if _is_behind(task, sort, position)]
+        tasks = tuple(task if whole else _light(task) for task in found[:limit])
+        if len(found) <= limit:
+            return Found(tasks, None)
+        last = Position(getattr(tasks[-1], SORTED_BY[sort.key]), tasks[-1].id)
+        return Found(tasks, write_cursor(wanted, sort, last))
+
+    async def counts(self, wanted: Query, *, now: datetime) -> Counts:
+        found = [task.state for task in self._store.tasks.values() if matches(wanted, task, now)]
+        slow = self.too_slow is not None
+        return Counts({state: None if slow else min(COUNT_CAP + 1, found.count(state)) for state in State})
+
+    async def select(self, wanted: Query, limit: int, *, now: datetime) -> Selection | TooSlow:
+        if self.too_slow is not None:
+            return self.too_slow
+        found = self._ordered(wanted, Sort(), now)
+        return Selection(tuple(Row.of(task) for task in found[:limit]), len(found) > limit)
+
+    async def rows(self, ids: Sequence[str]) -> Sequence[Row]:
+        return [Row.of(self._store.tasks[task_id]) for task_id in dict.fromkeys(ids) if task_id in self._store.tasks]
+
+    def _ordered(self, wanted: Query, sort: Sort, now: datetime) -> list[Task]:
+        name = SORTED_BY[sort.key]
+        found = [t for t in self._store.tasks.values() if getattr(t, name) is not None and matches(wanted, t, now)]
+        return sorted(found, key=lambda task: (getattr(task, name), task.id), reverse=sort.descending)
+
+
+def _is_behind(task: Task, sort: Sort, position: Position | None) -> bool:
+    if position is None:
+        return True
+    here, there = (getattr(task, SORTED_BY[sort.key]), task.id), (position.value, position.task_id)
+    return bool(here < there if sort.descending else here > there)
+
+
+def _light(task: Task) -> Task:
+    return replace(task, variables={}, given=None, result=None, outcome=None, history=())

@@ -1,0 +1,130 @@
+"""Searching tasks on MongoDB. Every command has a limit, and a time after which the server gives it up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
+
+from beanie import Document
+from pymongo.errors import ExecutionTimeout
+
+from bridge.adapters.documents import Raw, from_document
+from bridge.adapters.search_filter import behind, clauses_of, joined, order_of, ordered
+from bridge.adapters.store_reader import StoreReader, translated
+from bridge.desk.operation import Row
+from bridge.desk.ports import COUNT_CAP, Counts, Found, Selection, TooSlow
+from bridge.search.page import SORTED_BY, Position, Sort, read_cursor, write_cursor
+from bridge.search.query import Among, Field, Query, all_of, among, conditions
+from bridge.task import State
+
+_HEAVY: Final = ("variables", "given", "result", "outcome", "history", "tokens")
+"""What a list doesn't show."""
+_ROW: Final = ("state", "topic", "epoch", "error_type", "error_fp")
+
+
+class _TimeIsUp(Exception):
+    """The server gave the command up."""
+
+
+class SearchStore(StoreReader):
+    """`bridge.desk.ports.TaskSearch` on MongoDB.
+
+    `patience` is how long the server may work on one command; counts get a fifth of it, as there are nine of them.
+    """
+
+    models: ClassVar[Sequence[type[Document]]] = ()
+
+    async def search(
+        self,
+        wanted: Query,
+        sort: Sort,
+        limit: int,
+        cursor: str | None = None,
+        *,
+        now: datetime,
+        whole: bool = False,
+    ) -> Found | TooSlow:
+        clauses = ordered(wanted, clauses_of(wanted, now), sort)
+        position = None if cursor is None else read_cursor(cursor, wanted, sort)
+        shown = None if whole else dict.fromkeys(_HEAVY, 0)
+        try:
+            documents = await self._behind(clauses, sort, limit + 1, position, shown)
+        except _TimeIsUp:
+            return TooSlow(timedelta(milliseconds=self._patience))
+        tasks = tuple(from_document(document) for document in documents[:limit])
+        if len(documents) <= limit:
+            return Found(tasks, None)
+        last = Position(getattr(tasks[-1], SORTED_BY[sort.key]), tasks[-1].id)
+        return Found(tasks, write_cursor(wanted, sort, last))
+
+    async def counts(self, wanted: Query, *, now: datetime) -> Counts:
+        counted = await asyncio.gather(*(self._count(wanted, state, now) for state in State))
+        return Counts(dict(zip(State, counted, strict=True)))
+
+    async def select(self, wanted: Query, limit: int, *, now: datetime) -> Selection | TooSlow:
+        sort = Sort()
+        clauses = ordered(wanted, clauses_of(wanted, now), sort)
+        try:
+            documents = await self._find(clauses, sort, limit + 1, dict.fromkeys(_ROW, 1))
+        except _TimeIsUp:
+            return TooSlow(timedelta(milliseconds=self._patience))
+        return Selection(tuple(map(_row, documents[:limit])), len(documents) > limit)
+
+    async def rows(self, ids: Sequence[str]) -> Sequence[Row]:
+        if not ids:
+            return []
+        wanted = {"_id": {"$in": list(ids)}}
+        with translated("rows"):
+            found = self._tasks.find(wanted, dict.fromkeys(_ROW, 1), max_time_ms=self._patience, batch_size=len(ids))
+            return [_row(document) for document in await found.limit(len(ids)).to_list()]
+
+    async def _behind(
+        self, clauses: list[Raw], sort: Sort, limit: int, position: Position | None, shown: Mapping[str, int] | None
+    ) -> list[Raw]:
+        if position is None:
+            return await self._find(clauses, sort, limit, shown)
+        same, others = behind(sort, position)
+        found = await self._find([*clauses, *same], sort, limit, shown)
+        if len(found) < limit:
+            found += await self._find([*clauses, *others], sort, limit - len(found), shown)
+        return found
+
+    async def _find(self, clauses: list[Raw], sort: Sort, limit: int, shown: Mapping[str, int] | None) -> list[Raw]:
+        with translated("search"), _timed():
+            found = self._tasks.find(joined(clauses), shown, max_time_ms=self._patience)
+            return await found.sort(order_of(sort)).limit(limit).to_list()
+
+    async def _count(self, wanted: Query, state: State, now: datetime) -> int | None:
+        for term in conditions(wanted):
+            if isinstance(term, Among) and term.field is Field.STATE and state.value not in term.values:
+                return 0
+        clauses = clauses_of(all_of([among(Field.STATE, [state.value]), wanted]), now)
+        try:
+            with translated("counts"), _timed():
+                return await self._tasks.count_documents(
+                    joined(clauses), limit=COUNT_CAP + 1, maxTimeMS=max(1, self._patience // 5)
+                )
+        except _TimeIsUp:
+            return None
+
+
+@contextmanager
+def _timed() -> Iterator[None]:
+    try:
+        yield
+    except ExecutionTimeout as error:
+        raise _TimeIsUp from error
+
+
+def _row(document: Mapping[str, Any]) -> Row:
+    return Row(
+        id=document["_id"],
+        state=State(document["state"]),
+        topic=document["topic"],
+        epoch=int(document["epoch"]),
+        error_type=document.get("error_type"),
+        error_fp=document.get("error_fp"),
+    )
