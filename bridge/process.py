@@ -90,6 +90,7 @@ class Process:
             submit=lambda submission: gateway.tracer.submit(submission, gateway.submit.submit),
             observe=gateway.metrics.observe_http,
             retry=gateway.operate.retry,
+            dead_letters=gateway.store.dead_letters,
             health=self.health,
             ready=self.ready,
             access=access,

@@ -36,6 +36,7 @@ from web.query import check_request
 from web.schemas import (
     TASK_ID_PATTERN,
     Accepted,
+    DeadLetterList,
     HealthStatus,
     LiveStatus,
     ReadyStatus,
@@ -60,7 +61,9 @@ TaskId = Annotated[
 
 GivenTrace = Annotated[
     str | None,
-    HeaderParameter(name="traceparent", max_length=512, description="The caller's trace (W3C), which the task goes on."),
+    HeaderParameter(
+        name="traceparent", max_length=512, description="The caller's trace (W3C), which the task goes on."
+    ),
 ]
 
 
@@ -223,6 +226,25 @@ class HealthRoutes(Controller):
         return Response(ReadyStatus.of(readiness), status_code=200 if readiness.ok else 503)
 
 
+@get(
+    "/dead-letters",
+    opt=needs(Scope.READ),
+    tags=("Operation",),
+    summary="Messages that led to no task",
+    description="What the broker gave up on is looked at again by itself; here is what led to no task.",
+    response_description="The latest, at most `limit`.",
+    responses=problem_responses(400, *_REFUSED, StoreUnavailable),
+)
+async def dead_letters(
+    doors: GivenDoors,
+    principal: GivenPrincipal,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many.")] = 50,
+) -> DeadLetterList:
+    """List what nobody could work with."""
+    require(principal, Scope.READ)
+    return DeadLetterList.of(await doors.dead_letters(limit))
+
+
 async def _task(doors: Doors, task_id: str, principal: Principal, action: Scope) -> Task:
     """Return a task that `principal` may do `action` on; one of another's topic is as unknown to it as none."""
     task = await doors.reader.get(task_id)
@@ -250,7 +272,7 @@ async def metrics(request: Request[object, object, AppState], doors: GivenDoors)
 
 def api_router() -> Router:
     """Return all routes of the API, each behind the same checks."""
-    return Router("/", route_handlers=[TaskRoutes, HealthRoutes, metrics], before_request=check_request)
+    return Router("/", route_handlers=[TaskRoutes, HealthRoutes, dead_letters, metrics], before_request=check_request)
 
 
 def probes_router() -> Router:

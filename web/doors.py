@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
 from bridge.accounts import Accounts
+from bridge.dead_letter import DeadLetter
 from bridge.entrance import Entrance
 from bridge.health import Health, Readiness
 from bridge.ports import TaskReader
@@ -45,6 +46,7 @@ class Doors:
     reader: TaskReader
     submit: Callable[[Submission], Awaitable[Task]]
     retry: Callable[[str], Awaitable[Task]]
+    dead_letters: Callable[[int], Awaitable[Sequence[DeadLetter]]]
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[], Awaitable[Readiness]]
     access: AccessDoor

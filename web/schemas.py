@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from bridge.dead_letter import DeadLetter
 from bridge.health import Health, Readiness
 from bridge.ports import Statistics
 from bridge.submission import Submission
@@ -179,6 +182,28 @@ class TaskStatistics(_Answer):
     def of(cls, statistics: Statistics) -> TaskStatistics:
         """Describe `statistics` as the API names them."""
         return cls(total=statistics.total, by_status=dict(statistics.by_state), by_topic=dict(statistics.by_topic))
+
+
+class DeadLetterEntry(_Answer):
+    """A message that led to no task."""
+
+    id: str
+    topic: Annotated[str, Field(description="Topic of the queue that it was in.", examples=["charge_card"])]
+    reason: Annotated[str, Field(description="Why it is here.", examples=["the body is not JSON"])]
+    body: Annotated[str, Field(description="The beginning of it, or the id of the task that it names.")]
+    task_id: Annotated[str | None, Field(description="The task that it names; none is kept under that id.")]
+    found_at: Annotated[datetime, Field(description="When it was found last (UTC).")]
+
+
+class DeadLetterList(_Answer):
+    """Messages that led to no task, the latest first."""
+
+    dead_letters: list[DeadLetterEntry]
+
+    @classmethod
+    def of(cls, letters: Sequence[DeadLetter]) -> DeadLetterList:
+        """Describe dead letters."""
+        return cls(dead_letters=[DeadLetterEntry(**asdict(letter)) for letter in letters])
 
 
 class ComponentStatus(_Answer):

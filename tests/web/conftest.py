@@ -12,6 +12,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from prometheus_client import CollectorRegistry
 
+from bridge.dead_letter import DeadLetter
 from bridge.health import Component, Health, Readiness
 from bridge.ports import Page, Statistics, TaskFilter
 from bridge.submission import Submission
@@ -75,6 +76,7 @@ class Stub:
     submitted: list[Submission] = field(default_factory=list)
     found: Health = field(default_factory=lambda: Health(True, (Component("engine", True, "7.24.0"),)))
     readiness: Readiness = field(default_factory=Readiness)
+    letters: list[DeadLetter] = field(default_factory=list)
 
     def fail(self, error: Exception) -> None:
         """Let every door raise `error`."""
@@ -89,6 +91,10 @@ class Stub:
         self.reader._fail()
         return make_task(task_id)
 
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        self.reader._fail()
+        return self.letters[:limit]
+
     async def health(self) -> Health:
         return self.found
 
@@ -101,6 +107,7 @@ class Stub:
             reader=self.reader,
             submit=self.submit,
             retry=self.retry,
+            dead_letters=self.dead_letters,
             health=self.health,
             ready=self.ready,
             access=access,

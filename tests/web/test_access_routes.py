@@ -37,6 +37,7 @@ ROUTES = [
     Asked("/tasks/{task_id:str}/retry", "POST", "/tasks/t1/retry", Scope.OPERATE),
     Asked("/tasks/statistics", "GET", "/tasks/statistics", Scope.READ),
     Asked("/tasks", "GET", "/tasks", Scope.READ),
+    Asked("/dead-letters", "GET", "/dead-letters", Scope.READ),
     Asked("/metrics", "GET", "/metrics", None),
     Asked("/health", "GET", "/health", None),
     Asked("/health/live", "GET", "/health/live", None),
