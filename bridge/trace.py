@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -71,6 +72,7 @@ def trace_id(text: str | None) -> str | None:
     return None if found is None else found[0]
 
 
+@lru_cache(maxsize=8192)
 def place_of(task_id: str, trace: str | None) -> Place | None:
     """Return where a task with this `trace` stands; None where it has none."""
     found = parse(trace)
@@ -86,6 +88,7 @@ def span_of_attempt(trace: str, claim_id: str) -> str:
     return _digest("attempt", trace, claim_id)
 
 
+@lru_cache(maxsize=256)
 def span_of_fetch(worker_id: str) -> tuple[str, str]:
     """Return the trace and the span of the fetch that brought a task, by the worker id that it locked the task for."""
     return _digest("fetch", worker_id, size=16), _digest("fetch", worker_id)

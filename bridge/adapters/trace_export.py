@@ -259,10 +259,21 @@ def provider_for(sink: SpanSink, ratio: float) -> TracerProvider:
     return provider
 
 
+class _Resource(Resource):
+    """A resource that is known by itself: the SDK's own is written out as JSON for each span that is encoded."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
 def resource_of(version: str, replica: str) -> Resource:
     """Return who writes the spans; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before."""
     ours = {"service.name": "worker-api-gateway", "service.version": version, "service.instance.id": replica}
-    return Resource.create({**ours, **OTELResourceDetector().detect().attributes})
+    found = Resource.create({**ours, **OTELResourceDetector().detect().attributes})
+    return _Resource(found.attributes, found.schema_url)
 
 
 def _sampled(span: ReadableSpan) -> ReadableSpan:

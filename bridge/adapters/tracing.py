@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import random
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from secrets import token_hex
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -73,6 +73,7 @@ class OtelTracer:
         }
         self._broker: Attributes = {"messaging.system": "rabbitmq", "messaging.destination.name": around.exchange}
         self._fetches: OrderedDict[str, Draft] = OrderedDict()
+        self._chance = random.Random()  # noqa: S311 - it makes ids, it keeps no secret
 
     def begin(self, task_id: str, variables: Variables, caller: str | None = None) -> str:
         return trace_of(variables, task_id, caller=caller, samples=self._around.samples)
@@ -97,7 +98,7 @@ class OtelTracer:
             "task.topic": submission.topic,
         }
         parent = None if caller is None else caller[1]
-        draft = Draft(trace, token_hex(8), parent, "POST /tasks/submit", SpanKind.SERVER, self._now(), route)
+        draft = Draft(trace, self._fresh(), parent, "POST /tasks/submit", SpanKind.SERVER, self._now(), route)
         try:
             task = await take(replace(submission, trace=traceparent(trace, draft.span_id, sampled)))
         except GatewayError as error:
@@ -172,7 +173,6 @@ class OtelTracer:
         attributes: Attributes = {
             **self._broker,
             "messaging.operation.type": "send",
-            "messaging.operation.name": "publish",
             "messaging.rabbitmq.destination.routing_key": task.topic,
             "messaging.message.id": f"{task.id}:{task.epoch}",
             "task.id": task.id,
@@ -180,7 +180,7 @@ class OtelTracer:
         links = (span_of_fetch(task.worker_id),) if task.source is Source.POLLED else ()
         if place.sampled and links:
             self._show_fetch(task.worker_id)
-        draft = self._draft(place, token_hex(8), f"send {task.topic}", SpanKind.PRODUCER, attributes)
+        draft = self._draft(place, self._fresh(), f"send {task.topic}", SpanKind.PRODUCER, attributes)
         draft.links = links
         return draft, place.sampled
 
@@ -196,7 +196,7 @@ class OtelTracer:
             last = task.history[-1]
             draft.links = ((place.trace_id, span_of_attempt(place.trace_id, last.claim_id)),)
             wait = self._draft(
-                place, token_hex(8), "wait for the next attempt", SpanKind.INTERNAL, {"task.id": task.id}
+                place, self._fresh(), "wait for the next attempt", SpanKind.INTERNAL, {"task.id": task.id}
             )
             wait.start, wait.end = nanos(last.ended_at), draft.start
             self._sink.put(wait, place.sampled)
@@ -206,10 +206,10 @@ class OtelTracer:
         attributes: Attributes = {
             **self._broker,
             "messaging.operation.type": "process",
-            "messaging.operation.name": "process",
-            "messaging.message.id": f"{task.id}:{task.epoch}",
             **_described(task),
             "task.attempt": task.attempts,
+            "task.epoch": task.epoch,
+            "worker.id": task.worker_id,
         }
         span = span_of_attempt(place.trace_id, claim_id)
         return self._draft(place, span, f"process {task.topic}", SpanKind.CONSUMER, attributes)
@@ -253,7 +253,7 @@ class OtelTracer:
             return
         operation, template = _OPERATIONS[type(task.outcome)]
         attributes: Attributes = {**self._engine, "url.template": template, "task.id": task.id}
-        draft = self._draft(place, token_hex(8), operation, SpanKind.CLIENT, attributes)
+        draft = self._draft(place, self._fresh(), operation, SpanKind.CLIENT, attributes)
         if task.reports:
             draft.attributes["http.request.resend_count"] = task.reports
         token = otel.attach(set_span_in_context(NonRecordingSpan(draft.context(place.sampled))))
@@ -305,7 +305,12 @@ class OtelTracer:
     def _end(self, task: Task, place: Place, event: Event) -> None:
         """Write the task's own span, from its creation to now; what came before stands under it."""
         result = _ENDS.get(event, event.value)
-        attributes: Attributes = {**_described(task), "task.result": result, "task.attempts": task.attempts}
+        attributes: Attributes = {
+            **_described(task),
+            "task.result": result,
+            "task.attempts": task.attempts,
+            "task.epoch": task.epoch,
+        }
         if task.process_definition_key is not None:
             attributes["process.definition.key"] = task.process_definition_key
         draft = self._draft(place, place.span_id, f"task {task.topic}", SpanKind.INTERNAL, attributes)
@@ -328,6 +333,9 @@ class OtelTracer:
 
     def _draft(self, place: Place, span: str, name: str, kind: SpanKind, attributes: Attributes) -> Draft:
         return Draft(place.trace_id, span, place.span_id, name, kind, self._now(), attributes)
+
+    def _fresh(self) -> str:
+        return f"{self._chance.getrandbits(64) or 1:016x}"
 
     def _now(self) -> int:
         return nanos(self._clock.now())
@@ -362,8 +370,6 @@ def _described(task: Task) -> Attributes:
     found: Attributes = {
         "task.id": task.id,
         "task.topic": task.topic,
-        "task.epoch": task.epoch,
-        "worker.id": task.worker_id,
     }
     if task.business_key:
         found["task.business_key"] = mask_text(task.business_key)

@@ -114,7 +114,7 @@ async def test_from_the_fetch_to_the_engines_answer(lab: Lab, jaeger: Jaeger) ->
     assert link[0] != trace.id
     fetch = await jaeger.trace(link[0])
     assert fetch is not None
-    assert (fetch.one("fetch").id, fetch.one("fetch").tags["worker.id"]) == (link[1], root.tags["worker.id"])
+    assert (fetch.one("fetch").id, fetch.one("fetch").tags["worker.id"]) == (link[1], process.tags["worker.id"])
     assert fetch.one("fetch").tags["messaging.batch.message_count"] == 1
 
 
@@ -171,6 +171,7 @@ async def test_a_submission_continues_its_callers_trace(lab: Lab, jaeger: Jaeger
     task = await lab.task_of(await lab.start(key))
     body = {"task_id": task["id"], "worker_id": "courier", "topic": topic, "variables": {}}
     parent = f"00-{lab.name:0>32}-00f067aa0ba902b7-01"
+    headers = {"traceparent": parent}
     async with aiohttp.ClientSession() as session:
         for _ in range(2):  # the same again is another call, and the same task
             async with session.post(
