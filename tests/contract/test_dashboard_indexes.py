@@ -1,0 +1,224 @@
+"""No page sends a command that isn't served by a declared index, has no limit, or could run for ever."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from bridge.adapters import store_reader
+from bridge.adapters.desk_store import MongoDesk
+from bridge.adapters.store import MongoStore
+from bridge.desk.operation import Item, Operation, OperationKind, OperationState, Result
+from bridge.desk.ports import Found
+from bridge.desk.records import AuditEntry, AuditFilter, Pause, View
+from bridge.desk.statistics import Count, Failures, Rollup, Step
+from bridge.search.grammar import parse
+from bridge.search.page import Sort, SortKey
+from bridge.task import State, TypedValue
+from tests.contract.coverage import Commands, Cover, Index, cover, declared, merged, unbounded
+from tests.contract.stores import MINUTE, NOW, mongo_store, task
+
+INDEXES = declared([*MongoStore.models, *MongoDesk.models])
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A desk, and what it sends."""
+
+    desk: MongoDesk
+    commands: Commands
+
+    def worst(self) -> Cover:
+        """Return how well the worst served command is; none may be unbounded."""
+        assert self.commands.sent
+        for command in self.commands.sent:
+            assert unbounded(command) is None, command
+        found = max(Cover.MERGED if merged(each, INDEXES) else cover(each, INDEXES) for each in self.commands.sent)
+        self.commands.sent.clear()
+        return found
+
+
+@pytest.fixture
+async def wire(servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wire]:
+    commands = Commands()
+    monkeypatch.setattr(store_reader, "AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[commands]))
+    async with mongo_store(servers["MONGODB_URI"]) as store, MongoDesk(store._uri, store._database) as desk:
+        given = {"variables": {"n": TypedValue("Integer", 1)}, "error_type": "E", "error_fp": "f", "finished_at": NOW}
+        await store.accept([task(f"t{n}", state=State.FAILED, updated_at=NOW + n * MINUTE, **given) for n in range(3)])
+        commands.sent.clear()
+        yield Wire(desk, commands)
+
+
+SEARCHES = [
+    # each tab, and each chip that a page offers, alone and with a tab
+    *[(f"state:{state}", Cover.COVERED) for state in State],
+    ("", Cover.COVERED),
+    ("topic:orders", Cover.COVERED),
+    ("topic:orders,mail state:failed,retrying", Cover.COVERED),
+    ("error:E", Cover.COVERED),
+    ("fp:f", Cover.COVERED),
+    ("id:t1", Cover.COVERED),
+    ("updated:>2026-01-01", Cover.COVERED),
+    ("state:failed updated:2026-01-02", Cover.COVERED),
+    ("topic:orders updated:>2026-01-01", Cover.COVERED),
+    ("key:ORD-1 state:failed", Cover.SELECTIVE),
+    ("instance:p1", Cover.SELECTIVE),
+    ("ORD-1", Cover.MERGED),
+    ("t1 state:failed", Cover.MERGED),
+    # What no index can serve has an order and a time limit.
+    ("fp:f state:failed", Cover.ANCHORED),
+    ("error:E topic:orders", Cover.ANCHORED),
+    ("process:p topic:orders", Cover.ANCHORED),
+    ("attempts:>=3", Cover.ANCHORED),
+    ("var.n:1", Cover.ANCHORED),
+    ("var.n:1 state:failed", Cover.ANCHORED),
+    ("-state:failed", Cover.ANCHORED),
+    ("a OR var.n:1", Cover.ANCHORED),
+    ("waiting:>5m", Cover.COVERED),
+    ("created:2026-01-02 worker:w1", Cover.ANCHORED),
+]
+
+
+async def both_pages(wire: Wire, text: str, sort: Sort) -> None:
+    page = await wire.desk.search(parse(text), sort, 1, now=NOW)
+    assert isinstance(page, Found)
+    if page.next is not None:
+        await wire.desk.search(parse(text), sort, 1, page.next, now=NOW)
+
+
+@pytest.mark.parametrize(("text", "expected"), SEARCHES)
+async def test_a_list_is_served_by_an_index(wire: Wire, text: str, expected: Cover) -> None:
+    await both_pages(wire, text, Sort())
+    assert wire.worst() is expected
+    await both_pages(wire, text, Sort(descending=False))
+    assert wire.worst() is expected
+    await wire.desk.select(parse(text), 10, now=NOW)
+    assert wire.worst() is expected
+
+
+@pytest.mark.parametrize("key", SortKey)
+@pytest.mark.parametrize("text", ["", "state:failed", "topic:orders"])
+async def test_every_order_is_an_indexs(wire: Wire, key: SortKey, text: str) -> None:
+    for descending in (True, False):
+        await both_pages(wire, text, Sort(key, descending))
+        exact = not text or key in {SortKey.UPDATED, SortKey.CREATED}
+        assert wire.worst() is (Cover.COVERED if exact else Cover.ANCHORED)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Cover.COVERED),
+        ("topic:orders", Cover.COVERED),
+        ("updated:>2026-01-01", Cover.COVERED),
+        ("topic:orders updated:>2026-01-01", Cover.COVERED),
+        ("key:ORD-1", Cover.SELECTIVE),
+        ("ORD", Cover.MERGED),
+        ("var.n:1", Cover.ANCHORED),
+    ],
+)
+async def test_counts_are_served_by_an_index(wire: Wire, text: str, expected: Cover) -> None:
+    await wire.desk.counts(parse(text), now=NOW)
+    assert wire.worst() is expected
+
+
+async def operate(desk: MongoDesk) -> None:
+    await desk.create(Operation("o", OperationKind.RETRY, "q", "why", "ana", 5, NOW), [Item("t", 1), Item("u", 1)])
+    await desk.operation("o")
+    await desk.operations(1)
+    await desk.operations(1, (NOW + MINUTE, "o"))
+    await desk.items("o", None, 1)
+    await desk.take(NOW, NOW + MINUTE)
+    await desk.rest("o", NOW + MINUTE, NOW)
+    chunk = await desk.next_chunk("o")
+    assert chunk is not None
+    await desk.record(chunk, {0: (Result.REQUEUED, None)}, NOW)
+    taken = await desk.take_unsettled(NOW, NOW + MINUTE)
+    assert taken is not None
+    await desk.settle(taken, {0: "completed"})
+    await desk.switch("o", {OperationState.RUNNING}, OperationState.CANCELLED, NOW)
+
+
+async def count(desk: MongoDesk) -> None:
+    await desk.add({Step.MINUTE: [Rollup(NOW, "a", {Count.STARTED: 1})]}, [Failures("f", "a", "E", "s", NOW, NOW, 1)])
+    await desk.rollups(Step.MINUTE, NOW)
+    await desk.rollups(Step.MINUTE, NOW, "a")
+    await desk.failure_groups(NOW, NOW)
+    await desk.failure_groups(NOW, NOW, "a")
+    await desk.failure_group("f", NOW)
+
+
+async def note(desk: MongoDesk) -> None:
+    await desk.save_view(View("v", "n", "q", "ana", NOW))
+    await desk.views()
+    await desk.delete_view("v")
+    await desk.pause(Pause("t", "ana", "", NOW))
+    await desk.pauses()
+    await desk.resume("t")
+    await desk.write(AuditEntry("e", NOW, "ana", "operator", "here", "retry", "task:t"))
+    for wanted in (AuditFilter(), AuditFilter(who="ana"), AuditFilter(action="retry"), AuditFilter(target="task:t")):
+        await desk.entries(wanted, 1)
+        await desk.entries(wanted, 1, (NOW + timedelta(days=1), "e"))
+    await desk.rows(["t1", "t2"])
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"), [(count, Cover.COVERED), (note, Cover.COVERED), (operate, Cover.ANCHORED)]
+)
+async def test_everything_else_is_served_by_an_index(
+    wire: Wire, act: Callable[[MongoDesk], Awaitable[None]], expected: Cover
+) -> None:
+    await act(wire.desk)
+    assert wire.worst() is expected
+
+
+# the judge itself
+
+BY_STATE = {"tasks": [Index((("_id", 1),), None), Index((("state", 1), ("updated_at", -1), ("_id", -1)), None)]}
+NEWEST = {"updated_at": -1, "_id": -1}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sort", "expected"),
+    [
+        ({"state": {"$eq": "x"}}, NEWEST, Cover.COVERED),
+        ({"state": {"$in": ["x", "y"]}}, {"updated_at": 1, "_id": 1}, Cover.COVERED),
+        ({"state": {"$eq": "x"}, "updated_at": {"$lt": 1}}, NEWEST, Cover.COVERED),
+        ({"$and": [{"state": {"$eq": "x"}}, {"topic": {"$eq": "y"}}]}, NEWEST, Cover.ANCHORED),
+        ({"state": {"$eq": "x"}}, {"updated_at": -1, "_id": 1}, Cover.NONE),
+        ({"state": {"$eq": "x"}}, {"created_at": -1}, Cover.NONE),
+        ({"state": {"$gt": "x"}}, NEWEST, Cover.NONE),
+        ({"topic": {"$eq": "y"}}, NEWEST, Cover.NONE),
+        ({"topic": {"$eq": "y"}}, {}, Cover.NONE),
+        ({"_id": {"$eq": "y"}}, {}, Cover.COVERED),
+    ],
+)
+def test_the_judge_goes_by_equality_sort_and_range(wanted: Any, sort: Any, expected: Cover) -> None:
+    assert cover({"find": "tasks", "filter": wanted, "sort": sort}, BY_STATE) is expected
+
+
+def test_a_partial_index_serves_only_who_asks_for_what_is_in_it() -> None:
+    indexes = {"tasks": [Index((("finished_at", -1), ("_id", -1)), "finished_at")]}
+    command: dict[str, Any] = {"find": "tasks", "filter": {}, "sort": {"finished_at": -1, "_id": -1}}
+    assert cover(command, indexes) is Cover.NONE
+    assert cover({**command, "filter": {"finished_at": {"$gt": NOW}}}, indexes) is Cover.COVERED
+
+
+@pytest.mark.parametrize(
+    ("command", "lacks"),
+    [
+        ({"find": "tasks", "limit": 1}, "maxTimeMS"),
+        ({"find": "tasks", "maxTimeMS": 1}, "limit"),
+        ({"aggregate": "tasks", "pipeline": [{"$match": {}}]}, "$limit and maxTimeMS"),
+        ({"findAndModify": "tasks"}, "maxTimeMS"),
+        ({"find": "tasks", "limit": 1, "maxTimeMS": 1}, None),
+    ],
+)
+def test_the_judge_asks_for_bounds(command: dict[str, Any], lacks: str | None) -> None:
+    assert unbounded(command) == lacks
