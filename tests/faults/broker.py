@@ -32,7 +32,7 @@ async def rabbitmqctl(sandbox: Sandbox, *arguments: str) -> str:
 
 async def raise_disk_alarm(sandbox: Sandbox) -> None:
     """Set a limit that no disk has, and see that the alarm is on."""
-    await rabbitmqctl(sandbox, "set_disk_free_limit", "100TB")
+    await rabbitmqctl(sandbox, "set_disk_free_limit", "100000GB")
     assert "disk" in await rabbitmqctl(sandbox, "eval", "rabbit_alarm:get_alarms().")
 
 

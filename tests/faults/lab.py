@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import signal
 from collections import Counter
 from collections.abc import Mapping
@@ -178,8 +180,27 @@ class FaultLab(Lab):
 
     async def begin(self, key: str, count: int = 1) -> list[str]:
         """Start instances; return the ids of their external tasks."""
-        instances = await asyncio.gather(*(self.start(key) for _ in range(count)))
-        return [(await self.task_of(instance))["id"] for instance in instances]
+        slots = asyncio.Semaphore(16)
+
+        async def one() -> str:
+            async with slots:
+                return await self.start(key)
+
+        instances = await asyncio.gather(*(one() for _ in range(count)))
+        return [await self.first_task_of(instance) for instance in instances]
+
+    async def first_task_of(self, instance: str) -> str:
+        """Return the id of an instance's external task, whatever has become of it since."""
+        (entry,) = await self.ask("GET", f"/history/external-task-log?processInstanceId={instance}&creationLog=true")
+        return str(entry["externalTaskId"])
+
+    async def start_with(self, key: str, **variables: Mapping[str, Any]) -> str:
+        """Start an instance with variables, however large they are; return the instance's id."""
+        body = io.BytesIO(json.dumps({"variables": variables}).encode())
+        url = f"{self.engine_url}/process-definition/key/{key}/start"
+        async with self._session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+            assert answer.status == 200, await answer.text()
+            return str((await answer.json())["id"])
 
     async def kept(self, task_id: str) -> Task:
         """Return a task as the store has it."""
@@ -205,6 +226,15 @@ class FaultLab(Lab):
                 tasks = (await self.store.page(TaskFilter(), 1000)).tasks
                 if tasks and {task.state for task in tasks} == {state}:
                     return [task.id for task in tasks]
+
+    async def until_renewed(self, task: Task, times: int) -> None:
+        """Return once a running task's claim was renewed so often; raise where it went to somebody else."""
+        looks = {task.next_at}
+        async with asyncio.timeout(PATIENCE):
+            while len(looks) <= times:
+                now = await self.kept(task.id)
+                assert now.claim_id == task.claim_id
+                looks.add(now.next_at)
 
     async def until_unlocked(self, topic: str, count: int = 1) -> None:
         """Return once the locks of so many tasks have ended, as the engine sees it."""
