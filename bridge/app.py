@@ -78,6 +78,7 @@ class Gateway:
         self.version = gateway_version()
         self.replica = f"{socket.gethostname()[:40]}-{uuid4().hex[:8]}"
         self.metrics = Metrics()
+        self.metrics.expect(topics.names)
         self.journal: Journal = CountingJournal(journal, self.metrics)
         self._log = log
         self._build_adapters()

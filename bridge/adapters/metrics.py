@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
@@ -13,6 +15,7 @@ _WORK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60
 _LIFE = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
+TASK_RESULTS = ("completed", "bpmn_error", "failed", "retried", "undeliverable", "superseded", "cancelled")
 _DEAD = {
     "message_undecodable": "undecodable",
     "dead_letter_kept": "kept",
@@ -71,6 +74,26 @@ class Metrics:
         self.publishes = self._histogram(
             "gateway_publish_seconds", "From a batch's first publish to its last confirm.", ("topic",), _CALLS
         )
+
+    def expect(self, topics: Iterable[str]) -> None:
+        """Begin the counters of these topics at zero: of one that begins at one, Prometheus sees no increase."""
+        for topic in topics:
+            for counter, results in (
+                (
+                    self.tasks,
+                    ("completed", "bpmn_error", "failed", "retried", "undeliverable", "superseded", "cancelled"),
+                ),
+                (self.attempts, ("completed", "bpmn_error", "failed", "lost", "abandoned")),
+                (self.published, ("confirmed", "unconfirmed")),
+                (self.locks_lost, ("stolen", "gone")),
+                (self.dead_letters, tuple(_DEAD.values())),
+            ):
+                for result in results:
+                    counter.labels(topic, result)
+            for each in (self.fetched, self.deferred):
+                each.labels(topic)
+        for why in ("queue", "collector", "shutdown"):
+            self.spans_dropped.labels(why)
 
     def observe_engine(self, operation: str, status: int | None, seconds: float) -> None:
         """Count one call to the engine."""

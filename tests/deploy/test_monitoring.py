@@ -1,0 +1,154 @@
+"""The alerts and the dashboard: they hold, they name what the code exports, and each alert says what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from bridge.adapters.gauges import Gauges, Now
+from bridge.adapters.metrics import Metrics
+from bridge.replica import Load
+from bridge.task import State
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text(encoding="utf-8"))
+GROUPS = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+NAME = re.compile(r"\b((?:gateway|process)_[a-z_]+)\b(?=\s*(?:\{|\[|\)|$|[=<>,+*/-]| ))")
+LABELS = re.compile(r"\{([^}]*)\}")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str | None:
+    """Return Prometheus's own checker, from Debian's package where that can be had."""
+    found = shutil.which("promtool")
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "prometheus"], check=False)
+        found = shutil.which("promtool")
+    return found
+
+
+def now() -> Now:
+    """Return how a process stands that knows everything."""
+    return Now(
+        version="1",
+        roles="web,intake,work",
+        ready=True,
+        parts={"engine": True, "mongodb": True, "rabbitmq": True},
+        circuit="closed",
+        error_rate=0.0,
+        reporting=1,
+        backlogged=False,
+        loops={"poll": 0},
+        loads={"a": Load(4, 1, 0.1)},
+        attached={"a": True},
+        credit={"a": (8, 3)},
+        queued={"a": 2},
+        consumers={"a": 1},
+        states={State.QUEUED: 2},
+        oldest_waiting=1.5,
+    )
+
+
+def exported() -> set[str]:
+    """Return the name of every series that a process exports."""
+    metrics = Metrics()
+    metrics.registry.register(Gauges(now))
+    names = {"process_resident_memory_bytes", "process_start_time_seconds", "process_cpu_seconds_total"}
+    for family in metrics.registry.collect():
+        match family.type:
+            case "counter":
+                names.add(f"{family.name}_total")
+            case "histogram":
+                names |= {f"{family.name}_{end}" for end in ("bucket", "sum", "count")}
+            case _:
+                names.add(family.name)
+    return names
+
+
+def queries() -> dict[str, str]:
+    """Return every query of the dashboard and the alerts, by where it stands."""
+    found = {f"alert {name}": rule["expr"] for name, rule in ALERTS.items()}
+    found |= {f"{panel['title']} {target['refId']}": target["expr"] for panel in PANELS for target in panel["targets"]}
+    found |= {f"annotation {item['name']}": item["expr"] for item in DASHBOARD["annotations"]["list"]}
+    return found | {
+        f"variable {item['name']}": item["query"]["query"]
+        for item in DASHBOARD["templating"]["list"]
+        if item["type"] == "query"
+    }
+
+
+@pytest.mark.parametrize("place", queries())
+def test_every_metric_that_is_asked_for_is_exported(place: str) -> None:
+    query = queries()[place]
+    named = set(NAME.findall(LABELS.sub("{}", query)))
+    assert named or query.startswith(("ALERTS", "up"))
+    assert named <= exported(), sorted(named - exported())
+
+
+def test_the_names_are_found_in_queries() -> None:
+    query = 'sum by (topic) (rate(gateway_a_total{gateway_b="c"}[5m])) / gateway_d > 0'
+    assert set(NAME.findall(LABELS.sub("{}", query))) == {"gateway_a_total", "gateway_d"}
+
+
+def test_the_alerts_fire_when_they_should(promtool: str | None) -> None:
+    tests = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
+    for name in ALERTS:
+        fires = [bool(case["exp_alerts"]) for case in cases if case["alertname"] == name]
+        assert sorted(fires) == [False, True], name
+    if promtool is None:
+        # Nothing to run them by: at least what they expect is what the rules say.
+        assert all(case["alertname"] in ALERTS for case in cases)
+        return
+    for command in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+        done = subprocess.run([promtool, *command], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_every_alert_says_what_to_do(name: str) -> None:
+    rule = ALERTS[name]
+    assert rule["labels"]["severity"] in {"page", "warn", "info"}
+    assert rule["annotations"]["summary"]
+    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{name.lower()}"
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    paragraph = re.search(rf"^### {name}\n\n(.+?)(?=\n### |\n## |\Z)", runbook, re.MULTILINE | re.DOTALL)
+    assert paragraph is not None, f"docs/runbook.md says nothing of {name}"
+    assert len(paragraph[1].split()) >= 30
+
+
+def test_the_dashboard_is_whole() -> None:
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(ids)) == len(ids)
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+    assert all(panel["targets"] and panel["title"] for panel in PANELS)
+
+
+def test_provisioning_names_what_is_there() -> None:
+    folder = ROOT / "deploy" / "grafana" / "provisioning"
+    sources = yaml.safe_load((folder / "datasources" / "gateway.yml").read_text(encoding="utf-8"))["datasources"]
+    by_uid = {source["uid"]: source for source in sources}
+    (destination,) = by_uid["gateway-prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    assert by_uid[destination["datasourceUid"]]["type"] == "jaeger"
+    assert yaml.safe_load((folder / "dashboards" / "gateway.yml").read_text(encoding="utf-8"))["providers"]
