@@ -105,6 +105,10 @@ class Engine(Protocol):
         """Return an instance's variables, for a pushed task whose submission leaves them to the engine."""
         ...
 
+    async def set_variables(self, process_instance_id: str, variables: Variables) -> None:
+        """Set variables of an instance, and leave its other ones alone. `TaskGone` when the instance has ended."""
+        ...
+
     async def read_file(self, process_instance_id: str, variable: str) -> bytes: ...
 
     async def locked_by(self, worker_id: str) -> Sequence[EngineTask]:

@@ -128,6 +128,14 @@ class CamundaEngine:
             raise _without_instance(error) from error
         return _read("read_variables", answer, from_wire)
 
+    async def set_variables(self, process_instance_id: str, variables: Variables) -> None:
+        """As the port says; the engine sets all of them or none."""
+        url = f"{self._client.base_url}/process-instance/{_quoted(process_instance_id)}/variables"
+        try:
+            await self._client.request("set_variables", "POST", url, {"modifications": to_wire(variables)})
+        except EngineRejected as error:
+            raise _without_instance(error) from error
+
     async def read_file(self, process_instance_id: str, variable: str) -> bytes:
         """Return a File's or Bytes variable's content.
 

@@ -24,7 +24,7 @@ _TYPES: Final = frozenset(
 
 Operation = Literal[
     "fetch", "complete", "fail", "bpmn_error", "lock", "extend_lock", "unlock", "set_retries", "get", "read_variables",
-    "read_file", "locked_by", "count", "history", "version"
+    "set_variables", "read_file", "locked_by", "count", "history", "version"
 ]  # fmt: skip
 
 
@@ -149,7 +149,7 @@ class MemoryEngine:
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         lost = self._faults.before("complete")
         task = self._held(task_id, worker_id)
-        self._store(task, variables)
+        self._store(task.process_instance_id or "", variables)
         self._end(task, succeeded=True)
         self._accept(task_id, worker_id, Completion(variables), lost)
 
@@ -172,7 +172,7 @@ class MemoryEngine:
         if not code:
             raise _rejected(500, "errorCode is null")
         task = self._held(task_id, worker_id)
-        self._store(task, variables)
+        self._store(task.process_instance_id or "", variables)
         self._end(task, deleted=True)
         self._accept(task_id, worker_id, BpmnFault(code, message, variables), lost)
 
@@ -215,6 +215,12 @@ class MemoryEngine:
     async def read_variables(self, process_instance_id: str) -> Variables:
         _raise(self._faults.before("read_variables"))
         return _without_files(self._instance(process_instance_id))
+
+    async def set_variables(self, process_instance_id: str, variables: Variables) -> None:
+        lost = self._faults.before("set_variables")
+        self._instance(process_instance_id)
+        self._store(process_instance_id, variables)
+        _raise(lost)
 
     async def read_file(self, process_instance_id: str, variable: str) -> bytes:
         _raise(self._faults.before("read_file"))
@@ -307,14 +313,13 @@ class MemoryEngine:
     ) -> None:
         self._tasks[task_id] = replace(self._find(task_id), **changes)  # type: ignore[arg-type]  # by our own names
 
-    def _store(self, task: EngineTask, variables: Variables) -> None:
+    def _store(self, instance: str, variables: Variables) -> None:
         """Add variables to the instance, or refuse them as the real engine does."""
         for name, variable in variables.items():
             if variable.type not in _TYPES:
                 raise _rejected(400, f"Unsupported value type '{variable.type}'", "RestException")
             if variable.type == "String" and len(str(variable.value)) > STRING_LIMIT:
                 raise _rejected(500, f"{name}: too long for a String", "ProcessEnginePersistenceException", 10002)
-        instance = task.process_instance_id or ""
         self.variables[instance] = {**self.variables[instance], **variables}
 
     def _end(self, task: EngineTask, *, succeeded: bool = False, deleted: bool = False) -> None:

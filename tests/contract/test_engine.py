@@ -376,5 +376,22 @@ async def test_read_file_and_variables(engine_lab: EngineLab, topic: str) -> Non
         await engine_lab.engine.read_variables(instance)
 
 
+async def test_variables_are_set_beside_the_others(engine_lab: EngineLab, topic: str) -> None:
+    engine, task_id = engine_lab.engine, await engine_lab.start(topic, encode({"kept": 1, "changed": "a"}))
+    instance = (await engine.get(task_id)).process_instance_id
+    assert instance is not None
+    await engine.set_variables(instance, encode({"changed": 2, "new": {"a": [1]}, "a.b": True}))
+    (found,) = await fetch(engine_lab, topic)
+    values = decode(found.variables)
+    assert [values[name] for name in ("kept", "changed", "new", "a.b")] == [1, 2, {"a": [1]}, True]
+    for variable in (TypedValue("Nonsense", 1), TypedValue("String", "x" * 4001)):
+        with pytest.raises(EngineRejected):
+            await engine.set_variables(instance, {"kept": TypedValue("Integer", 9), "bad": variable})
+    assert decode(await engine.read_variables(instance))["kept"] == 1
+    await engine_lab.cancel(task_id)
+    with pytest.raises(TaskGone):
+        await engine.set_variables(instance, encode({"kept": 1}))
+
+
 async def test_version(engine_lab: EngineLab) -> None:
     assert await engine_lab.engine.version()
