@@ -4,11 +4,12 @@ EXIT ?=
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test lint format
+.PHONY: help setup demo test soak lint format
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
+	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck"
 	@echo "make lint | make format      check, or mend, the style"
 
 setup: $(VENV)/ready
@@ -33,6 +34,14 @@ lint: setup
 test: lint
 	$(RUN)/python -m pytest
 
+soak: setup
+	$(RUN)/python -m sandbox.soak
+
 format: setup
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
+
+# Finds the texts of pages anew, and brings the catalogs up to them; then translate what is empty, and commit the .po files.
+messages: setup
+	$(RUN)/pybabel -q extract -F babel.cfg -k msg -k Kind:3 --sort-output --no-location --omit-header -w 120 -o web/locale/messages.pot .
+	$(RUN)/pybabel -q update -i web/locale/messages.pot -d web/locale -D messages --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120

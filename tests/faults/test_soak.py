@@ -1,0 +1,21 @@
+"""A short soak: the same as `make soak`, on the servers that fault tests may disturb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandbox import Sandbox
+from sandbox.soak.plan import Plan
+from sandbox.soak.run import Soak
+
+PLAN = Plan(tasks=200, replicas=2, minutes=0.4, seed=3, faults=6)
+
+
+async def test_a_short_soak_loses_duplicates_and_leaves_nothing(disturbed: Sandbox, tmp_path: Path) -> None:
+    said: list[str] = []
+    report = await Soak(PLAN, disturbed, tmp_path, said.append).run()
+    assert tuple(report.struck) == tuple(PLAN.schedule())
+    assert len(said) > PLAN.faults
+    verdict = report.verdict
+    assert (verdict.lost, verdict.duplicated, verdict.stuck) == (frozenset(), frozenset(), frozenset())
+    assert report.instances >= PLAN.tasks
