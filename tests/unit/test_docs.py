@@ -15,7 +15,7 @@ from bridge.task import State
 from bridge.topic import Topic
 from web.api import api_router
 from web.problems import PROBLEMS, STATUSES
-from web.schemas import Accepted, HealthStatus, Problem, SubmitRequest, TaskStatistics, TaskStatus
+from web.schemas import Accepted, DeadLetterList, HealthStatus, Problem, SubmitRequest, TaskStatistics, TaskStatus
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -86,7 +86,7 @@ def test_every_path_is_in_the_manual() -> None:
 
 @pytest.mark.parametrize(
     ("place", "model"),
-    [(0, Accepted), (1, TaskStatus), (2, TaskStatistics), (3, HealthStatus), (4, Problem)],
+    [(0, Accepted), (1, TaskStatus), (2, TaskStatistics), (3, HealthStatus), (4, DeadLetterList), (5, Problem)],
     ids=lambda value: value.__name__ if inspect.isclass(value) else str(value),
 )
 def test_every_answer_shown_is_one_that_the_api_gives(place: int, model: type[BaseModel]) -> None:
