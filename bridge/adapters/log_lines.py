@@ -17,6 +17,7 @@ from uuid import UUID
 
 import orjson
 import structlog
+from opentelemetry import trace as api
 
 from bridge.ports import EngineTask
 from bridge.redaction import MASK, is_secret, mask, mask_text
@@ -89,10 +90,20 @@ def _fields(name: str, level: str, values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         if key not in {"event", "stack", "exc_info"}:
             line[f"{key}_" if key in line else key] = shown(key, value)
+    _add_span(line)
     stack = stack_of(values.get("stack"), values.get("exc_info"))
     if stack is not None:
         line["stack"] = stack
     return line
+
+
+def _add_span(line: dict[str, Any]) -> None:
+    """Name the span that is current, as it is while a handler runs: a library's line is found by it, too."""
+    found = api.get_current_span().get_span_context()
+    if found.is_valid:
+        line.setdefault("trace_id", api.format_trace_id(found.trace_id))
+        if line["trace_id"] == api.format_trace_id(found.trace_id):
+            line["span_id"] = api.format_span_id(found.span_id)
 
 
 def shown(key: str, value: Any) -> Any:

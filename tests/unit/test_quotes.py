@@ -1,0 +1,40 @@
+"""Values of variables are taken out of the text that quotes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.quotes import without_values
+from bridge.task import TypedValue
+
+VARIABLES = {
+    "name": TypedValue("String", "canary bird"),
+    "short": TypedValue("String", "no"),
+    "number": TypedValue("Long", 123456789),
+    "flag": TypedValue("Boolean", True),
+    "lines": TypedValue("String", "first\nsecond 'one'"),
+    "order": TypedValue("Json", '{"lines": [{"card": "4111111111111111"}], "none": null}'),
+    "object": TypedValue("Object", {"deep": ["feather"]}),
+    "broken": TypedValue("Json", "{not json"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("bad name: canary bird", "bad name: ***"),
+        ("KeyError('canary bird')", "KeyError('***')"),
+        ("no, true and 1234 stay", "no, true and 1234 stay"),
+        ("number 123456789.", "number ***."),
+        ("card 4111111111111111 of feather", "card *** of ***"),
+        (repr("first\nsecond 'one'"), '"***"'),
+        ("{not json", "***"),
+    ],
+)
+def test_a_value_is_replaced(text: str, shown: str) -> None:
+    assert without_values(text, VARIABLES) == shown
+
+
+def test_a_value_that_is_part_of_another_leaves_nothing_of_it() -> None:
+    given = {"a": TypedValue("String", "canary"), "b": TypedValue("String", "canary bird")}
+    assert without_values("the canary bird", given) == "the ***"
