@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from opentelemetry import trace as api
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor, TracerProvider
@@ -23,6 +22,7 @@ from opentelemetry.trace import Link, SpanKind, Status, TraceState
 from opentelemetry.util.types import Attributes as OtelAttributes
 
 from bridge.adapters.trace_spans import LONGEST_MESSAGE, LONGEST_STACK, Draft, Hide, cut, hiding
+from bridge.adapters.trace_wire import LeanExporter, Parcel, unpacked
 from bridge.errors import SetupError
 from bridge.redaction import mask
 
@@ -57,7 +57,7 @@ def exporter_of(environment: Mapping[str, str]) -> SpanExporter:
     protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
     match protocol or "grpc":
         case "grpc":
-            return GrpcExporter()
+            return LeanExporter()
         case "http/protobuf":
             return HttpExporter()
         case _:
@@ -114,7 +114,7 @@ class SpanSink:
     def put(self, draft: Draft, sampled: bool) -> None:
         """Send a span of ours, or hold it back."""
         if sampled or draft.trace_id in self._released:
-            self._send(draft.finished(self.resource, self._scope))
+            self._send(Parcel(draft, self.resource, self._scope))
         else:
             self._hold(draft.trace_id, draft)
 
@@ -139,7 +139,7 @@ class SpanSink:
             if len(self._released) > MOST_HELD:
                 self._released.popitem(last=False)
         for span in held:
-            self._send(span.finished(self.resource, self._scope) if isinstance(span, Draft) else _sampled(span))
+            self._send(Parcel(span, self.resource, self._scope) if isinstance(span, Draft) else _sampled(span))
 
     def forget(self, trace: str) -> None:
         """Drop what is held back of a trace: its task ended well."""
@@ -188,13 +188,14 @@ class _Counting(SpanExporter):
 
     def __init__(self, exporter: SpanExporter, dropped: Dropped) -> None:
         self._exporter = exporter
+        self._lean = isinstance(exporter, LeanExporter)
         self._dropped = dropped
         self.received = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.received += len(spans)
         try:
-            result = self._exporter.export(spans)
+            result = self._exporter.export(spans if self._lean else unpacked(spans))
         except Exception:  # noqa: BLE001 - whatever it is, it is counted, and the next batch is tried
             result = SpanExportResult.FAILURE
         if result is not SpanExportResult.SUCCESS:

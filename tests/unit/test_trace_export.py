@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from opentelemetry import trace as api
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind
 
 from bridge.adapters.telemetry import Identity, Telemetry
@@ -26,6 +28,7 @@ from bridge.adapters.trace_export import (
     wants_traces,
 )
 from bridge.adapters.trace_spans import AttemptSpan, Draft, scope_with
+from bridge.adapters.trace_wire import Parcel, to_wire, unpacked
 from bridge.errors import SetupError
 from bridge.ports_trace import NoTracer
 from tests.unit.fakes import HandClock
@@ -94,11 +97,11 @@ def test_traces_are_off_until_a_variable_asks_for_them(environment: dict[str, st
 @pytest.mark.parametrize(
     ("environment", "name"),
     [
-        (ENDPOINT, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"),
+        (ENDPOINT, "bridge.adapters.trace_wire"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "opentelemetry.exporter.otlp.proto.http.trace_exporter"),
         (
             {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
-            "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+            "bridge.adapters.trace_wire",
         ),
     ],
 )
@@ -242,6 +245,23 @@ def test_an_attempts_span_takes_what_a_handler_adds_and_keeps_its_own() -> None:
     made.end = 5
     span.set_attribute("late", True)
     assert "late" not in made.attributes
+
+
+def test_our_own_way_of_writing_spans_writes_what_the_sdks_does() -> None:
+    resource, scope = Resource({"service.name": "gate"}), InstrumentationScope("bridge")
+    full = Draft("a" * 32, "b" * 16, "c" * 16, "process orders", SpanKind.CONSUMER, 10, {}, end=20)
+    full.attributes = {"task.id": "t", "text": "x", "one": 1, "yes": True, "half": 0.5, "true": 1.0, "float": 1.0}
+    full.links = (("d" * 32, "e" * 16),)
+    full.fail("ValueError", "it broke", 15, "the stack")
+    bare = Draft("a" * 32, "f" * 16, None, "task orders", SpanKind.INTERNAL, 10, {"one": 1.0, "yes": 1}, end=5)
+    kinds = [replace(bare, kind=kind) for kind in SpanKind]
+    for drafts in ([full, bare, full, *kinds], [bare], []):
+        parcels = [Parcel(draft, resource, scope) for draft in drafts]
+        assert to_wire(parcels) == encode_spans(unpacked(parcels))
+    foreign = bare.finished(Resource({"service.name": "other"}), InstrumentationScope("shop"))
+    mixed = [foreign, Parcel(full, resource, scope), foreign, Parcel(bare, resource, scope)]
+    found = {(part.scope_spans[0].scope.name, len(part.scope_spans[0].spans)) for part in to_wire(mixed).resource_spans}
+    assert found == {("bridge", 2), ("shop", 2)}
 
 
 async def test_without_traces_nothing_is_made() -> None:
