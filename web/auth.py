@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from litestar import Request, Response, Router, get, post
-from litestar.types import ControllerRouterHandler
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
 
 from bridge.access import Scope
 from bridge.errors import TooManyTries, Unauthenticated
 from web.doors import AccessDoor
 from web.forms import read_form
-from web.guard import OPEN, PAGES, needs, session_secret_of, signed_in
-from web.pages import Pages, root_of
-from web.problems import page_answer
+from web.guard import OPEN, needs, session_secret_of, signed_in
+from web.links import root_of
+from web.page import Pages
 from web.security import cookie_name, session_cookie
 
 HOME: Final = "/dashboard"
@@ -98,11 +98,8 @@ class Login:
         return answer
 
 
-def dashboard_router(
-    access: AccessDoor, pages: Pages | None = None, mounted: tuple[ControllerRouterHandler, ...] = ()
-) -> Router:
-    """Return what is under /dashboard. `mounted` are its further pages; each says what it needs, as all routes do."""
-    pages = pages or Pages(access)
+def login_routes(access: AccessDoor, pages: Pages) -> tuple[HTTPRouteHandler, ...]:
+    """Return the routes of login and logout, for the router under /dashboard."""
     login = Login(access, pages)
 
     @get("/login", opt=OPEN)
@@ -117,14 +114,4 @@ def dashboard_router(
     async def leave(request: Request[Any, Any, Any]) -> Response[None]:
         return await login.leave(request)
 
-    @get("/", opt=needs(Scope.READ))
-    async def home(request: Request[Any, Any, Any]) -> Response[str]:
-        return pages.page(request, "dashboard.html")
-
-    return Router(
-        HOME,
-        route_handlers=[login_page, enter, leave, *(mounted or (home,))],
-        opt=dict(PAGES),
-        include_in_schema=False,
-        exception_handlers={Exception: page_answer(pages, to_login)},
-    )
+    return login_page, enter, leave

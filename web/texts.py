@@ -1,27 +1,34 @@
-"""The texts of pages: written in English in the templates, and told in Portuguese to who prefers that."""
+"""The texts of pages: written in English where they stand, and told in the reader's own language by the catalogs.
+
+A catalog is read from its `.po` file, so that nothing has to be compiled before a start.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
 from typing import Final
 
+from babel import Locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import Translations
+
+FOLDER: Final = Path(__file__).parent / "locale"
 ENGLISH: Final = "en"
 PORTUGUESE: Final = "pt-BR"
+LANGUAGES: Final[Mapping[str, str]] = {ENGLISH: "English", PORTUGUESE: "Português (Brasil)"}
+"""The languages that there are, each by its own name."""
 
 _PREFERENCE: Final = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]{1,32})?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*")
-_IN_PORTUGUESE: Final[Mapping[str, str]] = {
-    "Sign in": "Entrar",
-    "Sign out": "Sair",
-    "Name": "Nome",
-    "Password": "Senha",
-    "The name or the password is wrong.": "O nome ou a senha está incorreto.",
-    "Too many tries: wait {seconds} s and try again.": "Tentativas demais: espere {seconds} s e tente de novo.",
-    "Signed in as {name} ({role}).": "Conectado como {name} ({role}).",
-    "No account yet? An admin makes one with": "Ainda sem conta? Um administrador cria uma com",
-    "Back to the dashboard": "Voltar ao painel",
-    "Dashboard": "Painel",
-}
+
+
+def msg(text: str) -> str:
+    """Mark a text that is translated later, where it's shown: by `_(text)` in a template."""
+    return text
 
 
 def language_of(accepted: str) -> str:
@@ -38,7 +45,22 @@ def language_of(accepted: str) -> str:
     return best
 
 
-def translation(language: str) -> Callable[[str], str]:
-    """Return what gives a text in `language`; a text that isn't translated stays English."""
-    known = _IN_PORTUGUESE if language == PORTUGUESE else {}
-    return lambda text: known.get(text, text)
+def locale_of(language: str) -> Locale:
+    """Return what Babel calls a language."""
+    return Locale.parse(language, sep="-")
+
+
+def catalog_file(language: str) -> Path:
+    """Return the file that has the texts of a language."""
+    return FOLDER / str(locale_of(language)) / "LC_MESSAGES" / "messages.po"
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def translations(language: str) -> Translations:
+    """Return the texts of a language. One that isn't translated, or only by a guess, stays English."""
+    with catalog_file(language).open("rb") as file:
+        catalog = read_po(file, locale=locale_of(language))
+    compiled = BytesIO()
+    write_mo(compiled, catalog, use_fuzzy=False)
+    compiled.seek(0)
+    return Translations(compiled)

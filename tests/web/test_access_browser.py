@@ -16,7 +16,7 @@ from bridge.errors import StoreUnavailable
 from tests.web.access_lab import ORIGIN, PASSWORD, AccessLab, browser, with_token
 from web.alpine import INTEGRITY, URL, VERSION, Alpine, alpine_from
 from web.app import create_app
-from web.auth import dashboard_router
+from web.dashboard import dashboard_router
 from web.security import page_policy
 
 PAGE_POLICY = (

@@ -15,7 +15,8 @@ from litestar.testing import AsyncTestClient
 from bridge.access import Role, new_secret
 from tests.web.access_lab import LIFETIME, PASSWORD, AccessLab, browser, with_token
 from web.app import create_app
-from web.auth import dashboard_router, safe_next
+from web.auth import safe_next
+from web.dashboard import dashboard_router
 
 CREDENTIALS = {"name": "ada", "password": PASSWORD}
 
@@ -110,7 +111,7 @@ async def test_a_stranger_learns_nothing_from_the_answer(client: Any, lab: Acces
         response = await client.post("/dashboard/login", data={"name": name, "password": password})
         work.append(len(lab.passwords.compared) - before)
         answers.add(
-            (response.status_code, re.sub(r"nonce-[\w-]+", "", response.text), "set-cookie" in response.headers)
+            (response.status_code, re.sub(r'nonce="[\w-]+"', "", response.text), "set-cookie" in response.headers)
         )
     assert len(answers) == 1
     assert work == [1] * 5
@@ -219,7 +220,7 @@ async def test_the_login_speaks_the_browsers_language(client: Any) -> None:
     ):
         page = await client.get("/dashboard/login", headers={"accept-language": accepted})
         assert word in page.text
-        assert f'<html lang="{language}">' in page.text
+        assert f'<html lang="{language}"' in page.text
 
 
 async def test_a_change_of_somebody_logged_out_must_be_sent_again(app: Litestar) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,8 +15,9 @@ from litestar.testing import AsyncTestClient
 from bridge.access import SCOPES, Role, Scope
 from tests.web.access_lab import AccessLab, browser, with_token
 from web.app import create_app
-from web.auth import dashboard_router
+from web.dashboard import dashboard_router
 from web.guard import need_of
+from web.live import Pace
 
 BODY = {"task_id": "t1", "worker_id": "w1", "topic": "charge_card"}
 
@@ -52,6 +54,11 @@ ROUTES = [
     Asked("/dashboard/login", "POST", "/dashboard/login", None, {"name": "x", "password": "y"}, page=True),
     Asked("/dashboard/logout", "POST", "/dashboard/logout", Scope.READ, page=True),
     Asked("/dashboard", "GET", "/dashboard", Scope.READ, page=True),
+    Asked("/dashboard/static/{mark:str}/{name:str}", "GET", "/dashboard/static/x/app.css", None, page=True),
+    Asked("/dashboard/settings", "GET", "/dashboard/settings", Scope.READ, page=True),
+    Asked("/dashboard/settings", "POST", "/dashboard/settings", Scope.READ, {"theme": "dark"}, page=True),
+    Asked("/dashboard/settings/sessions", "POST", "/dashboard/settings/sessions", Scope.READ, {"id": "x"}, page=True),
+    Asked("/dashboard/events", "GET", "/dashboard/events", Scope.READ, page=True),
 ]
 GUARDED = [asked for asked in ROUTES if asked.scope is not None]
 IDS = [f"{asked.method} {asked.path}" for asked in ROUTES]
@@ -66,7 +73,8 @@ def lab() -> AccessLab:
 @pytest.fixture
 def app(lab: AccessLab, stub: Any, new_task: Any) -> Litestar:
     stub.reader.tasks = [new_task("t1")]
-    return create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    at_once = Pace(lifetime=timedelta(0))  # a stream of events would be read to its end
+    return create_app(stub.doors(lab.door), [dashboard_router(lab.door, pace=at_once)])
 
 
 @pytest.fixture
@@ -117,7 +125,8 @@ async def test_nobody(client: Any, asked: Asked) -> None:
     if asked.scope is None:
         assert response.status_code not in {303, 403}
     elif asked.page:
-        assert (response.status_code, response.headers["location"]) == (303, "/dashboard/login")
+        assert response.status_code == 303
+        assert response.headers["location"].partition("?")[0] == "/dashboard/login"
     else:
         assert response.status_code == 401
 
@@ -203,7 +212,7 @@ async def test_metrics_ask_where_they_are_to(stub: Any, check_problem: Any) -> N
 async def test_an_open_api_asks_nobody_but_the_dashboard_does(stub: Any, new_task: Any, check_problem: Any) -> None:
     lab = AccessLab(open_api=True)
     stub.reader.tasks = [new_task("t1")]
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door, pace=Pace(lifetime=timedelta(0)))])
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         client.follow_redirects = False
         for asked in GUARDED:

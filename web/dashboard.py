@@ -1,0 +1,59 @@
+"""Puts together what is under /dashboard: login, settings, live updates, files, and the pages themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Request, Response, Router, get
+from litestar.types import ControllerRouterHandler
+
+from bridge.access import Scope
+from bridge.ports_live import Changes, Still
+from web.assets import asset_routes
+from web.auth import HOME, login_routes, to_login
+from web.doors import AccessDoor
+from web.guard import PAGES, needs
+from web.live import Live, Pace, live_routes
+from web.page import PAGES_OPT, Look, Pages, render
+from web.problems import page_answer
+from web.settings_page import settings_routes
+from web.styleguide import styleguide_routes
+
+
+@get("/", opt=needs(Scope.READ))
+async def home(request: Request[Any, Any, Any]) -> Response[str]:
+    """Show the first page, where no other is mounted."""
+    return render(request, "dashboard.html")
+
+
+def dashboard_router(
+    access: AccessDoor,
+    look: Look | None = None,
+    *,
+    changes: Changes | None = None,
+    ending: asyncio.Event | None = None,
+    pace: Pace | None = None,
+    mounted: Sequence[ControllerRouterHandler] = (),
+) -> Router:
+    """Return what is under /dashboard. `mounted` are its pages; each says what it needs, as all routes do.
+
+    `changes` is what live updates watch, `ending` is set when the process is to end.
+    """
+    pages = Pages(access, look)
+    live = Live(changes or Still(), ending or asyncio.Event(), pace)
+    return Router(
+        HOME,
+        route_handlers=[
+            *login_routes(access, pages),
+            *asset_routes(pages.assets),
+            *settings_routes(access),
+            *live_routes(live),
+            *(styleguide_routes() if pages.look.debug else ()),
+            *(mounted or (home,)),
+        ],
+        opt={**PAGES, PAGES_OPT: pages},
+        include_in_schema=False,
+        exception_handlers={Exception: page_answer(pages, to_login)},
+    )

@@ -1,0 +1,160 @@
+"""How numbers, moments and durations are written for a reader: in his language, and in his time zone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any, Final
+
+from babel import Locale
+from babel.dates import format_datetime, format_skeleton, format_timedelta
+from babel.lists import format_list
+from babel.numbers import format_compact_decimal, format_decimal, format_percent
+
+NONE: Final = "–"
+"""What stands where there is no value."""
+
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_SIZES: Final = ("B", "kB", "MB", "GB", "TB")
+
+
+class Formatter:
+    """Writes values for one reader. Every method takes None, and writes a dash for it."""
+
+    def __init__(self, locale: Locale, zone: tzinfo, now: datetime) -> None:
+        self.locale = locale
+        self.zone = zone
+        self.now = now
+
+    # -- numbers
+
+    def number(self, value: float | None, digits: int = 1) -> str:
+        """Write a number with the separators of the language, and at most so many `digits` after the point."""
+        if value is None:
+            return NONE
+        pattern = "#,##0." + "#" * digits if digits else "#,##0"
+        return format_decimal(value, format=pattern, locale=self.locale)
+
+    def compact(self, value: float | None) -> str:
+        """Write a large number short, as 12K or 12 mil."""
+        if value is None:
+            return NONE
+        return format_compact_decimal(value, locale=self.locale, fraction_digits=0 if abs(value) < 1000 else 1)
+
+    def capped(self, value: int | None, cap: int = 10_000) -> str:
+        """Write a count that stops at `cap`: 10,000+ from there on."""
+        if value is None:
+            return NONE
+        return self.number(value, 0) if value < cap else f"{self.number(cap, 0)}+"
+
+    def percent(self, share: float | None) -> str:
+        """Write a share of one as a percentage."""
+        return NONE if share is None else format_percent(share, format="#,##0.#%", locale=self.locale)
+
+    def size(self, count: int | None) -> str:
+        """Write a number of bytes."""
+        if count is None:
+            return NONE
+        value, unit = float(count), 0
+        while value >= 1000 and unit < len(_SIZES) - 1:
+            value, unit = value / 1000, unit + 1
+        return f"{self.number(value)} {_SIZES[unit]}"
+
+    # -- moments
+
+    def local(self, moment: datetime) -> datetime:
+        """Return the moment in the reader's zone; one that names no zone is taken for UTC."""
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(self.zone)
+
+    def moment(self, moment: datetime | None) -> str:
+        """Write day, time and offset from UTC, in the reader's zone."""
+        if moment is None:
+            return NONE
+        day = self.day(moment)
+        return f"{day} {format_datetime(self.local(moment), 'HH:mm:ss xxx', tzinfo=self.zone, locale=self.locale)}"
+
+    def brief(self, moment: datetime | None) -> str:
+        """Write the time of today's moments, the day and time of others: for tables, beside the whole in `title`."""
+        if moment is None:
+            return NONE
+        local, today = self.local(moment), self.local(self.now)
+        time = format_datetime(local, "HH:mm:ss", tzinfo=self.zone, locale=self.locale)
+        if local.date() == today.date():
+            return time
+        pattern = "MMMd" if local.year == today.year else "yMMMd"
+        return f"{self._skeleton(pattern, local)} {time[:5]}"
+
+    def clock(self, moment: datetime | None) -> str:
+        """Write hours and minutes."""
+        if moment is None:
+            return NONE
+        return format_datetime(self.local(moment), "HH:mm", tzinfo=self.zone, locale=self.locale)
+
+    def day(self, moment: datetime | None) -> str:
+        """Write the day."""
+        return NONE if moment is None else self._skeleton("yMMMd", self.local(moment))
+
+    def utc(self, moment: datetime | None) -> str:
+        """Write a moment in UTC, as logs have it."""
+        return NONE if moment is None else f"{self._in_utc(moment):%Y-%m-%d %H:%M:%S} UTC"
+
+    def iso(self, moment: datetime | None) -> str:
+        """Write a moment for machines: ISO 8601 in UTC."""
+        if moment is None:
+            return ""
+        return self._in_utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def relative(self, moment: datetime | None) -> str:
+        """Write how long ago a moment was, or how far off it is."""
+        if moment is None:
+            return NONE
+        delta = moment - self.now if moment.tzinfo else moment.replace(tzinfo=UTC) - self.now
+        return format_timedelta(delta, add_direction=True, threshold=1.0, locale=self.locale)
+
+    def offset(self) -> str:
+        """Write how the reader's zone differs from UTC now."""
+        return format_datetime(self.local(self.now), "xxx", tzinfo=self.zone, locale=self.locale)
+
+    # -- durations
+
+    def duration(self, value: timedelta | float | None) -> str:
+        """Write a duration (a number is of seconds) by its two greatest units; below a minute, with a fraction."""
+        if value is None:
+            return NONE
+        seconds = value.total_seconds() if isinstance(value, timedelta) else value
+        sign, seconds = ("−" if seconds < 0 else ""), abs(seconds)
+        if 0 < seconds < 0.9995:
+            return f"{sign}{self.number(seconds * 1000, 0 if seconds >= 0.01 else 1)} ms"
+        if seconds < 59.95:
+            return f"{sign}{self.number(seconds, 1 if seconds < 10 else 0)} s"
+        parts, rest = [], round(seconds)
+        for unit, length in _UNITS:
+            count, rest = divmod(rest, length)
+            if count or parts:
+                parts.append((count, unit))
+        return sign + " ".join(f"{self.number(count, 0)} {unit}" for count, unit in parts[:2] if count)
+
+    def age(self, moment: datetime | None) -> str:
+        """Write how long a moment is past; nothing is younger than zero."""
+        if moment is None:
+            return NONE
+        return self.duration(max(timedelta(0), self.now - self.local(moment)))
+
+    # -- texts
+
+    def listed(self, items: Iterable[str]) -> str:
+        """Write items as a sentence does: a, b and c."""
+        return format_list(list(items), locale=self.locale)
+
+    @staticmethod
+    def json(value: Any) -> str:
+        """Write a value as JSON that people read; it is text, to be escaped as any other."""
+        return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+    def _skeleton(self, pattern: str, moment: date) -> str:
+        return format_skeleton(pattern, moment, locale=self.locale)
+
+    @staticmethod
+    def _in_utc(moment: datetime) -> datetime:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

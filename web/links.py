@@ -1,0 +1,50 @@
+"""Addresses of pages: under whatever path the gateway is mounted, and with a page's whole state in the query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from litestar import Request
+
+Value = str | int | float | Iterable[str] | None
+
+
+def root_of(request: Request[Any, Any, Any]) -> str:
+    """Return the path that the gateway is mounted under, without a slash at its end; empty at the top."""
+    return str(request.scope.get("root_path") or "").rstrip("/")
+
+
+class Links:
+    """Writes addresses as seen from one request."""
+
+    def __init__(self, request: Request[Any, Any, Any]) -> None:
+        self.root = root_of(request)
+        self.path = request.url.path.removeprefix(self.root)
+        self._query = [(name, value) for name, value in request.query_params.multi_items()]
+
+    def url(self, path: str, **query: Value) -> str:
+        """Return the address of `path`; a field that is None or empty is left out, a list gives one for each."""
+        return self._join(f"{self.root}{quote(path, safe='/:@')}", _pairs(query))
+
+    def here(self, **changes: Value) -> str:
+        """Return the address of this page with fields of its query changed; None or empty takes one away."""
+        return self._join(f"{self.root}{quote(self.path, safe='/:@')}", self.fields(**changes))
+
+    def fields(self, **changes: Value) -> list[tuple[str, str]]:
+        """Return the query of this page, changed so: also for the hidden fields of a form that keeps the rest."""
+        kept = [(name, value) for name, value in self._query if name not in changes and value]
+        return [*kept, *_pairs(changes)]
+
+    @staticmethod
+    def _join(path: str, pairs: list[tuple[str, str]]) -> str:
+        return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+def _pairs(query: dict[str, Value]) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for name, value in query.items():
+        values = [value] if isinstance(value, str | int | float) else list(value or ())
+        pairs += [(name, str(item)) for item in values if item != ""]
+    return pairs

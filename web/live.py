@@ -1,0 +1,198 @@
+"""Tells open pages that something has changed, by server-sent events: which regions, never what is in them.
+
+However many pages are open in this process, one watcher asks for them all, and only while there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+import structlog
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import SkipValidation
+from litestar.response import Stream
+
+from bridge.access import Principal, Scope
+from bridge.errors import GatewayError
+from bridge.ports_live import Changes
+from web.guard import needs
+
+EVERYTHING: Final = "*"
+"""The name that stands for all regions: what a page missed nobody knows any more."""
+
+_REMEMBERED: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often is asked and told, and how many may listen. A stream ends after `lifetime`, and its page comes back
+    with its session, which may have ended meanwhile."""
+
+    every: timedelta = timedelta(milliseconds=500)
+    heartbeat: timedelta = timedelta(seconds=15)
+    lifetime: timedelta = timedelta(minutes=5)
+    per_user: int = 12
+    together: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something has changed: the names of the regions concerned."""
+
+    number: int
+    names: frozenset[str]
+
+
+@dataclass(eq=False, slots=True)
+class _Listener:
+    user: str
+    waiting: set[str] = field(default_factory=set)
+    last: int = 0
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Live:
+    """The one watcher of a process, and those who listen to it; `ending` closes every stream."""
+
+    def __init__(self, changes: Changes, ending: asyncio.Event, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace()
+        self._changes = changes
+        self._ending = ending
+        self._boot = secrets.token_hex(4)
+        self._marks: Mapping[str, str] | None = None
+        self._number = 0
+        self._told: deque[Hint] = deque(maxlen=_REMEMBERED)
+        self._listeners: set[_Listener] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def listeners(self) -> int:
+        """How many streams are open."""
+        return len(self._listeners)
+
+    def room_for(self, user: str) -> bool:
+        """Tell whether another stream of this user may be opened."""
+        mine = Counter(listener.user for listener in self._listeners)[user]
+        return mine < self.pace.per_user and len(self._listeners) < self.pace.together and not self._ending.is_set()
+
+    async def run_once(self) -> None:
+        """Ask for the marks, and wake those who listen where one differs. Raises `GatewayError`."""
+        marks = dict(await self._changes.marks())
+        before, self._marks = self._marks, marks
+        if before is None:
+            return
+        names = frozenset(name for name in marks.keys() | before.keys() if marks.get(name) != before.get(name))
+        if names:
+            self._tell(names)
+
+    async def stream(self, user: str, last_id: str = "") -> AsyncIterator[bytes]:
+        """Give what goes over the wire, until the browser leaves, the stream's time is over, or the process ends."""
+        listener, clock = _Listener(user), asyncio.get_running_loop()
+        until = clock.time() + self.pace.lifetime.total_seconds()
+        self._join(listener)
+        try:
+            listener.waiting |= self._missed(last_id)
+            listener.last = self._number
+            yield b"retry: 2000\n\n"
+            while not self._ending.is_set() and (left := until - clock.time()) > 0:
+                if listener.waiting:
+                    names, listener.waiting = sorted(listener.waiting), set()
+                    yield self._written(listener.last, names)
+                elif not await self._news(listener, min(left, self.pace.heartbeat.total_seconds())):
+                    yield b": still here\n\n"
+        finally:
+            self._leave(listener)
+
+    # -- those who listen
+
+    def _join(self, listener: _Listener) -> None:
+        self._listeners.add(listener)
+        if self._watching is None:
+            self._marks = None
+            self._watching = asyncio.create_task(self._watch(), name="live")
+
+    def _leave(self, listener: _Listener) -> None:
+        self._listeners.discard(listener)
+        if not self._listeners and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+            # What changes while nobody looks is told to nobody: a page that comes back has missed something.
+            self._told.clear()
+
+    @staticmethod
+    async def _news(listener: _Listener, seconds: float) -> bool:
+        """Wait for a hint, or for the end; False when it's time for a sign of life."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await listener.woken.wait()
+        woken = listener.woken.is_set()
+        listener.woken.clear()
+        return woken
+
+    def _tell(self, names: frozenset[str]) -> None:
+        self._number += 1
+        self._told.append(Hint(self._number, names))
+        for listener in self._listeners:
+            listener.waiting |= names
+            listener.last = self._number
+            listener.woken.set()
+
+    def _missed(self, last_id: str) -> set[str]:
+        """Return what a page has missed that had heard up to `last_id`; nothing where it comes for the first time."""
+        if not last_id:
+            return set()
+        boot, _, number = last_id.partition("-")
+        if boot != self._boot or not number.isdecimal() or len(number) > 18 or int(number) > self._number:
+            return {EVERYTHING}
+        heard, oldest = int(number), self._told[0].number if self._told else self._number + 1
+        if heard < self._number and heard + 1 < oldest:
+            return {EVERYTHING}
+        return {name for hint in self._told if hint.number > heard for name in hint.names}
+
+    def _written(self, number: int, names: list[str]) -> bytes:
+        return f"id: {self._boot}-{number}\nevent: changed\ndata: ".encode() + orjson.dumps(names) + b"\n\n"
+
+    # -- the watcher
+
+    async def _watch(self) -> None:
+        ended = asyncio.create_task(self._ending.wait())
+        failed = False
+        try:
+            while not ended.done():
+                try:
+                    await self.run_once()
+                    failed = False
+                except GatewayError as error:
+                    if not failed:  # once an outage
+                        structlog.get_logger("web.live").warning("changes unknown", error=str(error))
+                    failed = True
+                await asyncio.wait([ended], timeout=self.pace.every.total_seconds())
+            for listener in self._listeners:
+                listener.woken.set()
+        finally:
+            ended.cancel()
+
+
+def live_routes(live: Live) -> tuple[HTTPRouteHandler, ...]:
+    """Return the route of the stream."""
+
+    @get("/events", opt=needs(Scope.READ))
+    async def events(request: Request[Any, Any, Any], principal: NamedDependency[SkipValidation[Principal]]) -> Stream:
+        if not live.room_for(principal.name):
+            raise HTTPException("Too many pages listen for changes: close some.", status_code=429)
+        headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
+        body = live.stream(principal.name, request.headers.get("last-event-id", "")[:64])
+        return Stream(body, media_type="text/event-stream", headers=headers)
+
+    return (events,)

@@ -1,0 +1,195 @@
+"""Writes pages: templates that escape everything, for one reader's language and zone, under a policy of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.runtime import Macro
+from litestar import Request, Response
+
+from bridge.access import Scope, may_some
+from web.assets import Assets
+from web.doors import AccessDoor
+from web.flash import Flash, add_flash, drop_flash, flash_of
+from web.format import Formatter
+from web.guard import form_token_of, principal_of
+from web.links import Links, root_of
+from web.nav import is_within, sections_for
+from web.preferences import Preferences, language_for, preferences_of, zone_for
+from web.security import new_nonce, page_policy
+from web.texts import locale_of, translations
+
+FOLDER: Final = Path(__file__).parents[1] / "templates"
+MACROS: Final = "macros/"
+PAGES_OPT: Final = "pages"
+"""Where a route under /dashboard finds its `Pages`."""
+
+_VARY: Final = "Accept-Language, Cookie"
+_DANGEROUS: Final = ("prod", "prd", "live")
+_BETWEEN: Final = ("stag", "stg", "hom", "uat", "pre", "qa")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What pages show of the gateway itself; `debug` reads templates and files anew at each request."""
+
+    environment: str = ""
+    version: str = ""
+    debug: bool = False
+
+    @property
+    def badge(self) -> str:
+        """How loud the environment's badge is: where it's production, nobody should miss it."""
+        name = self.environment.lower()
+        if name.startswith(_DANGEROUS):
+            return "production"
+        return "staging" if name.startswith(_BETWEEN) else "other"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Pages:
+    """Renders the templates; what each of them has is listed at `_values`."""
+
+    def __init__(
+        self,
+        access: AccessDoor,
+        look: Look | None = None,
+        *,
+        folder: Path = FOLDER,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.look = look or Look()
+        self.assets = Assets(fresh=self.look.debug)
+        self._access = access
+        self._folder = folder
+        self._now = now
+
+    @property
+    def insecure(self) -> bool:
+        """Whether cookies go over http too."""
+        return self._access.insecure_cookies
+
+    def page(
+        self,
+        request: Request[Any, Any, Any],
+        template: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> Response[str]:
+        """Return a page; `values` are the template's own."""
+        preferences = preferences_of(request, insecure=self.insecure)
+        language, nonce = language_for(request, preferences), new_nonce()
+        environment = _environment(self._folder, language, fresh=self.look.debug)
+        flash = flash_of(request, insecure=self.insecure)
+        context = {**self._values(request, preferences, language, nonce), "flash": flash, **values}
+        _add_macros(environment, context)
+        text = environment.get_template(template).render(context)
+        policy = page_policy(nonce, self._access.alpine)
+        response = Response(
+            text,
+            status_code=status,
+            media_type="text/html",
+            headers={"Content-Security-Policy": policy, "Vary": _VARY, **(headers or {})},
+        )
+        if flash is not None:
+            drop_flash(response, insecure=self.insecure)
+        return response
+
+    def _values(
+        self, request: Request[Any, Any, Any], preferences: Preferences, language: str, nonce: str
+    ) -> dict[str, Any]:
+        principal, links, now = principal_of(request), Links(request), self._now()
+        locale, zone = locale_of(language), zone_for(request, preferences)
+        return {
+            # who asks, and what he may
+            "principal": principal,
+            "permissions": frozenset(scope.value for scope in principal.scopes) if principal else frozenset(),
+            "may": lambda scope: principal is not None and may_some(principal, Scope(scope)),
+            "csrf_token": form_token_of(request),
+            # for whom it is written
+            "language": language,
+            "locale": locale,
+            "zone": zone,
+            "now": now,
+            "fmt": Formatter(locale, zone, now),
+            "preferences": preferences,
+            # where it is
+            "root": links.root,
+            "root_path": links.root,
+            "path": links.path,
+            "url": links.url,
+            "here": links.here,
+            "query_fields": links.fields,
+            "asset_url": lambda name: self.assets.url(links.root, name),
+            "sections": [(section, is_within(section, links.path)) for section in sections_for(principal)],
+            # the page itself
+            "nonce": nonce,
+            "alpine": self._access.alpine,
+            "look": self.look,
+            "ui": SimpleNamespace(),
+        }
+
+
+def pages_of(request: Request[Any, Any, Any]) -> Pages:
+    """Return the `Pages` of a route under /dashboard."""
+    found = request.route_handler.opt.get(PAGES_OPT)
+    if not isinstance(found, Pages):
+        raise TypeError(f"{request.url.path} is mounted under no router that has pages")
+    return found
+
+
+def render(
+    request: Request[Any, Any, Any],
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **values: Any,
+) -> Response[str]:
+    """Return a page from a route under /dashboard; `values` are the template's own."""
+    return pages_of(request).page(request, template, status=status, headers=headers, **values)
+
+
+def go_on(request: Request[Any, Any, Any], path: str, flash: Flash | None = None) -> Response[None]:
+    """Answer 303 after a change: the browser goes on to `path`, one of ours, by GET, and there reads `flash`."""
+    response: Response[None] = Response(None, status_code=303, headers={"Location": f"{root_of(request)}{path}"})
+    if flash is not None:
+        add_flash(response, request, flash, insecure=pages_of(request).insecure)
+    return response
+
+
+@lru_cache(maxsize=16)
+def _environment(folder: Path, language: str, *, fresh: bool) -> Environment:
+    """Return where templates are compiled, once for each language, as their texts are a part of them."""
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=fresh,
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    return environment
+
+
+def _add_macros(environment: Environment, context: dict[str, Any]) -> None:
+    """Put every macro of templates/macros under `ui`: they see what the page sees, and nothing has to be imported."""
+    for name in environment.list_templates(filter_func=lambda name: name.startswith(MACROS)):
+        module = environment.get_template(name).make_module(context)
+        macros = {key: value for key, value in vars(module).items() if isinstance(value, Macro)}
+        vars(context["ui"]).update(macros)

@@ -1,0 +1,103 @@
+"""The page on which a reader says how he wants his pages, and ends sessions of his that he no longer knows."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from bridge.access import Scope
+from web.auth import safe_next
+from web.doors import AccessDoor
+from web.flash import Flash
+from web.forms import read_form
+from web.guard import GivenPrincipal, needs
+from web.page import go_on, render
+from web.preferences import (
+    chosen,
+    preferences_cookie,
+    preferences_of,
+    zones,
+)
+from web.texts import LANGUAGES, msg
+
+PATH: Final = "/dashboard/settings"
+_FIELDS: Final = {"language": 8, "zone": 64, "theme": 8, "density": 8, "shortcuts": 4, "next": 2048}
+_SESSION_FIELDS: Final = {"id": 64, "others": 4}
+_FORM_BYTES: Final = 16_384
+_BROWSERS: Final = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("curl/", "curl"),
+)
+_SYSTEMS: Final = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def device_of(agent: str) -> str:
+    """Return what a browser's name for itself says to a person: `Firefox · Linux`."""
+    named = [next((word for sign, word in table if sign in agent), "") for table in (_BROWSERS, _SYSTEMS)]
+    return " · ".join(word for word in named if word) or agent[:40]
+
+
+def zone_groups() -> dict[str, list[tuple[str, str]]]:
+    """Return the zones that can be chosen, by region."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name in sorted(zones() - {"UTC"}):
+        region, _, place = name.partition("/")
+        groups.setdefault(region, []).append((name, place.replace("_", " ").replace("/", " / ")))
+    return groups
+
+
+def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
+    """Return the routes of the page."""
+    insecure, entrance = access.insecure_cookies, access.entrance
+
+    @get("/settings", opt=needs(Scope.READ))
+    async def show(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
+        sessions = await entrance.sessions(principal.name)
+        mine = principal.session.id if principal.session else ""
+        return render(
+            request,
+            "settings.html",
+            sessions=[(session, session.id == mine, device_of(session.agent)) for session in sessions],
+            languages=LANGUAGES,
+            zone_groups=zone_groups(),
+        )
+
+    @post("/settings", opt=needs(Scope.READ), status_code=303, request_max_body_size=_FORM_BYTES)
+    async def save(request: Request[Any, Any, Any]) -> Response[None]:
+        fields = await read_form(request, _FIELDS)
+        given = {name: fields[name] for name in await request.form() if name in fields}
+        target = safe_next(given["next"]) if "next" in given else PATH
+        answer = go_on(request, target, None if "next" in given else Flash(msg("Your settings are saved.")))
+        before = preferences_of(request, insecure=insecure)
+        answer.set_cookie(preferences_cookie(chosen(given, before), insecure=insecure))
+        return answer
+
+    @post("/settings/sessions", opt=needs(Scope.READ), status_code=303, request_max_body_size=_FORM_BYTES)
+    async def revoke(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[None]:
+        fields = await read_form(request, _SESSION_FIELDS)
+        mine = principal.session.id if principal.session else ""
+        wanted = [fields["id"]] if fields["id"] else []
+        if fields["others"]:
+            wanted = [session.id for session in await entrance.sessions(principal.name) if session.id != mine]
+        ended = [session_id for session_id in wanted if await entrance.revoke(principal.name, session_id)]
+        text = (
+            msg("The sessions are ended: those browsers must sign in again.")
+            if ended
+            else msg("There was no such session any more.")
+        )
+        return go_on(request, PATH, Flash(text, level="done" if ended else "note"))
+
+    return show, save, revoke
