@@ -24,8 +24,9 @@ from bridge.standing import standing_of
 from bridge.task import Task
 from web.alpine import alpine_from
 from web.app import create_app
-from web.auth import dashboard_router
+from web.dashboard import dashboard_router
 from web.doors import AccessDoor, Doors
+from web.page import Look
 
 _PROBE_WITHIN: Final = timedelta(seconds=3)
 _SLOW_RETRY: Final = timedelta(seconds=15)
@@ -99,7 +100,8 @@ class Process:
             body_limit=settings.body_limit,
             debug=settings.debug,
         )
-        app = create_app(doors, [dashboard_router(access)], api=serves_api)
+        look = Look(settings.environment or "", gateway.version, settings.debug)
+        app = create_app(doors, [dashboard_router(access, look, ending=self._stop)], api=serves_api)
         config = uvicorn.Config(
             app,
             log_config=None,

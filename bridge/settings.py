@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     host: str = "0.0.0.0"  # noqa: S104 - a container publishes what it wants published
     port: int = Field(default=8000, ge=0, le=65535)
     debug: bool = False
+    environment: str | None = Field(default=None, max_length=32)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
 
