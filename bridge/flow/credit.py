@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,7 +40,7 @@ class Credit:
     """Gives each topic its room: what its consumers can work in a third of a lock, less what is already locked.
 
     Nothing has room while `takes_writes` says that the store keeps nothing, and all have less by the engine's
-    `error_rate` (0 to 1).
+    `error_rate` (0 to 1). A topic that is `paused` has none: what is being fetched by then, or was before, is worked.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Credit:
         bounds: Bounds,
         takes_writes: Callable[[], bool] = lambda: True,
         error_rate: Callable[[], float] = lambda: 0.0,
+        paused: Callable[[], Awaitable[frozenset[str]]] | None = None,
     ) -> None:
         self._publisher = publisher
         self._replicas = replicas
@@ -65,6 +66,8 @@ class Credit:
         self._bounds = bounds
         self._takes_writes = takes_writes
         self._error_rate = error_rate
+        self._ask_paused = paused
+        self._paused: frozenset[str] = frozenset()
         self._held: Counter[str] = Counter()
         self._since: Counter[str] = Counter()
         self._looks: dict[str, _Look] = {}
@@ -97,7 +100,7 @@ class Credit:
     def limit(self, topic: str) -> int:
         """Return how many tasks of the topic may be locked and not yet running; 0 while nobody consumes it."""
         slots, rate = capacity(self._fleet, topic)
-        if slots == 0:
+        if slots == 0 or topic in self._paused:
             return 0
         # Two rounds of all slots keep the handlers busy whatever is known about their times.
         floor = 2 * slots
@@ -122,6 +125,7 @@ class Credit:
         seen = await self._replicas.replicas(now - self._bounds.replica_life)
         self._fleet = alive(tuple(seen), now, self._bounds.replica_life)
         self._waiting = await self._store.waiting()
+        self._paused = frozenset() if self._ask_paused is None else await self._ask_paused()
         self._census_at = now
 
     async def _look(self, limits: Mapping[str, int], now: datetime) -> None:

@@ -1,27 +1,33 @@
-"""What a person does to a task: so far, to try a failed one again."""
+"""What a person does to a task. Each call acts only while the task is what that person saw, and says what changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final, NoReturn
 
-from bridge.errors import TaskConflict, TaskGone, UnknownTask
+from pydantic import ValidationError
+
+from bridge.errors import (
+    EngineRejected,
+    LeaseLost,
+    TaskConflict,
+    TaskGone,
+    UnacceptableTask,
+    UnknownTask,
+    VariableError,
+)
+from bridge.flow.actions import Action, Seen, check
 from bridge.flow.lease import Lease
+from bridge.flow.run import explained
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine, Journal, TaskStore
-from bridge.task import State, Task
+from bridge.task import State, Task, Variables
 from bridge.topic import Topic
+from bridge.variables import decode
 
-_REASONS: Mapping[State, str] = {
-    State.RECEIVED: "it waits to be published and will be worked without that",
-    State.QUEUED: "it waits in its topic's queue and will be worked without that",
-    State.RUNNING: "its handler runs now: wait for its outcome",
-    State.REPORTING: "its outcome is on its way to the engine: wait for that",
-    State.RETRYING: "it is going to be tried again without that",
-    State.COMPLETED: "it is completed",
-    State.CANCELLED: "it is gone from the engine",
-    State.SUPERSEDED: "another worker holds it: retry it there, or wait until its lock ends",
-}
+MOST_RETRIES: Final = 1000
 
 
 class Operate:
@@ -48,38 +54,145 @@ class Operate:
         self._journal = journal
         self._retry_limit = retry_limit
 
-    async def retry(self, task_id: str) -> Task:
-        """Resolve the incident of a failed task and have it tried again now; return it as it stands then.
+    async def retry(
+        self,
+        task_id: str,
+        seen: Seen | None = None,
+        *,
+        at: datetime | None = None,
+        variables: Variables | None = None,
+        retries: int | None = None,
+        operation: str | None = None,
+    ) -> Task:
+        """Resolve the incident of a failed task and have it tried again; return it as it stands then.
 
-        Raises `UnknownTask`, `TaskConflict` with the reason, `EngineError` or `StoreUnavailable`. Safe to repeat.
+        Now, or `at` a later moment; with `variables` set in its process instance before; with so many `retries`, or
+        its topic's. `operation` names the bulk operation that asks for it.
+        Raises `UnknownTask`, `TaskConflict` with the reason, `UnacceptableTask` for variables that the topic or the
+        engine refuses, `EngineError` or `StoreUnavailable`. Safe to repeat.
         """
-        task = await self._store.get(task_id)
-        if task is None:
-            raise UnknownTask(f"no task {task_id} is kept here; check the id")
-        if task.state is not State.FAILED:
-            raise TaskConflict(f"task {task_id} can't be tried again: {_REASONS[task.state]}")
-        retries = self._retries(task)
-        try:
-            await self._offer_again(task, retries)
-        except TaskGone as error:
-            await self._store.move([self._lease.lost(task, error)])
-            raise TaskConflict(f"task {task_id} can't be tried again: it is gone from the engine") from error
+        action = Action.EDIT if variables else Action.RETRY if at is None else Action.RETRY_AT
+        task = await self._found(action, task_id, seen)
+        if retries is not None:
+            _check_number(retries)
+        wanted = self._retries(task) if retries is None else retries
         now = self._clock.now()
-        changes = {"next_at": now, "updated_at": now, "finished_at": None, "retries": retries, "reports": 0}
+        later = at if at is not None and at > now else None
+        try:
+            if variables:
+                await self._set_variables(task, variables)
+            await self._offer_again(task, wanted, later)
+        except TaskGone as error:
+            await self._gone(action, task, error)
+        now = self._clock.now()
+        changes = {"next_at": later or now, "updated_at": now, "finished_at": None, "retries": wanted, "reports": 0}
+        changes |= _edited(task, variables or {}) | ({} if operation is None else {"operation": operation})
         (happened,) = await self._store.move([Move(task_id, Event.REVIVE, task.epoch, changes=changes)])
-        self._nudge({task.topic})
-        self._journal.write("task_revived", task=task, retries=retries, kept=happened)
+        if later is None:
+            self._nudge({task.topic})
+        self._journal.write("task_revived", task=task, retries=wanted, kept=happened)
         # Where another was faster, or the fetch already was, the task has moved on as it was meant to.
         return await self._store.get(task_id) or task
 
-    async def _offer_again(self, task: Task, retries: int) -> None:
+    async def set_retries(self, task_id: str, retries: int, seen: Seen | None = None) -> Task:
+        """Give a task that waits for its next run so many retries; one that failed is tried again with them now.
+
+        Raises as `retry` does.
+        """
+        _check_number(retries)
+        task = await self._found(Action.SET_RETRIES, task_id, seen)
+        if task.state is State.FAILED:
+            return await self.retry(task_id, seen, retries=retries)
+        try:
+            await self._engine.set_retries(task_id, retries)
+        except TaskGone as error:
+            await self._gone(Action.SET_RETRIES, task, error)
+        changes = {"retries": retries, "reports": task.reports, "updated_at": self._clock.now()}
+        (happened,) = await self._store.move([Move(task_id, Event.DEFER, task.epoch, changes=changes)])
+        self._journal.write("retries_set", task=task, retries=retries, kept=happened)
+        return await self._store.get(task_id) or task
+
+    async def release(self, task_id: str, seen: Seen | None = None) -> Task:
+        """Free the engine's lock on a task that waits for its next run, or that another worker holds.
+
+        Of the other worker's run nothing is known here: it may go on, and its outcome will be refused by the engine.
+        Raises as `retry` does.
+        """
+        task = await self._found(Action.RELEASE, task_id, seen)
+        try:
+            await self._engine.unlock(task_id)
+        except TaskGone as error:
+            await self._gone(Action.RELEASE, task, error)
+        now = self._clock.now()
+        happened = True
+        if task.state is State.RETRYING:
+            changes = {"next_at": now, "reports": task.reports, "updated_at": now}
+            (happened,) = await self._store.move([Move(task_id, Event.DEFER, task.epoch, changes=changes)])
+        self._nudge({task.topic})
+        self._journal.write("lock_released", task=task, kept=happened)
+        return await self._store.get(task_id) or task
+
+    async def _found(self, action: Action, task_id: str, seen: Seen | None) -> Task:
+        task = await self._store.get(task_id)
+        if task is None:
+            raise UnknownTask(f"no task {task_id} is kept here; check the id")
+        check(action, task, seen)
+        return task
+
+    async def _gone(self, action: Action, task: Task, error: TaskGone) -> NoReturn:
+        await self._store.move([self._lease.lost(task, error)])
+        check(action, replace(task, state=State.CANCELLED), None)
+        raise error
+
+    async def _set_variables(self, task: Task, variables: Variables) -> None:
+        self._validate(task, variables)
+        try:
+            await self._engine.set_variables(task.process_instance_id or "", variables)
+        except TaskGone:
+            raise
+        except EngineRejected as error:
+            raise UnacceptableTask(f"the engine doesn't take the variables of task {task.id}: {error}") from error
+
+    def _validate(self, task: Task, variables: Variables) -> None:
+        """Raise `UnacceptableTask` where the handler would refuse its input: trying again would be of no use."""
+        known = self._topics.get(task.topic)
+        try:
+            given = decode({**task.inputs, **variables})
+            if known is not None:
+                known.input.model_validate(given)
+        except (ValidationError, VariableError) as error:
+            raise UnacceptableTask(f"topic {task.topic} doesn't take these variables: {explained(error)}") from error
+
+    async def _offer_again(self, task: Task, retries: int, later: datetime | None) -> None:
         found = await self._engine.get(task.id)
-        if found.retries == 0 and found.lock_until is not None and found.lock_until > self._clock.now():
+        now = self._clock.now()
+        if found.retries == 0 and found.lock_until is not None and found.lock_until > now:
             # While it has no retries nobody else can hold it, so this frees only what the failure left locked.
             await self._engine.unlock(task.id)
+        if later is not None:
+            # Until then the lock keeps everybody from it. It comes first: with retries the task is free at once.
+            try:
+                await self._engine.lock(task.id, task.worker_id, later - now)
+            except LeaseLost as error:
+                raise TaskConflict(f"task {task.id} can't be tried again later: another worker holds it") from error
         await self._engine.set_retries(task.id, retries)
 
     def _retries(self, task: Task) -> int:
         known = self._topics.get(task.topic)
         limit = self._retry_limit if known is None or known.retries is None else known.retries
         return max(1, limit)
+
+
+def _check_number(retries: int) -> None:
+    if not 1 <= retries <= MOST_RETRIES:
+        raise UnacceptableTask(f"a task is given between 1 and {MOST_RETRIES} retries, not {retries}")
+
+
+def _edited(task: Task, variables: Variables) -> dict[str, Any]:
+    """Return what editing changes of the task: what its submitter sent goes before what the engine has."""
+    if not variables:
+        return {}
+    changes: dict[str, Any] = {"variables": {**task.variables, **variables}}
+    if task.given:
+        changes["given"] = {**task.given, **{name: variables[name] for name in task.given.keys() & variables.keys()}}
+    return changes

@@ -47,7 +47,7 @@ class Run:
         try:
             given = topic.input.model_validate(decode(task.inputs))
         except Exception as error:  # noqa: BLE001 - a model's own validators may raise anything
-            return _failure("InvalidInput", _explain(error), error, 0)
+            return _failure("InvalidInput", explained(error), error, 0)
         limit = topic.timeout or self._timeout
         try:
             async with asyncio.timeout(limit.total_seconds()) as deadline:
@@ -123,7 +123,8 @@ def _text(error: BaseException) -> str:
         return "(its text can't be read)"
 
 
-def _explain(error: Exception) -> str:
+def explained(error: Exception) -> str:
+    """Return what is wrong with variables, without their values."""
     if not isinstance(error, ValidationError):
         return _text(error) if isinstance(error, VariableError) else f"{type(error).__name__}: {_text(error)}"
     return "; ".join(

@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from bridge.errors import EngineUnavailable, StoreUnavailable, TaskConflict, UnknownTask
-from bridge.flow.operate import _REASONS, Operate
+from bridge.flow.actions import RETRY_REASONS
+from bridge.flow.operate import Operate
 from bridge.ports import Claim, TopicPoll
 from bridge.task import Completion, State, TaskKey
 from tests.unit.fakes import LOCK, NOW, SECOND, a_task
@@ -75,7 +76,7 @@ async def test_a_task_that_has_not_failed_is_left_alone_with_the_reason(state: S
 
 
 def test_every_state_but_failed_has_its_reason() -> None:
-    assert set(_REASONS) == set(State) - {State.FAILED}
+    assert set(RETRY_REASONS) == set(State) - {State.FAILED}
 
 
 async def test_a_task_that_is_not_kept_is_unknown() -> None:
