@@ -9,10 +9,10 @@ from typing import TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bridge.task import LIVE, BpmnFault, Completion, Failure, Outcome, State, Task
+from bridge.task import LIVE, BpmnFault, Completion, Failure, Outcome, State
 from tests.unit.lifecycle_engine import LOCK, Answer
 from tests.unit.lifecycle_model import SECOND, World
-from tests.unit.lifecycle_promises import keep_promises, settle
+from tests.unit.lifecycle_promises import WATCHED, keep_promises, settle
 
 TASKS = 3
 DICE = st.integers(0, 2**16 - 1)
@@ -69,10 +69,10 @@ class Lives(RuleBasedStateMachine):
             case State.RUNNING if task.claim_id in world.claims:
                 world.decide(task.claim_id, _one_of(KINDS, dice >> 1))
             case State.REPORTING:
-                world.recover(process, task)
+                world.take_up(process, task)
                 world.send(len(world.deliveries) - 1, Answer.GIVEN)
             case _:
-                self.wait_for(task)
+                world.wait_for(task)
                 world.recover(process, task)
         while len(world.pending) > first:
             world.land(first)
@@ -92,11 +92,11 @@ class Lives(RuleBasedStateMachine):
         """Deliver any message that was ever sent, again and again."""
         self.world.deliver(_process(dice), _one_of(self.world.sent, dice >> 1))
 
-    @precondition(lambda self: any(held.until > self.world.now for held in self.world.claims.values()))
+    @precondition(lambda self: self.world.claims)
     @rule(dice=DICE)
     def renew(self, dice: int) -> None:
-        live = [name for name, held in self.world.claims.items() if held.until > self.world.now]
-        self.world.renew(_one_of(live, dice))
+        """Renew a claim, in time or late."""
+        self.world.renew(_one_of(list(self.world.claims), dice))
 
     @precondition(lambda self: self.world.claims)
     @rule(dice=DICE)
@@ -112,24 +112,22 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.world.among(State.REPORTING))
     @rule(dice=DICE)
     def take_up_a_report(self, dice: int) -> None:
-        self.world.recover(_process(dice), _one_of(self.world.among(State.REPORTING), dice >> 1))
+        self.world.take_up(_process(dice), _one_of(self.world.among(State.REPORTING), dice >> 1))
 
     @precondition(lambda self: self.world.deliveries)
     @rule(dice=DICE)
     def send(self, dice: int) -> None:
         self.world.send((dice >> 2) % len(self.world.deliveries), _one_of(list(Answer), dice))
 
-    @precondition(lambda self: self.world.among(*LIVE))
+    @precondition(lambda self: self.world.among(*WATCHED))
     @rule(dice=DICE)
     def recover(self, dice: int) -> None:
-        """Wait until a task's next step is due, and take it."""
-        task = _one_of(self.world.among(*LIVE), dice >> 1)
-        self.wait_for(task)
+        """Wait until a task is due; then one process sees it, or both do."""
+        task = _one_of(self.world.among(*WATCHED), dice >> 2)
+        self.world.wait_for(task)
         self.world.recover(_process(dice), task)
-
-    def wait_for(self, task: Task) -> None:
-        if task.next_at is not None:
-            self.world.now = max(self.world.now, task.next_at)
+        if dice & 2:
+            self.world.recover(_process(dice + 1), task)
 
     @rule(dice=DICE)
     def wait(self, dice: int) -> None:
@@ -156,6 +154,15 @@ class Lives(RuleBasedStateMachine):
     @rule(dice=DICE)
     def retry(self, dice: int) -> None:
         self.world.revive(_process(dice), _one_of(self.world.among(State.FAILED), dice >> 1))
+
+    @precondition(lambda self: self.exhaustible())
+    @rule(dice=DICE)
+    def take_the_last_retry(self, dice: int) -> None:
+        self.world.exhaust(_one_of(self.exhaustible(), dice))
+
+    def exhaustible(self) -> list[str]:
+        waiting = (task.id for task in self.world.among(State.RETRYING))
+        return [task_id for task_id in waiting if task_id in self.world.engine.open]
 
     @precondition(lambda self: any(lock.retries == 0 for lock in self.world.engine.open.values()))
     @rule(dice=DICE)

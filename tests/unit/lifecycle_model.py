@@ -21,6 +21,7 @@ from tests.unit.lifecycle_engine import LOCK, THIEF, Answer, Engine, Lock
 SECOND = timedelta(seconds=1)
 CLAIM = 30 * SECOND
 LOOK = 20 * SECOND
+INCIDENT_LOOK = 90 * SECOND
 RETRIES = 1
 
 Value = TypeVar("Value")
@@ -37,7 +38,7 @@ def done(call: Coroutine[Any, Any, Value]) -> Value:
 
 @dataclass(slots=True)
 class Held:
-    """A claim as its holder believes in it; `over` is the truth: it was decided, lost or given back."""
+    """A claim as its holder believes in it; `over` is the truth: it was decided."""
 
     process: str
     task: Task
@@ -47,11 +48,10 @@ class Held:
 
 @dataclass(slots=True)
 class Pending:
-    """A write on its way; one that is not sent by `until` never is."""
+    """A write on its way."""
 
     process: str
     move: Move
-    until: datetime | None = None
     unlocks: str | None = None
 
 
@@ -62,10 +62,12 @@ class Written:
     event: Event | None
     before: Task | None
     after: Task
+    at: datetime
+    move: Move | None = None
 
 
 class World:
-    """Everything there is. Its methods are what may happen; `written` is what the last step changed in the store."""
+    """Everything there is. Its methods are what may happen; `written` and `refused` tell what the last step wrote."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,6 +81,7 @@ class World:
         self.claims: dict[str, Held] = {}
         self.decided: Counter[tuple[str, int]] = Counter()
         self.written: list[Written] = []
+        self.refused: list[Move] = []
         self.happened: Counter[Event] = Counter()
         self._names: Counter[str] = Counter()
 
@@ -167,7 +170,6 @@ class World:
         held = self.claims[claim_id]
         if self._holds(held.process, held.task):
             self._expect(held.process, held.task, Event.RENEW, claim_id, next_at=self.now + CLAIM)
-            self.pending[-1].until = held.until  # a renewal that is late for its own claim isn't sent
 
     def decide(self, claim_id: str, kind: type[Outcome]) -> None:
         """Let the handler end; a zombie doesn't know that it is one."""
@@ -199,7 +201,7 @@ class World:
         if answer is Answer.REFUSED:
             incident = Failure("refused", "", "", 0)
             if self.engine.report(task.id, task.worker_id, incident, self.now) == 204:
-                self._expect(process, task, Event.UNDELIVERABLE)
+                self._expect(process, task, Event.UNDELIVERABLE, next_at=self.now + INCIDENT_LOOK)
             else:
                 self._expect(process, task, Event.DEFER, next_at=self.now + LOOK)
             return
@@ -208,6 +210,8 @@ class World:
             self._expect(process, task, Event.DEFER, next_at=self.now + LOOK)
         elif status == 204 and delivered(outcome) is Event.DELIVERED_RETRY:
             self._expect(process, task, Event.DELIVERED_RETRY, next_at=self.now)
+        elif status == 204 and delivered(outcome) is Event.DELIVERED_INCIDENT:
+            self._expect(process, task, Event.DELIVERED_INCIDENT, next_at=self.now + INCIDENT_LOOK)
         elif status == 204:
             self._expect(process, task, delivered(outcome))
         elif task.id in self.engine.open:
@@ -220,31 +224,56 @@ class World:
     # recovery and operators
 
     def recover(self, process: str, task: Task) -> None:
-        """Look at a task whose next step is due."""
+        """See a task that is due, and take it before anything else, so that one process looks after it.
+
+        What is written then goes by what was seen: a task that was renewed or taken meanwhile is due no longer.
+        """
+        seen = self.now
+        match task.state:
+            case State.RUNNING if task.lost_claims + 1 >= self.claim_limit:
+                outcome = Failure("ClaimsLost", str(task.epoch), "", 0)
+                self._expect(process, task, Event.GIVE_UP, task.claim_id, seen, outcome=outcome, next_at=seen)
+            case State.RUNNING:
+                self._expect(process, task, Event.LOSE_CLAIM, task.claim_id, seen, next_at=seen)
+            case _:
+                self._expect(process, task, Event.TAKE, due_by=seen, next_at=seen + LOOK)
+
+    def _look_after(self, process: str, task: Task) -> None:
+        """Do the next step of a task that the process has just taken."""
         match task.state:
             case State.RECEIVED:
                 self.publish(process, task, confirmed=True)
             case State.QUEUED:
                 self._expect(process, task, Event.STALE, next_at=self.now)
-            case State.RUNNING if task.lost_claims + 1 >= self.claim_limit:
-                outcome = Failure("ClaimsLost", str(task.epoch), "", 0)
-                self._expect(process, task, Event.GIVE_UP, task.claim_id, outcome=outcome, next_at=self.now)
-            case State.RUNNING:
-                self._expect(process, task, Event.LOSE_CLAIM, task.claim_id, next_at=self.now)
             case State.REPORTING:
-                self.deliveries.append((process, task))
+                self.take_up(process, task)
             case State.RETRYING:
                 self._nudge(process, task)
+            case State.FAILED if task.id not in self.engine.open:
+                self._expect(process, task, Event.GONE)
+            case State.FAILED:
+                self._expect(process, task, Event.TAKE, next_at=self.now + INCIDENT_LOOK)
+
+    def take_up(self, process: str, task: Task) -> None:
+        """Have an outcome delivered, be it due or not: who decided doesn't wait for that."""
+        self.deliveries.append((process, task))
 
     def _nudge(self, process: str, task: Task) -> None:
-        if task.id not in self.engine.open:
+        """Ask the engine what became of a retry that it should have offered again."""
+        lock = self.engine.open.get(task.id)
+        if lock is None:
             self._expect(process, task, Event.GONE)
-            return
-        lock = self.engine.open[task.id]
-        if lock.worker == task.worker_id:
-            lock.until = None
-            lock.retries = lock.retries or RETRIES  # an incident that a late report raised again
-        self._expect(process, task, Event.DEFER, next_at=self.now + LOOK)
+        elif lock.worker != task.worker_id and not self.engine.is_free(task.id, self.now):
+            self._expect(process, task, Event.SUPERSEDE, error="stolen")
+        elif lock.retries == 0:
+            self._expect(process, task, Event.EXHAUSTED, error="no retries left", next_at=self.now + INCIDENT_LOOK)
+        else:
+            self._expect(process, task, Event.DEFER, next_at=self.now + LOOK)
+
+    def wait_for(self, task: Task) -> None:
+        """Let time pass until a task is due."""
+        if task.next_at is not None:
+            self.now = max(self.now, task.next_at)
 
     def revive(self, process: str, task: Task) -> None:
         """Let an operator try a failed task again: in the engine first, which may offer it before that is written."""
@@ -255,6 +284,10 @@ class World:
             self.raise_retries(task.id)
         self._expect(process, task, Event.REVIVE, next_at=self.now)
 
+    def exhaust(self, task_id: str) -> None:
+        """Let somebody take a task's last retry away in the engine."""
+        self.engine.open[task_id].retries = 0
+
     def raise_retries(self, task_id: str) -> None:
         """Let an operator use the engine's own pages."""
         self.engine.open[task_id].retries = RETRIES
@@ -262,23 +295,34 @@ class World:
 
     # writes
 
-    def _expect(self, process: str, task: Task, event: Event, claim_id: str | None = None, **changes: Any) -> None:
+    def _expect(
+        self,
+        process: str,
+        task: Task,
+        event: Event,
+        claim_id: str | None = None,
+        due_by: datetime | None = None,
+        **changes: Any,
+    ) -> None:
         changes["updated_at"] = self.now
-        self.pending.append(Pending(process, Move(task.id, event, task.epoch, claim_id, changes)))
+        move = Move(task.id, event, task.epoch, claim_id, changes, due_by=due_by)
+        self.pending.append(Pending(process, move))
 
     def land(self, place: int, answered: bool = True) -> None:
-        """Let a pending write happen; whoever gets no answer will write it again."""
+        """Let a pending write happen; whoever gets no answer doesn't go on, and will write it again."""
         write = self.pending[place]
         if answered:
             del self.pending[place]
         move, before = write.move, self.task(write.move.task_id)
         held = self.claims.get(move.claim_id or "")
-        if write.until is not None and write.until <= self.now:
-            return
         (happened,) = done(self.store.move([move]))
         if happened:
-            self._wrote(move.event, before, self.task(move.task_id))
+            self._wrote(move.event, before, self.task(move.task_id), move)
             self._follow(write, before, held)
+        else:
+            self.refused.append(move)
+        if happened and answered and move.event is Event.TAKE and move.due_by is not None:
+            self._look_after(write.process, self.task(move.task_id))
         if answered and move.claim_id and (move.event is Event.DECIDE or (move.event is Event.RENEW and not happened)):
             self.claims.pop(move.claim_id, None)
 
@@ -287,13 +331,14 @@ class World:
         move = write.move
         if move.event in {Event.DECIDE, Event.GIVE_UP}:
             self.decided[before.id, before.epoch] += 1
-        if held is not None:
-            held.over = move.event is not Event.RENEW
+        if held is not None and move.event is Event.RENEW:
             held.until = move.changes["next_at"]
+        elif held is not None and move.event is Event.DECIDE:
+            held.over = True
         if write.unlocks is not None:
             self.engine.unlock(move.task_id, write.unlocks)
 
-    def _wrote(self, event: Event | None, before: Task | None, after: Task) -> None:
-        self.written.append(Written(event, before, after))
+    def _wrote(self, event: Event | None, before: Task | None, after: Task, move: Move | None = None) -> None:
+        self.written.append(Written(event, before, after, self.now, move))
         if event is not None:
             self.happened[event] += 1

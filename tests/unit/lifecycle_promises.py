@@ -10,15 +10,19 @@ from tests.unit.lifecycle_engine import LOCK, Answer
 from tests.unit.lifecycle_model import World
 
 RESTING = frozenset(State) - LIVE
+WATCHED = LIVE | {State.FAILED}
 LEASED = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING, State.REPORTING})
 UNLEASED = frozenset({State.RETRYING, State.FAILED, State.SUPERSEDED})
 UNCLAIMED = frozenset({State.SUPERSEDED, State.CANCELLED})
 
 
 def no_accepted_task_is_without_a_next_step(world: World) -> None:
-    """Each live task is looked at again at `next_at`, and finds there what its step needs; others rest for a reason."""
+    """Each live task is looked at again at `next_at`, and finds there what its step needs; others rest for a reason.
+
+    An incident is looked at as well: the engine tells nobody of a process that was cancelled.
+    """
     for task in world.store.tasks.values():
-        assert (task.next_at is not None) == (task.state in LIVE)
+        assert (task.next_at is not None) == (task.state in WATCHED)
         assert (task.outcome is not None) or task.state is not State.REPORTING, "nothing to report"
         assert task.outcome is None or task.state not in {State.RECEIVED, State.QUEUED, State.RUNNING}
         if task.state is State.FAILED and task.id in world.engine.open:
@@ -83,6 +87,29 @@ def at_most_one_claim_is_live(world: World) -> None:
         assert (task.state, task.claim_id, task.next_at) == (State.RUNNING, claim_id, held.until)
 
 
+def one_looks_after_a_task_that_is_due(world: World) -> None:
+    """Of all who saw it due the first acts on it, and it is due again only when that one should be done."""
+    for step in world.written:
+        if step.move is not None and step.move.due_by is not None:
+            assert step.before is not None
+            assert step.before.next_at is not None
+            assert step.before.next_at <= step.at, "another has taken it"
+
+
+def what_is_done_for_a_claim_ends_with_it(world: World) -> None:
+    for step in world.written:
+        if step.move is not None and step.move.claim_id is not None:
+            assert step.before is not None
+            assert (step.before.state, step.before.claim_id) == (State.RUNNING, step.move.claim_id)
+
+
+def what_the_engine_took_is_no_incident(world: World) -> None:
+    for move in world.refused:
+        task = world.task(move.task_id)
+        if move.event is Event.DELIVERED_COMPLETION and move.epoch == task.epoch:
+            assert task.state is not State.FAILED
+
+
 PROMISES: tuple[Callable[[World], None], ...] = (
     no_accepted_task_is_without_a_next_step,
     a_lease_given_back_is_not_used_again,
@@ -92,6 +119,9 @@ PROMISES: tuple[Callable[[World], None], ...] = (
     no_handler_runs_again_for_an_undelivered_outcome,
     a_final_state_never_changes,
     at_most_one_claim_is_live,
+    one_looks_after_a_task_that_is_due,
+    what_is_done_for_a_claim_ends_with_it,
+    what_the_engine_took_is_no_incident,
 )
 
 
@@ -99,6 +129,7 @@ def keep_promises(world: World) -> None:
     for promise in PROMISES:
         promise(world)
     world.written.clear()
+    world.refused.clear()
 
 
 def settle(world: World) -> None:
@@ -118,27 +149,31 @@ def settle(world: World) -> None:
             _tend(world, task_id)
     for task in world.store.tasks.values():
         assert task.state in RESTING, f"stuck: {task}"
+        assert task.state is not State.FAILED or task.id in world.engine.open, "an incident of which nothing is left"
         assert task.state is not State.SUPERSEDED or (task.error and not world.engine.results[task.id])
     assert not world.engine.offers(world.now), "the engine still offers a task"
     for task_id, lock in world.engine.open.items():
         assert lock.retries == 0
-        assert world.task(task_id).state is State.FAILED, "an incident that nobody sees"
+        task = world.task(task_id)
+        others = task.state is State.SUPERSEDED and lock.worker != task.worker_id
+        assert others or task.state is State.FAILED, "an incident that nobody sees"
 
 
 def _tend(world: World, task_id: str) -> None:
     """Do all that is to be done for a task now, by the steps that each leads to."""
     for _ in range(8):
         task = world.task(task_id)
-        if task.state not in LIVE:
+        if task.state not in WATCHED:
             return
         if task.state is State.RUNNING and task.claim_id in world.claims:
             world.decide(task.claim_id, Completion)
         elif task.state is State.QUEUED and world.sent and world.sent[-1].id == task_id:
             world.deliver("p3", world.sent[-1])
-        elif task.state is not State.RETRYING or (task.next_at is not None and task.next_at <= world.now):
-            world.recover("p3", task)
-        else:
+        elif task.state in {State.RETRYING, State.FAILED} and (task.next_at is None or task.next_at > world.now):
             return
+        else:
+            world.wait_for(task)
+            world.recover("p3", task)
         while world.deliveries:
             world.send(0, Answer.GIVEN)
         while world.pending:

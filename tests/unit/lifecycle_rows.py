@@ -49,6 +49,9 @@ ROWS = (
     Row(Event.SUPERSEDE, OPEN, "superseded"),
     Row(Event.GONE, f"{OPEN} superseded", "cancelled"),
     Row(Event.REVIVE, "failed", "retrying"),
+    Row(Event.DELIVERED_COMPLETION, "failed", "completed", outcome=True),
+    Row(Event.TAKE, "received queued reporting retrying failed", ""),
+    Row(Event.EXHAUSTED, "retrying", "failed"),
 )
 CLEARS_CLAIM = {Event.LOSE_CLAIM, Event.RELEASE, Event.REFETCH}
 CLEARS_OUTCOME = {
@@ -65,6 +68,7 @@ CLEARS_NEXT = {
     Event.ENDED_BY_US,
     Event.SUPERSEDE,
     Event.GONE,
+    Event.EXHAUSTED,
 }
 COUNTS = {
     Event.CLAIM: {"attempts": 1},
@@ -86,7 +90,12 @@ def every_stand(event: Event) -> Iterator[tuple[Task, Move]]:
                 )  # fmt: skip
                 for epoch in (None, 4, 5, 6):
                     for claim_id in (None, "mine", "other"):
-                        yield task, Move("t", event, epoch, claim_id, {"updated_at": NOW + timedelta(seconds=1)})
+                        for due_by in (None, NOW - timedelta(seconds=1), NOW):
+                            changes = {"updated_at": NOW + timedelta(seconds=1)}
+                            yield task, Move("t", event, epoch, claim_id, changes, due_by=due_by)
+                # At rest it is due at no time at all.
+                for claim_id in (None, "mine"):
+                    yield replace(task, next_at=None), Move("t", event, 5, claim_id, {"updated_at": NOW}, due_by=NOW)
 
 
 def expected(task: Task, move: Move) -> Task | None:
@@ -94,8 +103,12 @@ def expected(task: Task, move: Move) -> Task | None:
     for row in ROWS:
         if row.event is not move.event or task.state.value not in row.sources.split():
             continue
-        fenced = move.epoch in {None, task.epoch} and (
-            not row.claimed or (move.claim_id is not None and move.claim_id == task.claim_id)
+        if move.due_by is not None and (task.next_at is None or move.due_by < task.next_at):
+            continue
+        fenced = (
+            move.epoch in {None, task.epoch}
+            and row.claimed == (move.claim_id is not None)
+            and (not row.claimed or move.claim_id == task.claim_id)
         )
         if not fenced or row.outcome not in {None, task.outcome is not None}:
             continue

@@ -22,6 +22,7 @@ class Desk:
         self.open = asyncio.Event()
         self.open.set()
         self.error: BaseException | None = None
+        self.missing = 0
 
     async def flush(self, items: Sequence[int]) -> Sequence[int]:
         self.batches.append(list(items))
@@ -33,7 +34,8 @@ class Desk:
             if self.error is not None:
                 error, self.error = self.error, None
                 raise error
-            return [item * 10 for item in items]
+            missing, self.missing = self.missing, 0
+            return [item * 10 for item in items[missing:]]
         finally:
             self.now -= 1
 
@@ -157,10 +159,55 @@ async def test_a_caller_cancelled_in_a_batch_that_fails_harms_nobody() -> None:
     assert isinstance(answers[1], StoreUnavailable)
 
 
-async def test_a_flush_that_is_cancelled_cancels_its_callers() -> None:
+async def with_more_behind(desk: Desk, batch: Batch[int, int]) -> Sequence[object]:
+    """Put two items together, and two more while those are under way: only the same lane can take them."""
+    desk.open.clear()
+    first = put_all(batch, [1, 2])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    rest = put_all(batch, [3, 4])
+    await in_time(asyncio.wait(rest, timeout=0))
+    desk.open.set()
+    answers = await in_time(*first, *rest)
+    assert desk.batches == [[1, 2], [3, 4]]
+    return answers
+
+
+async def test_a_flush_that_is_cancelled_cancels_its_callers_and_the_lane_goes_on() -> None:
+    """What it awaits may end as cancelled, without anyone having cancelled the lane."""
     desk = Desk()
     desk.error = asyncio.CancelledError()
     batch = Batch(desk.flush)
-    answers = await in_time(batch.put(1), batch.put(2))
-    assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 2
-    assert await in_time(batch.put(3)) == [30]
+    answers = await with_more_behind(desk, batch)
+    assert [type(answer) for answer in answers[:2]] == [asyncio.CancelledError] * 2
+    assert answers[2:] == [30, 40]
+    assert await in_time(batch.put(5)) == [50]
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+async def test_too_few_results_are_an_error_of_the_whole_batch_and_the_lane_goes_on(missing: int) -> None:
+    """Nobody can tell whose result is missing."""
+    desk = Desk()
+    desk.missing = missing
+    batch = Batch(desk.flush)
+    answers = await with_more_behind(desk, batch)
+    assert [type(answer) for answer in answers[:2]] == [RuntimeError] * 2
+    assert [str(answer) for answer in answers[:2]] == [f"a batch of 2 got {2 - missing} results"] * 2
+    assert answers[2:] == [30, 40]
+    assert await in_time(batch.put(5)) == [50]
+
+
+async def test_a_lane_that_is_cancelled_ends_and_the_next_item_opens_another() -> None:
+    desk = Desk()
+    desk.open.clear()
+    batch = Batch(desk.flush)
+    (caller,) = put_all(batch, [1])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    (lane,) = asyncio.all_tasks() - {caller, asyncio.current_task()}
+    (waiting,) = put_all(batch, [2])
+    await in_time(asyncio.wait({waiting}, timeout=0))
+    lane.cancel()
+    assert [type(answer) for answer in await in_time(caller, lane)] == [asyncio.CancelledError] * 2
+    assert lane.cancelled()
+    desk.open.set()
+    assert await in_time(waiting, batch.put(3)) == [20, 30]
+    assert desk.batches == [[1], [2, 3]]

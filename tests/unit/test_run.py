@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
-from bridge.flow.run import HandlerTimeout, Run
+from bridge.flow.run import MESSAGE_LIMIT, STACK_LIMIT, HandlerTimeout, Run
 from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue
 from bridge.testing import make_context
 from bridge.topic import BpmnError, Context, Fail, Retry, topic
@@ -25,6 +25,20 @@ INSTANT = 1e-3
 
 class Order(BaseModel):
     amount: int = Field(default=1, gt=0)
+
+
+class Checked(BaseModel):
+    rate: str
+
+    @field_validator("rate")
+    @classmethod
+    def look_up(cls, rate: str) -> str:
+        raise KeyError(f"no rate {rate}")
+
+
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
 
 
 class Receipt(BaseModel):
@@ -117,6 +131,18 @@ async def test_the_value_of_a_bad_input_is_not_told_in_the_message(runner: Run) 
     assert "geheim" not in outcome.message
 
 
+async def test_a_validator_that_breaks_is_bad_input_too(runner: Run) -> None:
+    ran: list[Checked] = []
+
+    async def handler(order: Checked) -> None:
+        ran.append(order)
+
+    outcome = await failure_of(runner, handler, variables={"rate": "gold"}, retries=3)
+    assert (outcome.name, outcome.retries, outcome.retry_after) == ("InvalidInput", 0, timedelta(0))
+    assert outcome.message == "InvalidInput: KeyError: 'no rate gold'"
+    assert ran == []
+
+
 async def test_an_error_is_a_failure_with_the_retries_that_are_left(runner: Run) -> None:
     outcome = await failure_of(runner, raising(KeyError("missing")), retries=2)
     assert (outcome.name, outcome.message, outcome.retries) == ("KeyError", "KeyError: 'missing'", 2)
@@ -127,6 +153,24 @@ async def test_an_error_is_a_failure_with_the_retries_that_are_left(runner: Run)
 
 async def test_an_error_without_words_is_told_by_its_name(runner: Run) -> None:
     assert (await failure_of(runner, raising(ValueError()))).message == "ValueError"
+
+
+async def test_an_error_that_can_not_be_told_is_a_failure_all_the_same(runner: Run) -> None:
+    outcome = await failure_of(runner, raising(Wordless()), retries=2)
+    assert (outcome.name, outcome.retries) == ("Wordless", 2)
+    assert outcome.message == "Wordless: (its text can't be read)"
+
+
+async def test_a_long_error_keeps_its_beginning_and_its_end(runner: Run) -> None:
+    outcome = await failure_of(runner, raising(ValueError("first" + 100_000 * "." + "last")))
+    for text, limit, beginning in (
+        (outcome.message, MESSAGE_LIMIT, "ValueError: first"),
+        (outcome.details, STACK_LIMIT, "Traceback"),
+    ):
+        assert limit <= len(text) < limit + 100
+        assert text.startswith(beginning)
+        assert text.rstrip().endswith("last")
+        assert " characters left out ...]" in text
 
 
 async def test_the_delay_grows_with_the_attempts_and_is_capped(runner: Run) -> None:
@@ -259,6 +303,17 @@ async def test_a_plain_functions_errors_are_outcomes_too(runner: Run) -> None:
         raise BpmnError("refused")
 
     assert await outcome_of(runner, handler) == BpmnFault("refused")
+
+
+async def test_a_plain_function_that_runs_out_of_items_fails_at_once(runner: Run) -> None:
+    """A future can't carry a StopIteration: whoever waits for it would wait until the handler's time is up."""
+
+    def handler(order: Order) -> None:
+        next(iter(()))
+
+    outcome = await failure_of(runner, handler, retries=2)
+    assert (outcome.name, outcome.retries) == ("RuntimeError", 2)
+    assert outcome.message == "RuntimeError: the handler ran out of items: StopIteration"
 
 
 async def test_a_plain_function_does_not_hold_up_the_loop_and_its_late_result_is_dropped(runner: Run) -> None:
