@@ -131,6 +131,10 @@ class SpanSink:
         else:
             self._hold(trace, span)
 
+    def shows(self, trace: str) -> bool:
+        """Tell whether a trace was released."""
+        return trace in self._released
+
     def release(self, trace: str) -> None:
         """Send what is held back of a trace, and from now on all of it."""
         with self._lock:

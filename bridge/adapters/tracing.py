@@ -305,6 +305,9 @@ class OtelTracer:
     def _end(self, task: Task, place: Place, event: Event) -> None:
         """Write the task's own span, from its creation to now; what came before stands under it."""
         result = _ENDS.get(event, event.value)
+        if result != "failed" and not place.sampled and not self._sink.shows(place.trace_id):
+            self._sink.forget(place.trace_id)
+            return
         attributes: Attributes = {
             **_described(task),
             "task.result": result,
