@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
 
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    trace_sampling: float = Field(default=1.0, ge=0, le=1)
+    jaeger_ui_url: str | None = None
 
     auth: Literal["required", "open"] = "required"
     gateway_admin_user: str | None = None
@@ -98,6 +100,13 @@ class Settings(BaseSettings):
         for network in value or ():
             ip_network(network)  # raises ValueError; `*` is none, as everybody could then claim any address
         return value
+
+    @field_validator("jaeger_ui_url")
+    @classmethod
+    def _trim_ui(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://, as in http://localhost:16686")
+        return None if value is None else value.rstrip("/")
 
     @field_validator("camunda_url")
     @classmethod
