@@ -22,6 +22,7 @@ from bridge.errors import (
     TaskTooLarge,
     VariableError,
 )
+from bridge.flow.cause import cause_fields
 from bridge.flow.claims import Claim, Claims, HandlerCancelled
 from bridge.flow.lease import Lease
 from bridge.flow.report import Report
@@ -214,9 +215,9 @@ class Handle:
                 # Also while the process ends: its grace bounds this, and a finished outcome is worth it.
                 await self._wait_for_store(failures, error, at_the_end=True)
                 continue
-            return replace(
-                task, state=State.REPORTING, outcome=outcome, reports=0, refusals=0, lease_until=claim.lease_until
-            )
+            cause = self._cause(task, outcome)
+            kept = replace(task, state=State.REPORTING, outcome=outcome, reports=0, refusals=0, **cause)
+            return replace(kept, lease_until=claim.lease_until)
 
     async def _move(self, move: Move) -> bool:
         try:
@@ -249,9 +250,13 @@ class Handle:
             "lease_until": claim.lease_until,
             "next_at": now + self._terms.report_within,
             "updated_at": now,
+            **self._cause(claim.task, outcome),
         }
         attempt = self._attempt(claim, outcome)
         return Move(claim.task.id, Event.DECIDE, claim.task.epoch, claim.claim_id, changes, attempt)
+
+    def _cause(self, task: Task, outcome: Outcome) -> dict[str, Any]:
+        return cause_fields(self._topics.get(task.topic), task, outcome)
 
     def _attempt(self, claim: Claim, outcome: Outcome) -> Attempt:
         task, now, replica = claim.task, self._clock.now(), self._terms.replica

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -70,6 +71,9 @@ class Intake:
         if len(present) < len(tasks):
             refused = [task.id for task, now in zip(tasks, kept, strict=True) if now is None]
             self._journal.write("leases_refused", level=Level.WARNING, tasks=refused)
+        new = Counter(task.topic for task in present if task.epoch == 1)
+        if new:
+            self._journal.write("tasks_received", level=Level.DEBUG, topics=dict(new))
         for task in present:
             if task.state is State.REPORTING:
                 self._report.put(task)

@@ -17,6 +17,7 @@ from bridge.errors import (
     StoreUnavailable,
     TaskGone,
 )
+from bridge.flow.cause import cause_fields
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
 from bridge.flow.report import INCIDENT_LOOK, Report
@@ -107,7 +108,7 @@ class Recover:
     async def _recover(self, state: State, tasks: Sequence[Task]) -> None:
         match state:
             case State.REPORTING:
-                for task in await self._take(tasks, self._patience.report_within):
+                for task in await self._take(tasks, lambda _: self._patience.report_within):
                     self._report.put(task)
             case State.RUNNING:
                 await self._take_back(tasks)
@@ -125,11 +126,10 @@ class Recover:
             case _:
                 assert_never(state)
 
-    async def _take(self, tasks: Sequence[Task], within: timedelta) -> Sequence[Task]:
+    async def _take(self, tasks: Sequence[Task], within: Callable[[Task], timedelta]) -> Sequence[Task]:
         """Take due tasks for this replica, so that no other does the same; whoever takes one has so long for it."""
         now = self._clock.now()
-        changes = {"next_at": now + within}
-        moves = [Move(t.id, Event.TAKE, t.epoch, changes=changes, due_by=now) for t in tasks]
+        moves = [Move(t.id, Event.TAKE, t.epoch, changes={"next_at": now + within(t)}, due_by=now) for t in tasks]
         happened = await self._store.move(moves)
         return [task for task, yes in zip(tasks, happened, strict=True) if yes]
 
@@ -144,9 +144,11 @@ class Recover:
             self._journal.write("claim_expired", task=task, level=Level.WARNING, replica=task.replica)
             self._tracer.claim_expired(task)
             if move.event is Event.GIVE_UP:
-                self._report.put(
-                    replace(task, state=State.REPORTING, outcome=move.changes["outcome"], reports=0, refusals=0)
-                )
+                given = {name: move.changes[name] for name in _GIVEN_UP}
+                given_up = replace(task, state=State.REPORTING, reports=0, refusals=0, **given)
+                message = given_up.outcome.message if isinstance(given_up.outcome, Failure) else ""
+                self._journal.write("task_given_up", task=given_up, level=Level.WARNING, message=message)
+                self._report.put(given_up)
             else:
                 again.append(replace(task, state=State.RECEIVED, claim_id=None))
         await self._publish(again)
@@ -169,7 +171,7 @@ class Recover:
             return Move(task.id, Event.LOSE_CLAIM, task.epoch, task.claim_id, changes, attempt, now)
         message = f"ClaimLost: {task.lost_claims + 1} processes ended while they ran the handler"
         outcome = Failure("ClaimLost", message, f"{message}; the last was {task.replica}", 0)
-        given_up = {**changes, "outcome": outcome, "reports": 0, "refusals": 0}
+        given_up = {**changes, "outcome": outcome, "reports": 0, "refusals": 0, **cause_fields(None, task, outcome)}
         return Move(task.id, Event.GIVE_UP, task.epoch, task.claim_id, given_up, attempt, now)
 
     async def _publish(self, tasks: Sequence[Task]) -> None:
@@ -269,7 +271,7 @@ class Recover:
 
     async def _retry(self, tasks: Sequence[Task]) -> None:
         """Have retries fetched that are due; ask the engine about those that it did not offer again."""
-        tasks = await self._take(tasks, self._patience.retry_look)
+        tasks = await self._take(tasks, lambda _: self._patience.retry_look)
         overdue = [task for task in tasks if task.reports >= self._patience.nudges]
         ends = await asyncio.gather(*(self._settle(task) for task in overdue))
         gone = [move for move in ends if move is not None]
@@ -291,8 +293,8 @@ class Recover:
         async with self._slots:
             try:
                 found = await self._engine.get(task.id)
-            except TaskGone as error:
-                return self._lease.lost(task, error)
+            except TaskGone:
+                return await self._report.end_of(task)
             except EngineError as error:
                 self._journal.write("retry_not_found", task=task, level=Level.WARNING, error=str(error))
                 return None
@@ -307,22 +309,23 @@ class Recover:
     async def _look_at_incidents(self, tasks: Sequence[Task]) -> None:
         """Ask the engine about incidents now and then, ever more seldom: it tells nobody of a cancelled process."""
         now = self._clock.now()
-        taken = await self._take(tasks, INCIDENT_LOOK)
-        moves = [await self._look_at_incident(task, now) for task in taken]
-        if moves:
-            await self._store.move(moves)
 
-    async def _look_at_incident(self, task: Task, now: datetime) -> Move:
+        def as_long_again(task: Task) -> timedelta:
+            return min(max(now - (task.finished_at or now), INCIDENT_LOOK), _MOST_SELDOM)
+
+        ends = [await self._end_of_incident(task) for task in await self._take(tasks, as_long_again)]
+        gone = [move for move in ends if move is not None]
+        if gone:
+            await self._store.move(gone)
+
+    async def _end_of_incident(self, task: Task) -> Move | None:
         try:
             await self._engine.get(task.id)
-        except TaskGone as error:
-            return self._lease.lost(task, error)
+        except TaskGone:
+            return await self._report.end_of(task)
         except EngineError as error:
             self._journal.write("incident_not_found", task=task, level=Level.WARNING, error=str(error))
-        # As long again as it stands already, within bounds.
-        age = now - (task.finished_at or now)
-        later = now + min(max(age, INCIDENT_LOOK), _MOST_SELDOM)
-        return Move(task.id, Event.TAKE, task.epoch, changes={"next_at": later})
+        return None
 
 
 def _is_locked(until: datetime | None, now: datetime) -> bool:
@@ -332,6 +335,8 @@ def _is_locked(until: datetime | None, now: datetime) -> bool:
 _MOST_SELDOM = timedelta(hours=6)
 _LONG = 5
 """How many times `stale_after` a task may wait in a queue that isn't empty before another message is sent."""
+_GIVEN_UP = ("outcome", "error_type", "error_fp")
+
 _UNDECIDED = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING})
 
 _ORDER = (

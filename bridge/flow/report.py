@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from bridge.batch import Batch
 from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
 from bridge.flow.breaker import Breaker
+from bridge.flow.cause import cause_fields
 from bridge.lifecycle import Event, Move, delivered
 from bridge.loop import delay_after
 from bridge.ports import Clock, Engine, Journal, Level, TaskStore
@@ -180,6 +182,17 @@ class Report:
         except (EngineUnavailable, EngineRejected) as error:
             return self._defer(task, str(error))
 
+    async def end_of(self, task: Task) -> Move | None:
+        """Return the move that ends a task which the engine no longer has; None where that can't be told now.
+
+        One that still has an outcome may have been ended by it, through a delivery that never came to write that down.
+        """
+        if task.outcome is not None:
+            move = await self._look_back(task, task.outcome)
+            return None if move.event is Event.DEFER else move
+        now = self._clock.now()
+        return self._move(task, Event.GONE, finished_at=now, error="the task is gone from the engine")
+
     async def _look_back(self, task: Task, outcome: Outcome) -> Move:
         """Tell from the engine's log whether our own report ended the task, its answer having been lost."""
         try:
@@ -211,7 +224,10 @@ class Report:
             )
         except (EngineUnavailable, EngineRejected) as failure:
             return self._defer(task, str(failure))
-        return self._move(task, Event.UNDELIVERABLE, error=message, retries=0, **self._incident(self._clock.now()))
+        cause = cause_fields(None, task, Failure(type(error).__name__, message, "", 0))
+        self._journal.write("outcome_undeliverable", task=replace(task, **cause), level=Level.WARNING, message=message)
+        ends = {"error": message, "retries": 0, **cause, **self._incident(self._clock.now())}
+        return self._move(task, Event.UNDELIVERABLE, **ends)
 
     def _incident(self, now: datetime) -> dict[str, datetime]:
         """Return the times of a task that waits for a person; its process may be cancelled meanwhile, untold to us."""

@@ -101,6 +101,7 @@ class Submit:
             if raced is None:
                 raise TaskConflict(f"task {task.id} was handed in and ended just now; ask for its status")
             return _same(raced, mark)
+        self._journal.write("submission_kept", task=kept, level=Level.DEBUG)
         if kept.verified:
             self._relay.put(kept)
         return kept
