@@ -67,9 +67,9 @@ async def drain(engine: Engine, servers: Servers, contender: Contender, tasks: i
 
 async def _measure(engine: Engine, servers: Servers, worker: Worker, topic: str, counted: int) -> Drain:
     parts = {**servers.pids, "client": worker.pids}
-    await wait_until_open(engine, topic, counted, _alive(worker))
+    await wait_until_open(engine, topic, counted, alive(worker))
     begin = _Look(time.perf_counter(), await engine.open(topic), usage.cpu(parts), await worker.engine_calls())
-    await wait_until_open(engine, topic, 0, _alive(worker))
+    await wait_until_open(engine, topic, 0, alive(worker))
     end = _Look(time.perf_counter(), 0, usage.cpu(parts), await worker.engine_calls())
     done = begin.open - end.open
     if done <= 0:
@@ -83,7 +83,9 @@ async def _measure(engine: Engine, servers: Servers, worker: Worker, topic: str,
     )
 
 
-def _alive(worker: Worker) -> Callable[[], Awaitable[None]]:
+def alive(worker: Worker) -> Callable[[], Awaitable[None]]:
+    """Return a look at whether the worker still runs."""
+
     async def look() -> None:
         worker.check()
 

@@ -167,20 +167,21 @@ def print_results(results: Results, console: Console) -> None:
         f"load at the start {results.about['load_at_start']}. {MEMORY_NOTE}"
     )
     if results.rounds:
-        console.print(_drain_table(results))
+        console.print(_drains_table(results))
     for title, columns, rows in (_idle_rows(results), _submit_rows(results), _count_rows(results)):
         if rows:
-            console.print(_table(title, columns, rows))
+            console.print(table(title, columns, rows))
     if results.backlog is not None:
         console.print(_backlog_table(results.backlog))
     verdicts = [(name, found, "yes" if met else "NO") for name, found, met in judged(results)]
     if verdicts:
-        console.print(_table("Targets", ("target", "found", "met"), verdicts))
+        console.print(table("Targets", ("target", "found", "met"), verdicts))
     for name, why in results.skipped.items():
         console.print(f"left out: {name} ({why})")
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table whose first column is text and whose others are numbers."""
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
@@ -189,7 +190,7 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     return table
 
 
-def _drain_table(results: Results) -> Table:
+def _drains_table(results: Results) -> Table:
     rows: list[Sequence[str]] = []
     for name in results.names():
         runs, ratio = results.runs(name), results.ratio(name)
@@ -199,7 +200,7 @@ def _drain_table(results: Results) -> Table:
         rate = f"{_median(runs, lambda run: run.rate):.0f}"
         rows.append((name, rate, "" if ratio is None else f"{ratio:.2f}", *cpu, size))
     title = f"Draining a backlog: medians of {len(results.rounds)} rounds; CPU in ms a task"
-    return _table(title, ("contender", "tasks/s", "of ceiling", "own", "store", "broker", "engine", "MB"), rows)
+    return table(title, ("contender", "tasks/s", "of ceiling", "own", "store", "broker", "engine", "MB"), rows)
 
 
 Rows = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
@@ -269,4 +270,4 @@ def _backlog_table(found: Backlog) -> Table:
         f"Gateway {first:.0f} -> {last:.0f} MB, at the most {most:.0f}; {found.most_locked} locked at the most"
     )
     columns = ("cold topics", "tasks", "wait p50", "wait p95", "to the end p50", "to the end p95")
-    return _table(title, columns, rows)
+    return table(title, columns, rows)
