@@ -32,6 +32,7 @@ from bridge.loop import delay_after
 from bridge.ports import Claim as Wish
 from bridge.ports import Clock, Journal, Level, TaskStore, Verdict
 from bridge.ports_trace import NoTracer, Tracer
+from bridge.quotes import without_values
 from bridge.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey
 from bridge.topic import Context, Topic
 
@@ -292,7 +293,7 @@ class Handle:
                     task=task,
                     level=Level.WARNING,
                     error=name,
-                    message=message,
+                    message=without_values(message, task.inputs),
                     retries=retries,
                     after=after.total_seconds(),
                 )
