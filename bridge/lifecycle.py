@@ -83,14 +83,18 @@ TABLE: Mapping[Event, tuple[Rule, ...]] = {
     Event.DELIVERED_COMPLETION: (
         _rule(State.REPORTING, to=State.COMPLETED),
         # Two deliveries at once: the other one gave the outcome up a moment before the engine took this one.
-        _rule(State.FAILED, to=State.COMPLETED, outcome=True),
+        _rule(State.FAILED, State.RETRYING, to=State.COMPLETED, outcome=True),
     ),
     Event.DELIVERED_RETRY: (_rule(State.REPORTING, to=State.RETRYING),),
     Event.DELIVERED_INCIDENT: (_rule(State.REPORTING, to=State.FAILED),),
     Event.DEFER: (_rule(State.REPORTING, State.RETRYING, to=None),),
     # The engine can't take the outcome (its next step fails): an incident stands, and the outcome is kept for later.
     Event.UNDELIVERABLE: (_rule(State.REPORTING, to=State.FAILED),),
-    Event.ENDED_BY_US: (_rule(State.REPORTING, to=State.COMPLETED),),
+    Event.ENDED_BY_US: (
+        _rule(State.REPORTING, to=State.COMPLETED),
+        # As above, where the one that the engine took never came to write it down.
+        _rule(State.FAILED, State.RETRYING, to=State.COMPLETED, outcome=True),
+    ),
     Event.REFETCH: (
         _rule(*_OPEN, State.SUPERSEDED, to=State.RECEIVED, outcome=False),
         _rule(*_OPEN, State.SUPERSEDED, to=State.REPORTING, outcome=True),

@@ -49,7 +49,8 @@ ROWS = (
     Row(Event.SUPERSEDE, OPEN, "superseded"),
     Row(Event.GONE, f"{OPEN} superseded", "cancelled"),
     Row(Event.REVIVE, "failed", "retrying"),
-    Row(Event.DELIVERED_COMPLETION, "failed", "completed", outcome=True),
+    Row(Event.DELIVERED_COMPLETION, "failed retrying", "completed", outcome=True),
+    Row(Event.ENDED_BY_US, "failed retrying", "completed", outcome=True),
     Row(Event.TAKE, "received queued reporting retrying failed", ""),
     Row(Event.EXHAUSTED, "retrying", "failed"),
 )

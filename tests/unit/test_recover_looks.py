@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from bridge.errors import EngineUnavailable
 from bridge.flow.report import INCIDENT_LOOK
 from bridge.lifecycle import Event, Move
@@ -68,6 +70,17 @@ async def test_an_incident_is_looked_at_ever_more_seldom_until_its_process_is_go
     flow.lab.clock.advance(timedelta(hours=6))
     await flow.sweep()
     assert flow.lab.state(task) is State.CANCELLED
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.RETRYING])
+async def test_an_outcome_that_was_given_up_and_taken_all_the_same_is_a_completion(state: State) -> None:
+    flow = Sweeper()
+    fields = {"outcome": Completion(), "reports": 2, "finished_at": flow.lab.clock.now()}
+    task = await flow.due(state, **fields)
+    await flow.lab.engine.complete(task.id, task.worker_id, {})
+    await flow.sweep()
+    assert flow.lab.state(task) is State.COMPLETED
+    assert len(flow.lab.engine.reports) == 1
 
 
 async def test_an_engine_that_is_away_leaves_an_incident_standing() -> None:
