@@ -15,6 +15,7 @@ from bridge.adapters.camunda import CamundaEngine
 from bridge.adapters.camunda_client import authorization
 from bridge.adapters.clock import SharedClock
 from bridge.adapters.crash import CrashPoints, read_points
+from bridge.adapters.desk_store import MongoDesk
 from bridge.adapters.documents import size_of
 from bridge.adapters.metered import MeteredTracer
 from bridge.adapters.metrics import CountingJournal, Metrics
@@ -24,8 +25,10 @@ from bridge.adapters.store import MongoStore
 from bridge.adapters.telemetry import Identity, Telemetry
 from bridge.entrance import Entrance
 from bridge.errors import BrokerUnavailable
+from bridge.flow.attention import Attention
 from bridge.flow.beat import Beat
 from bridge.flow.breaker import Breaker
+from bridge.flow.bulk import Bulk
 from bridge.flow.claims import Claims
 from bridge.flow.credit import Bounds, Credit
 from bridge.flow.examine import Examine
@@ -41,6 +44,7 @@ from bridge.flow.renew import Renew
 from bridge.flow.report import Report
 from bridge.flow.run import Run
 from bridge.flow.submit import Submit
+from bridge.flow.tally import Tally, TallyingJournal
 from bridge.lag import Lag
 from bridge.ports import Journal, Level
 from bridge.ports_trace import Tracer
@@ -82,7 +86,10 @@ class Gateway:
         self.journal: Journal = CountingJournal(journal, self.metrics)
         self._log = log
         self._build_adapters()
+        self.tally = Tally(self.desk, self.clock)
+        self.journal = TallyingJournal(self.journal, self.tally)
         self._build_flow()
+        self._build_desk()
         passwords = Argon2Passwords()
         self.entrance = Entrance(
             self.access_store, passwords, self.clock, self.journal, lifetime=_seconds(settings.session_lifetime)
@@ -123,6 +130,11 @@ class Gateway:
         self.clock = SharedClock(self.store.server_time, on_difference=self._clock_differs)
         self._build_telemetry()
         self.access_store = MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+        self.desk = MongoDesk(
+            settings.mongodb_uri.get_secret_value(),
+            settings.mongodb_database,
+            audit_kept=timedelta(days=settings.audit_days),
+        )
 
     def _build_telemetry(self) -> None:
         settings = self.settings
@@ -213,6 +225,7 @@ class Gateway:
             bounds=Bounds(settings.backlog_limit, settings.received_limit),
             takes_writes=self.beats,
             error_rate=lambda: self.breaker.error_rate,
+            paused=self._paused,
         )
         self.intake = Intake(
             engine=self.engine,
@@ -292,6 +305,23 @@ class Gateway:
         if not self.breaker.is_closed:
             await self.engine.version()
         return self.report.backlogged
+
+    def _build_desk(self) -> None:
+        desk, clock = self.desk, self.clock
+        self.bulk = Bulk(
+            operations=desk, search=desk, store=self.store, operate=self.operate, clock=clock, journal=self.journal
+        )
+        self.attention = Attention(
+            search=desk,
+            replicas=self.store,
+            pauses=desk,
+            publisher=self.publisher,
+            topics=self.topics.names,
+            clock=clock,
+        )
+
+    async def _paused(self) -> frozenset[str]:
+        return frozenset(pause.topic for pause in await self.desk.pauses())
 
     def beats(self) -> bool:
         """Tell whether the store took this process's sign of life not long ago."""

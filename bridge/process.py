@@ -153,6 +153,7 @@ class Process:
             "mongodb": gateway.store.open,
             "clock": gateway.clock.sync,
             "store": gateway.beat.run_once,
+            "desk": gateway.desk.open,
         }
         if self._server is not None:
             steps["access"] = self._open_access
@@ -200,6 +201,7 @@ class Process:
         self._loop("beat", gateway.beat.run_once, timedelta(seconds=2))
         self._loop("lag", gateway.lag.run_once, timedelta(0))
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
+        self._loop("tally", gateway.tally.flush, timedelta(seconds=2))
         if Role.WORK in gateway.roles:
             locks = [gateway.lease.duration(topic) for topic in gateway.topics]
             self._loop("renew", gateway.renew.run_once, min([settings.claim, *locks]) / 3)
@@ -208,6 +210,7 @@ class Process:
             self._loop("recover", gateway.recover.run_once, timedelta(seconds=settings.sweep_every))
             self._loop("dead letters", gateway.examine.run_once, timedelta(seconds=5))
             self._loop("measure", gateway.measure.run_once, timedelta(seconds=15))
+            self._loop("bulk", gateway.bulk.run_once, timedelta(seconds=0.5))
             self._poll_loop = self._loop("poll", gateway.poll.run_once, timedelta(0))
 
     def _loop(self, name: str, step: Callable[[], Awaitable[object]], every: timedelta) -> Loop:
@@ -277,6 +280,8 @@ class Process:
         if gateway.roles & {Role.WEB, Role.INTAKE}:
             await self._part("publisher", gateway.publisher.close())
         await self._part("engine", gateway.engine.close())
+        await self._part("tally", gateway.tally.flush())
+        await self._part("desk", gateway.desk.close())
         await self._part("access", gateway.access_store.close())
         await self._part("store", gateway.store.close())
         await self._part("telemetry", gateway.telemetry.end())

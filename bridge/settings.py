@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     sweep_every: float = Field(default=1, gt=0)
     report_within: float = Field(default=30, gt=0)
     retention_days: float = Field(default=30, gt=0)
+    audit_days: float = Field(default=400, gt=0)
     publish_timeout: float = Field(default=10, gt=0)
     report_retry_delay: float = Field(default=1, gt=0)
     report_retry_delay_max: float = Field(default=60, gt=0)
