@@ -23,13 +23,13 @@ class Metering(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Watch for the start of the answer."""
-        if scope["type"] is not ScopeType.HTTP:
+        if scope["type"] != ScopeType.HTTP:
             await next_app(scope, receive, send)
             return
         began = time.perf_counter()
 
         async def watching(message: Message) -> None:
-            if message["type"] == "http.response.start" and scope["type"] is ScopeType.HTTP:
+            if message["type"] == "http.response.start" and scope["type"] == ScopeType.HTTP:
                 method = scope["method"] if scope["method"] in _METHODS else "other"
                 template = scope.get("path_template") or "unknown"
                 self._observe(method, template, message["status"], time.perf_counter() - began)

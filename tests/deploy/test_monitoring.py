@@ -152,3 +152,12 @@ def test_provisioning_names_what_is_there() -> None:
     (destination,) = by_uid["gateway-prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     assert by_uid[destination["datasourceUid"]]["type"] == "jaeger"
     assert yaml.safe_load((folder / "dashboards" / "gateway.yml").read_text(encoding="utf-8"))["providers"]
+
+
+def test_the_manual_names_what_is_exported() -> None:
+    manual = (ROOT / "docs" / "WORKER-API-GATEWAY.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(gateway_[a-z_]+)`", manual))
+    bases = {name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name in exported()}
+    assert named <= bases, sorted(named - bases)
+    ours = {name for name in bases if name.startswith("gateway_")}
+    assert ours <= named, sorted(ours - named)
