@@ -91,6 +91,10 @@ class Formatter:
             return NONE
         return format_datetime(self.local(moment), "HH:mm", tzinfo=self.zone, locale=self.locale)
 
+    def axis(self, moment: datetime, span: timedelta) -> str:
+        """Write a moment under a chart's axis that is so long: the time, or the day where it's longer than two days."""
+        return self.clock(moment) if span <= timedelta(days=2) else self._skeleton("MMMd", self.local(moment))
+
     def day(self, moment: datetime | None) -> str:
         """Write the day."""
         return NONE if moment is None else self._skeleton("yMMMd", self.local(moment))

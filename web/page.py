@@ -79,6 +79,10 @@ class Pages:
         """Whether cookies go over http too."""
         return self._access.insecure_cookies
 
+    def now(self) -> datetime:
+        """Return the moment that pages are written for."""
+        return self._now()
+
     def page(
         self,
         request: Request[Any, Any, Any],
@@ -110,7 +114,7 @@ class Pages:
     def _values(
         self, request: Request[Any, Any, Any], preferences: Preferences, language: str, nonce: str
     ) -> dict[str, Any]:
-        principal, links, now = principal_of(request), Links(request), self._now()
+        principal, links, now = principal_of(request), Links(request), self.now()
         locale, zone = locale_of(language), zone_for(request, preferences)
         return {
             # who asks, and what he may
