@@ -131,12 +131,15 @@ class MemoryDesk(MemorySearch):
 
     # operations
 
-    async def create(self, operation: Operation, items: Sequence[Item]) -> None:
+    async def create(self, operation: Operation, items: Sequence[Item]) -> bool:
+        if operation.id in self._operations:
+            return False
         chunks = [
             Chunk(operation.id, place // CHUNK, 0, tuple(items[place : place + CHUNK]))
             for place in range(0, len(items), CHUNK)
         ]
         self._operations[operation.id] = _Kept(operation, operation.created_at, chunks)
+        return True
 
     async def operation(self, operation_id: str) -> Operation | None:
         kept = self._operations.get(operation_id)

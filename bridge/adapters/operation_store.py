@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from beanie import Document
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
 
 from bridge.adapters.desk_documents import OperationChunkDocument, OperationDocument
 from bridge.adapters.documents import BEGINNING, Raw
@@ -38,7 +39,7 @@ class OperationStore(StoreReader):
 
     models: ClassVar[Sequence[type[Document]]] = (OperationDocument, OperationChunkDocument)
 
-    async def create(self, operation: Operation, items: Sequence[Item]) -> None:
+    async def create(self, operation: Operation, items: Sequence[Item]) -> bool:
         expire_at = operation.created_at + KEPT
         chunks = [
             _from_chunk(operation.id, place // CHUNK, items[place : place + CHUNK], expire_at)
@@ -46,9 +47,13 @@ class OperationStore(StoreReader):
         ]
         with translated("create"):
             # One by one, since a chunk may take half a megabyte. Those without an operation are deleted in the end.
-            for chunk in chunks:
-                await self._chunks.insert_one(chunk)
-            await self._operations.insert_one(_from_operation(operation, expire_at))
+            try:
+                for chunk in chunks:
+                    await self._chunks.insert_one(chunk)
+                await self._operations.insert_one(_from_operation(operation, expire_at))
+            except DuplicateKeyError:
+                return False
+        return True
 
     async def operation(self, operation_id: str) -> Operation | None:
         with translated("operation"):

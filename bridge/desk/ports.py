@@ -142,8 +142,11 @@ class Pauses(Protocol):
 class Operations(Protocol):
     """Bulk operations. Every write is a compare-and-set, so any number of replicas may work on them."""
 
-    async def create(self, operation: Operation, items: Sequence[Item]) -> None:
-        """Keep a new operation with its items; it isn't seen by anybody before all of them are kept."""
+    async def create(self, operation: Operation, items: Sequence[Item]) -> bool:
+        """Keep a new operation with its items; it isn't seen by anybody before all of them are kept.
+
+        False where there is one of its id already, or is going to be: nothing is changed then.
+        """
         ...
 
     async def operation(self, operation_id: str) -> Operation | None: ...

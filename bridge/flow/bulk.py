@@ -94,12 +94,23 @@ class Bulk:
         )
 
     async def start(
-        self, wanted: Query | Sequence[str], *, reason: str, by: str, rate: int, expected: int
+        self,
+        wanted: Query | Sequence[str],
+        *,
+        reason: str,
+        by: str,
+        rate: int,
+        expected: int,
+        operation_id: str | None = None,
     ) -> Operation | TooSlow:
         """Fix which tasks are tried again, and begin. `expected` is how many eligible ones the preview had shown.
 
+        Where there is an operation of this id already, that one is returned: a form that is sent twice starts one.
         Raises `TaskConflict` where there are more or fewer by now, and `UnacceptableTask` without a reason or rate.
         """
+        known = None if operation_id is None else await self._operations.operation(operation_id)
+        if known is not None:
+            return known
         if not reason.strip():
             raise UnacceptableTask("an operation needs a reason")
         if not 1 <= rate <= MOST_RATE:
@@ -118,12 +129,20 @@ class Bulk:
         query = f"{len(rows)} chosen" if isinstance(wanted, Sequence) else to_text(wanted)
         now, skipped = self._clock.now(), len(rows) - len(items)
         operation = Operation(
-            str(ULID()), OperationKind.RETRY, query, reason.strip(), by, rate, now, ineligible=skipped
+            operation_id or str(ULID()), OperationKind.RETRY, query, reason.strip(), by, rate, now, ineligible=skipped
         )
-        await self._operations.create(operation, items)
+        if not await self._operations.create(operation, items):
+            return await self._begun(operation.id)
         self._journal.write("operation_started", operation=operation.id, tasks=len(items), by=by, reason=reason)
         found = await self._operations.operation(operation.id)
         return operation if found is None else found
+
+    async def _begun(self, operation_id: str) -> Operation:
+        """Return what the same form has started when it was sent before, or side by side with this time."""
+        found = await self._operations.operation(operation_id)
+        if found is None:
+            raise TaskConflict("this operation is being started: look for it in the list of operations")
+        return found
 
     async def pause(self, operation_id: str) -> bool:
         """Let an operation rest after the step under way; False where it doesn't run."""

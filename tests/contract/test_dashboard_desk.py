@@ -177,6 +177,14 @@ async def test_an_operation_is_kept_with_its_items(lab: Lab) -> None:
     assert list(await lab.desk.items("o1", Result.FAILED, 10)) == []
 
 
+async def test_an_operation_is_created_once(lab: Lab) -> None:
+    assert await lab.desk.create(operation(), items(2))
+    assert not await lab.desk.create(operation(), items(CHUNK + 1))
+    found = await lab.desk.operation(operation().id)
+    assert found is not None
+    assert found.totals.total == 2
+
+
 async def test_operations_are_listed_newest_first(lab: Lab) -> None:
     for number in range(3):
         await lab.desk.create(operation(f"o{number}", created_at=NOW + number * MINUTE), items(number))
