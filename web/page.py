@@ -74,6 +74,10 @@ class Pages:
         self._folder = folder
         self._now = now
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Pages:
+        """Stay one: Litestar copies routers deeply as it registers them, with all that their `opt` leads to."""
+        return self
+
     @property
     def insecure(self) -> bool:
         """Whether cookies go over http too."""
