@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +18,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import programs, usage
+from bench import usage
 from bench.contenders import BATCH, contenders
 from bench.drain import alive, drain, wait_until_open
 from bench.engine import Engine
@@ -27,8 +29,6 @@ from bench.servers import Servers, servers
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-RATE: Final = 250
-"""Samples a second."""
 _FRAME: Final = re.compile(r"^(?P<function>.*) \((?P<file>.*?)(?::(?P<line>\d+))?\)$")
 _PACKAGE: Final = re.compile(r".*/(?:site-packages|lib/python[\d.]+)/(?P<rest>.+)$")
 
@@ -119,8 +119,9 @@ async def profile(engine: Engine, there: Servers, tasks: int, concurrency: int, 
     topic = f"profile-{uuid4().hex[:6]}"
     deployment = await engine.deploy(topic)
     await engine.start_many(topic, tasks)
-    gateways = Gateways(there.env, there.folder, [topic], Shape(concurrency=concurrency))
     output = there.folder / "stacks.txt"
+    shape = Shape(concurrency=concurrency, env={"BENCH_STACKS": str(output)})
+    gateways = Gateways(there.env, there.folder, [topic], shape)
     try:
         gateways.start()
         await wait_until_open(engine, topic, tasks - tasks // 10, alive(gateways))
@@ -132,7 +133,7 @@ async def profile(engine: Engine, there: Servers, tasks: int, concurrency: int, 
         await engine.delete(deployment)
     done = open_before - open_after
     if done <= 0:
-        raise BenchError("nothing was worked while the profiler watched")
+        raise BenchError("nothing was worked while it was sampled")
     stacks = read_stacks(await asyncio.to_thread(_lines, output))
     return Profile(stacks, done, 1000 * (after["gateway"] - before["gateway"]) / done)
 
@@ -142,14 +143,14 @@ def _lines(path: Path) -> list[str]:
 
 
 async def _sample(pid: int, output: Path, seconds: int) -> None:
-    command = [str(programs.PROFILER.place()), "record", "--pid", str(pid), "--format", "raw", "--output", str(output)]
-    command += ["--rate", str(RATE), "--duration", str(seconds), "--nonblocking"]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
-    if process.returncode:
-        raise BenchError(f"the profiler ended with {process.returncode}: {said.decode(errors='replace')[-500:]}")
+    os.kill(pid, signal.SIGUSR1)
+    await asyncio.sleep(seconds)
+    os.kill(pid, signal.SIGUSR1)
+    for _ in range(400):
+        if await asyncio.to_thread(output.exists):
+            return
+        await asyncio.sleep(0.05)
+    raise BenchError("the gateway left no samples")
 
 
 def print_profile(found: Profile, console: Console, rows: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,12 +72,6 @@ def _npm() -> tuple[str, ...]:
     return ("npm", "install", "--no-package-lock", "--no-audit", "--no-fund")
 
 
-def _pip() -> tuple[str, ...]:
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--target", "site")
-    return (*pip, "--require-hashes", "--only-binary", ":all:", "-r", "requirements.txt")
-
-
 CEILING = Program("ceiling", HERE / "ceiling", "ceiling", _no_go, _go)
 JAVASCRIPT = Program("javascript", HERE / "clients" / "javascript", "client.js", _no_node, _npm)
 JAVA_CLIENT = Program("java", HERE / "clients" / "java", "target/client.jar", _no_java, _maven)
-PROFILER = Program("profiler", HERE / "profiler", "site/bin/py-spy", lambda: None, _pip)

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from bench.topics._counts import count_commands
+from bench.topics._sampler import sample_cpu
 from bridge.topic import Context, topic
 
 
@@ -42,6 +43,7 @@ _HANDLERS: Final[Mapping[str, Callable[..., Awaitable[None]]]] = {"nothing": not
 _CONCURRENCY: Final = int(os.environ.get("BENCH_CONCURRENCY", "16"))
 
 count_commands()
+sample_cpu()
 for _number, _name in enumerate(os.environ.get("BENCH_TOPICS", "bench").split(",")):
     _handler = _HANDLERS[os.environ.get("BENCH_HANDLER", "nothing")]
     globals()[f"topic_{_number}"] = topic(_name, concurrency=_CONCURRENCY)(_handler)
