@@ -15,24 +15,28 @@ from web.security import FORM_FIELD
 MAX_NAME_SHOWN = 64
 
 
-async def read_form(request: Request[Any, Any, Any], fields: Mapping[str, int]) -> dict[str, str]:
+async def read_form(
+    request: Request[Any, Any, Any], fields: Mapping[str, int], repeated: Mapping[str, int] | None = None
+) -> dict[str, str]:
     """Return the form's fields, those that are left out as empty; `fields` has their names and greatest lengths.
 
+    Those of `repeated` may be given often: `read_repeated` returns them.
     Raises `ValidationException` (400) for an unknown, repeated or too long field, and for what is no form.
     """
     content_type, _ = request.content_type
     if content_type != RequestEncodingType.URL_ENCODED:
         raise ValidationException("The body must be a form: send it as application/x-www-form-urlencoded.")
     form = await request.form()
-    known = {**fields, FORM_FIELD: 64}
+    often = repeated or {}
+    known = {**fields, **often, FORM_FIELD: 64}
     problems = []
     for name, times in Counter(name for name, _ in form.multi_items()).items():
-        value = form[name]
+        values = form.getall(name)
         if name not in known:
             problems.append((name, f"unknown field; known here: {', '.join(sorted(fields))}"))
-        elif times > 1 or not isinstance(value, str):
+        elif (times > 1 and name not in often) or not all(isinstance(value, str) for value in values):
             problems.append((name, "may be given only once, as text"))
-        elif len(value) > known[name]:
+        elif any(len(value) > known[name] for value in values):
             problems.append((name, f"has more than {known[name]} characters"))
     if problems:
         raise ValidationException(
@@ -40,3 +44,9 @@ async def read_form(request: Request[Any, Any, Any], fields: Mapping[str, int]) 
             extra=[{"key": name[:MAX_NAME_SHOWN], "source": "body", "message": why} for name, why in problems],
         )
     return {name: str(form.get(name, "")) for name in fields}
+
+
+async def read_repeated(request: Request[Any, Any, Any], name: str) -> list[str]:
+    """Return all values of a field that may be given often, after `read_form` has looked at the form."""
+    form = await request.form()
+    return [str(value) for value in form.getall(name, [])]

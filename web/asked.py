@@ -1,0 +1,39 @@
+"""What pages are asked for by their address: plain text of bounded length, where nothing unusable gets further."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from litestar import Request
+from litestar.exceptions import ValidationException
+
+Choice = TypeVar("Choice", bound=Enum)
+
+
+def asked(request: Request[Any, Any, Any], name: str, most: int = 200) -> str:
+    """Return a field of the address; empty where it's left out. Raises `ValidationException` where it's too long."""
+    text = str(request.query_params.get(name, "")).strip()
+    if len(text) > most or "\0" in text:
+        problem = {"key": name, "source": "query", "message": f"has more than {most} characters, or one of no use"}
+        raise ValidationException("the address has fields that can't be used", extra=[problem])
+    return text
+
+
+def asked_choice(request: Request[Any, Any, Any], name: str, kind: type[Choice], other: Choice) -> Choice:
+    """Return one of a few; `other` where it's left out, or is none of them."""
+    try:
+        return kind(asked(request, name))
+    except ValueError:
+        return other
+
+
+def asked_moment(text: str, zone: ZoneInfo) -> datetime | None:
+    """Return a moment; without an offset it's meant in `zone`. None for what is none."""
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
