@@ -14,6 +14,7 @@ import uvicorn
 
 from bridge.adapters.gauges import Gauges, Now
 from bridge.app import Gateway
+from bridge.desk_doors import operations_desk
 from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, SetupError
 from bridge.health import Health, Readiness, check
 from bridge.lifecycle import Event, Move
@@ -25,6 +26,7 @@ from bridge.task import Task
 from web.alpine import alpine_from
 from web.app import create_app
 from web.dashboard import dashboard_router
+from web.desk_pages import operations_desk_routes
 from web.doors import AccessDoor, Doors
 from web.page import Look
 
@@ -101,7 +103,9 @@ class Process:
             debug=settings.debug,
         )
         look = Look(settings.environment or "", gateway.version, settings.debug)
-        app = create_app(doors, [dashboard_router(access, look, ending=self._stop)], api=serves_api)
+        pages = operations_desk_routes(operations_desk(gateway, self.health))
+        dashboard = dashboard_router(access, look, ending=self._stop, mounted=pages)
+        app = create_app(doors, [dashboard], api=serves_api)
         config = uvicorn.Config(
             app,
             log_config=None,

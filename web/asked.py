@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from enum import Enum
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from litestar import Request
 from litestar.exceptions import ValidationException
@@ -30,7 +29,7 @@ def asked_choice(request: Request[Any, Any, Any], name: str, kind: type[Choice],
         return other
 
 
-def asked_moment(text: str, zone: ZoneInfo) -> datetime | None:
+def asked_moment(text: str, zone: tzinfo) -> datetime | None:
     """Return a moment; without an offset it's meant in `zone`. None for what is none."""
     try:
         found = datetime.fromisoformat(text)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Request, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from bridge.access import Scope
@@ -41,8 +42,8 @@ def dashboard_router(
 
     `changes` is what live updates watch, `ending` is set when the process is to end.
     """
-    pages = Pages(access, look)
     live = Live(changes or Still(), ending or asyncio.Event(), pace)
+    pages = Pages(access, look, cursor=lambda: live.cursor)
     return Router(
         HOME,
         route_handlers=[
@@ -51,9 +52,14 @@ def dashboard_router(
             *settings_routes(access),
             *live_routes(live),
             *(styleguide_routes() if pages.look.debug else ()),
-            *(mounted or (home,)),
+            *mounted,
+            *(() if any(_is_home(page) for page in mounted) else (home,)),
         ],
         opt={**PAGES, PAGES_OPT: pages},
         include_in_schema=False,
         exception_handlers={Exception: page_answer(pages, to_login)},
     )
+
+
+def _is_home(page: ControllerRouterHandler) -> bool:
+    return isinstance(page, HTTPRouteHandler) and "/" in page.paths

@@ -1,0 +1,28 @@
+"""Hands the gateway's parts to the pages of the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from bridge.app import Gateway
+from bridge.health import Health
+from web.desk_operations import OperationsDesk, Terms
+
+
+def operations_desk(gateway: Gateway, health: Callable[[], Awaitable[Health]]) -> OperationsDesk:
+    """Return what the pages of topics, workers, bulk operations and the audit need."""
+    settings = gateway.settings
+    return OperationsDesk(
+        desk=gateway.desk,
+        bulk=gateway.bulk,
+        replicas=gateway.store,
+        depths=gateway.publisher.depths,
+        dead_letters=gateway.store.dead_letters,
+        health=health,
+        circuit=lambda: gateway.breaker.circuit.value,
+        topics=gateway.topics,
+        terms=Terms(timedelta(seconds=settings.task_timeout), settings.lock, settings.task_retry_limit),
+        clock=gateway.clock,
+        trace_url=settings.jaeger_ui_url,
+    )
