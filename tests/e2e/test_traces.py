@@ -174,9 +174,7 @@ async def test_a_submission_continues_its_callers_trace(lab: Lab, jaeger: Jaeger
     headers = {"traceparent": parent}
     async with aiohttp.ClientSession() as session:
         for _ in range(2):  # the same again is another call, and the same task
-            async with session.post(
-                f"{gateway.url}/tasks/submit", json=body, headers={"traceparent": parent}
-            ) as answer:
+            async with session.post(f"{gateway.url}/tasks/submit", json=body, headers=headers) as answer:
                 assert answer.status == 202
 
     def whole(trace: Trace) -> bool:
