@@ -83,6 +83,10 @@
     }
   });
 
+  document.addEventListener("alpine:initialized", () => {
+    root.dataset.ready = "";
+  });
+
   document.addEventListener("alpine:init", () => {
     const Alpine = window.Alpine;
 
@@ -94,7 +98,7 @@
         const button = event.submitter;
         root.dataset.theme = button.value;
         for (const each of form.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === button));
-        fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, button)), redirect: "manual" });
+        fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, button)), redirect: "manual", keepalive: true });
       },
     }));
 

@@ -145,7 +145,10 @@
       listen() {
         const source = new EventSource(document.body.dataset.events);
         this.source = source;
-        source.addEventListener("open", () => this.fine());
+        source.addEventListener("open", () => {
+          this.$root.dataset.listening = "";
+          this.fine();
+        });
         source.addEventListener("changed", (event) => {
           for (const name of JSON.parse(event.data)) this.names.add(name);
           this.refresh(false);
@@ -153,6 +156,7 @@
         source.addEventListener("error", () => this.failed(source));
       },
       hangUp() {
+        delete this.$root.dataset.listening;
         if (this.source) window.Alpine.raw(this.source).close();
         this.source = null;
         clearTimeout(this.timer);

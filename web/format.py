@@ -132,7 +132,8 @@ class Formatter:
             return f"{sign}{self.number(seconds * 1000, 0 if seconds >= 0.01 else 1)} ms"
         if seconds < 59.95:
             return f"{sign}{self.number(seconds, 1 if seconds < 10 else 0)} s"
-        parts, rest = [], round(seconds)
+        rest = round(seconds)
+        parts: list[tuple[int, str]] = []
         for unit, length in _UNITS:
             count, rest = divmod(rest, length)
             if count or parts:

@@ -36,11 +36,15 @@ _REMEMBERED: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often is asked and told, and how many may listen. A stream ends after `lifetime`, and its page comes back
-    with its session, which may have ended meanwhile."""
+    """How often is asked and told, and how many may listen.
+
+    A stream ends after `lifetime`, and its page comes back with its session, which may have ended meanwhile. When
+    nobody listens any more the watcher goes on for `linger`: whoever goes from page to page misses nothing.
+    """
 
     every: timedelta = timedelta(milliseconds=500)
     heartbeat: timedelta = timedelta(seconds=15)
+    linger: timedelta = timedelta(seconds=10)
     lifetime: timedelta = timedelta(minutes=5)
     per_user: int = 12
     together: int = 500
@@ -86,6 +90,11 @@ class Live:
         mine = Counter(listener.user for listener in self._listeners)[user]
         return mine < self.pace.per_user and len(self._listeners) < self.pace.together and not self._ending.is_set()
 
+    @property
+    def cursor(self) -> str:
+        """What a page that is written now has heard up to; empty while nobody watches."""
+        return f"{self._boot}-{self._number}" if self._watching is not None else ""
+
     async def run_once(self) -> None:
         """Ask for the marks, and wake those who listen where one differs. Raises `GatewayError`."""
         marks = dict(await self._changes.marks())
@@ -96,8 +105,11 @@ class Live:
         if names:
             self._tell(names)
 
-    async def stream(self, user: str, last_id: str = "") -> AsyncIterator[bytes]:
-        """Give what goes over the wire, until the browser leaves, the stream's time is over, or the process ends."""
+    async def stream(self, user: str, last_id: str) -> AsyncIterator[bytes]:
+        """Give what goes over the wire, until the browser leaves, the stream's time is over, or the process ends.
+
+        `last_id` is what the page has heard up to, as `cursor` or the last event said; from an unknown one all is new.
+        """
         listener, clock = _Listener(user), asyncio.get_running_loop()
         until = clock.time() + self.pace.lifetime.total_seconds()
         self._join(listener)
@@ -119,16 +131,10 @@ class Live:
     def _join(self, listener: _Listener) -> None:
         self._listeners.add(listener)
         if self._watching is None:
-            self._marks = None
             self._watching = asyncio.create_task(self._watch(), name="live")
 
     def _leave(self, listener: _Listener) -> None:
         self._listeners.discard(listener)
-        if not self._listeners and self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
-            # What changes while nobody looks is told to nobody: a page that comes back has missed something.
-            self._told.clear()
 
     @staticmethod
     async def _news(listener: _Listener, seconds: float) -> bool:
@@ -149,9 +155,7 @@ class Live:
             listener.woken.set()
 
     def _missed(self, last_id: str) -> set[str]:
-        """Return what a page has missed that had heard up to `last_id`; nothing where it comes for the first time."""
-        if not last_id:
-            return set()
+        """Return what a page has missed that had heard up to `last_id`."""
         boot, _, number = last_id.partition("-")
         if boot != self._boot or not number.isdecimal() or len(number) > 18 or int(number) > self._number:
             return {EVERYTHING}
@@ -166,22 +170,35 @@ class Live:
     # -- the watcher
 
     async def _watch(self) -> None:
+        clock, failed = asyncio.get_running_loop(), False
         ended = asyncio.create_task(self._ending.wait())
-        failed = False
+        seen = clock.time()
         try:
-            while not ended.done():
-                try:
-                    await self.run_once()
-                    failed = False
-                except GatewayError as error:
-                    if not failed:  # once an outage
-                        structlog.get_logger("web.live").warning("changes unknown", error=str(error))
-                    failed = True
+            while not ended.done() and clock.time() - seen <= self.pace.linger.total_seconds():
+                failed = await self._look(failed)
                 await asyncio.wait([ended], timeout=self.pace.every.total_seconds())
-            for listener in self._listeners:
-                listener.woken.set()
+                seen = clock.time() if self._listeners else seen
         finally:
             ended.cancel()
+            self._forget()
+
+    async def _look(self, failed: bool) -> bool:
+        """Ask once; return whether that failed, which is logged once an outage."""
+        try:
+            await self.run_once()
+        except GatewayError as error:
+            if not failed:
+                structlog.get_logger("web.live").warning("changes unknown", error=str(error))
+            return True
+        return False
+
+    def _forget(self) -> None:
+        """What changes while nobody watches is told to nobody: a page of before has missed something."""
+        self._watching, self._marks = None, None
+        self._told.clear()
+        self._number += 1
+        for listener in self._listeners:
+            listener.woken.set()
 
 
 def live_routes(live: Live) -> tuple[HTTPRouteHandler, ...]:
@@ -192,7 +209,8 @@ def live_routes(live: Live) -> tuple[HTTPRouteHandler, ...]:
         if not live.room_for(principal.name):
             raise HTTPException("Too many pages listen for changes: close some.", status_code=429)
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
-        body = live.stream(principal.name, request.headers.get("last-event-id", "")[:64])
+        heard: str = request.headers.get("last-event-id") or request.query_params.get("since") or ""
+        body = live.stream(principal.name, heard[:64])
         return Stream(body, media_type="text/event-stream", headers=headers)
 
     return (events,)

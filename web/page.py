@@ -67,12 +67,14 @@ class Pages:
         *,
         folder: Path = FOLDER,
         now: Callable[[], datetime] = _utc_now,
+        cursor: Callable[[], str] = str,
     ) -> None:
         self.look = look or Look()
         self.assets = Assets(fresh=self.look.debug)
         self._access = access
         self._folder = folder
         self._now = now
+        self._cursor = cursor
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Pages:
         """Stay one: Litestar copies routers deeply as it registers them, with all that their `opt` leads to."""
@@ -143,6 +145,7 @@ class Pages:
             "asset_url": lambda name: self.assets.url(links.root, name),
             "sections": [(section, is_within(section, links.path)) for section in sections_for(principal)],
             # the page itself
+            "events": links.url("/dashboard/events", since=self._cursor()),
             "nonce": nonce,
             "alpine": self._access.alpine,
             "look": self.look,

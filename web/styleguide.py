@@ -34,7 +34,7 @@ def _rows(now: datetime) -> list[dict[str, Any]]:
     errors = ("ConnectTimeout: the court's server did not answer within 30 s", HOSTILE, "ValueError: amount_cents < 0")
     return [
         {
-            "id": f"{0x3f1c9a7e + 7919 * i:08x}-5d2a-11f0-9c41-0242ac1200{i:02x}",
+            "id": f"{0x3F1C9A7E + 7919 * i:08x}-5d2a-11f0-9c41-0242ac1200{i:02x}",
             "state": state,
             "topic": topics[i % 3],
             "key": f"0001234-{50 + i}.2026.8.26.0100",

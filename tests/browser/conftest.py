@@ -1,0 +1,122 @@
+"""The dashboard on stub doors, served to a real browser: one browser and one server a session, one context a test."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest_asyncio
+import uvicorn
+from litestar import Request, Response, get
+
+from bridge.access import Role, Scope
+from tests.browser.chromium import Surfer, Watched, surfer
+from tests.web.access_lab import AccessLab
+from tests.web.conftest import Stub
+from web.app import create_app
+from web.dashboard import dashboard_router, home
+from web.guard import needs
+from web.live import Pace
+from web.page import Look, pages_of, render
+from web.styleguide import samples
+
+
+@dataclass
+class MarksByHand:
+    """Marks that a test sets; `asked` is set at each question."""
+
+    marks_now: dict[str, str] = field(default_factory=lambda: {"tasks": "0"})
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def marks(self) -> Mapping[str, str]:
+        self.asked.set()
+        return dict(self.marks_now)
+
+    def touch(self, name: str = "tasks") -> None:
+        """Let it be seen that something has changed."""
+        self.marks_now[name] = str(int(self.marks_now.get(name, "0")) + 1)
+
+
+@dataclass
+class Site:
+    """The server, and what stands behind it."""
+
+    url: str
+    lab: AccessLab
+    changes: MarksByHand
+    secret: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    fetched: int = 0
+
+    @asynccontextmanager
+    async def visit(
+        self, surfer: Surfer, path: str, *, stranger: bool = False, **options: Any
+    ) -> AsyncIterator[Watched]:
+        """Yield a page of somebody logged in, at `path`; at the end its browser must not have complained."""
+        async with surfer.page(**options) as watched:
+            if not stranger:
+                await watched.page.context.add_cookies([{"name": "session", "value": self.secret, "url": self.url}])
+            await watched.page.goto(self.url + path)
+            yield watched
+            watched.check()
+
+
+def row(number: int, state: str = "running") -> dict[str, Any]:
+    """Return a row of the list that tests look at."""
+    updated = datetime.now(UTC) - timedelta(minutes=number)
+    key = f"order-{number}"
+    return {
+        "id": f"t{number}",
+        "state": state,
+        "topic": "t",
+        "key": key,
+        "attempts": 1,
+        "updated": updated,
+        "error": None,
+    }
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def browser() -> AsyncIterator[Surfer]:
+    async with surfer() as found:
+        yield found
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def server() -> AsyncIterator[Site]:
+    lab, changes = AccessLab(insecure_cookies=True), MarksByHand()
+    lab.clock.moment = datetime.now(UTC)
+    listener = socket.create_server(("127.0.0.1", 0))
+    site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}", lab, changes, await lab.session(Role.ADMIN, "ada"))
+
+    @get("/rows", opt=needs(Scope.READ))
+    async def rows(request: Request[Any, Any, Any]) -> Response[str]:
+        site.fetched += 1
+        return render(
+            request, "styleguide.html", **{**samples(pages_of(request).now()), "rows": site.rows, "flash": None}
+        )
+
+    look, ending = Look("staging", "1.2.3", debug=True), asyncio.Event()
+    pace = Pace(every=timedelta(milliseconds=20))
+    router = dashboard_router(lab.door, look, changes=changes, ending=ending, pace=pace, mounted=[home, rows])
+    app = create_app(Stub().doors(lab.door), [router])
+    uvicorn_server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    serving = asyncio.create_task(uvicorn_server.serve(sockets=[listener]))
+    try:
+        yield site
+    finally:
+        ending.set()
+        uvicorn_server.should_exit = True
+        await serving
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(server: Site) -> Site:
+    """Return the server as it is before any test."""
+    server.rows, server.fetched = [row(number) for number in range(1, 6)], 0
+    return server
