@@ -3,7 +3,6 @@ package sandbox;
 import de.bwaldvogel.mongo.MongoBackend;
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
-import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
 import java.util.List;
 
 /** MongoDB's wire protocol on an H2 file, or in memory: {@code Store PORT FILE|memory}. */
@@ -19,7 +18,7 @@ public final class Store {
             System.err.println("usage: store PORT FILE|memory");
             System.exit(2);
         }
-        MongoBackend backend = args[1].equals("memory") ? new MemoryBackend() : new DurableBackend(args[1]);
+        MongoBackend backend = args[1].equals("memory") ? new MemoryBackendById() : new DurableBackend(args[1]);
         backend.version(new Version(List.of(5, 0, 0), 13));
         MongoServer server = new MongoServer(backend);
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
