@@ -1,0 +1,133 @@
+"""The pages of tasks on fakes: a store, an engine and a broker in memory, and short ways to fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from litestar import Litestar
+from pydantic import BaseModel
+
+from bridge.adapters.memory_broker import MemoryBroker
+from bridge.adapters.memory_desk import MemoryDesk
+from bridge.adapters.memory_engine import MemoryEngine
+from bridge.adapters.memory_store import MemoryStore
+from bridge.flow.attention import Attention
+from bridge.flow.lease import Lease
+from bridge.flow.operate import Operate
+from bridge.health import Component, Health
+from bridge.ports import Clock, TopicPoll
+from bridge.replica import Replica
+from bridge.task import Attempt, State, Task, TypedValue
+from bridge.topic import Topic, topic
+from tests.web.access_lab import AccessLab, Journal
+from tests.web.conftest import Stub
+from web.app import create_app
+from web.dashboard import dashboard_router
+from web.desk_tasks import TasksDesk
+from web.live import Pace
+from web.page import Look
+from web.pages_of_tasks import task_pages
+
+LOCK = timedelta(minutes=1)
+STACK = """Traceback (most recent call last):
+  File "/app/bridge/flow/run.py", line 98, in _call
+    return await handler(given, context)
+  File "/app/topics/charge_card.py", line 41, in charge
+    response = await bank.charge(order.amount_cents)
+httpx.ConnectTimeout: the bank did not answer within 30 s"""
+
+
+class Order(BaseModel):
+    amount_cents: int = 0
+
+
+@topic("charge_card", secrets=["card_code"])
+async def charge_card(order: Order) -> Order:
+    return order
+
+
+@topic("ship")
+async def ship(order: Order) -> Order:
+    return order
+
+
+class DeskLab:
+    """All that stands behind the pages; `health` is what the parts answer."""
+
+    def __init__(self, access: AccessLab, clock: Clock | None = None, **urls: str) -> None:
+        self.access, self.clock = access, clock or access.clock
+        self.topics: dict[str, Topic[Any, Any]] = {"charge_card": charge_card, "ship": ship}
+        self.store = MemoryStore()
+        self.desk = MemoryDesk(self.store)
+        self.engine, self.broker = MemoryEngine(self.clock), MemoryBroker(list(self.topics))
+        self.journal, self.nudged = Journal(), list[Collection[str]]()
+        self.health = Health(True, (Component("engine", True, "7.24.0"), Component("mongodb", True, "8.0")))
+        operate = Operate(
+            engine=self.engine, store=self.store, lease=Lease(self.engine, self.clock, self.topics, LOCK),
+            topics=self.topics, nudge=self.nudged.append, clock=self.clock, journal=self.journal, retry_limit=3,
+        )  # fmt: skip
+        attention = Attention(
+            search=self.desk, replicas=self.store, pauses=self.desk, publisher=self.broker, topics=list(self.topics),
+            clock=self.clock,
+        )  # fmt: skip
+        self.door = TasksDesk(
+            desk=self.desk, reader=self.store, letters=self.store, operate=operate, engine=self.engine,
+            depth=self.broker.depth, needs=attention.needs, health=self._health, topics=self.topics, clock=self.clock,
+            jaeger_url=urls.get("jaeger"), cockpit_url=urls.get("cockpit"),
+        )  # fmt: skip
+
+    async def _health(self) -> Health:
+        return self.health
+
+    def app(self, look: Look | None = None) -> Litestar:
+        """Return the application with these pages."""
+        pages = dashboard_router(
+            self.access.door, look, pace=Pace(lifetime=timedelta(0)), mounted=task_pages(self.door)
+        )
+        return create_app(Stub().doors(self.access.door), [pages])
+
+    def task(self, task_id: str = "t1", **changes: Any) -> Task:
+        """Keep a task, and return it."""
+        now = self.clock.now()
+        fields: dict[str, Any] = {
+            "topic": "charge_card", "worker_id": "w1", "lease_until": now + LOCK, "created_at": now - 5 * LOCK,
+            "updated_at": now - LOCK, "retries": 3, "business_key": f"order-{task_id}",
+            "process_instance_id": f"instance-{task_id}", "process_definition_key": "payment",
+        }  # fmt: skip
+        task = Task(**{"id": task_id, **fields, **changes})
+        self.store.tasks[task.id] = task
+        return task
+
+    async def failed(self, task_id: str | None = None, **changes: Any) -> Task:
+        """Keep a task that failed, with its incident in the engine where no id is given."""
+        name = changes.get("topic", "charge_card")
+        if task_id is None:
+            task_id = self.engine.add(name, {"amount_cents": TypedValue("Integer", 1200)})
+            await self.engine.fetch_and_lock("w1", 1, [TopicPoll(name, LOCK)], timedelta(0))
+            await self.engine.fail(task_id, "w1", message="no", details="", retries=0, retry_timeout=timedelta(0))
+            changes = {"process_instance_id": (await self.engine.get(task_id)).process_instance_id, **changes}
+        now = self.clock.now()
+        fields: dict[str, Any] = {
+            "state": State.FAILED, "attempts": 2, "retries": 0, "next_at": None, "finished_at": now - LOCK,
+            "error": "ConnectTimeout: the bank did not answer within 30 s", "error_type": "ConnectTimeout",
+            "error_fp": "0123456789abcdef", "variables": {"amount_cents": TypedValue("Integer", 1200)},
+            "history": tuple(self.attempt(number, now - (4 - number) * LOCK) for number in (1, 2)),
+        }  # fmt: skip
+        return self.task(task_id, **{**fields, **changes})
+
+    @staticmethod
+    def attempt(number: int, at: datetime, **changes: Any) -> Attempt:
+        """Return a run that failed."""
+        fields: dict[str, Any] = {
+            "claim_id": f"c{number}", "replica": "replica-a", "started_at": at,
+            "ended_at": at + timedelta(seconds=30), "ended": "failed", "error": "ConnectTimeout",
+            "message": "the bank did not answer within 30 s", "details": STACK,
+        }  # fmt: skip
+        return Attempt(number, **{**fields, **changes})
+
+    async def replica(self, name: str = "replica-a", seconds: float = 0) -> None:
+        """Let a replica have been seen so many seconds ago."""
+        now = self.clock.now()
+        await self.store.beat(Replica(name, "1.2.3", ("web",), now, now - timedelta(seconds=seconds)))

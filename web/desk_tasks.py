@@ -1,0 +1,41 @@
+"""What the overview, and the pages of tasks and failures, need from the rest of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.desk.ports import Desk
+from bridge.flow.attention import Needs
+from bridge.flow.operate import Operate
+from bridge.health import Health
+from bridge.ports import Clock, DeadLetterStore, Depth, Engine, TaskReader
+from bridge.topic import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class TasksDesk:
+    """The ways from these pages into the gateway.
+
+    Of the engine only what reads is called here: what changes something goes by `operate`. `depth` raises
+    `BrokerError`; `health` never raises. `jaeger_url` and `cockpit_url` are None where there are no such pages.
+    """
+
+    desk: Desk
+    reader: TaskReader
+    letters: DeadLetterStore
+    operate: Operate
+    engine: Engine
+    depth: Callable[[str], Awaitable[Depth]]
+    needs: Callable[[], Awaitable[Needs]]
+    health: Callable[[], Awaitable[Health]]
+    topics: Mapping[str, Topic[Any, Any]]
+    clock: Clock
+    jaeger_url: str | None = None
+    cockpit_url: str | None = None
+
+    def secrets_of(self, topic: str) -> frozenset[str]:
+        """Return the names of what a topic keeps secret besides what is secret everywhere."""
+        known = self.topics.get(topic)
+        return frozenset() if known is None else known.secrets

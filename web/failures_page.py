@@ -1,0 +1,113 @@
+"""What failed, grouped by cause: how often, since when, and a way to have all of a group tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from bridge.access import Scope, may
+from bridge.desk.statistics import FailureGroup, Range, Step
+from bridge.redaction import mask_text
+from web.charts import Sparkline, sparkline
+from web.desk_tasks import TasksDesk
+from web.guard import GivenPrincipal, needs
+from web.page import render
+
+SORTS: Final = ("count", "last", "new")
+_MOST: Final = 200
+_HOURS: Final[dict[Range, int]] = {Range.HOUR: 24, Range.SIX_HOURS: 24, Range.DAY: 24, Range.WEEK: 168}
+"""How many hours a group's line shows: of less than a day it would show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group as it is shown: its sample without secrets, and what it failed in the range that was asked for."""
+
+    group: FailureGroup
+    sample: str
+    count: int
+    line: Sparkline
+    new: bool
+
+
+def range_of(text: str | None) -> Range:
+    """Return the range that a URL names; a day where it names none."""
+    return Range(text) if text in set(Range) else Range.DAY
+
+
+def groups_of(
+    groups: Sequence[FailureGroup],
+    sort: str,
+    wanted: Range,
+    now: datetime,
+    secrets_of: Callable[[str], Collection[str]],
+) -> list[Group]:
+    """Return the groups as they are shown, in order: those that failed most, last, or for the first time latest."""
+    shown = [_shown(group, wanted, now, secrets_of(group.topic)) for group in groups]
+    match sort:
+        case "last":
+            return sorted(shown, key=lambda each: each.group.last_seen, reverse=True)
+        case "new":
+            return sorted(shown, key=lambda each: each.group.first_seen, reverse=True)
+        case _:
+            return sorted(shown, key=lambda each: (each.count, each.group.last_seen), reverse=True)
+
+
+def _shown(group: FailureGroup, wanted: Range, now: datetime, also: Collection[str]) -> Group:
+    last = Step.HOUR.floor(now)
+    hours = [last - timedelta(hours=back) for back in reversed(range(_HOURS[wanted]))]
+    return Group(
+        group,
+        mask_text(group.sample, also),
+        _count(group, wanted, now),
+        sparkline([group.hours.get(hour, 0) for hour in hours]),
+        now - group.first_seen < wanted.span,
+    )
+
+
+def _count(group: FailureGroup, wanted: Range, now: datetime) -> int:
+    match wanted:
+        case Range.HOUR:
+            return group.last_hour
+        case Range.DAY:
+            return group.last_day
+        case Range.WEEK:
+            return group.last_week
+        case Range.SIX_HOURS:
+            since = Step.HOUR.floor(now - wanted.span)
+            return sum(count for hour, count in group.hours.items() if hour >= since)
+
+
+def failures_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+    """Return the route of the page."""
+
+    @get("/failures", opt=needs(Scope.READ))
+    async def failures(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
+        given = request.query_params.get
+        wanted = range_of(given("range"))
+        sort = given("sort") if given("sort") in SORTS else SORTS[0]
+        topic = given("topic") or None
+        now = desk.clock.now()
+        found = await desk.desk.failure_groups(now - wanted.span, now, topic, _MOST)
+        visible = [group for group in found if may(principal, Scope.READ, group.topic)]
+        ever = bool(found) or bool(await desk.desk.failure_groups(now - Range.WEEK.span, now, None, 1))
+        return render(
+            request,
+            "failures.html",
+            range=wanted,
+            ranges=tuple(Range),
+            sort=sort,
+            topic=topic,
+            topics=sorted(desk.topics if principal.topics is None else principal.topics),
+            groups=groups_of(visible, sort or SORTS[0], wanted, now, desk.secrets_of),
+            capped=len(found) == _MOST,
+            most=_MOST,
+            ever=ever,
+        )
+
+    return (failures,)

@@ -1,0 +1,40 @@
+"""Why something can't be done to a task, as texts to translate: `bridge.flow.actions` says them in English."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from web.texts import msg
+
+REASONS: Final = (
+    msg("it waits to be published and will be worked without that"),
+    msg("it waits in its topic's queue and will be worked without that"),
+    msg("its handler runs now: wait for its outcome"),
+    msg("its outcome is on its way to the engine: wait for that"),
+    msg("it is going to be tried again without that"),
+    msg("it is completed"),
+    msg("it is gone from the engine"),
+    msg("another worker holds it: retry it there, or wait until its lock ends"),
+    msg("the gateway itself works under its lock: without it another worker would do the same work again"),
+    msg("it has no retries left, so nobody is kept from it by a lock: retry it"),
+    msg("the engine named no process instance whose variables could be set"),
+)
+STATES: Final = {
+    "received": msg("Received"),
+    "queued": msg("Queued"),
+    "running": msg("Running"),
+    "reporting": msg("Reporting"),
+    "completed": msg("Completed"),
+    "retrying": msg("Retrying"),
+    "failed": msg("Failed"),
+    "cancelled": msg("Cancelled"),
+    "superseded": msg("Superseded"),
+}
+ACTIONS: Final = {
+    "task.retry": msg("Retried"),
+    "task.retry_at": msg("Retry put off"),
+    "task.edit": msg("Variables changed, and retried"),
+    "task.set_retries": msg("Retries set"),
+    "task.release": msg("Lock released"),
+    "task.reveal": msg("Secret revealed"),
+}

@@ -1,0 +1,131 @@
+"""The list of tasks as a file: what a page of it shows, up to a bound, with secrets masked, and written down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from litestar import Request, post
+from litestar.exceptions import ValidationException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+
+from bridge.access import Principal, Scope
+from bridge.desk.ports import TooSlow
+from bridge.redaction import mask_text
+from bridge.task import Task
+from web.audited import audit_entry
+from web.cells import cell
+from web.desk_tasks import TasksDesk
+from web.forms import read_form
+from web.guard import GivenPrincipal, needs
+from web.page import pages_of
+from web.preferences import preferences_of, zone_for
+from web.task_listing import Listing, read_listing
+
+CAP: Final = 10_000
+"""How many tasks a file has at most."""
+_CHUNK: Final = 500
+_FORM_BYTES: Final = 16_384
+_NAMES: Final = (
+    "id",
+    "state",
+    "topic",
+    "business_key",
+    "process_definition_key",
+    "process_instance_id",
+    "activity_id",
+    "tenant_id",
+    "priority",
+    "attempts",
+    "retries",
+    "error_type",
+    "error",
+    "error_fp",
+    "replica",
+    "created_at",
+    "updated_at",
+    "finished_at",
+)
+Value = str | int | None
+Writer = Callable[[list[Mapping[str, Value]]], str]
+
+
+def as_csv(rows: list[Mapping[str, Value]]) -> str:
+    """Return rows of a CSV file; no cell of it is a formula to a spreadsheet."""
+    text = io.StringIO()
+    csv.writer(text).writerows([cell(row[name]) for name in _NAMES] for row in rows)
+    return text.getvalue()
+
+
+def as_ndjson(rows: list[Mapping[str, Value]]) -> str:
+    """Return a line of JSON for each row."""
+    return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
+
+
+_FORMATS: Final[Mapping[str, tuple[Writer, str, str]]] = {
+    "csv": (as_csv, "text/csv; charset=utf-8", ",".join(_NAMES) + "\r\n"),
+    "ndjson": (as_ndjson, "application/x-ndjson", ""),
+}
+
+
+class Export:
+    """Writes the file page by page, so that a long one isn't held in memory."""
+
+    def __init__(self, desk: TasksDesk) -> None:
+        self._desk = desk
+
+    async def answer(self, request: Request[Any, Any, Any], principal: Principal) -> Stream:
+        """Write down who takes what, and give it."""
+        form = await read_form(request, {"query": 4096, "format": 8})
+        if form["format"] not in _FORMATS:
+            raise ValidationException("An export is csv or ndjson.")
+        now = self._desk.clock.now()
+        zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
+        listing = read_listing(dict(parse_qsl(form["query"])), zone, now, topics=principal.topics)
+        if listing.error is not None or listing.wrong:
+            raise ValidationException(f"The list can't be read: {listing.error or ', '.join(listing.wrong)}.")
+        after = {"query": listing.text, "format": form["format"], "at_most": CAP}
+        await self._desk.desk.write(audit_entry(request, principal, "tasks.export", "tasks", now, after=after))
+        write, media_type, head = _FORMATS[form["format"]]
+        name = f"tasks-{now:%Y%m%d-%H%M%S}.{form['format']}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Stream(self._written(listing, now, write, head), media_type=media_type, headers=headers)
+
+    async def _written(self, listing: Listing, now: datetime, write: Writer, head: str) -> AsyncIterator[bytes]:
+        yield head.encode()
+        cursor: str | None = None
+        left = CAP
+        while left > 0:
+            search = self._desk.desk.search
+            found = await search(listing.whole, listing.sort, min(_CHUNK, left), cursor, now=now)
+            if isinstance(found, TooSlow):
+                return
+            yield write([self._row(task) for task in found.tasks]).encode()
+            left, cursor = left - len(found.tasks), found.next
+            if cursor is None:
+                return
+
+    def _row(self, task: Task) -> Mapping[str, Value]:
+        masked = None if task.error is None else mask_text(task.error, self._desk.secrets_of(task.topic))
+        row: dict[str, Value] = {}
+        for name in _NAMES:
+            value = masked if name == "error" else getattr(task, name)
+            row[name] = value.isoformat() if isinstance(value, datetime) else value
+        return row
+
+
+def export_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+    """Return the route of the export. It is no GET, as it leaves an entry in the audit."""
+    export = Export(desk)
+
+    @post("/tasks/export", opt=needs(Scope.READ), status_code=200, request_max_body_size=_FORM_BYTES)
+    async def file(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Stream:
+        return await export.answer(request, principal)
+
+    return (file,)

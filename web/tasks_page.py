@@ -1,0 +1,223 @@
+"""The list of tasks: found by a query, counted by state, paged by key, exported, and kept as a shared view."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import Cookie
+from litestar.handlers import HTTPRouteHandler
+from ulid import ULID
+
+from bridge.access import Principal, Scope, may
+from bridge.desk.ports import COUNT_CAP, Counts, Found, TooSlow
+from bridge.desk.records import View
+from bridge.redaction import mask_text
+from bridge.search.page import PositionError
+from bridge.search.query import EVERYTHING
+from bridge.task import State, Task
+from web.audited import audit_entry
+from web.desk_tasks import TasksDesk
+from web.flash import Flash
+from web.forms import read_form
+from web.guard import GivenPrincipal, needs
+from web.page import go_on, pages_of, render
+from web.preferences import preferences_of, zone_for
+from web.query_words import told
+from web.task_listing import (
+    COLUMNS,
+    DEFAULT_COLUMNS,
+    FIELDS,
+    LIMITS,
+    SORTED,
+    SPANS,
+    Listing,
+    chosen_columns,
+    read_listing,
+)
+from web.texts import msg
+
+PATH: Final = "/dashboard/tasks"
+_FORM_BYTES: Final = 32_768
+_YEAR: Final = 365 * 86_400
+_MOST_VIEWS: Final = 100
+_NAME: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A task in the list, and what of its error may be shown."""
+
+    task: Task
+    error: str
+
+
+def columns_name(*, insecure: bool) -> str:
+    """Return the name of the cookie that keeps which columns a reader wants."""
+    return "columns" if insecure else "__Host-columns"
+
+
+def listing_of(request: Request[Any, Any, Any], principal: Principal, desk: TasksDesk) -> Listing:
+    """Return what the request's URL asks for, bound to the topics that the reader may see."""
+    insecure = pages_of(request).insecure
+    kept = chosen_columns(request.cookies.get(columns_name(insecure=insecure), "")[:400].replace(".", ","))
+    zone = zone_for(request, preferences_of(request, insecure=insecure))
+    given = {name: value for name, value in request.query_params.multi_items() if isinstance(value, str)}
+    return read_listing(given, zone, desk.clock.now(), topics=principal.topics, columns=kept or DEFAULT_COLUMNS)
+
+
+class TaskList:
+    """Finds what the page shows."""
+
+    def __init__(self, desk: TasksDesk) -> None:
+        self._desk = desk
+
+    async def show(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
+        """Show the list as the URL has it; where that can't be read, what is wrong with it."""
+        listing = listing_of(request, principal, self._desk)
+        bad = listing.error is not None or bool(listing.wrong)
+        lost = False
+        found: Found | TooSlow = Found((), None)
+        counts = Counts(dict.fromkeys(State))
+        if not bad:
+            try:
+                found, counts = await self._find(listing)
+            except PositionError:
+                lost = True
+                listing = replace(listing, after=None)
+                found, counts = await self._find(listing)
+        views = await self._desk.desk.views()
+        return render(
+            request,
+            "tasks.html",
+            status=400 if bad else 200,
+            listing=listing,
+            problem=None if listing.error is None else told(request, listing.error),
+            lost=lost,
+            rows=None if isinstance(found, TooSlow) else [self._row(task) for task in found.tasks],
+            next=None if isinstance(found, TooSlow) else found.next,
+            slow=found if isinstance(found, TooSlow) else None,
+            counts=counts.by_state,
+            total=_total(counts),
+            none_at_all=await self._none_at_all(listing, found),
+            views=[(view, dict(parse_qsl(view.query))) for view in views[:_MOST_VIEWS]],
+            topics=sorted(self._desk.topics if principal.topics is None else principal.topics),
+            columns=COLUMNS,
+            sorted_columns=SORTED,
+            limits=LIMITS,
+            spans=SPANS,
+            kept=urlencode(list(listing.fields.items())),
+            cap=COUNT_CAP,
+        )
+
+    async def _find(self, listing: Listing) -> tuple[Found | TooSlow, Counts]:
+        search, now = self._desk.desk, self._desk.clock.now()
+        return await asyncio.gather(
+            search.search(listing.whole, listing.sort, listing.limit, listing.after, now=now),
+            search.counts(listing.query, now=now),
+        )
+
+    async def _none_at_all(self, listing: Listing, found: Found | TooSlow) -> bool:
+        """Tell whether the list is empty because nothing has ever come, and not by its filters."""
+        if isinstance(found, TooSlow) or found.tasks or listing.error is not None or listing.wrong:
+            return False
+        if not listing.filtered:
+            return listing.after is None
+        any_at_all = await self._desk.desk.search(EVERYTHING, listing.sort, 1, now=self._desk.clock.now())
+        return isinstance(any_at_all, Found) and not any_at_all.tasks
+
+    def _row(self, task: Task) -> Row:
+        return Row(task, mask_text(task.error or "", self._desk.secrets_of(task.topic)))
+
+    async def save(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
+        """Keep the list's state under a name that all operators see."""
+        form = await read_form(request, {"name": _NAME, "query": 4096})
+        name, query = form["name"].strip(), kept_query(form["query"])
+        back = f"{PATH}?{query}" if query else PATH
+        if not name or not query:
+            return go_on(request, back, Flash(msg("A view needs a name, and a list that is narrowed."), level="error"))
+        desk, now = self._desk.desk, self._desk.clock.now()
+        if len(await desk.views()) >= _MOST_VIEWS:
+            return go_on(request, back, Flash(msg("There are too many views: delete one first."), level="error"))
+        view = View(str(ULID.from_datetime(now)), name, query, principal.name, now)
+        after = {"name": name, "query": query}
+        await desk.write(audit_entry(request, principal, "view.save", f"view:{view.id}", now, after=after))
+        await desk.save_view(view)
+        return go_on(request, back, Flash(msg("The view “%(name)s” is saved for everybody."), {"name": name}))
+
+    async def delete(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
+        """Delete a view: one's own, or as an admin anybody's."""
+        form = await read_form(request, {"id": 64})
+        desk = self._desk.desk
+        view = next((view for view in await desk.views() if view.id == form["id"]), None)
+        if view is None:
+            return go_on(request, PATH, Flash(msg("There is no such view any more."), level="note"))
+        if view.owner != principal.name and not may(principal, Scope.ADMIN):
+            text = msg("Only %(owner)s or an admin may delete this view.")
+            return go_on(request, PATH, Flash(text, {"owner": view.owner}, level="error"))
+        before = {"name": view.name, "query": view.query}
+        now = self._desk.clock.now()
+        await desk.write(audit_entry(request, principal, "view.delete", f"view:{view.id}", now, before=before))
+        await desk.delete_view(view.id)
+        return go_on(request, PATH, Flash(msg("The view “%(name)s” is deleted."), {"name": view.name}))
+
+
+async def choose_columns(request: Request[Any, Any, Any]) -> Response[None]:
+    """Keep in the browser which columns its reader wants, and go back to the list."""
+    form = await read_form(request, {**{f"column_{name}": 2 for name in COLUMNS}, "query": 4096})
+    wanted = tuple(name for name in COLUMNS if form[f"column_{name}"]) or DEFAULT_COLUMNS
+    kept = dict(parse_qsl(kept_query(form["query"])))
+    kept.pop("columns", None)
+    answer = go_on(request, f"{PATH}?{urlencode(kept)}" if kept else PATH)
+    insecure = pages_of(request).insecure
+    value = "" if wanted == DEFAULT_COLUMNS else ".".join(wanted)
+    answer.set_cookie(
+        Cookie(
+            key=columns_name(insecure=insecure),
+            value=value,
+            path="/",
+            max_age=_YEAR if value else 0,
+            httponly=True,
+            secure=not insecure,
+            samesite="lax",
+        )
+    )
+    return answer
+
+
+def kept_query(text: str) -> str:
+    """Return of a URL's query what a listing knows, each field once and written anew: it leads nowhere but there."""
+    given = dict(parse_qsl(text[:4096]))
+    return urlencode([(name, given[name]) for name in FIELDS if given.get(name)])
+
+
+def _total(counts: Counts) -> int | None:
+    known: Sequence[int] = [count for count in counts.by_state.values() if count is not None]
+    return min(COUNT_CAP, sum(known)) if len(known) == len(counts.by_state) else None
+
+
+def task_list_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+    """Return the routes of the list, but for its export."""
+    page = TaskList(desk)
+
+    @get("/tasks", opt=needs(Scope.READ))
+    async def tasks(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
+        return await page.show(request, principal)
+
+    @post("/tasks/columns", opt=needs(Scope.READ), status_code=303, request_max_body_size=_FORM_BYTES)
+    async def columns(request: Request[Any, Any, Any]) -> Response[None]:
+        return await choose_columns(request)
+
+    @post("/tasks/views", opt=needs(Scope.OPERATE), status_code=303, request_max_body_size=_FORM_BYTES)
+    async def save_view(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[None]:
+        return await page.save(request, principal)
+
+    @post("/tasks/views/delete", opt=needs(Scope.OPERATE), status_code=303, request_max_body_size=_FORM_BYTES)
+    async def delete_view(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[None]:
+        return await page.delete(request, principal)
+
+    return tasks, columns, save_view, delete_view
