@@ -4,12 +4,13 @@ EXIT ?=
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test soak lint format
+.PHONY: help setup demo test soak bench-dashboard lint format
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
 	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck"
+	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
 	@echo "make lint | make format      check, or mend, the style"
 
 setup: $(VENV)/ready
@@ -36,6 +37,9 @@ test: lint
 
 soak: setup
 	$(RUN)/python -m sandbox.soak
+
+bench-dashboard: setup
+	$(RUN)/python -m bench.dashboard
 
 format: setup
 	$(RUN)/ruff format .

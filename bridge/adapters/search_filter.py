@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 from bridge.adapters.documents import BEGINNING, Raw
 from bridge.search.match import since
-from bridge.search.page import SORTED_BY, Position, Sort, SortKey
+from bridge.search.page import MOMENTS, SORTED_BY, Position, Sort, SortKey
 from bridge.search.query import (
     ATTRIBUTES,
     WAITS,
@@ -61,14 +62,22 @@ def ordered(query: Node, clauses: Sequence[Raw], sort: Sort) -> list[Raw]:
     The index of a topic's tasks has their state in front of their last change: with all states named MongoDB merges
     its parts in order, instead of sorting all tasks of the topic. What has not ended isn't in the order of ends.
     """
-    named = {term.field for term in conditions(query) if isinstance(term, Among)}
     match sort.key:
-        case SortKey.UPDATED if Field.TOPIC in named and Field.STATE not in named:
-            return [*clauses, {"state": {"$in": list(_EVERY_STATE)}}]
+        case SortKey.UPDATED if Field.TOPIC in _named(query):
+            return with_states(query, clauses)
         case SortKey.FINISHED:
             return [*clauses, {"finished_at": {"$gt": BEGINNING}}]
         case _:
             return list(clauses)
+
+
+def with_states(query: Node, clauses: Sequence[Raw]) -> list[Raw]:
+    """Return the clauses with all states named where the query names none, for an index that has the state in it."""
+    return [*clauses] if Field.STATE in _named(query) else [*clauses, {"state": {"$in": list(_EVERY_STATE)}}]
+
+
+def _named(query: Node) -> frozenset[Field]:
+    return frozenset(term.field for term in conditions(query) if isinstance(term, Among))
 
 
 def order_of(sort: Sort) -> list[tuple[str, int]]:
@@ -84,6 +93,19 @@ def behind(sort: Sort, position: Position) -> tuple[list[Raw], list[Raw]]:
     """
     name, way = SORTED_BY[sort.key], "$lt" if sort.descending else "$gt"
     return [{name: {"$eq": position.value}}, {"_id": {way: position.task_id}}], [{name: {way: position.value}}]
+
+
+def windows(sort: Sort, begin: datetime, spans: Sequence[timedelta]) -> list[list[Raw]]:
+    """Return bounds that cut the order into pieces, the latest first: each reaches further back than the one before.
+
+    A page is mostly in the first. What no index can serve is then looked for among few tasks before among all, and a
+    server without the index sorts few. No piece is read twice.
+    """
+    if not sort.descending or sort.key not in MOMENTS:
+        return [[]]
+    edges = [begin - span for span in spans]
+    tests = [{"$gte": edges[0]}, *({"$gte": low, "$lt": high} for high, low in pairwise(edges)), {"$lt": edges[-1]}]
+    return [[{SORTED_BY[sort.key]: test}] for test in tests]
 
 
 def _clause(query: Node, now: datetime) -> Raw:  # noqa: PLR0911 - one for each kind of term

@@ -12,7 +12,7 @@ from beanie import Document
 from pymongo.errors import ExecutionTimeout
 
 from bridge.adapters.documents import Raw, from_document
-from bridge.adapters.search_filter import behind, clauses_of, joined, order_of, ordered
+from bridge.adapters.search_filter import behind, clauses_of, joined, order_of, ordered, windows, with_states
 from bridge.adapters.store_reader import StoreReader, translated
 from bridge.desk.operation import Row
 from bridge.desk.ports import COUNT_CAP, Counts, Found, Selection, TooSlow
@@ -22,6 +22,9 @@ from bridge.task import State
 
 _HEAVY: Final = ("variables", "given", "result", "outcome", "history", "tokens")
 """What a list doesn't show."""
+_WINDOWS: Final = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=2))
+_GROUPED: Final = 25_000
+"""Up to so many tasks are counted in one pass; what is more is counted state by state, as far as is told of it."""
 _ROW: Final = ("state", "topic", "epoch", "error_type", "error_fp")
 
 
@@ -51,7 +54,7 @@ class SearchStore(StoreReader):
         position = None if cursor is None else read_cursor(cursor, wanted, sort)
         shown = None if whole else dict.fromkeys(_HEAVY, 0)
         try:
-            documents = await self._behind(clauses, sort, limit + 1, position, shown)
+            documents = await self._behind(clauses, sort, limit + 1, position, shown=shown, now=now)
         except _TimeIsUp:
             return TooSlow(timedelta(milliseconds=self._patience))
         tasks = tuple(from_document(document) for document in documents[:limit])
@@ -61,6 +64,9 @@ class SearchStore(StoreReader):
         return Found(tasks, write_cursor(wanted, sort, last))
 
     async def counts(self, wanted: Query, *, now: datetime) -> Counts:
+        grouped = await self._count_all(wanted, now)
+        if grouped is not None:
+            return Counts({state: min(COUNT_CAP + 1, grouped.get(state.value, 0)) for state in State})
         counted = await asyncio.gather(*(self._count(wanted, state, now) for state in State))
         return Counts(dict(zip(State, counted, strict=True)))
 
@@ -82,20 +88,45 @@ class SearchStore(StoreReader):
             return [_row(document) for document in await found.limit(len(ids)).to_list()]
 
     async def _behind(
-        self, clauses: list[Raw], sort: Sort, limit: int, position: Position | None, shown: Mapping[str, int] | None
+        self,
+        clauses: list[Raw],
+        sort: Sort,
+        limit: int,
+        position: Position | None,
+        *,
+        shown: Mapping[str, int] | None,
+        now: datetime,
     ) -> list[Raw]:
-        if position is None:
-            return await self._find(clauses, sort, limit, shown)
-        same, others = behind(sort, position)
-        found = await self._find([*clauses, *same], sort, limit, shown)
-        if len(found) < limit:
-            found += await self._find([*clauses, *others], sort, limit - len(found), shown)
+        found: list[Raw] = []
+        if position is not None:
+            same, others = behind(sort, position)
+            found = await self._find([*clauses, *same], sort, limit, shown)
+            clauses = [*clauses, *others]
+        begin = now if position is None or isinstance(position.value, int) else position.value
+        for window in windows(sort, begin, _WINDOWS):
+            if len(found) < limit:
+                found += await self._find([*clauses, *window], sort, limit - len(found), shown)
         return found
 
     async def _find(self, clauses: list[Raw], sort: Sort, limit: int, shown: Mapping[str, int] | None) -> list[Raw]:
         with translated("search"), _timed():
             found = self._tasks.find(joined(clauses), shown, max_time_ms=self._patience)
             return await found.sort(order_of(sort)).limit(limit).to_list()
+
+    async def _count_all(self, wanted: Query, now: datetime) -> Mapping[str, int] | None:
+        """Count in one pass by state; None where there are too many, or it takes too long."""
+        pipeline: list[Raw] = [
+            {"$match": joined(with_states(wanted, clauses_of(wanted, now)))},
+            {"$limit": _GROUPED + 1},
+            {"$group": {"_id": "$state", "count": {"$sum": 1}}},
+        ]
+        try:
+            with translated("counts"), _timed():
+                found = await self._tasks.aggregate(pipeline, maxTimeMS=max(1, self._patience // 5))
+                grouped = {row["_id"]: int(row["count"]) for row in await found.to_list()}
+        except _TimeIsUp:
+            return None
+        return None if sum(grouped.values()) > _GROUPED else grouped
 
     async def _count(self, wanted: Query, state: State, now: datetime) -> int | None:
         for term in conditions(wanted):

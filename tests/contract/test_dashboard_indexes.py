@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from bridge.adapters import store_reader
+from bridge.adapters import search_store, store_reader
 from bridge.adapters.desk_store import MongoDesk
 from bridge.adapters.store import MongoStore
 from bridge.desk.operation import Item, Operation, OperationKind, OperationState, Result
@@ -123,7 +123,11 @@ async def test_every_order_is_an_indexs(wire: Wire, key: SortKey, text: str) -> 
         ("var.n:1", Cover.ANCHORED),
     ],
 )
-async def test_counts_are_served_by_an_index(wire: Wire, text: str, expected: Cover) -> None:
+@pytest.mark.parametrize("grouped", [25_000, 0])
+async def test_counts_are_served_by_an_index(
+    wire: Wire, text: str, expected: Cover, grouped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_store, "_GROUPED", grouped)
     await wire.desk.counts(parse(text), now=NOW)
     assert wire.worst() is expected
 

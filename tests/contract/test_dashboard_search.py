@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pymongo.errors import ExecutionTimeout
 
+from bridge.adapters import search_store
 from bridge.adapters.desk_store import MongoDesk
 from bridge.desk.operation import Row
 from bridge.desk.ports import COUNT_CAP, Found, Selection, TooSlow
@@ -69,6 +70,32 @@ QUERIES = [
     "waiting:>61m", "-waiting:>61m", "var.n:1", "var.n:2", "var.yes:true", "-var.yes:true", "var.yes:1", "var.a.b:$ne",
     "var.$where:1", "-(a OR topic:mail)", "(a b) OR c", "-(a1)",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("grouped", [25_000, 0])
+async def test_counts_are_the_same_however_they_are_made(
+    mongo: Lab, grouped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_store, "_GROUPED", grouped)
+    await mongo.store.accept(some_tasks())
+    for text in QUERIES:
+        counts = (await mongo.desk.counts(parse(text), now=LATER)).by_state
+        expected = [task.state for task in some_tasks() if matches(parse(text), task, LATER)]
+        assert (text, counts) == (text, {state: expected.count(state) for state in State})
+
+
+async def test_a_page_reaches_back_as_far_as_it_must(lab: Lab) -> None:
+    ages = [timedelta(0), timedelta(hours=1), timedelta(hours=9), timedelta(days=9), timedelta(minutes=-5)]
+    await lab.store.accept([task(f"t{place}", updated_at=NOW - age) for place, age in enumerate(ages)])
+    for limit in range(1, 6):
+        listed: list[str] = []
+        cursor: str | None = None
+        while not listed or cursor is not None:
+            page = await lab.desk.search(EVERYTHING, Sort(), limit, cursor, now=NOW)
+            assert isinstance(page, Found)
+            listed += [one.id for one in page.tasks]
+            cursor = page.next
+        assert listed == ["t4", "t0", "t1", "t2", "t3"]
 
 
 @pytest.mark.parametrize("sort", ["-updated", "updated", "-finished"])
@@ -210,6 +237,10 @@ async def test_a_search_that_takes_too_long_is_told_as_such(mongo: Lab, monkeypa
             return self
 
         async def to_list(self) -> list[Any]:
+            raise ExecutionTimeout("operation exceeded time limit", 50)
+
+        async def aggregate(self, pipeline: list[Any], maxTimeMS: int) -> None:  # noqa: N803
+            assert ({"$limit": 25_001} in pipeline, maxTimeMS) == (True, 1000)
             raise ExecutionTimeout("operation exceeded time limit", 50)
 
         async def count_documents(self, *_: object, limit: int, maxTimeMS: int) -> int:  # noqa: N803
