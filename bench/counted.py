@@ -20,8 +20,8 @@ from bench.servers import Servers
 
 _SLOTS: Final = 10
 """Handlers that are held at once. Of a topic whose times are not known yet, twice as many may wait beside them."""
-_ONCE: Final = frozenset({"create", "createIndexes", "listCollections", "listIndexes", "collMod"})
-"""Commands of a start, which are no part of a task's way."""
+_OF_A_TASK: Final = frozenset({"insert tasks", "update tasks", "findAndModify tasks", "find tasks by id"})
+"""Commands of a task's way. The others are of the start, or come by the clock, however many tasks there are."""
 _CONNECTIONS: Final[Mapping[str, int]] = {"engine": 16 + 8, "store": 32 + 4, "broker": 2}
 """By default: 16 calls and 8 polls; the store's pool and its monitors; one to publish and one to consume."""
 
@@ -47,8 +47,8 @@ class Counts:
 
     @property
     def commands_a_task(self) -> float:
-        """Store commands a task, without those of the start."""
-        return sum(number for name, number in self.store_commands.items() if name not in _ONCE) / self.tasks
+        """Store commands a task, without those that come by the clock."""
+        return sum(self.store_commands.get(name, 0) for name in _OF_A_TASK) / self.tasks
 
     def faults(self, *, most_commands: float = 1.5, batch: int = BATCH) -> list[str]:
         """Tell what is more than it may be."""

@@ -26,6 +26,7 @@ from bench.errors import BenchError
 from bench.gateway import ROOT, Gateways, Shape
 from bench.results import table
 from bench.servers import Servers, servers
+from sandbox.errors import SandboxError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -170,10 +171,10 @@ def print_profile(found: Profile, console: Console, rows: int) -> None:
         console.print(table(title, ("where", "ms a task", "%"), cells))
 
 
-async def _run(there: Servers, tasks: int, concurrency: int, seconds: int) -> Profile:
+async def _run(there: Servers, tasks: int, concurrency: int, seconds: int, warm: int) -> Profile:
     async with Engine(there.engine) as engine:
         ready = contenders(concurrency)["gateway"]
-        for _ in range(2):  # a cold engine would leave the gateway little to do
+        for _ in range(warm):  # a cold engine would leave the gateway little to do
             await drain(engine, there, ready, 1000)
         return await profile(engine, there, tasks, concurrency, seconds)
 
@@ -184,6 +185,7 @@ def main(
     tasks: Annotated[int, typer.Option(min=500, max=50_000, help="Tasks in the backlog.")] = 6000,
     seconds: Annotated[int, typer.Option(min=2, max=120, help="How long the profiler watches.")] = 8,
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="The topic's concurrency.")] = BATCH,
+    warm: Annotated[int, typer.Option(min=0, max=10, help="Drains of a thousand tasks before that.")] = 2,
     rows: Annotated[int, typer.Option(min=5, max=200, help="Rows of each table.")] = 25,
     base: Annotated[int, typer.Option(help="The first of eight ports for the servers.")] = 38080,
 ) -> None:
@@ -192,8 +194,8 @@ def main(
     began = time.monotonic()
     try:
         with servers(base, "full") as there:
-            found = uvloop.run(_run(there, tasks, concurrency, seconds))
-    except BenchError as error:
+            found = uvloop.run(_run(there, tasks, concurrency, seconds, warm))
+    except (BenchError, SandboxError) as error:
         console.print(f"bench: {error}", style="red", markup=False)
         raise typer.Exit(2) from None
     print_profile(found, console, rows)

@@ -15,14 +15,19 @@ from pymongo import monitoring
 
 
 class Counting(monitoring.CommandListener):
-    """Counts by the command's name, also those that fail."""
+    """Counts by the command's name and its collection, also those that fail; a `find` by id is told from others."""
 
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         """Count one."""
-        self.sent[event.command_name] += 1
+        name, command = event.command_name, event.command
+        where = command.get(name)
+        parts = [name, where] if isinstance(where, str) else [name]
+        if name == "find" and "_id" in command.get("filter", {}):
+            parts.append("by id")
+        self.sent[" ".join(parts)] += 1
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         """Counted when it started."""
