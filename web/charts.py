@@ -18,6 +18,7 @@ HEIGHT: Final = 144
 _TICKS: Final = 5
 _GAP: Final = 0.2
 _MOST_GAP: Final = 6.0
+_LEAST: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int], name: str = "count"
 
 def _scale(most: float) -> tuple[float, tuple[Tick, ...]]:
     """Return a round number that nothing exceeds, and round marks up to it."""
-    if most <= 0 or not math.isfinite(most):
+    if most < _LEAST or not math.isfinite(most):
         return 1.0, (Tick(HEIGHT, 0.0), Tick(0.0, 1.0))
     step = _round_step(most / 3)
     count = math.ceil(most / step - 1e-9)
