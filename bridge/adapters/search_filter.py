@@ -95,17 +95,21 @@ def behind(sort: Sort, position: Position) -> tuple[list[Raw], list[Raw]]:
     return [{name: {"$eq": position.value}}, {"_id": {way: position.task_id}}], [{name: {way: position.value}}]
 
 
-def windows(sort: Sort, begin: datetime, spans: Sequence[timedelta]) -> list[list[Raw]]:
+def windows(query: Node, sort: Sort, begin: datetime, spans: Sequence[timedelta]) -> list[list[Raw]]:
     """Return bounds that cut the order into pieces, the latest first: each reaches further back than the one before.
 
-    A page is mostly in the first. What no index can serve is then looked for among few tasks before among all, and a
-    server without the index sorts few. No piece is read twice.
+    A page is mostly in the first, so that a server that has to sort sorts few; no piece is read twice. What few tasks
+    have is looked for everywhere at once.
     """
-    if not sort.descending or sort.key not in MOMENTS:
+    if not sort.descending or sort.key not in MOMENTS or any(_is_rare(term) for term in conditions(query)):
         return [[]]
     edges = [begin - span for span in spans]
     tests = [{"$gte": edges[0]}, *({"$gte": low, "$lt": high} for high, low in pairwise(edges)), {"$lt": edges[-1]}]
     return [[{SORTED_BY[sort.key]: test}] for test in tests]
+
+
+def _is_rare(term: Node) -> bool:
+    return isinstance(term, Word | Variable | Either) or (isinstance(term, Among) and term.field in WORDS)
 
 
 def _clause(query: Node, now: datetime) -> Raw:  # noqa: PLR0911 - one for each kind of term

@@ -54,7 +54,9 @@ class SearchStore(StoreReader):
         position = None if cursor is None else read_cursor(cursor, wanted, sort)
         shown = None if whole else dict.fromkeys(_HEAVY, 0)
         try:
-            documents = await self._behind(clauses, sort, limit + 1, position, shown=shown, now=now)
+            begin = now if position is None or isinstance(position.value, int) else position.value
+            pieces = windows(wanted, sort, begin, _WINDOWS)
+            documents = await self._behind(clauses, sort, limit + 1, position, shown=shown, pieces=pieces)
         except _TimeIsUp:
             return TooSlow(timedelta(milliseconds=self._patience))
         tasks = tuple(from_document(document) for document in documents[:limit])
@@ -95,17 +97,16 @@ class SearchStore(StoreReader):
         position: Position | None,
         *,
         shown: Mapping[str, int] | None,
-        now: datetime,
+        pieces: Sequence[Sequence[Raw]],
     ) -> list[Raw]:
         found: list[Raw] = []
         if position is not None:
             same, others = behind(sort, position)
             found = await self._find([*clauses, *same], sort, limit, shown)
             clauses = [*clauses, *others]
-        begin = now if position is None or isinstance(position.value, int) else position.value
-        for window in windows(sort, begin, _WINDOWS):
+        for piece in pieces:
             if len(found) < limit:
-                found += await self._find([*clauses, *window], sort, limit - len(found), shown)
+                found += await self._find([*clauses, *piece], sort, limit - len(found), shown)
         return found
 
     async def _find(self, clauses: list[Raw], sort: Sort, limit: int, shown: Mapping[str, int] | None) -> list[Raw]:
