@@ -59,7 +59,7 @@ class Surroundings:
 
 
 class OtelTracer:
-    """Makes the spans of tasks; `docs/decisions/0007-one-trace-a-task.md` says which, and under what id."""
+    """Makes the spans of tasks; `docs/decisions/0012-one-trace-a-task.md` says which, and under what id."""
 
     def __init__(self, sink: SpanSink, clock: Clock, around: Surroundings) -> None:
         self._sink = sink
