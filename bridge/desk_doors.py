@@ -8,6 +8,7 @@ from datetime import timedelta
 from bridge.app import Gateway
 from bridge.health import Health
 from web.desk_operations import OperationsDesk, Terms
+from web.desk_tasks import TasksDesk
 
 
 def operations_desk(gateway: Gateway, health: Callable[[], Awaitable[Health]]) -> OperationsDesk:
@@ -25,4 +26,22 @@ def operations_desk(gateway: Gateway, health: Callable[[], Awaitable[Health]]) -
         terms=Terms(timedelta(seconds=settings.task_timeout), settings.lock, settings.task_retry_limit),
         clock=gateway.clock,
         trace_url=settings.jaeger_ui_url,
+    )
+
+
+def tasks_desk(gateway: Gateway, health: Callable[[], Awaitable[Health]]) -> TasksDesk:
+    """Return what the overview, and the pages of tasks and failures need."""
+    return TasksDesk(
+        desk=gateway.desk,
+        reader=gateway.store,
+        letters=gateway.store,
+        operate=gateway.operate,
+        engine=gateway.engine,
+        depth=gateway.publisher.depth,
+        needs=gateway.attention.needs,
+        health=health,
+        topics=gateway.topics,
+        clock=gateway.clock,
+        jaeger_url=gateway.settings.jaeger_ui_url,
+        cockpit_url=gateway.settings.cockpit_url,
     )

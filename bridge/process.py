@@ -14,7 +14,7 @@ import uvicorn
 
 from bridge.adapters.gauges import Gauges, Now
 from bridge.app import Gateway
-from bridge.desk_doors import operations_desk
+from bridge.desk_doors import operations_desk, tasks_desk
 from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, SetupError
 from bridge.health import Health, Readiness, check
 from bridge.lifecycle import Event, Move
@@ -29,6 +29,7 @@ from web.dashboard import dashboard_router
 from web.desk_pages import operations_desk_routes
 from web.doors import AccessDoor, Doors
 from web.page import Look
+from web.pages_of_tasks import task_pages
 
 _PROBE_WITHIN: Final = timedelta(seconds=3)
 _SLOW_RETRY: Final = timedelta(seconds=15)
@@ -103,8 +104,11 @@ class Process:
             debug=settings.debug,
         )
         look = Look(settings.environment or "", gateway.version, settings.debug)
-        pages = operations_desk_routes(operations_desk(gateway, self.health))
-        dashboard = dashboard_router(access, look, ending=self._stop, mounted=pages)
+        pages = (
+            *task_pages(tasks_desk(gateway, self.health)),
+            *operations_desk_routes(operations_desk(gateway, self.health)),
+        )
+        dashboard = dashboard_router(access, look, changes=gateway.desk, ending=self._stop, mounted=pages)
         app = create_app(doors, [dashboard], api=serves_api)
         config = uvicorn.Config(
             app,

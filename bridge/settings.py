@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     trace_sampling: float = Field(default=1.0, ge=0, le=1)
     jaeger_ui_url: str | None = None
+    cockpit_url: str | None = None
 
     auth: Literal["required", "open"] = "required"
     gateway_admin_user: str | None = None
@@ -102,7 +103,7 @@ class Settings(BaseSettings):
             ip_network(network)  # raises ValueError; `*` is none, as everybody could then claim any address
         return value
 
-    @field_validator("jaeger_ui_url")
+    @field_validator("jaeger_ui_url", "cockpit_url")
     @classmethod
     def _trim_ui(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):

@@ -9,13 +9,14 @@ from typing import ClassVar
 from beanie import Document
 
 from bridge.adapters.ledger_store import AUDIT_KEPT, LedgerStore
+from bridge.adapters.mark_store import MarkStore
 from bridge.adapters.operation_store import OperationStore
 from bridge.adapters.search_store import SearchStore
 from bridge.adapters.statistics_store import StatisticsStore
 
 
-class MongoDesk(SearchStore, StatisticsStore, LedgerStore, OperationStore):
-    """`bridge.desk.ports.Desk` on MongoDB, with connections of its own: a slow search must not hold up tasks.
+class MongoDesk(SearchStore, StatisticsStore, LedgerStore, OperationStore, MarkStore):
+    """`bridge.desk.ports.Desk` and `Changes` on MongoDB, with its own connections: no search holds up tasks.
 
     The tasks' collection and its indexes are the store's; `open` makes those of the desk. Entries of the audit are
     deleted after `audit_kept`.

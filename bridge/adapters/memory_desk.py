@@ -129,6 +129,22 @@ class MemoryDesk(MemorySearch):
     async def pauses(self) -> Sequence[Pause]:
         return [pause for _, pause in sorted(self._pauses.items())]
 
+    # marks
+
+    async def marks(self) -> Mapping[str, str]:
+        tasks = str(max(((task.updated_at, task.id) for task in self._store.tasks.values()), default=""))
+        workers = str(sorted((replica.id, replica.seen_at) for replica in self._store.beats.values()))
+        return {
+            "tasks": tasks,
+            "topics": tasks + str(sorted(self._pauses.items())),
+            "failures": str(
+                max(((kept.group.last_seen, kept.group.total) for kept in self._groups.values()), default="")
+            ),
+            "workers": workers,
+            "operations": str([(kept.operation, kept.next_at, kept.look_at) for kept in self._operations.values()]),
+            "audit": str(len(self.audit)),
+        }
+
     # operations
 
     async def create(self, operation: Operation, items: Sequence[Item]) -> bool:

@@ -10,6 +10,7 @@ from bridge.adapters.desk_store import MongoDesk
 from bridge.adapters.memory_desk import MemoryDesk
 from bridge.adapters.memory_store import MemoryStore
 from bridge.desk.ports import Desk
+from bridge.ports_live import Changes
 from tests.contract.stores import Store, mongo_store
 
 
@@ -19,15 +20,17 @@ class Lab:
 
     desk: Desk
     store: Store
+    changes: Changes
 
 
 def memory_lab() -> Lab:
     store = MemoryStore()
-    return Lab(MemoryDesk(store), store)
+    desk = MemoryDesk(store)
+    return Lab(desk, store, desk)
 
 
 @asynccontextmanager
 async def mongo_lab(uri: str) -> AsyncIterator[Lab]:
     """Give both on a fresh database, which is dropped in the end."""
     async with mongo_store(uri) as store, MongoDesk(uri, store._database) as desk:
-        yield Lab(desk, store)
+        yield Lab(desk, store, desk)

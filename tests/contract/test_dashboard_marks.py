@@ -1,0 +1,101 @@
+"""A mark differs when what it stands for has changed, and stays when it hasn't; in memory and on MongoDB alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from bridge.desk.operation import Item, Operation, OperationKind, OperationState
+from bridge.desk.records import AuditEntry, Pause
+from bridge.desk.statistics import Failures
+from bridge.lifecycle import Event, Move
+from bridge.ports_live import Changes
+from bridge.replica import Replica
+from tests.contract.desks import Lab, memory_lab, mongo_lab
+from tests.contract.stores import MINUTE, NOW, task
+
+KINDS = {"tasks", "topics", "failures", "workers", "operations", "audit"}
+LATER = NOW + MINUTE
+
+
+@pytest.fixture(params=["memory", "mongo"])
+async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+    """A desk; the test runs once in memory and once on a real server."""
+    if request.param == "memory":
+        yield memory_lab()
+        return
+    servers: dict[str, str] = request.getfixturevalue("servers")
+    async with mongo_lab(servers["MONGODB_URI"]) as found:
+        yield found
+
+
+async def change_task(lab: Lab) -> None:
+    await lab.store.accept([task("t1")])
+
+
+async def move_task(lab: Lab) -> None:
+    await lab.store.accept([task("t1")])
+    await lab.store.move([Move("t1", Event.CONFIRM, 1, changes={"updated_at": LATER})])
+
+
+async def fail(lab: Lab) -> None:
+    await lab.desk.add({}, [Failures("f1", "orders", "E", "no", NOW, NOW, 1)])
+
+
+async def pause(lab: Lab) -> None:
+    await lab.desk.pause(Pause("orders", "ada", "moving", NOW))
+
+
+async def beat(lab: Lab) -> None:
+    await lab.store.beat(Replica("r1", "1", ("web",), NOW, NOW))
+
+
+async def operate(lab: Lab) -> None:
+    await lab.desk.create(Operation("o1", OperationKind.RETRY, "q", "why", "ada", 1, NOW), [Item("t1", 1)])
+
+
+async def switch(lab: Lab) -> None:
+    await operate(lab)
+    await lab.desk.switch("o1", {OperationState.RUNNING}, OperationState.PAUSED, LATER)
+
+
+async def write(lab: Lab) -> None:
+    await lab.desk.write(AuditEntry("a1", NOW, "ada", "admin", "::1", "pause", "topic:orders"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (change_task, {"tasks", "topics"}),
+        (move_task, {"tasks", "topics"}),
+        (fail, {"failures"}),
+        (pause, {"topics"}),
+        (beat, {"workers"}),
+        (operate, {"operations"}),
+        (switch, {"operations"}),
+        (write, {"audit"}),
+    ],
+)
+async def test_what_changed_is_told_and_nothing_else(
+    lab: Lab, change: Callable[[Lab], Awaitable[None]], told: set[str]
+) -> None:
+    changes: Changes = lab.changes
+    before = await changes.marks()
+    assert set(before) == KINDS
+    assert await changes.marks() == before
+    await change(lab)
+    after = await changes.marks()
+    assert {name for name in KINDS if before[name] != after[name]} == told
+    assert await changes.marks() == after
+
+
+async def test_each_change_of_a_kind_is_told(lab: Lab) -> None:
+    await change_task(lab)
+    before = await lab.changes.marks()
+    await lab.store.move([Move("t1", Event.CONFIRM, 1, changes={"updated_at": LATER})])
+    assert (await lab.changes.marks())["tasks"] != before["tasks"]
+    await operate(lab)
+    before = await lab.changes.marks()
+    await lab.desk.switch("o1", {OperationState.RUNNING}, OperationState.CANCELLED, LATER)
+    assert (await lab.changes.marks())["operations"] != before["operations"]
