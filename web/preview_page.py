@@ -15,6 +15,7 @@ from bridge.access import Principal, Scope
 from bridge.desk.operation import Preview
 from bridge.desk.ports import TooSlow
 from bridge.errors import TaskConflict
+from bridge.flow.actions import RETRY_REASONS
 from bridge.flow.bulk import MOST_RATE
 from bridge.search.query import QueryError
 from web.audited import audit_entry
@@ -97,6 +98,7 @@ class PreviewPage:
             counted_above=COUNTED_ABOVE,
             most_rate=MOST_RATE,
             most_reason=MOST_REASON,
+            reasons=RETRY_REASONS,
         )
 
     async def start(self, request: Request[Any, Any, Any], principal: Principal) -> Response[Any]:
