@@ -18,11 +18,15 @@ from bridge.adapters.statistics_store import StatisticsStore
 class MongoDesk(SearchStore, StatisticsStore, LedgerStore, OperationStore, MarkStore):
     """`bridge.desk.ports.Desk` and `Changes` on MongoDB, with its own connections: no search holds up tasks.
 
-    The tasks' collection and its indexes are the store's; `open` makes those of the desk. Entries of the audit are
-    deleted after `audit_kept`.
+    The tasks' collection and its indexes are made by the store; `open` makes those of the desk. Entries of the audit
+    are deleted after `audit_kept`.
     """
 
-    models: ClassVar[Sequence[type[Document]]] = (*StatisticsStore.models, *LedgerStore.models, *OperationStore.models)
+    models: ClassVar[Sequence[type[Document]]] = (
+        *StatisticsStore.models,
+        *LedgerStore.models,
+        *OperationStore.models,
+    )
 
     def __init__(
         self,

@@ -171,7 +171,8 @@ class StoreReader:
 
     @property
     def _tasks(self) -> AsyncCollection[Raw]:
-        return self._collection(TaskDocument.get_collection_name())
+        # Not asked of Beanie, which knows it only where this process has opened the store itself, too.
+        return self._collection(TaskDocument.Settings.name)
 
     @property
     def _records(self) -> AsyncCollection[Raw]:

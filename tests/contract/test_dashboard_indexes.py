@@ -24,7 +24,7 @@ from bridge.task import State, TypedValue
 from tests.contract.coverage import Commands, Cover, Index, cover, declared, merged, unbounded
 from tests.contract.stores import MINUTE, NOW, mongo_store, task
 
-INDEXES = declared([*MongoStore.models, *MongoDesk.models])
+INDEXES = declared({*MongoStore.models, *MongoDesk.models})
 
 
 @dataclass(frozen=True, slots=True)
