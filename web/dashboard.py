@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Request, Response, Router, get
+from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
@@ -27,6 +28,12 @@ from web.styleguide import styleguide_routes
 async def home(request: Request[Any, Any, Any]) -> Response[str]:
     """Show the first page, where no other is mounted."""
     return render(request, "dashboard.html")
+
+
+@get("/{rest:path}", opt=needs(Scope.READ))
+async def nowhere() -> None:
+    """Tell in a page that there is none of this address."""
+    raise NotFoundException
 
 
 def dashboard_router(
@@ -54,6 +61,7 @@ def dashboard_router(
             *(styleguide_routes() if pages.look.debug else ()),
             *mounted,
             *(() if any(_is_home(page) for page in mounted) else (home,)),
+            nowhere,
         ],
         opt={**PAGES, PAGES_OPT: pages},
         include_in_schema=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from litestar import Request
 
@@ -22,7 +22,8 @@ class Links:
     def __init__(self, request: Request[Any, Any, Any]) -> None:
         self.root = root_of(request)
         self.path = request.url.path.removeprefix(self.root)
-        self._query = [(name, value) for name, value in request.query_params.multi_items()]
+        # In their own order, which `query_params` doesn't keep: the same page has the same addresses.
+        self._query = parse_qsl(request.url.query)
 
     def url(self, path: str, **query: Value) -> str:
         """Return the address of `path`; a field that is None or empty is left out, a list gives one for each."""

@@ -174,7 +174,7 @@ class Live:
         ended = asyncio.create_task(self._ending.wait())
         seen = clock.time()
         try:
-            while not ended.done() and clock.time() - seen <= self.pace.linger.total_seconds():
+            while not ended.done() and (self._listeners or clock.time() - seen < self.pace.linger.total_seconds()):
                 failed = await self._look(failed)
                 await asyncio.wait([ended], timeout=self.pace.every.total_seconds())
                 seen = clock.time() if self._listeners else seen

@@ -1,0 +1,214 @@
+"""Live hints: one watcher for all who listen, what a page has missed, limits, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from bridge.access import Role
+from bridge.errors import StoreUnavailable
+from bridge.ports_live import Still
+from tests.web.access_lab import AccessLab, browser
+from web.app import create_app
+from web.dashboard import dashboard_router
+from web.live import EVERYTHING, Live, Pace
+
+QUICK = Pace(every=timedelta(milliseconds=1), heartbeat=timedelta(seconds=30), linger=timedelta(0))
+
+
+class Marks:
+    """Marks that a test sets; how often they were asked for is counted."""
+
+    def __init__(self) -> None:
+        self.now = {"tasks": "1", "topics": "1"}
+        self.asked = 0
+        self.error: Exception | None = None
+        self.news = asyncio.Event()
+
+    async def marks(self) -> Mapping[str, str]:
+        self.asked += 1
+        self.news.set()
+        if self.error is not None:
+            raise self.error
+        return dict(self.now)
+
+    async def looked(self) -> None:
+        """Return when the marks were asked for twice more: what was set before is known then."""
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                self.news.clear()
+                await self.news.wait()
+
+
+class Ear:
+    """Reads a stream piece by piece."""
+
+    def __init__(self, live: Live, user: str = "ada", last_id: str | None = None) -> None:
+        self._stream = live.stream(user, live.cursor if last_id is None else last_id)
+
+    async def next(self) -> str:
+        async with asyncio.timeout(5):
+            return (await anext(self._stream)).decode()
+
+    async def names(self) -> tuple[str, list[str]]:
+        """Return the id and the names of the next event."""
+        fields = dict(line.split(": ", 1) for line in (await self.next()).strip().splitlines())
+        assert fields["event"] == "changed"
+        return fields["id"], json.loads(fields["data"])
+
+    async def rest(self) -> list[bytes]:
+        async with asyncio.timeout(5):
+            return [piece async for piece in self._stream]
+
+    async def close(self) -> None:
+        await self._stream.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def ending() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+def marks() -> Marks:
+    return Marks()
+
+
+@pytest.fixture
+async def live(marks: Marks, ending: asyncio.Event) -> AsyncIterator[Live]:
+    yield Live(marks, ending, QUICK)
+    ending.set()
+
+
+async def listen(live: Live, **options: Any) -> Ear:
+    ear = Ear(live, **options)
+    assert await ear.next() == "retry: 2000\n\n"
+    return ear
+
+
+async def test_all_hear_what_one_watcher_finds(live: Live, marks: Marks) -> None:
+    ears = [await listen(live, user=f"u{i}") for i in range(20)]
+    assert (await ears[0].names())[1] == [EVERYTHING], "nobody watched as this page was written"
+    await marks.looked()
+    before = marks.asked
+    await marks.looked()
+    assert marks.asked - before == 2, "one question at a time, for all twenty"
+    marks.now["tasks"] = "2"
+    del marks.now["topics"]
+    heard = [await ear.names() for ear in ears]
+    assert {tuple(names) for _, names in heard} == {("tasks", "topics")}
+    assert len({number for number, _ in heard}) == 1
+
+
+async def test_only_names_go_over_the_wire(live: Live, marks: Marks) -> None:
+    marks.now["tasks"] = "secret-1"
+    first = await listen(live)
+    await marks.looked()
+    marks.now["tasks"] = "secret-2"
+    text = await first.next() + await first.next()
+    assert "secret" not in text
+
+
+async def test_a_page_that_comes_back_hears_what_it_missed(live: Live, marks: Marks) -> None:
+    keeper, gone = await listen(live), await listen(live)
+    await marks.looked()
+    marks.now["tasks"] = "2"
+    last, _ = await gone.names()
+    await gone.close()
+    for name in ("topics", "workers"):
+        marks.now[name] = "2"
+        await marks.looked()
+    back = await listen(live, last_id=last)
+    assert (await back.names())[1] == ["topics", "workers"]
+    assert (await (await listen(live, last_id="other-3")).names())[1] == [EVERYTHING]
+    await keeper.close()
+
+
+@pytest.mark.parametrize("last_id", ["", "x", "-", "0-1", "0-99999999999999999999", "0-²"])
+async def test_an_id_that_is_none_of_ours_has_missed_everything(live: Live, last_id: str) -> None:
+    assert (await (await listen(live, last_id=last_id.replace("0-", live._boot + "-"))).names())[1] == [EVERYTHING]
+
+
+async def test_nobody_is_asked_while_nobody_listens(live: Live, marks: Marks) -> None:
+    assert (marks.asked, live.cursor) == (0, "")
+    ear = await listen(live)
+    await marks.looked()
+    written = live.cursor
+    await ear.close()
+    watching = live._watching
+    assert watching is not None
+    async with asyncio.timeout(5):
+        await watching
+    asked = marks.asked
+    assert (live.listeners, live.cursor) == (0, "")
+    back = await listen(live, last_id=written)
+    assert (await back.names())[1] == [EVERYTHING]
+    assert marks.asked >= asked
+
+
+async def test_who_goes_from_page_to_page_misses_nothing(marks: Marks, ending: asyncio.Event) -> None:
+    live = Live(marks, ending, Pace(every=timedelta(milliseconds=1), linger=timedelta(seconds=30)))
+    ear = await listen(live)
+    await marks.looked()
+    written = live.cursor
+    await ear.close()
+    marks.now["tasks"] = "2"
+    await marks.looked()
+    assert (await (await listen(live, last_id=written)).names())[1] == ["tasks"]
+    ending.set()
+
+
+async def test_signs_of_life_and_the_end_of_a_streams_time(marks: Marks, ending: asyncio.Event) -> None:
+    short = timedelta(milliseconds=20)
+    live = Live(Still(), ending, Pace(heartbeat=short / 4, lifetime=short, linger=timedelta(0)))
+    ear = await listen(live)
+    await ear.names()
+    assert set(await ear.rest()) == {b": still here\n\n"}
+    assert live.listeners == 0
+    ending.set()
+
+
+async def test_the_end_of_the_process_ends_every_stream(live: Live, ending: asyncio.Event) -> None:
+    ears = [await listen(live) for _ in range(3)]
+    await ears[0].names()
+    ending.set()
+    assert [await ear.rest() for ear in ears] == [[], [], []]
+    assert not live.room_for("ada")
+
+
+async def test_an_outage_is_logged_once_and_ends_nothing(live: Live, marks: Marks) -> None:
+    ear = await listen(live)
+    await ear.names()
+    await marks.looked()
+    with capture_logs() as lines:
+        marks.error = StoreUnavailable("away")
+        for _ in range(3):
+            await marks.looked()
+        marks.error, marks.now["tasks"] = None, "2"
+        assert (await ear.names())[1] == ["tasks"]
+    assert [line["event"] for line in lines] == ["changes unknown"]
+
+
+async def test_so_many_pages_and_no_more(stub: Any) -> None:
+    lab = AccessLab()
+    pace = Pace(per_user=0)
+    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door, pace=pace)])
+    async with browser(app, await lab.session(Role.VIEWER)) as client:
+        assert (await client.get("/dashboard/events")).status_code == 429
+
+
+async def test_the_answer(stub: Any) -> None:
+    lab = AccessLab()
+    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door, pace=Pace(lifetime=timedelta(0)))])
+    async with browser(app, await lab.session(Role.VIEWER)) as client:
+        response = await client.get("/dashboard/events")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["x-accel-buffering"] == "no"
+    assert "no-store" in response.headers["cache-control"]
+    assert response.text == "retry: 2000\n\n"
