@@ -1,16 +1,19 @@
 PYTHON ?= python3
 N ?= 200
 EXIT ?=
+BENCH ?=
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test soak bench-dashboard lint format
+.PHONY: help setup demo test soak bench-dashboard lint format bench bench-short profile
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
 	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck"
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
+	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/performance.md"
+	@echo "make bench-short | profile   only what is counted; where a gateway's CPU goes"
 	@echo "make lint | make format      check, or mend, the style"
 
 setup: $(VENV)/ready
@@ -49,3 +52,12 @@ format: setup
 messages: setup
 	$(RUN)/pybabel -q extract -F babel.cfg -k msg -k Kind:3 --sort-output --no-location --omit-header -w 120 -o web/locale/messages.pot .
 	$(RUN)/pybabel -q update -i web/locale/messages.pot -d web/locale -D messages --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120
+
+bench: setup
+	$(RUN)/python -m bench $(BENCH)
+
+bench-short: setup
+	$(RUN)/python -m bench --short
+
+profile: setup
+	$(RUN)/python -m bench.profile $(BENCH)

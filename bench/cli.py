@@ -12,12 +12,10 @@ from bench.contenders import BATCH, Contender, contenders
 from bench.errors import BenchError
 from bench.plan import Plan, run, run_backlog, run_counted
 from bench.results import Results, print_results
-from bench.servers import Servers, servers
+from bench.servers import DEFAULT_BASE, Servers, servers
 from sandbox.errors import SandboxError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-DEFAULT_BASE = 38080
 
 
 def _chosen(only: str | None, concurrency: int) -> tuple[list[Contender], dict[str, str]]:

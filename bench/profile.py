@@ -25,7 +25,7 @@ from bench.engine import Engine
 from bench.errors import BenchError
 from bench.gateway import ROOT, Gateways, Shape
 from bench.results import table
-from bench.servers import Servers, servers
+from bench.servers import DEFAULT_BASE, Servers, servers
 from sandbox.errors import SandboxError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -187,7 +187,7 @@ def main(
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="The topic's concurrency.")] = BATCH,
     warm: Annotated[int, typer.Option(min=0, max=10, help="Drains of a thousand tasks before that.")] = 2,
     rows: Annotated[int, typer.Option(min=5, max=200, help="Rows of each table.")] = 25,
-    base: Annotated[int, typer.Option(help="The first of eight ports for the servers.")] = 38080,
+    base: Annotated[int, typer.Option(help="The first of eight ports for the servers.")] = DEFAULT_BASE,
 ) -> None:
     """Sample one gateway while it drains a backlog, and print where its CPU goes."""
     console = Console(width=max(110, Console().width))

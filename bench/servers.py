@@ -15,6 +15,8 @@ from sandbox.errors import PartFailed
 from sandbox.parts import Choices
 
 PARTS = (Part.ENGINE, Part.STORE, Part.BROKER)
+DEFAULT_BASE = 23080
+"""Below the ports that the system gives to connections, which one of those may hold already."""
 
 
 @dataclass(frozen=True, slots=True)
