@@ -21,7 +21,7 @@ from tests.faults.gate import Gate, Run
 
 HASTE = {
     "LOCK_DURATION": "6",
-    "CLAIM_DURATION": "2",
+    "CLAIM_DURATION": "3",
     "STALE_AFTER": "3",
     "REPORT_WITHIN": "2",
     "SWEEP_EVERY": "0.2",

@@ -7,26 +7,27 @@ import pytest
 from bridge.task import State
 from tests.faults.lab import FaultLab
 
-# The point, what the store may have at that moment (None: nothing), and the attempts whose handler began.
-POINTS: list[tuple[str, set[State | None], list[int]]] = [
-    ("engine.fetch_and_lock:after", {None}, [1]),
-    ("store.accept:before", {None}, [1]),
-    ("store.accept:after", {State.RECEIVED}, [1]),
-    ("publisher.publish:before", {State.RECEIVED}, [1]),
-    ("publisher.publish:after", {State.RECEIVED}, [1]),
-    ("store.claim:before", {State.RECEIVED, State.QUEUED}, [1]),
-    ("store.claim:after", {State.RUNNING}, [2]),
-    ("store.move.decide:before", {State.RUNNING}, [1, 2]),
-    ("store.move.decide:after", {State.REPORTING}, [1]),
-    ("engine.complete:before", {State.REPORTING}, [1]),
-    ("engine.complete:after", {State.REPORTING}, [1]),
-    ("store.move.delivered_completion:after", {State.COMPLETED}, [1]),
+# The point, what the store may have at that moment (None: nothing), and the attempts whose handler may have begun: a
+# message that is out may have been claimed, too, by the time its publisher dies.
+POINTS: list[tuple[str, set[State | None], list[list[int]]]] = [
+    ("engine.fetch_and_lock:after", {None}, [[1]]),
+    ("store.accept:before", {None}, [[1]]),
+    ("store.accept:after", {State.RECEIVED}, [[1]]),
+    ("publisher.publish:before", {State.RECEIVED}, [[1]]),
+    ("publisher.publish:after", {State.RECEIVED, State.RUNNING}, [[1], [2], [1, 2]]),
+    ("store.claim:before", {State.RECEIVED, State.QUEUED}, [[1]]),
+    ("store.claim:after", {State.RUNNING}, [[2]]),
+    ("store.move.decide:before", {State.RUNNING}, [[1, 2]]),
+    ("store.move.decide:after", {State.REPORTING}, [[1]]),
+    ("engine.complete:before", {State.REPORTING}, [[1]]),
+    ("engine.complete:after", {State.REPORTING}, [[1]]),
+    ("store.move.delivered_completion:after", {State.COMPLETED}, [[1]]),
 ]
 
 
 @pytest.mark.parametrize(("point", "states", "attempts"), POINTS)
 async def test_killed_there_it_still_ends_once(
-    faults: FaultLab, point: str, states: set[State | None], attempts: list[int]
+    faults: FaultLab, point: str, states: set[State | None], attempts: list[list[int]]
 ) -> None:
     key = await faults.counted()
     (task_id,) = await faults.begin(key)
@@ -34,9 +35,9 @@ async def test_killed_there_it_still_ends_once(
     await dead.struck(point)
     left = await faults.store.get(task_id)
     assert (None if left is None else left.state) in states
-    survivor = await faults.faulty()
+    survivor = await faults.faulty(CLAIM_DURATION="6")
     await faults.until_finished(key, 1)
     await faults.assert_each_once(key, [task_id])
-    assert [run.attempt for run in faults.runs()] == attempts
+    assert [run.attempt for run in faults.runs()] in attempts
     assert {run.key for run in faults.runs()} == {task_id}
     assert await survivor.stop() == 0
