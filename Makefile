@@ -5,7 +5,7 @@ BENCH ?=
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test soak bench-dashboard lint format bench bench-short profile
+.PHONY: help setup demo test soak bench-dashboard lint format bench bench-short profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
@@ -14,6 +14,8 @@ help:
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
 	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/performance.md"
 	@echo "make bench-short | profile   only what is counted; where a gateway's CPU goes"
+	@echo "make screenshots             real servers, the demo's work, and a picture of every page into docs/images"
+	@echo "make messages                bring the catalogs of texts up to the templates"
 	@echo "make lint | make format      check, or mend, the style"
 
 setup: $(VENV)/ready
@@ -47,6 +49,9 @@ bench-dashboard: setup
 format: setup
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
+
+screenshots: setup
+	$(RUN)/python -m tests.browser.screenshots
 
 # Finds the texts of pages anew, and brings the catalogs up to them; then translate what is empty, and commit the .po files.
 messages: setup
