@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from bridge.access import Principal, Scope
-from bridge.desk.operation import Operation, OperationState, Result
+from bridge.desk.operation import Item, Operation, OperationState, Result
 from bridge.redaction import mask_text
 from web.asked import asked
 from web.audited import audit_entry
@@ -17,8 +17,10 @@ from web.desk_operations import OperationsDesk
 from web.flash import Flash
 from web.forms import read_form
 from web.guard import GivenPrincipal, needs
-from web.page import go_on, render
+from web.operation_words import told_detail
+from web.page import go_on, pages_of, render
 from web.places import read_place, write_place
+from web.preferences import language_for, preferences_of
 from web.texts import msg
 
 ROWS: Final = 50
@@ -69,7 +71,7 @@ class OperationsPages:
             "operation.html",
             operation=operation,
             totals=operation.totals,
-            items=[(place, item, mask_text(item.detail or "")) for place, item in items[:ROWS]],
+            items=[(place, item, _detail(request, item)) for place, item in items[:ROWS]],
             next=items[ROWS - 1][0] if len(items) > ROWS else None,
             paged=after >= 0,
             result=result,
@@ -125,6 +127,11 @@ _SWITCHES: Final = {
 def _is_for(principal: Principal, operation: Operation) -> bool:
     """Tell whether somebody may see an operation: it may have touched any topic, so one who may not sees his own."""
     return principal.topics is None or operation.by == principal.name
+
+
+def _detail(request: Request[Any, Any, Any], item: Item) -> str:
+    language = language_for(request, preferences_of(request, insecure=pages_of(request).insecure))
+    return mask_text(told_detail(language, item.task_id, item.detail)) if item.detail else ""
 
 
 def _seconds_left(operation: Operation) -> float | None:

@@ -25,6 +25,7 @@ from web.flash import Flash
 from web.guard import GivenPrincipal, needs
 from web.links import Links
 from web.page import go_on, render
+from web.query_words import told
 from web.texts import msg
 
 COUNTED_ABOVE: Final = 100
@@ -93,7 +94,7 @@ class PreviewPage:
             chosen=chosen,
             preview=found if isinstance(found, Preview) else None,
             slow=isinstance(found, TooSlow),
-            mistake=mistake,
+            mistake=None if mistake is None else told(request, mistake),
             draft=draft or Draft(str(ULID())),
             counted_above=COUNTED_ABOVE,
             most_rate=MOST_RATE,

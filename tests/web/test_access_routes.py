@@ -7,18 +7,21 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from litestar import Litestar, get
+from litestar import Litestar, Router, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.testing import AsyncTestClient
 
 from bridge.access import SCOPES, Role, Scope
 from tests.web.access_lab import AccessLab, browser, with_token
+from tests.web.operations_lab import OPERATION, OperationsLab
 from web.app import create_app
 from web.dashboard import dashboard_router
+from web.desk_pages import operations_desk_routes
 from web.guard import need_of
 from web.live import Pace
 
+PREVIEW = "/dashboard/operations/preview"
 BODY = {"task_id": "t1", "worker_id": "w1", "topic": "charge_card"}
 
 
@@ -33,6 +36,26 @@ class Asked(NamedTuple):
     page: bool = False
 
 
+TOPIC, ONE = "/dashboard/topics/{name:str}", "/dashboard/operations/{operation_id:str}"
+CARD, BEGUN = "/dashboard/topics/charge_card", f"/dashboard/operations/{OPERATION}"
+SENT_AGAIN = {"q": "state:failed", "token": OPERATION, "expected": "1"}
+OPERATION_PAGES = [
+    Asked("/dashboard/topics", "GET", "/dashboard/topics", Scope.READ, page=True),
+    Asked(TOPIC, "GET", CARD, Scope.READ, page=True),
+    Asked(f"{TOPIC}/pause", "POST", f"{CARD}/pause", Scope.OPERATE, {"reason": "x"}, page=True),
+    Asked(f"{TOPIC}/resume", "POST", f"{CARD}/resume", Scope.OPERATE, {"reason": "x"}, page=True),
+    Asked("/dashboard/workers", "GET", "/dashboard/workers", Scope.READ, page=True),
+    Asked("/dashboard/operations", "GET", "/dashboard/operations", Scope.READ, page=True),
+    Asked("/dashboard/operations", "POST", "/dashboard/operations", Scope.OPERATE, SENT_AGAIN, page=True),
+    Asked(PREVIEW, "GET", f"{PREVIEW}?q=state:failed", Scope.OPERATE, page=True),
+    Asked(PREVIEW, "POST", PREVIEW, Scope.OPERATE, {"q": "state:failed"}, page=True),
+    Asked(ONE, "GET", BEGUN, Scope.READ, page=True),
+    Asked(f"{ONE}/pause", "POST", f"{BEGUN}/pause", Scope.OPERATE, {"reason": "x"}, page=True),
+    Asked(f"{ONE}/resume", "POST", f"{BEGUN}/resume", Scope.OPERATE, {"reason": "x"}, page=True),
+    Asked(f"{ONE}/cancel", "POST", f"{BEGUN}/cancel", Scope.OPERATE, {"reason": "x"}, page=True),
+    Asked("/dashboard/audit", "GET", "/dashboard/audit", Scope.ADMIN, page=True),
+    Asked("/dashboard/audit/export", "POST", "/dashboard/audit/export", Scope.ADMIN, {"who": "x"}, page=True),
+]
 ROUTES = [
     Asked("/tasks/submit", "POST", "/tasks/submit", Scope.SUBMIT, BODY),
     Asked("/tasks/{task_id:str}/status", "GET", "/tasks/t1/status", Scope.READ),
@@ -60,6 +83,7 @@ ROUTES = [
     Asked("/dashboard/settings/sessions", "POST", "/dashboard/settings/sessions", Scope.READ, {"id": "x"}, page=True),
     Asked("/dashboard/{rest:path}", "GET", "/dashboard/no/such/page", Scope.READ, page=True),
     Asked("/dashboard/events", "GET", "/dashboard/events", Scope.READ, page=True),
+    *OPERATION_PAGES,
 ]
 NOWHERE = "/dashboard/{rest:path}"
 """Who is logged in is told in a page that there is nothing; a stranger must log in first, and learns nothing."""
@@ -74,11 +98,18 @@ def lab() -> AccessLab:
     return AccessLab()
 
 
-@pytest.fixture
-def app(lab: AccessLab, stub: Any, new_task: Any) -> Litestar:
-    stub.reader.tasks = [new_task("t1")]
+async def dashboard(lab: AccessLab) -> Router:
+    """Return all pages; there is an operation that they can show."""
+    operations = OperationsLab(lab)
+    await operations.begin(OPERATION)
     at_once = Pace(lifetime=timedelta(0))  # a stream of events would be read to its end
-    return create_app(stub.doors(lab.door), [dashboard_router(lab.door, pace=at_once)])
+    return dashboard_router(lab.door, pace=at_once, mounted=[*operations_desk_routes(operations.door)])
+
+
+@pytest.fixture
+async def app(lab: AccessLab, stub: Any, new_task: Any) -> Litestar:
+    stub.reader.tasks = [new_task("t1")]
+    return create_app(stub.doors(lab.door), [await dashboard(lab)])
 
 
 @pytest.fixture
@@ -216,7 +247,7 @@ async def test_metrics_ask_where_they_are_to(stub: Any, check_problem: Any) -> N
 async def test_an_open_api_asks_nobody_but_the_dashboard_does(stub: Any, new_task: Any, check_problem: Any) -> None:
     lab = AccessLab(open_api=True)
     stub.reader.tasks = [new_task("t1")]
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door, pace=Pace(lifetime=timedelta(0)))])
+    app = create_app(stub.doors(lab.door), [await dashboard(lab)])
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         client.follow_redirects = False
         for asked in GUARDED:
