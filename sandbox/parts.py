@@ -45,7 +45,8 @@ class Launch:
     env: dict[str, str] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
     files: dict[Path, str] = field(default_factory=dict)
-    patience: float = 90.0
+    # Six seconds on a machine that has nothing else to do; some have.
+    patience: float = 300.0
 
 
 def launch(part: Part, choices: Choices, home: Path, program: Path) -> Launch:
