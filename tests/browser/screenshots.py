@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from playwright.async_api import Page, expect
@@ -73,10 +73,9 @@ async def take(
     browser: Surfer, url: str, login: tuple[str, str], folder: Path, shots: Sequence[Shot], looks: Sequence[Look]
 ) -> list[str]:
     """Take every shot in every look; return what could not be taken, or what the browser complained of."""
-    folder.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
     for look in looks:
-        options = {
+        options: dict[str, Any] = {
             "viewport": {"width": look.width, "height": 900 if look.width > 760 else 844},
             "color_scheme": look.theme,
             "locale": look.language,
@@ -128,6 +127,7 @@ def main(
     ports: Annotated[int | None, typer.Option(help="The first of the sandbox's ports.")] = None,
 ) -> None:
     """Start what is needed, have work done, and take the pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
     console = Console(width=120)
     names = {name.strip() for name in only.split(",") if name.strip()}
     shots = [shot for shot in SHOTS if not names or shot.name in names]
