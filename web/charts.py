@@ -89,7 +89,7 @@ def sparkline(values: Values, width: int = 96, height: int = 24) -> Sparkline:
     """Return a line as wide as a word; its foot is zero."""
     top = max((value for value in values if value is not None), default=0.0) or 1.0
     points = _points(values, top, width, height - 2, 1.0)
-    return Sparkline(_line(points), _area(points, height), tuple(values), width, height)
+    return Sparkline(_line(points, width), _area(points, height), tuple(values), width, height)
 
 
 def stacked(moments: Sequence[datetime], series: Mapping[str, Values]) -> Plot:
@@ -119,7 +119,7 @@ def lines(moments: Sequence[datetime], series: Mapping[str, Values]) -> Plot:
     found = []
     for name, values in series.items():
         points = _points(values, top, WIDTH, HEIGHT, 0.0, middles=True)
-        found.append(Series(name, tuple(values), line=_line(points), area=_area(points, HEIGHT)))
+        found.append(Series(name, tuple(values), line=_line(points, WIDTH), area=_area(points, HEIGHT)))
     count = len(moments)
     return Plot(tuple(found), _across(count), up, _columns(count), top, tuple(moments), _span(moments))
 
@@ -200,9 +200,16 @@ def _points(
     return [run for run in runs if run]
 
 
-def _line(runs: list[list[tuple[float, float]]]) -> str:
-    # A single point would have no length: a round end makes it a dot.
-    return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in (run if len(run) > 1 else run * 2)) for run in runs)
+def _line(runs: list[list[tuple[float, float]]], width: float) -> str:
+    return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in _seen(run, width)) for run in runs)
+
+
+def _seen(run: list[tuple[float, float]], width: float) -> list[tuple[float, float]]:
+    """Return a run that can be seen: a point that stands alone becomes a short dash."""
+    if len(run) > 1:
+        return run
+    ((x, y),) = run
+    return [(max(0.0, x - width / 200), y), (min(width, x + width / 200), y)]
 
 
 def _area(runs: list[list[tuple[float, float]]], ground: float) -> str:
