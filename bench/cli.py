@@ -58,6 +58,9 @@ def bench(
     except (BenchError, SandboxError) as error:
         console.print(f"bench: {error}", style="red", markup=False)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        console.print("bench: interrupted; the servers have been ended", style="red")
+        raise typer.Exit(130) from None
     results.skipped = missing
     print_results(results, console)
     console.print(f"kept as bench/results/{results.save().name}")

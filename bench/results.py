@@ -136,7 +136,7 @@ def _of_counts(results: Results) -> Iterable[Judgement]:
         found = counts.commands_a_task
         yield "store commands <= 1.5 a task", f"{found:.2f}", found <= 1.5
         calls = counts.calls_a_task
-        yield "engine calls 1 + 1/batch a task", f"{calls:.3f}", not counts.faults(most_commands=float("inf"))
+        yield "engine calls 1 + 1/batch a task", f"{calls:.3f}", not counts.call_faults()
 
 
 def _of_times(results: Results) -> Iterable[Judgement]:

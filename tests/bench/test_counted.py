@@ -29,8 +29,7 @@ async def test_a_backlog_needs_no_more_calls_commands_connections_and_locks_than
     there = Servers(servers, {}, ports, tmp_path)
     async with Engine(there.engine) as engine:
         counts = await count(engine, there, TASKS)
-    # How many share a batch depends on how busy the machine is; without batches it would be at least four commands.
-    assert counts.faults(most_commands=3.0) == []
+    assert counts.faults() == []
     assert counts.engine_calls["complete"] == TASKS
     assert counts.connections["engine"] > 1
     assert counts.locked > 10
@@ -57,7 +56,7 @@ GOOD = Counts(
     [
         (replace(GOOD, engine_calls={"fetch": 3, "complete": 101}), "101 completions"),
         (replace(GOOD, engine_calls={"fetch": 40, "complete": 100}), "40 other calls"),
-        (replace(GOOD, store_commands={"update tasks": 151}), "1.51 store commands"),
+        (replace(GOOD, store_commands={"update tasks": 251}), "2.51 store commands"),
         (replace(GOOD, connections={"broker": 3}), "3 connections to the broker"),
         (replace(GOOD, locked=31), "31 tasks were locked"),
     ],
