@@ -140,6 +140,7 @@ class Process:
             open_metrics=settings.metrics_open,
             insecure_cookies=settings.insecure_cookies,
             alpine=alpine_from(settings.alpine_url, settings.alpine_integrity),
+            audit=gateway.desk.write,
         )
 
     async def _open_access(self) -> None:

@@ -151,6 +151,7 @@ class AuditPage:
 ACTIONS: Final = (
     "login",
     "login.failed",
+    "logout",
     "task.retry",
     "operation.start",
     "operation.pause",

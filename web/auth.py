@@ -8,17 +8,19 @@ from urllib.parse import quote, urlsplit
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from bridge.access import Scope
+from bridge.access import Kind, Principal, Scope
 from bridge.errors import TooManyTries, Unauthenticated
+from web.audited import audit_entry
 from web.doors import AccessDoor
 from web.forms import read_form
-from web.guard import OPEN, needs, session_secret_of, signed_in
+from web.guard import OPEN, needs, principal_of, session_secret_of, signed_in
 from web.links import root_of
 from web.page import Pages
 from web.security import cookie_name, session_cookie
 
 HOME: Final = "/dashboard"
 LOGIN: Final = "/dashboard/login"
+STRANGER: Final = Principal("", Kind.ANYBODY, frozenset())
 _FORM: Final = {"name": 256, "password": 1024, "next": 2048}
 _FORM_BYTES: Final = 16_384
 
@@ -82,7 +84,9 @@ class Login:
                 request, "login.html", status=429, headers=headers, next=target, wrong=False, wait=error.wait
             )
         except Unauthenticated:
+            await self._audit(request, "login.failed", None)
             return self._pages.page(request, "login.html", status=401, next=target, wrong=True, wait=None)
+        await self._audit(request, "login", await self._access.entrance.by_session(opened.secret))
         answer = see(request, target)
         seconds = int(self._access.entrance.lifetime.total_seconds())
         answer.set_cookie(session_cookie(opened.secret, insecure=insecure, seconds=seconds))
@@ -92,10 +96,17 @@ class Login:
         """End the session."""
         secret = session_secret_of(request)
         if secret is not None:
+            await self._audit(request, "logout", principal_of(request))
             await self._access.entrance.end(secret)
         answer = see(request, LOGIN)
         answer.set_cookie(session_cookie("", insecure=self._access.insecure_cookies, seconds=0))
         return answer
+
+    async def _audit(self, request: Request[Any, Any, Any], action: str, who: Principal | None) -> None:
+        """Write down who it was; of a try that failed no name, as what is typed there may be a password."""
+        if self._access.audit is not None:
+            target = "" if who is None else f"user:{who.name}"
+            await self._access.audit(audit_entry(request, who or STRANGER, action, target, self._pages.now()))
 
 
 def login_routes(access: AccessDoor, pages: Pages) -> tuple[HTTPRouteHandler, ...]:

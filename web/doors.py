@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from bridge.accounts import Accounts
 from bridge.dead_letter import DeadLetter
+from bridge.desk.records import AuditEntry
 from bridge.entrance import Entrance
 from bridge.health import Health, Readiness
 from bridge.ports import TaskReader
@@ -22,7 +23,7 @@ class AccessDoor:
     """Who may come in, and on which terms.
 
     `open_api` asks nobody at the API (the dashboard asks always), `open_metrics` lets everybody read /metrics,
-    `insecure_cookies` is for a gateway that browsers reach by http.
+    `insecure_cookies` is for a gateway that browsers reach by http. `audit` writes down who came in, and who tried.
     """
 
     entrance: Entrance
@@ -31,6 +32,7 @@ class AccessDoor:
     open_metrics: bool = True
     insecure_cookies: bool = False
     alpine: Alpine = field(default_factory=Alpine)
+    audit: Callable[[AuditEntry], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from bridge.access import Role
 from bridge.desk.records import AuditEntry
-from tests.web.access_lab import with_token
+from tests.web.access_lab import PASSWORD, browser, with_token
 from tests.web.operations_lab import HOSTILE, OperationsLab, bound_to, person
 
 AUDIT = "/dashboard/audit"
@@ -149,3 +150,23 @@ async def test_nothing_in_it_becomes_code(lab: OperationsLab) -> None:
 async def test_no_address_breaks_it(lab: OperationsLab, query: str) -> None:
     answer = await (await person(lab, Role.ADMIN)).client.get(f"{AUDIT}?{query}")
     assert answer.status_code in {200, 400}
+
+
+async def test_who_came_in_and_who_tried_is_written_down_but_not_what_was_typed() -> None:
+    lab = OperationsLab()
+    lab.access.door = replace(lab.access.door, audit=lab.desk.write)
+    await lab.access.accounts.add_user("ada", Role.OPERATOR, PASSWORD)
+    async with browser(lab.app()) as client:
+        await client.post("/dashboard/login", data={"name": "canary", "password": "canary-too"})
+        await client.post("/dashboard/login", data={"name": "ada", "password": PASSWORD})
+        secret = client.cookies["__Host-session"]
+        await client.post("/dashboard/logout", data=with_token(secret))
+    found = [(entry.action, entry.who, entry.role, entry.target) for entry in lab.desk.audit]
+    assert found == [
+        ("login.failed", "", "anybody", ""),
+        ("login", "ada", "operator", "user:ada"),
+        ("logout", "ada", "operator", "user:ada"),
+    ]
+    assert "canary" not in repr(lab.desk.audit)
+    html = await (await person(lab, Role.ADMIN)).get(f"{AUDIT}?action=login.failed")
+    assert html.count("<tr id=") == 1
