@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from bridge.adapters.memory_store import MemoryStore
+from bridge.adapters.store import MongoStore
 from bridge.desk.operation import Item, Operation, OperationKind, OperationState
 from bridge.desk.records import AuditEntry, Pause
 from bridge.desk.statistics import Failures
@@ -48,6 +50,7 @@ async def pause(lab: Lab) -> None:
 
 
 async def beat(lab: Lab) -> None:
+    assert isinstance(lab.store, MemoryStore | MongoStore)
     await lab.store.beat(Replica("r1", "1", ("web",), NOW, NOW))
 
 

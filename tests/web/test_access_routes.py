@@ -14,12 +14,14 @@ from litestar.testing import AsyncTestClient
 
 from bridge.access import SCOPES, Role, Scope
 from tests.web.access_lab import AccessLab, browser, with_token
+from tests.web.desk_lab import DeskLab
 from tests.web.operations_lab import OPERATION, OperationsLab
 from web.app import create_app
 from web.dashboard import dashboard_router
 from web.desk_pages import operations_desk_routes
 from web.guard import need_of
 from web.live import Pace
+from web.pages_of_tasks import task_pages
 
 PREVIEW = "/dashboard/operations/preview"
 BODY = {"task_id": "t1", "worker_id": "w1", "topic": "charge_card"}
@@ -56,6 +58,28 @@ OPERATION_PAGES = [
     Asked("/dashboard/audit", "GET", "/dashboard/audit", Scope.ADMIN, page=True),
     Asked("/dashboard/audit/export", "POST", "/dashboard/audit/export", Scope.ADMIN, {"who": "x"}, page=True),
 ]
+TASK, T1 = "/dashboard/tasks/{task_id:str}", "/dashboard/tasks/t1"
+SEEN = {"state": "failed", "epoch": "1", "updated_at": "2026-01-31T07:59:00+00:00", "reason": "x"}
+EDITED = {**SEEN, "variables": '{"amount_cents": 1}'}
+LATER = {**SEEN, "at": "2027-01-01T00:00"}
+TASK_PAGES = [
+    Asked("/dashboard/tasks", "GET", "/dashboard/tasks", Scope.READ, page=True),
+    Asked("/dashboard/tasks/columns", "POST", "/dashboard/tasks/columns", Scope.READ, {"query": ""}, page=True),
+    Asked("/dashboard/tasks/export", "POST", "/dashboard/tasks/export", Scope.READ, {"format": "csv"}, page=True),
+    Asked("/dashboard/tasks/views", "POST", "/dashboard/tasks/views", Scope.OPERATE, {"name": "x"}, page=True),
+    Asked(
+        "/dashboard/tasks/views/delete", "POST", "/dashboard/tasks/views/delete", Scope.OPERATE, {"id": "x"}, page=True
+    ),
+    Asked(TASK, "GET", T1, Scope.READ, page=True),
+    Asked(f"{TASK}/retry", "POST", f"{T1}/retry", Scope.OPERATE, SEEN, page=True),
+    Asked(f"{TASK}/retry-at", "POST", f"{T1}/retry-at", Scope.OPERATE, LATER, page=True),
+    Asked(f"{TASK}/retries", "POST", f"{T1}/retries", Scope.OPERATE, {**SEEN, "retries": "3"}, page=True),
+    Asked(f"{TASK}/release", "POST", f"{T1}/release", Scope.OPERATE, SEEN, page=True),
+    Asked(f"{TASK}/edit", "GET", f"{T1}/edit", Scope.OPERATE, page=True),
+    Asked(f"{TASK}/edit", "POST", f"{T1}/edit", Scope.OPERATE, EDITED, page=True),
+    Asked(f"{TASK}/reveal", "POST", f"{T1}/reveal", Scope.ADMIN, {"what": "engine:x", "reason": "x"}, page=True),
+    Asked("/dashboard/failures", "GET", "/dashboard/failures", Scope.READ, page=True),
+]
 ROUTES = [
     Asked("/tasks/submit", "POST", "/tasks/submit", Scope.SUBMIT, BODY),
     Asked("/tasks/{task_id:str}/status", "GET", "/tasks/t1/status", Scope.READ),
@@ -84,6 +108,7 @@ ROUTES = [
     Asked("/dashboard/{rest:path}", "GET", "/dashboard/no/such/page", Scope.READ, page=True),
     Asked("/dashboard/events", "GET", "/dashboard/events", Scope.READ, page=True),
     *OPERATION_PAGES,
+    *TASK_PAGES,
 ]
 NOWHERE = "/dashboard/{rest:path}"
 """Who is logged in is told in a page that there is nothing; a stranger must log in first, and learns nothing."""
@@ -99,11 +124,13 @@ def lab() -> AccessLab:
 
 
 async def dashboard(lab: AccessLab) -> Router:
-    """Return all pages; there is an operation that they can show."""
-    operations = OperationsLab(lab)
+    """Return all pages; there is an operation that they can show, and a task that failed."""
+    operations, tasks = OperationsLab(lab), DeskLab(lab)
     await operations.begin(OPERATION)
+    await tasks.failed("t1")
     at_once = Pace(lifetime=timedelta(0))  # a stream of events would be read to its end
-    return dashboard_router(lab.door, pace=at_once, mounted=[*operations_desk_routes(operations.door)])
+    pages = [*task_pages(tasks.door), *operations_desk_routes(operations.door)]
+    return dashboard_router(lab.door, pace=at_once, mounted=pages)
 
 
 @pytest.fixture

@@ -1,0 +1,215 @@
+"""The overview tells first what needs a person; failures are gathered by cause. Every number leads to its list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from litestar.testing import AsyncTestClient
+
+from bridge.access import Role
+from bridge.adapters.memory_desk import MemoryDesk
+from bridge.desk.operation import Item, Operation, OperationKind
+from bridge.desk.records import Pause
+from bridge.desk.statistics import Count, Failures, Range, Rollup
+from bridge.errors import StoreUnavailable
+from bridge.health import Component, Health
+from bridge.histogram import bucket_of
+from bridge.task import State, TaskKey
+from tests.web.access_lab import AccessLab, browser
+from tests.web.desk_lab import DeskLab
+
+HOSTILE = '<script>alert("x")</script>'
+CANARY = "hunter2-canary"
+
+
+@pytest.fixture
+def access() -> AccessLab:
+    return AccessLab()
+
+
+@pytest.fixture
+def lab(access: AccessLab) -> DeskLab:
+    return DeskLab(access)
+
+
+@pytest.fixture
+async def client(lab: DeskLab, access: AccessLab) -> AsyncIterator[AsyncTestClient[Any]]:
+    async with browser(lab.app(), await access.session(Role.OPERATOR)) as client:
+        yield client
+
+
+async def page_of(client: Any, path: str) -> str:
+    response = await client.get(path)
+    assert response.status_code == 200, response.text[:300]
+    return str(response.text)
+
+
+def part(text: str, name: str) -> str:
+    return text.partition(f'id="{name}"')[2].partition("</section>")[0]
+
+
+def tiles(text: str) -> dict[str, tuple[str, str]]:
+    found = re.findall(
+        r'<a class="tile"[^>]*href="([^"]+)"[^>]*>\s*<span class="tile-label">([^<]+)</span>\s*'
+        r'<span class="tile-value">([^<]+)',
+        text,
+    )
+    return {label: (value, unescape(href)) for href, label, value in found}
+
+
+async def fail(lab: DeskLab, fingerprint: str, ago: timedelta, count: int = 1, **fields: str) -> None:
+    at = lab.clock.now() - ago
+    named = {"topic": "charge_card", "error": "ConnectTimeout", "sample": "no answer", **fields}
+    await lab.desk.add({}, [Failures(fingerprint, first=at, last=at, count=count, **named)])
+
+
+# -- the overview
+
+
+async def test_calm_is_told(client: Any, lab: DeskLab) -> None:
+    await lab.replica()
+    text = await page_of(client, "/dashboard")
+    assert "Nothing does: no incident is open" in text
+    assert "No tasks yet" in text
+
+
+async def test_what_needs_a_person_comes_first(client: Any, lab: DeskLab) -> None:
+    await lab.failed("bad")
+    await lab.broker.publish("ship", [TaskKey("t", 1)] * 3)
+    await lab.replica("replica-a", 1)
+    await lab.replica("replica-b", 90)
+    await lab.desk.pause(Pause("charge_card", "bob", "moving", lab.clock.now()))
+    lab.health = Health(False, (Component("engine", False, error="no answer within 3 s"), Component("mongodb", True)))
+    text = await page_of(client, "/dashboard")
+    alarms = part(text, "attention")
+    assert text.index('id="attention"') < text.index('id="numbers"')
+    assert re.search(r'href="/dashboard/tasks\?state=failed">.*?>1</span>.*?incident is open', alarms, re.DOTALL)
+    assert "3 messages wait, and nobody consumes them" in alarms
+    assert "replica-b" in alarms
+    assert "replica-a" not in alarms
+    assert "no answer within 3 s" in alarms
+    assert "paused by bob" in alarms
+    assert "Nothing does" not in text
+
+
+async def test_every_number_leads_to_its_list(client: Any, lab: DeskLab) -> None:
+    await lab.failed("bad")
+    for number, state in enumerate((State.QUEUED, State.RECEIVED, State.RUNNING, State.RETRYING)):
+        lab.task(f"t{number}", state=state)
+    now = lab.clock.now()
+    row = Rollup(
+        Range.HOUR.step.floor(now), "charge_card",
+        {Count.RECEIVED: 9, Count.COMPLETED: 6, Count.FAILED: 2, Count.INCIDENTS: 1}, {bucket_of(0.5): 4},
+        {bucket_of(2): 8},
+    )  # fmt: skip
+    await lab.desk.add({Range.HOUR.step: [row]}, [])
+    text = await page_of(client, "/dashboard?range=1h&topic=charge_card")
+    assert tiles(text) == {
+        "Waiting": ("2", "/dashboard/tasks?q=state%3Areceived%2Cqueued&topic=charge_card"),
+        "Running": ("1", "/dashboard/tasks?q=state%3Arunning%2Creporting&topic=charge_card"),
+        "Retrying": ("1", "/dashboard/tasks?state=retrying&topic=charge_card"),
+        "Completed": ("6", "/dashboard/tasks?state=completed&topic=charge_card&since=1h"),
+        "Failed runs": ("2", "/dashboard/failures?range=1h&topic=charge_card"),
+        "Incidents raised": ("1", "/dashboard/tasks?state=failed&topic=charge_card&since=1h"),
+    }
+    for _, href in tiles(text).values():
+        await page_of(client, href)
+    assert "25%" in text
+    assert tiles(await page_of(client, "/dashboard?range=1h&topic=ship"))["Waiting"][0] == "0"
+
+
+async def test_recent_operations_and_the_most_frequent_failures(client: Any, lab: DeskLab) -> None:
+    lab.task("t1")
+    await fail(lab, "f1", timedelta(minutes=5), 3, sample=f"card_code={CANARY} {HOSTILE}")
+    await fail(lab, "f2", timedelta(minutes=4), 30)
+    now = lab.clock.now()
+    await lab.desk.create(Operation("o1", OperationKind.RETRY, "q", HOSTILE, "ada", 1, now), [Item("t1", 1)])
+    text = await page_of(client, "/dashboard")
+    assert re.findall(r"q=fp%3A(f\d)", part(text, "top-failures")) == ["f2", "f1"]
+    assert '/dashboard/operations/o1"' in part(text, "recent-operations")
+    assert CANARY not in text
+    assert "<script>alert" not in text
+
+
+async def test_health_is_asked_for_once_in_five_seconds(client: Any, lab: DeskLab) -> None:
+    text = await page_of(client, "/dashboard")
+    assert "no answer" not in text
+    lab.health = Health(False, (Component("engine", False, error="no answer"),))
+    assert "no answer" not in await page_of(client, "/dashboard")
+    lab.access.clock.pass_(seconds=6)
+    assert "no answer" in await page_of(client, "/dashboard")
+
+
+# -- failures
+
+
+async def test_groups_have_their_counts_and_their_list(client: Any, lab: DeskLab) -> None:
+    await fail(lab, "f1", timedelta(days=3), 5)
+    await fail(lab, "f1", timedelta(hours=5), 7)
+    await fail(lab, "f1", timedelta(minutes=5), 2)
+    text = await page_of(client, "/dashboard/failures")
+    counts = re.findall(r'<td class="number" data-label="[^"]+">(\d+)</td>', text)
+    assert counts == ["2", "9", "14"]
+    assert 'href="/dashboard/tasks?q=fp%3Af1"' in text
+    assert 'name="q" value="fp:f1 state:failed"' in text
+    assert 'action="/dashboard/operations/preview"' in text
+
+
+@pytest.mark.parametrize(
+    ("query", "order"),
+    [
+        ("", ["many", "late", "young"]),
+        ("?sort=last", ["late", "young", "many"]),
+        ("?sort=new", ["young", "late", "many"]),
+        ("?range=1h", ["late"]),
+        ("?range=7d", ["old", "many", "late", "young"]),
+        ("?topic=ship", ["young"]),
+        ("?range=x&sort=y&topic=", ["many", "late", "young"]),
+    ],
+)
+async def test_the_url_says_which_groups_and_in_which_order(
+    client: Any, lab: DeskLab, query: str, order: list[str]
+) -> None:
+    await fail(lab, "old", timedelta(days=5), 99)
+    await fail(lab, "many", timedelta(hours=20), 50)
+    await fail(lab, "late", timedelta(hours=19), 3)
+    await fail(lab, "young", timedelta(hours=2), 1, topic="ship")
+    await fail(lab, "late", timedelta(minutes=1), 3)
+    text = await page_of(client, f"/dashboard/failures{query}")
+    assert re.findall(r'<tr id="group-([^"]+)"', text) == order
+
+
+async def test_two_kinds_of_nothing_failed(client: Any, lab: DeskLab) -> None:
+    assert "Nothing has failed" in await page_of(client, "/dashboard/failures")
+    await fail(lab, "f1", timedelta(days=2))
+    text = await page_of(client, "/dashboard/failures?topic=ship")
+    assert "Nothing failed in this time" in text
+    assert '/dashboard/failures?topic=ship&amp;range=7d"' in text
+
+
+async def test_groups_have_no_secret_and_no_script(client: Any, lab: DeskLab, access: AccessLab) -> None:
+    await fail(lab, "f1", timedelta(0), sample=f"card_code={CANARY} {HOSTILE}", error=HOSTILE)
+    text = await page_of(client, "/dashboard/failures")
+    assert CANARY not in text
+    assert "<script>alert" not in text
+    async with browser(lab.app(), await access.session(Role.VIEWER)) as viewer:
+        assert "/operations/preview" not in await page_of(viewer, "/dashboard/failures")
+
+
+async def test_a_store_that_is_away_is_a_page_that_says_so(
+    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_args: Any, **_kwargs: Any) -> None:
+        raise StoreUnavailable("mongo-secret-address is away")
+
+    for name in ("counts", "failure_groups"):
+        monkeypatch.setattr(MemoryDesk, name, away)
+    for path in ("/dashboard", "/dashboard/tasks", "/dashboard/failures"):
+        response = await client.get(path)
+        assert response.status_code == 503
+        assert "mongo-secret-address" not in response.text
