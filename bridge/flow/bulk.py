@@ -43,13 +43,16 @@ MOST_RATE: Final = 500
 @dataclass(frozen=True, slots=True)
 class BulkPace:
     """`lease`: for how long a step is taken. `slice`: how many items a step has at most. `at_once`: how many of them
-    are asked of the engine side by side. `look`: how often the outcomes of what was requeued are asked for."""
+    are asked of the engine side by side. `look`: how often the outcomes of what was requeued are asked for. `away`: how
+    long an engine that doesn't answer is left alone. `idle`: how often the store is asked while there is nothing to do,
+    and so how long another replica may take to see a new operation."""
 
     lease: timedelta = timedelta(seconds=60)
     slice: int = 250
     at_once: int = 8
     look: timedelta = timedelta(seconds=5)
     away: timedelta = timedelta(seconds=10)
+    idle: timedelta = timedelta(seconds=2)
 
 
 class Bulk:
@@ -73,6 +76,7 @@ class Bulk:
         self._clock = clock
         self._journal = journal
         self._pace = pace
+        self._idle_until: datetime | None = None
 
     async def preview(self, wanted: Query | Sequence[str]) -> Preview | TooSlow:
         """Tell exactly what an operation on a query's tasks, or on these ids, would touch; nothing is changed."""
@@ -131,6 +135,7 @@ class Bulk:
         operation = Operation(
             operation_id or str(ULID()), OperationKind.RETRY, query, reason.strip(), by, rate, now, ineligible=skipped
         )
+        self._idle_until = None
         if not await self._operations.create(operation, items):
             return await self._begun(operation.id)
         self._journal.write("operation_started", operation=operation.id, tasks=len(items), by=by, reason=reason)
@@ -160,10 +165,13 @@ class Bulk:
     async def run_once(self) -> int:
         """Do one step of an operation that is due, and ask for outcomes; return how many items were worked off."""
         now = self._clock.now()
+        if self._idle_until is not None and now < self._idle_until:
+            return 0
         until = now + self._pace.lease
         operation = await self._operations.take(now, until)
         done = 0 if operation is None else await self._step(operation, now, until)
-        await self._settle(now)
+        settled = await self._settle(now)
+        self._idle_until = now + self._pace.idle if operation is None and not settled else None
         return done
 
     async def _choose(self, wanted: Query | Sequence[str]) -> tuple[Sequence[Row], bool] | TooSlow:
@@ -175,6 +183,7 @@ class Bulk:
 
     async def _switch(self, operation_id: str, sources: set[OperationState], to: OperationState) -> bool:
         happened = await self._operations.switch(operation_id, sources, to, self._clock.now())
+        self._idle_until = None
         if happened:
             self._journal.write("operation_switched", operation=operation_id, to=to.value)
         return happened
@@ -234,11 +243,11 @@ class Bulk:
             return Result.FAILED, str(error)
         return Result.REQUEUED, None
 
-    async def _settle(self, now: datetime) -> None:
-        """Look what became of what was requeued."""
+    async def _settle(self, now: datetime) -> bool:
+        """Look what became of what was requeued; False where there is nothing to look at now."""
         chunk = await self._operations.take_unsettled(now, now + self._pace.look)
         if chunk is None:
-            return
+            return False
         waiting = {
             item.task_id: place
             for place, item in enumerate(chunk.items)
@@ -254,6 +263,7 @@ class Bulk:
                 outcomes[place] = row.state.value
         if outcomes:
             await self._operations.settle(chunk, outcomes)
+        return True
 
 
 _ENDS: Final = frozenset({State.COMPLETED, State.CANCELLED, State.SUPERSEDED, State.FAILED})

@@ -30,7 +30,7 @@ from tests.unit.fakes import NOW, SECOND, a_task
 from tests.unit.test_operate import OperateRig
 
 FAILED = parse("state:failed")
-PACE = BulkPace(slice=10, look=5 * SECOND)
+PACE = BulkPace(slice=10, look=5 * SECOND, idle=SECOND / 10)
 
 
 class CrashingDesk(MemoryDesk):
@@ -323,3 +323,21 @@ async def test_what_needs_a_person() -> None:
 def test_a_row_is_of_its_task() -> None:
     task = a_task(state=State.FAILED, error_type="E", error_fp="f", epoch=3)
     assert Row.of(task) == Row("t1", State.FAILED, "orders", 3, "E", "f")
+
+
+async def test_with_nothing_to_do_the_store_is_seldom_asked() -> None:
+    rig = Rig()
+    asked: list[datetime] = []
+    take = rig.desk.take
+
+    async def counting(now: datetime, until: datetime) -> Operation | None:
+        asked.append(now)
+        return await take(now, until)
+
+    rig.desk.take = counting  # type: ignore[method-assign]
+    for _ in range(5):
+        await rig.bulk.run_once()
+    assert asked == [NOW]
+    await rig.fail_some(1)
+    await rig.begun(1)
+    assert await rig.bulk.run_once() == 1, "what is started here begins at once"
