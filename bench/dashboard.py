@@ -102,7 +102,8 @@ async def seed(store: MongoStore, desk: MongoDesk, now: datetime, chance: random
             for place in range(steps)
             for topic in TOPICS
         ]
-        await desk.add({wanted.step: rows}, [])
+        for first in range(0, len(rows), 100):
+            await desk.add({wanted.step: rows[first : first + 100]}, [])
     failures = [
         Failures(f"{group:016x}", TOPICS[group % 4], "ValueError", "no", at, at, 1)
         for group in range(30)
