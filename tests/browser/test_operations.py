@@ -1,0 +1,183 @@
+"""Topics, workers, bulk work and the audit in a real browser: nothing refused by the policy, nobody kept out."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from playwright.async_api import Page, expect
+
+from bridge.access import Role
+from bridge.dead_letter import DeadLetter
+from bridge.desk.records import Pause
+from bridge.desk.statistics import Count, Rollup, Step
+from bridge.histogram import bucket_of
+from bridge.task import State
+from tests.browser.chromium import Surfer, Watched
+from tests.browser.conftest import MarksByHand
+from tests.web.access_lab import AccessLab
+from tests.web.conftest import Stub
+from tests.web.operations_lab import HOSTILE, OPERATION, OperationsLab
+from web.app import create_app
+from web.dashboard import dashboard_router
+from web.desk_pages import operations_desk_routes
+from web.live import Pace
+from web.page import Look
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+PREVIEW = "/dashboard/operations/preview?q=state:failed"
+PATHS = [
+    "/dashboard/topics",
+    "/dashboard/topics/charge_card",
+    "/dashboard/topics/ship",
+    "/dashboard/workers",
+    "/dashboard/operations",
+    f"/dashboard/operations/{OPERATION}",
+    PREVIEW,
+    "/dashboard/operations/preview?q=foo:",
+    "/dashboard/audit",
+    "/dashboard/audit?who=nobody",
+]
+
+
+@dataclass
+class Desk:
+    """The pages on a server, and what stands behind them."""
+
+    url: str
+    lab: OperationsLab
+    changes: MarksByHand
+    secret: str
+
+    @asynccontextmanager
+    async def visit(self, surfer: Surfer, path: str, **options: Any) -> AsyncIterator[Watched]:
+        """Yield a page of an admin, at `path`; at the end its browser must not have complained."""
+        async with surfer.page(**options) as watched:
+            await watched.page.context.add_cookies([{"name": "session", "value": self.secret, "url": self.url}])
+            await watched.page.goto(self.url + path)
+            yield watched
+            watched.check()
+
+
+async def fill(lab: OperationsLab) -> None:
+    """Have something on every page, with text that would be code where it isn't escaped."""
+    now = lab.clock.now()
+    await lab.worker("replica-a")
+    await lab.worker("replica-b", seconds=90)
+    await lab.fail_many(150)
+    lab.parts.task("q1", state=State.QUEUED)
+    await lab.begin(OPERATION)
+    await lab.desk.pause(Pause("ship", "ada", HOSTILE, now))
+    await lab.store.keep_dead_letter(DeadLetter("d1", "ship", "rejected", HOSTILE, "t1", now))
+    counts = {Count.COMPLETED: 90, Count.FAILED: 10}
+    times = {bucket_of(0.5): 10, bucket_of(4.0): 3}
+    rows = [
+        Rollup(Step.MINUTE.floor(now) - timedelta(minutes=5 * n), "charge_card", counts, times, times) for n in range(9)
+    ]
+    await lab.desk.add({Step.MINUTE: rows}, [])
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def desk() -> AsyncIterator[Desk]:
+    access, changes, ending = AccessLab(insecure_cookies=True), MarksByHand(), asyncio.Event()
+    access.clock.moment = datetime.now(UTC)
+    lab = OperationsLab(access)
+    await fill(lab)
+    listener = socket.create_server(("127.0.0.1", 0))
+    secret = await access.session(Role.ADMIN, "ada")
+    found = Desk(f"http://127.0.0.1:{listener.getsockname()[1]}", lab, changes, secret)
+    router = dashboard_router(
+        access.door, Look("staging", "1.2.3"), changes=changes, ending=ending,
+        pace=Pace(every=timedelta(milliseconds=20)), mounted=operations_desk_routes(lab.door),
+    )  # fmt: skip
+    app = create_app(Stub().doors(access.door), [router])
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield found
+    finally:
+        ending.set()
+        server.should_exit = True
+        await serving
+
+
+async def ready(page: Page) -> None:
+    """Wait until the scripts have taken hold."""
+    await expect(page.locator("html")).to_have_attribute("data-ready", "")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_page_keeps_nobody_out_and_breaks_no_rule(
+    browser: Surfer, desk: Desk, path: str, viewport: Any, scheme: Any
+) -> None:
+    locale = "pt-BR" if scheme == "dark" else "en-US"
+    async with desk.visit(browser, path, viewport=viewport, color_scheme=scheme, locale=locale) as watched:
+        if "foo" in path:
+            watched.expect("422")
+        await ready(watched.page)
+        assert await browser.barriers(watched.page) == []
+        width = await watched.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= viewport["width"], "nothing is wider than the screen"
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+async def test_many_are_retried_together_and_the_page_follows(browser: Surfer, desk: Desk, script: bool) -> None:
+    async with desk.visit(browser, PREVIEW, java_script_enabled=script) as watched:
+        page = watched.page
+        watched.expect("422")
+        count = await page.locator('input[name="expected"]').get_attribute("value")
+        await page.get_by_label("Reason").fill("mended")
+        await page.get_by_label("How many tasks are retried?").fill("99")
+        await page.get_by_role("button", name=re.compile("Retry .* tasks")).click()
+        await expect(page.get_by_text("This is not the number of the tasks")).to_be_visible()
+        await expect(page.get_by_label("Reason")).to_have_value("mended")
+        await page.get_by_label("How many tasks are retried?").fill(str(count))
+        await page.get_by_role("button", name=re.compile("Retry .* tasks")).click()
+        await expect(page.get_by_text("The operation has begun.")).to_be_visible()
+        await expect(page.locator("#pending")).to_have_text(str(count))
+        address = page.url
+        for _ in range(2):  # another one is due as well
+            await desk.lab.bulk.run_once()
+        if script:
+            await ready(page)
+            desk.changes.touch("operations")
+        else:
+            await page.reload()
+        await expect(page.locator("#requeued")).to_have_text("20")
+        await page.go_back()
+        await page.go_back()
+        await page.goto(address)
+        await page.locator("summary", has_text="Stop for good").click()
+        await page.get_by_role("button", name="Stop it").click()
+        await expect(page.get_by_text("The operation is cancelled")).to_be_visible()
+        sums = [int(text) for text in await page.locator(".sum dd").all_inner_texts()]
+        assert sums[0] == sum(sums[1:]) == int(str(count))
+
+
+async def test_a_topic_is_paused_and_resumed_by_a_dialog(browser: Surfer, desk: Desk) -> None:
+    async with desk.visit(browser, "/dashboard/topics/charge_card") as watched:
+        page = watched.page
+        await ready(page)
+        await page.locator("summary", has_text="Pause …").click()
+        dialog = page.locator("dialog.ask")
+        await expect(dialog).to_be_visible()
+        assert await browser.barriers(page) == []
+        await dialog.get_by_label("Reason").fill("the bank is down")
+        await dialog.get_by_role("button", name="Pause", exact=True).click()
+        await expect(page.get_by_text("Paused by ada")).to_be_visible()
+        await page.locator("summary", has_text="Resume …").click()
+        await page.locator("dialog.ask").get_by_role("button", name="Resume", exact=True).click()
+        await expect(page.get_by_text("is fetched again")).to_be_visible()
