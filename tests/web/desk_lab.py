@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -81,10 +82,18 @@ class DeskLab:
     async def _health(self) -> Health:
         return self.health
 
-    def app(self, look: Look | None = None) -> Litestar:
-        """Return the application with these pages."""
+    def app(
+        self, look: Look | None = None, *, pace: Pace | None = None, ending: asyncio.Event | None = None
+    ) -> Litestar:
+        """Return the application with these pages; without `pace` a stream of changes ends at once."""
+        at_once = Pace(lifetime=timedelta(0))
         pages = dashboard_router(
-            self.access.door, look, pace=Pace(lifetime=timedelta(0)), mounted=task_pages(self.door)
+            self.access.door,
+            look,
+            changes=self.desk,
+            pace=pace or at_once,
+            ending=ending,
+            mounted=task_pages(self.door),
         )
         return create_app(Stub().doors(self.access.door), [pages])
 

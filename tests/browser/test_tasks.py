@@ -1,0 +1,215 @@
+"""The pages of tasks in a real browser: by keyboard alone, without JavaScript, and while things change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from playwright.async_api import Page, expect
+
+from bridge.access import Role
+from bridge.desk.statistics import Count, Failures, Rollup, Step
+from bridge.task import State, Task, TypedValue
+from tests.browser.chromium import Surfer, Watched
+from tests.web.access_lab import AccessLab
+from tests.web.desk_lab import DeskLab
+from web.live import Pace
+from web.page import Look
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+HOSTILE = '<img src=x onerror=alert(1)><script>alert("x")</script> {{ 7 * 7 }}'
+CANARY = "hunter2-canary"
+
+
+class Wall:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass
+class TaskSite:
+    """The pages on fakes, and a login."""
+
+    url: str
+    lab: DeskLab
+    secret: str
+
+    @asynccontextmanager
+    async def visit(self, surfer: Surfer, path: str, **options: Any) -> AsyncIterator[Watched]:
+        """Yield a page; at the end its browser must not have complained."""
+        async with surfer.page(**options) as watched:
+            await watched.page.context.add_cookies([{"name": "session", "value": self.secret, "url": self.url}])
+            await watched.page.goto(self.url + path)
+            yield watched
+            watched.check()
+
+    def change(self, task_id: str, **changes: Any) -> None:
+        """Let a task have changed now."""
+        kept = self.lab.store.tasks
+        kept[task_id] = replace(kept[task_id], updated_at=self.lab.clock.now(), **changes)
+
+
+async def fill(lab: DeskLab) -> Task:
+    """Keep what pages show; return a task that failed, hostile in all that others wrote."""
+    now = lab.clock.now()
+    for number, state in enumerate(State):
+        lab.task(f"t{number}", state=state, updated_at=now - timedelta(minutes=5 + number), attempts=1, claimed_at=now)
+    values = {
+        "card_code": TypedValue("String", CANARY),
+        "note": TypedValue("String", HOSTILE),
+        "customer": TypedValue("Json", json.dumps({"name": HOSTILE, "api_key": CANARY})),
+    }
+    step = Step.TEN_MINUTES
+    counts = {Count.RECEIVED: 9, Count.COMPLETED: 7, Count.FAILED: 2}
+    rows = [Rollup(step.floor(now) - n * step.value, "charge_card", counts, {3: 4}, {9: 9}) for n in range(60)]
+    failed = Failures("0123456789abcdef", "charge_card", "ConnectTimeout", HOSTILE, now, now, 4)
+    await lab.desk.add({step: rows}, [failed])
+    await lab.replica("replica-b", 60)
+    return await lab.failed(variables=values, business_key=HOSTILE, error=HOSTILE, result=values)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tasks() -> AsyncIterator[TaskSite]:
+    access = AccessLab(insecure_cookies=True)
+    access.clock.moment = datetime.now(UTC)
+    lab = DeskLab(access, Wall(), jaeger="http://jaeger.example", cockpit="http://cockpit.example")
+    listener, ending = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
+    app = lab.app(Look("staging", "1.2.3"), pace=Pace(every=timedelta(milliseconds=20)), ending=ending)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    secret = await access.session(Role.ADMIN, "ada")
+    try:
+        yield TaskSite(f"http://127.0.0.1:{listener.getsockname()[1]}", lab, secret)
+    finally:
+        ending.set()
+        server.should_exit = True
+        await serving
+
+
+async def ready(page: Page) -> None:
+    """Wait until the scripts have taken hold."""
+    await expect(page.locator("html")).to_have_attribute("data-ready", "")
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_pages_keep_nobody_out_and_break_no_rule(
+    browser: Surfer, tasks: TaskSite, viewport: Any, scheme: Any
+) -> None:
+    task = await fill(tasks.lab)
+    paths = ["", "/tasks", "/tasks?topic=ship", "/tasks?q=x:", "/failures"]
+    paths += [f"/tasks/{task.id}?engine=now", f"/tasks/{task.id}/edit"]
+    options: dict[str, Any] = {"viewport": viewport, "color_scheme": scheme}
+    async with tasks.visit(browser, "/dashboard", **options) as watched:
+        watched.expect("400 (Bad Request)")
+        for path in paths:
+            await watched.page.goto(f"{tasks.url}/dashboard{path}")
+            await ready(watched.page)
+            assert await browser.barriers(watched.page) == [], path
+            width = await watched.page.evaluate("document.documentElement.scrollWidth")
+            assert width <= viewport["width"], f"nothing of {path} is wider than the screen"
+
+
+async def test_a_failed_task_is_found_and_retried_by_the_keyboard_alone(browser: Surfer, tasks: TaskSite) -> None:
+    task = await fill(tasks.lab)
+    async with tasks.visit(browser, "/dashboard") as watched:
+        page = watched.page
+        await ready(page)
+        await page.keyboard.press("g")
+        await page.keyboard.press("t")
+        await expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
+        await ready(page)
+        await page.keyboard.press("/")
+        await page.keyboard.type("state:failed attempts:2")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#tasks tbody tr")).to_have_count(1)
+        await ready(page)
+        await page.keyboard.press("j")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#verdict")).to_contain_text("It failed after 2 runs")
+        await ready(page)
+        await page.keyboard.press("r")
+        await expect(page.locator("dialog[open]")).to_contain_text("Retry this task now?")
+        await page.keyboard.type("the bank is back")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".flash")).to_contain_text("tried again")
+        await expect(page.locator("#verdict")).to_have_attribute("data-state", "retrying")
+    assert tasks.lab.store.tasks[task.id].state is State.RETRYING
+    assert [entry.reason for entry in tasks.lab.desk.audit] == ["the bank is back"]
+
+
+async def test_all_of_it_works_without_javascript(browser: Surfer, tasks: TaskSite) -> None:
+    task = await fill(tasks.lab)
+    async with tasks.visit(browser, "/dashboard/tasks", java_script_enabled=False) as watched:
+        page = watched.page
+        await page.locator("select[name=topic]").select_option("charge_card")
+        await page.get_by_role("button", name="Narrow").click()
+        await expect(page.locator(".chip")).to_contain_text("charge_card")
+        await page.get_by_role("link", name="Failed").click()
+        await page.get_by_role("link", name="Attempts").click()
+        await expect(page.locator("#tasks tbody tr")).to_have_count(2)
+        await page.locator("#tasks tbody tr a[data-open]").first.click()
+        await page.get_by_text("Reveal …").first.click()
+        panel = page.locator("details.confirm[open]")
+        await panel.get_by_label("Reason").fill("ticket 17")
+        await panel.get_by_role("button", name="Show it").click()
+        await expect(page.locator("#variables")).to_contain_text(CANARY)
+        await page.locator("summary", has_text="Retry now").click()
+        await page.locator("details.confirm[open] button[type=submit]").click()
+        await expect(page.locator(".flash")).to_contain_text("tried again")
+    assert tasks.lab.store.tasks[task.id].state is State.RETRYING
+    assert [entry.action for entry in tasks.lab.desk.audit] == ["task.reveal", "task.retry"]
+
+
+async def test_rows_change_in_place_and_new_ones_are_counted(browser: Surfer, tasks: TaskSite) -> None:
+    await fill(tasks.lab)
+    async with tasks.visit(browser, "/dashboard/tasks") as watched:
+        page = watched.page
+        await ready(page)
+        before = await page.locator("#tasks tbody tr").evaluate_all("rows => rows.map((row) => row.id)")
+        tasks.change("t3", state=State.COMPLETED)
+        await expect(page.locator("#task-t3")).to_contain_text("Completed")
+        tasks.lab.task("new", updated_at=tasks.lab.clock.now())
+        await expect(page.get_by_role("button", name="1 new – show")).to_be_visible()
+        assert await page.locator("#tasks tbody tr").evaluate_all("rows => rows.map((row) => row.id)") == before
+        await page.get_by_role("button", name="1 new – show").click()
+        await expect(page.locator("#tasks tbody tr").first).to_have_attribute("id", "task-new")
+
+
+async def test_a_page_of_a_task_follows_it(browser: Surfer, tasks: TaskSite) -> None:
+    await fill(tasks.lab)
+    async with tasks.visit(browser, "/dashboard/tasks/t2") as watched:
+        await ready(watched.page)
+        await expect(watched.page.locator("#verdict")).to_have_attribute("data-state", "running")
+        tasks.change("t2", state=State.COMPLETED, finished_at=tasks.lab.clock.now())
+        await expect(watched.page.locator("#verdict")).to_have_attribute("data-state", "completed")
+        await expect(watched.page.locator("#acts")).to_contain_text("it is completed")
+
+
+async def test_what_is_chosen_goes_to_the_preview(browser: Surfer, tasks: TaskSite) -> None:
+    await fill(tasks.lab)
+    async with tasks.visit(browser, "/dashboard/tasks?q=id:t5,t6") as watched:
+        page = watched.page
+        watched.expect("404 (Not Found)")
+        watched.expect("405 (Method Not Allowed)")
+        await ready(page)
+        await expect(page.locator(".bulk")).to_be_hidden()
+        await page.get_by_label("Choose all rows of this page").check()
+        await expect(page.locator(".bulk")).to_contain_text("2 chosen")
+        async with page.expect_request("**/operations/preview") as asked:
+            await page.locator(".bulk").get_by_role("button", name="Retry …").click()
+        sent = (await asked.value).post_data or ""
+        assert (sent.count("ids=t5"), sent.count("ids=t6")) == (1, 1)
