@@ -70,7 +70,13 @@ def changes_of(entry: AuditEntry) -> list[tuple[str, object, object]]:
     """Return what an action changed: each name with its value before and after."""
     names = dict.fromkeys([*entry.before, *entry.after])
     before, after = (mask(None, dict(values)) for values in (entry.before, entry.after))
-    return [(name, before.get(name), after.get(name)) for name in names]
+    return [(name, _short(before.get(name)), _short(after.get(name))) for name in names]
+
+
+def _short(value: object) -> object:
+    """Return a value as a row has room for it: what has parts on one line."""
+    whole = value is None or isinstance(value, str | int | float)
+    return value if whole else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def table_of(entries: Sequence[AuditEntry], *, head: bool) -> str:
