@@ -17,6 +17,7 @@ from web.charts import Sparkline, sparkline
 from web.desk_tasks import TasksDesk
 from web.guard import GivenPrincipal, needs
 from web.page import render
+from web.task_view import without_type
 
 SORTS: Final = ("count", "last", "new")
 _MOST: Final = 200
@@ -63,7 +64,7 @@ def _shown(group: FailureGroup, wanted: Range, now: datetime, also: Collection[s
     hours = [last - timedelta(hours=back) for back in reversed(range(_HOURS[wanted]))]
     return Group(
         group,
-        mask_text(group.sample, also),
+        mask_text(without_type(group.sample, group.error), also),
         _count(group, wanted, now),
         sparkline([group.hours.get(hour, 0) for hour in hours]),
         now - group.first_seen < wanted.span,

@@ -121,7 +121,7 @@ def _sum(counts: Mapping[State, int | None], *states: State) -> int | None:
 
 
 def _is_calm(found: Needs, counts: Mapping[State, int | None], health: Health) -> bool:
-    return health.ok and counts[State.FAILED] == 0 and not found.unattended and not found.stale
+    return health.ok and bool(found.alive) and counts[State.FAILED] == 0 and not found.unattended and not found.stale
 
 
 def _charts(shown: Overview) -> Mapping[str, Any]:

@@ -110,6 +110,11 @@ def runs_of(task: Task, also: Collection[str]) -> tuple[Run, ...]:
     return tuple(reversed(found))
 
 
+def without_type(message: str, error: str | None) -> str:
+    """Return the message without the error's type before it, where the page names that already."""
+    return message.removeprefix(f"{error}: ") if error else message
+
+
 def _run(attempt: Attempt, also: Collection[str], waited: timedelta) -> Run:
     def masked(text: str | None) -> str | None:
         return None if text is None else mask_text(text, also)
@@ -121,7 +126,7 @@ def _run(attempt: Attempt, also: Collection[str], waited: timedelta) -> Run:
         attempt.ended_at,
         attempt.ended,
         attempt.error,
-        masked(attempt.message),
+        None if attempt.message is None else masked(without_type(attempt.message, attempt.error)),
         masked(attempt.details),
         max(timedelta(0), waited),
     )

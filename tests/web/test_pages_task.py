@@ -124,6 +124,12 @@ async def test_every_run_is_shown_and_one_is_open(client: Any, lab: DeskLab) -> 
     assert '<details class="stack" open>' in earlier
 
 
+async def test_the_type_of_an_error_is_named_once(client: Any, lab: DeskLab) -> None:
+    run = lab.attempt(1, lab.clock.now(), message="ConnectTimeout: no answer")
+    runs = (await page_of(client, await lab.failed(history=(run,)))).partition('id="attempts"')[2]
+    assert "<code x-ignore>ConnectTimeout: no answer</code>" in runs
+
+
 async def test_the_instance_is_in_cockpit(client: Any, lab: DeskLab) -> None:
     text = await page_of(client, lab.task(process_instance_id="i/1"))
     assert "https://cockpit.example/default/#/process-instance/i%2F1" in text
