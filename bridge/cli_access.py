@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 import typer
@@ -14,11 +14,11 @@ from bridge.access import Role, Scope
 from bridge.accounts import Accounts, check_password
 from bridge.adapters.access_store import MongoAccessStore
 from bridge.adapters.clock import SharedClock
+from bridge.adapters.desk_store import MongoDesk
 from bridge.adapters.passwords import Argon2Passwords
+from bridge.cli_audit import Noted
 from bridge.errors import GatewayError, Refusal
-from bridge.ports import Level
 from bridge.settings import read_settings
-from bridge.task import Task
 
 users_app = typer.Typer(no_args_is_help=True, help="People who may log in to the dashboard.")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of programs.")
@@ -28,11 +28,6 @@ _Stdin = Annotated[bool, typer.Option("--stdin", help="Read the password from th
 _Name = Annotated[str, typer.Argument(help="The name to log in with.")]
 
 
-class _Quiet:
-    def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
-        """Tell nothing: the command's own output does."""
-
-
 def _run(work: Callable[[Accounts], Awaitable[_Result]]) -> _Result:
     async def with_store() -> _Result:
         settings = read_settings()
@@ -40,7 +35,15 @@ def _run(work: Callable[[Accounts], Awaitable[_Result]]) -> _Result:
         async with MongoAccessStore(uri, settings.mongodb_database, pool_size=2) as store:
             clock = SharedClock(store.server_time, samples=1)
             await clock.sync()
-            return await work(Accounts(store, Argon2Passwords(), clock, _Quiet()))
+            noted = Noted()
+            done = await work(Accounts(store, Argon2Passwords(), clock, noted))
+            entries = noted.entries(clock.now())
+        if entries:
+            kept = timedelta(days=settings.audit_days)
+            async with MongoDesk(uri, settings.mongodb_database, pool_size=2, audit_kept=kept) as desk:
+                for entry in entries:
+                    await desk.write(entry)
+        return done
 
     try:
         return uvloop.run(with_store())

@@ -166,6 +166,11 @@ ACTIONS: Final = (
     "topic.pause",
     "topic.resume",
     "audit.export",
+    "user.add",
+    "user.role",
+    "user.disable",
+    "key.create",
+    "key.revoke",
 )
 """What is offered to filter by; others can be typed into the address."""
 

@@ -65,6 +65,9 @@ async def test_keys_by_the_command(lab: Lab) -> None:
     assert (await command(lab, "keys", "revoke", prefix))[0] == 0
     assert await status(f"{gateway.url}/tasks", key) == 401
     assert (await command(lab, "keys", "revoke", prefix))[0] == 2
+    kept = await dump(lab)
+    for part in ("key.create", "key.revoke", f"key:{prefix}", "courier"):
+        assert part in kept, "the audit has it"
 
 
 async def test_people_by_the_environment_and_the_command(lab: Lab) -> None:
