@@ -248,8 +248,11 @@ def _count_rows(results: Results) -> Rows:
     return f"Counted over {counts.tasks} tasks", ("what", "found", "of which"), rows
 
 
-def _named(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in sorted(numbers.items(), key=lambda item: -item[1]))
+def _named(numbers: Mapping[str, int], most: int = 6) -> str:
+    ordered = sorted(numbers.items(), key=lambda item: -item[1])
+    rest = sum(number for _, number in ordered[most:])
+    told = [f"{name} {number}" for name, number in ordered[:most]]
+    return ", ".join([*told, f"others {rest}"] if rest else told)
 
 
 def _backlog_table(found: Backlog) -> Table:
