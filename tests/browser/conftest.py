@@ -13,6 +13,7 @@ from typing import Any
 import pytest_asyncio
 import uvicorn
 from litestar import Request, Response, get
+from playwright.async_api import expect
 
 from bridge.access import Role, Scope
 from tests.browser.chromium import Surfer, Watched, surfer
@@ -83,6 +84,7 @@ def row(number: int, state: str = "running") -> dict[str, Any]:
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def browser() -> AsyncIterator[Surfer]:
+    expect.set_options(timeout=30_000)  # what is waited for comes at once, but for a machine with much else to do
     async with surfer() as found:
         yield found
 

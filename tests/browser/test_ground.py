@@ -148,6 +148,7 @@ async def test_single_keys_can_be_switched_off(browser: Surfer, site: Site) -> N
         await page.get_by_label("Off").check()
         await page.get_by_role("button", name="Save").click()
         await expect(page.get_by_text("Your settings are saved.")).to_be_visible()
+        await ready(page)
         await page.keyboard.press("?")
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await page.keyboard.press("Control+k")
@@ -156,6 +157,7 @@ async def test_single_keys_can_be_switched_off(browser: Surfer, site: Site) -> N
 
 async def test_an_id_is_copied(browser: Surfer, site: Site) -> None:
     async with site.visit(browser, "/dashboard/rows", permissions=["clipboard-read", "clipboard-write"]) as watched:
+        await ready(watched.page)
         button = watched.page.get_by_role("button", name="Copy order-2")
         await button.click()
         assert await watched.page.evaluate("navigator.clipboard.readText()") == "order-2"

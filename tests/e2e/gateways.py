@@ -17,7 +17,7 @@ from uuid import uuid4
 import aiohttp
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 90.0
+PATIENCE = 240.0
 
 
 def free_port() -> int:
