@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 @dataclass(frozen=True)
