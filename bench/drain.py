@@ -110,6 +110,6 @@ async def warm(engine: Engine, servers: Servers, contender: Contender, tasks: in
     rates: list[float] = []
     while len(rates) < most:
         rates.append((await drain(engine, servers, contender, tasks)).rate)
-        if len(rates) > 2 and rates[-1] < 1.1 * max(rates[:-1]):
+        if len(rates) > 3 and rates[-1] < 1.1 * max(rates[:-1]):
             break
     return rates
