@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,6 +30,10 @@ from bridge.submission import Submission, fingerprint
 from bridge.task import Source, State, Task, Variables
 from bridge.topic import Topic
 from bridge.variables import parse_submitted
+
+MOST_RACES: Final = 5
+"""How often the engine is asked again that refused because another transaction was at the task."""
+RACE_REST: Final = timedelta(milliseconds=20)
 
 _FROM_ENGINE: Final = (
     "verified", "lease_until", "variables", "business_key", "process_instance_id", "retries",
@@ -157,13 +162,21 @@ class Submit:
         return now
 
     async def _checked(self, task: Task) -> Task:
-        try:
-            return await self._ask(task)
-        except (EngineUnavailable, EngineRejected) as error:
-            if isinstance(error, EngineRejected) and not error.transient:
-                raise
-            self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=str(error))
-            return replace(task, verified=False)
+        """Return the task as the engine has it; unverified where the engine is away, to be checked before it is run."""
+        for tries in range(1, MOST_RACES + 1):
+            try:
+                return await self._ask(task)
+            except EngineUnavailable as error:
+                reason = str(error)
+                break
+            except EngineRejected as error:
+                if not error.transient:
+                    raise
+                # Two transactions met at the task, as when the same submission comes twice at once.
+                reason = str(error)
+                await asyncio.sleep(RACE_REST.total_seconds() * tries)
+        self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=reason)
+        return replace(task, verified=False)
 
     async def _ask(self, task: Task) -> Task:
         """Make sure that the engine has the task, with its topic and under its worker id; lock it if it is free."""

@@ -17,13 +17,25 @@ from tests.unit.submit_rig import AWAY, BUSY, LIMIT, TEXT, SubmitRig
 # the engine is away
 
 
-@pytest.mark.parametrize(
-    ("call", "error"), [("get", AWAY), ("lock", AWAY), ("read_variables", AWAY), ("get", BUSY), ("lock", BUSY)]
-)
-async def test_while_the_engine_is_away_a_submission_is_kept_and_not_published(call: Any, error: GatewayError) -> None:
+@pytest.mark.parametrize("call", ["get", "lock"])
+async def test_a_race_of_transactions_in_the_engine_is_asked_about_again(call: Any) -> None:
     rig = SubmitRig()
     task_id = rig.add()
-    rig.engine.fail_next(call, error)
+    rig.engine.fail_next(call, BUSY)
+    assert (await rig.hand_in(task_id)).verified
+    assert rig.notes.of("submission_unchecked") == []
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "times"), [("get", AWAY, 1), ("lock", AWAY, 1), ("read_variables", AWAY, 1), ("lock", BUSY, 5)]
+)
+async def test_while_the_engine_is_away_a_submission_is_kept_and_not_published(
+    call: Any, error: GatewayError, times: int
+) -> None:
+    rig = SubmitRig()
+    task_id = rig.add()
+    for _ in range(times):
+        rig.engine.fail_next(call, error)
     answer = await rig.hand_in(task_id)
     assert (answer.verified, answer.next_at) == (False, NOW + 10 * SECOND)
     assert (rig.store.tasks[task_id].state, rig.published) == (State.RECEIVED, [])
