@@ -80,8 +80,8 @@ class Handle:
         self._journal = journal
         self._terms = terms
         self._tracer = tracer
-        self._wishes: Batch[Wish, Task | None] = Batch(store.claim, limit=100)
-        self._decisions: Batch[Move, bool] = Batch(store.move, limit=100)
+        self._wishes: Batch[Wish, Task | None] = Batch(store.claim, limit=100, lanes=2)
+        self._decisions: Batch[Move, bool] = Batch(store.move, limit=100, lanes=2)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._stopping = False
 

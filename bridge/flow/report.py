@@ -57,7 +57,7 @@ class Report:
         self._concurrency = concurrency
         self._tracer = tracer
         self._slots = asyncio.Semaphore(concurrency)
-        self._settle = Batch(store.move, limit=100)
+        self._settle = Batch(store.move, limit=100, lanes=2)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._running: dict[str, asyncio.Task[bool]] = {}
         self._undelivered: dict[str, None] = {}
