@@ -17,6 +17,7 @@ from bridge.ports import Level
 from bridge.redaction import mask
 from bridge.task import Task
 from bridge.topic import Log
+from bridge.trace import trace_id
 
 WINDOW: Final = 10.0
 """Seconds over which a repeated event is counted."""
@@ -133,15 +134,10 @@ def task_fields(task: Task) -> dict[str, Any]:
     fields["epoch"] = task.epoch
     fields["attempt"] = task.attempts
     fields["state"] = task.state.value
-    trace_id = _trace_id(task.trace)
-    if trace_id is not None:
-        fields["trace_id"] = trace_id
+    found = trace_id(task.trace)
+    if found is not None:
+        fields["trace_id"] = found
     return fields
-
-
-def _trace_id(traceparent: str | None) -> str | None:
-    parts = (traceparent or "").split("-")
-    return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else None
 
 
 def task_log(journal: StructlogJournal, task: Task, *, secrets: Collection[str] = ()) -> Log:
