@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextvars import Context
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,6 +19,7 @@ from bridge.ports import Clock, Engine, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task
 from bridge.trace import traced
+from bridge.turns import Turns
 
 MOST_REMEMBERED: Final = 20_000
 """How many outcomes are known by id that wait for the engine to answer again; any more are found when they are due."""
@@ -31,7 +33,8 @@ class Report:
     """Delivers outcomes and writes down how that ended. `limit` bounds the refusals of one by the engine.
 
     While the breaker is open outcomes wait in the store. When the engine answers again they are delivered at once,
-    and `backlogged` says that they go first: nothing new is to be fetched before them.
+    and `backlogged` says that they go first: nothing new is to be fetched before them. Topics take turns, so that a
+    topic with many outcomes doesn't hold up the others'.
     """
 
     def __init__(
@@ -56,46 +59,69 @@ class Report:
         self._limit = limit
         self._concurrency = concurrency
         self._tracer = tracer
-        self._slots = asyncio.Semaphore(concurrency)
+        self._waiting: Turns[Task] = Turns()
+        self._sending = 0
         self._settle = Batch(store.move, limit=100, lanes=2)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
-        self._running: dict[str, asyncio.Task[bool]] = {}
+        self._pending: dict[str, asyncio.Future[None]] = {}
+        self._deliveries: set[asyncio.Task[None]] = set()
         self._undelivered: dict[str, None] = {}
         self._redelivery: asyncio.Task[None] | None = None
+        self._breaker = breaker
         if breaker is not None:
             breaker.when_closed(self._redeliver)
 
     @property
     def pending(self) -> int:
         """How many outcomes are on their way from this process."""
-        return len(self._running)
+        return len(self._pending)
 
     @property
     def backlogged(self) -> bool:
-        """Whether outcomes wait that an outage held up, or more than are soon delivered."""
-        return bool(self._undelivered) or len(self._running) > 8 * self._concurrency
+        """Whether outcomes go first: those that an outage held up, or more than are soon delivered.
+
+        A single outcome that the engine doesn't take while it answers others is no outage, and holds up nothing.
+        """
+        away = self._breaker is not None and not self._breaker.is_closed and bool(self._undelivered)
+        redelivers = self._redelivery is not None and not self._redelivery.done()
+        return away or redelivers or len(self._pending) > 8 * self._concurrency
 
     def put(self, task: Task) -> None:
-        """Start the delivery of a task's outcome, unless it is under way."""
-        if task.id not in self._running:
-            self._running[task.id] = asyncio.create_task(self._deliver_in_turn(task))
+        """Start the delivery of a task's outcome when its topic's turn comes, unless it is under way."""
+        if task.id not in self._pending:
+            self._pending[task.id] = asyncio.get_running_loop().create_future()
+            self._waiting.push(task.topic, task)
+            self._start()
 
-    async def _deliver_in_turn(self, task: Task) -> bool:
+    def _start(self) -> None:
+        while self._sending < self._concurrency and (task := self._waiting.pop()) is not None:
+            self._sending += 1
+            # In a context of its own: it may begin as the delivery of another task ends.
+            delivery = asyncio.create_task(self._deliver_in_turn(task), context=Context())
+            self._deliveries.add(delivery)
+            delivery.add_done_callback(self._deliveries.discard)
+
+    async def _deliver_in_turn(self, task: Task) -> None:
         try:
-            async with self._slots:
-                return await self.deliver(task)
+            try:
+                move = await self._tell(task)
+            finally:
+                self._sending -= 1
+                self._start()
+            if move is not None:
+                await self._settled(task, move)
         except StoreError as error:
             # The outcome stays in the store, and is delivered again when it is due: the engine takes it once.
             self._journal.write("outcome_unsettled", task=task, level=Level.WARNING, error=str(error))
-            return False
         finally:
-            del self._running[task.id]
+            self._pending.pop(task.id).set_result(None)
 
     async def drain(self) -> None:
         """Wait for the deliveries under way."""
         if self._redelivery is not None:
             await self._redelivery
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        while self._pending:
+            await asyncio.wait(list(self._pending.values()))
 
     def _redeliver(self) -> None:
         if self._undelivered and (self._redelivery is None or self._redelivery.done()):
@@ -115,7 +141,8 @@ class Report:
             for task in tasks:
                 if task.state is State.REPORTING:
                     self.put(task)
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            if under_way := [self._pending[task_id] for task_id in ids if task_id in self._pending]:
+                await asyncio.wait(under_way)
             if not self._undelivered.keys().isdisjoint(ids):
                 return
 
@@ -125,9 +152,14 @@ class Report:
 
     async def deliver(self, task: Task) -> bool:
         """Tell the engine once, and keep how that ended; False when the task had moved on meanwhile."""
+        move = await self._tell(task)
+        return move is not None and await self._settled(task, move)
+
+    async def _tell(self, task: Task) -> Move | None:
+        """Tell the engine, and return what is to be written of it; None where there is nothing to tell."""
         outcome = task.outcome
         if outcome is None:
-            return False
+            return None
         try:
             await self._tracer.deliver(task, lambda: self._send(task, outcome))
         except (LeaseLost, TaskGone):
@@ -139,6 +171,9 @@ class Report:
             move = await self._refused(task, error)
         else:
             move = self._delivered(task, outcome)
+        return move
+
+    async def _settled(self, task: Task, move: Move) -> bool:
         if move.event is not Event.DEFER:
             self._undelivered.pop(task.id, None)
         done = await self._settle.put(traced(task, move))

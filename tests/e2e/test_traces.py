@@ -197,7 +197,11 @@ async def test_over_replicas_and_a_killed_process_it_is_one_trace(lab: Lab, jaeg
     await worker.until("halfway", task_id=task)
     await worker.kill()
     await lab.gateway("worker", **quick)
-    trace = await jaeger.until(task, f"task {topic}", "complete", f"process {topic}")
+
+    def has_both(trace: Trace) -> bool:
+        return len(trace.all(f"process {topic}")) == 2  # told by two processes, each in its own time
+
+    trace = await jaeger.until(task, f"task {topic}", "complete", meets=has_both)
     lost, done = trace.all(f"process {topic}")
     assert (lost.tags["task.result"], lost.tags["error.type"]) == ("lost", "ClaimLost")
     assert done.tags["task.result"] == "completed"

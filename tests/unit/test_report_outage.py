@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from bridge.adapters.memory_engine import MemoryEngine
@@ -20,12 +21,15 @@ class FragileEngine(MemoryEngine):
         super().__init__(clock)
         self.away = False
         self.asked = 0
+        self.stuck: set[str] = set()
+        self.on_complete: Callable[[], None] = lambda: None
         self._breaker = breaker
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         async def call() -> None:
             self.asked += 1
-            if self.away:
+            self.on_complete()
+            if self.away or task_id in self.stuck:
                 raise EngineUnavailable("the engine is away")
             await MemoryEngine.complete(self, task_id, worker_id, variables)
 
@@ -57,12 +61,12 @@ class Flow:
             breaker=self.breaker,
         )
 
-    async def decided(self, count: int) -> list[Task]:
+    async def decided(self, count: int, topic: str = "say_hello") -> list[Task]:
         for _ in range(count):
-            self.engine.add("say_hello")
-        leases = await self.engine.fetch_and_lock("bridge-a", count, [TopicPoll("say_hello", LOCK)], timedelta(0))
+            self.engine.add(topic)
+        leases = await self.engine.fetch_and_lock("bridge-a", count, [TopicPoll(topic, LOCK)], timedelta(0))
         tasks = [
-            Task(x.id, "say_hello", "bridge-a", NOW + LOCK, NOW, NOW, 3, state=State.REPORTING, outcome=Completion())
+            Task(x.id, topic, "bridge-a", NOW + LOCK, NOW, NOW, 3, state=State.REPORTING, outcome=Completion())
             for x in leases
         ]
         await self.store.accept(tasks)
@@ -137,3 +141,45 @@ async def test_a_store_that_is_away_loses_no_outcome() -> None:
     await flow.report.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].state is State.COMPLETED
     assert len(flow.engine.reports) == 1
+
+
+async def test_what_is_held_up_goes_first_until_the_engine_has_all_of_it() -> None:
+    flow = Flow()
+    tasks = await flow.decided(6)
+    flow.engine.away = True
+    for task in tasks:
+        flow.report.put(task)
+    await flow.report.drain()
+    flow.engine.away = False
+    flow.watch.now += 60
+    seen: list[tuple[int, bool]] = []
+
+    flow.engine.on_complete = lambda: seen.append((len(flow.engine.reports), flow.report.backlogged))
+    await flow.breaker.guard(flow.engine.version)
+    assert flow.report.backlogged  # closed again, and nothing of it read from the store yet
+    await flow.report.drain()
+    assert [reported for reported, _ in seen] == [*range(6)]
+    assert all(first for _, first in seen)
+    assert not flow.report.backlogged
+
+
+async def test_one_outcome_that_the_engine_does_not_take_is_no_outage() -> None:
+    flow = Flow()
+    stuck, *others = await flow.decided(3)
+    flow.engine.stuck = {stuck.id}
+    for task in (stuck, *others):
+        flow.report.put(task)
+        await flow.report.drain()
+    assert flow.breaker.is_closed
+    assert flow.store.tasks[stuck.id].state is State.REPORTING
+    assert not flow.report.backlogged
+
+
+async def test_topics_take_turns() -> None:
+    flow = Flow()  # two at a time
+    hot = await flow.decided(20)
+    (cold,) = await flow.decided(1, topic="nova_publicacao")
+    for task in (*hot, cold):
+        flow.report.put(task)
+    await flow.report.drain()
+    assert [report.task_id for report in flow.engine.reports].index(cold.id) <= 3
