@@ -13,6 +13,7 @@ from ulid import ULID
 
 from bridge.errors import EngineError, EngineUnavailable, GatewayError
 from bridge.flow.credit import Credit
+from bridge.flow.fairness import Tenants, Whose
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.loop import Signal
@@ -36,11 +37,15 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class _Ask:
-    """A call under way: for these topics, so many tasks; `waits` when the engine holds it until there are some."""
+    """A call under way: for these topics, so many tasks; `waits` when the engine holds it until there are some.
+
+    A call for one topic alone may be for some of its tenants only.
+    """
 
     topics: tuple[str, ...]
     size: int
     waits: bool
+    whose: Whose = None
 
 
 async def _never() -> bool:
@@ -52,7 +57,8 @@ class Poll:
 
     Topics that are quiet share one waiting call. A call that came back full says that there may be more: then its
     topics are asked for one by one, in turn, as one call for all would give everything to the one with the oldest
-    tasks. Each call has a worker id of its own, which is the fencing token of all that it locks.
+    tasks; for the same reason the calls of such a topic take turns by tenant. Each call has a worker id of its own,
+    which is the fencing token of all that it locks.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class Poll:
         self._accepting: set[asyncio.Task[None]] = set()
         self._busy: deque[str] = deque()
         self._due: set[str] = set()
+        self._tenants = {name: Tenants(topic.tenant_ids) for name, topic in topics.items()}
         self._ghosts: dict[str, datetime] = {}
         self._failure: GatewayError | None = None
         self._stopping = False
@@ -155,11 +162,11 @@ class Poll:
             room = rooms[topic]
             if lanes <= 0 or room <= 0 or alone[topic]:
                 continue
+            self._start(_Ask((topic,), min(room, self._share(topic)), waits=False, whose=self._whose(topic)))
             self._due.discard(topic)
             if topic in self._busy:
                 self._busy.remove(topic)
                 self._busy.append(topic)
-            self._start(_Ask((topic,), min(room, self._share(topic)), waits=False))
             asked.add(topic)
             lanes -= 1
         quiet = [topic for topic in self._topics if rooms[topic] > 0 and topic not in asked and topic not in self._busy]
@@ -171,6 +178,11 @@ class Poll:
 
     def _in_turn(self) -> list[str]:
         return [*sorted(self._due), *(topic for topic in self._busy if topic not in self._due)]
+
+    def _whose(self, topic: str) -> Whose:
+        """Return whose tasks to ask for: of a nudge it's not known whose task is ready."""
+        tenants = self._tenants[topic]
+        return tenants.next() if topic in self._busy and topic not in self._due else tenants.everybody
 
     def _share(self, topic: str) -> int:
         """Return the topic's part of a full call, by its weight."""
@@ -196,7 +208,7 @@ class Poll:
 
     async def _call(self, ask: _Ask) -> None:
         worker_id = f"bridge-{self._replica}-{ULID()}"
-        polls = [self._poll(topic) for topic in ask.topics]
+        polls = [self._poll(topic, ask) for topic in ask.topics]
         first = not any(other.waits for call, other in self._asks.items() if other is not ask)
         wait = self._wait(ask, first) if ask.waits else timedelta(0)
         asked_at, began = self._clock.now(), asyncio.get_running_loop().time()
@@ -213,7 +225,7 @@ class Poll:
             got = Counter(lease.topic for lease in leases)
             for topic in ask.topics:
                 self._credit.settle(topic, ask.size - got[topic], queued=0)
-        self._learn(ask, len(leases))
+        self._learn(ask, leases)
         if leases:
             keeping = asyncio.create_task(self._keep(leases, worker_id, asked_at))
             self._accepting.add(keeping)
@@ -228,12 +240,17 @@ class Poll:
         shortest = min(self._lease.duration(topic) for topic in ask.topics)
         return min(self._pace.wait if first else self._pace.second_wait, shortest / 4)
 
-    def _learn(self, ask: _Ask, got: int) -> None:
-        full = got >= ask.size
+    def _learn(self, ask: _Ask, leases: Sequence[EngineTask]) -> None:
+        full = len(leases) >= ask.size
         for topic in ask.topics:
-            if full and topic not in self._busy:
+            tenants, seen = self._tenants[topic], [lease.tenant_id for lease in leases if lease.topic == topic]
+            if ask.waits and not full:  # it may have begun before the topic had more than one call brings
+                tenants.meet(seen)
+                continue
+            more = tenants.learn(tenants.everybody if ask.waits else ask.whose, seen, full=full)
+            if more and full and topic not in self._busy:
                 self._busy.append(topic)
-            elif not full and topic in self._busy and not ask.waits:
+            elif not more and topic in self._busy:
                 self._busy.remove(topic)
 
     async def _keep(self, leases: Sequence[EngineTask], worker_id: str, asked_at: datetime) -> None:
@@ -265,14 +282,14 @@ class Poll:
             self._journal.write("intake_broken", level=Level.ERROR, error=repr(error), stack=error)
         self._news.wake()
 
-    def _poll(self, topic: str) -> TopicPoll:
+    def _poll(self, topic: str, ask: _Ask) -> TopicPoll:
         known = self._topics[topic]
         return TopicPoll(
             topic,
             self._lease.duration(topic),
             known.variables,
             known.process_definition_keys,
-            known.tenant_ids,
+            known.tenant_ids if ask.waits else ask.whose,
         )
 
     async def _lay_ghosts(self) -> None:

@@ -59,6 +59,7 @@ class EngineLab(Protocol):
         business_key: str | None = None,
         retries: int | None = None,
         priority: int = 0,
+        tenant: str | None = None,
     ) -> str:
         """Start an instance that waits at an external task of `topic`; return the task's id."""
         ...
@@ -92,8 +93,11 @@ class MemoryLab:
         business_key: str | None = None,
         retries: int | None = None,
         priority: int = 0,
+        tenant: str | None = None,
     ) -> str:
-        return self.engine.add(topic, variables, business_key=business_key, retries=retries, priority=priority)
+        return self.engine.add(
+            topic, variables, business_key=business_key, retries=retries, priority=priority, tenant_id=tenant
+        )
 
     async def expire(self, task_id: str, worker_id: str) -> None:
         await self.engine.lock(task_id, worker_id, timedelta(milliseconds=1))
@@ -116,7 +120,7 @@ class CamundaLab:
         self.engine = CamundaEngine(base_url)
         self._base_url = base_url
         self._session = session
-        self._keys: dict[str, str] = {}
+        self._keys: dict[tuple[str, str | None], str] = {}
         self._deployments: list[str] = []
 
     async def close(self) -> None:
@@ -131,11 +135,13 @@ class CamundaLab:
         business_key: str | None = None,
         retries: int | None = None,
         priority: int = 0,
+        tenant: str | None = None,
     ) -> str:
-        key = self._keys.get(topic) or await self._deploy(topic)
+        key = self._keys.get((topic, tenant)) or await self._deploy(topic, tenant)
         wired = {**to_wire(variables or {}), "priority": {"type": "Long", "value": priority}}
         body = {"variables": wired, "businessKey": business_key}
-        instance = await self._ask("POST", f"/process-definition/key/{key}/start", body)
+        of_tenant = "" if tenant is None else f"/tenant-id/{tenant}"
+        instance = await self._ask("POST", f"/process-definition/key/{key}{of_tenant}/start", body)
         (task,) = await self._ask("GET", f"/external-task?processInstanceId={instance['id']}")
         if retries is not None:
             await self.engine.set_retries(task["id"], retries)
@@ -158,10 +164,12 @@ class CamundaLab:
     async def stored(self, process_instance_id: str) -> Variables:
         return await self.engine.read_variables(process_instance_id)
 
-    async def _deploy(self, topic: str) -> str:
-        key = self._keys[topic] = f"lab-{uuid4().hex}"
+    async def _deploy(self, topic: str, tenant: str | None) -> str:
+        key = self._keys[topic, tenant] = f"lab-{uuid4().hex}"
         form = aiohttp.FormData()
         form.add_field("deployment-name", key)
+        if tenant is not None:
+            form.add_field("tenant-id", tenant)
         form.add_field("data", _PROCESS.format(key=key, topic=topic).encode(), filename=f"{key}.bpmn")
         async with self._session.post(f"{self._base_url}/deployment/create", data=form) as response:
             response.raise_for_status()

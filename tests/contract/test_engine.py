@@ -98,6 +98,21 @@ async def test_fetch_filters_by_process_definition(engine_lab: EngineLab, topic:
     assert len(await fetch(engine_lab, topic, process_definition_keys=(key,))) == 1
 
 
+async def test_fetch_filters_by_tenant_and_finds_tasks_of_none_only_without(engine_lab: EngineLab, topic: str) -> None:
+    acme, bolt, cove, plain = [await engine_lab.start(topic, tenant=name) for name in ("acme", "bolt", "cove", None)]
+    assert await fetch(engine_lab, topic, tenant_ids=("another",)) == []
+    fetched = await fetch(engine_lab, topic, tenant_ids=("acme", "cove"))
+    assert {task.id: task.tenant_id for task in fetched} == {acme: "acme", cove: "cove"}
+    assert {task.id: task.tenant_id for task in await fetch(engine_lab, topic)} == {bolt: "bolt", plain: None}
+
+
+async def test_within_a_tenant_fetch_takes_by_priority_then_age(engine_lab: EngineLab, topic: str) -> None:
+    old, _young = [await engine_lab.start(topic, tenant="acme") for _ in range(2)]
+    await engine_lab.start(topic, tenant="bolt", priority=20)
+    urgent = await engine_lab.start(topic, tenant="acme", priority=9)
+    assert {task.id for task in await fetch(engine_lab, topic, most=2, tenant_ids=("acme",))} == {urgent, old}
+
+
 async def test_no_task_goes_to_two_workers(engine_lab: EngineLab, topic: str) -> None:
     ids = {await engine_lab.start(topic) for _ in range(6)}
     batches = await asyncio.gather(*(fetch(engine_lab, topic, f"w{number}", most=3) for number in range(4)))

@@ -169,8 +169,8 @@ class PollRig:
                 continue
             return
 
-    def add(self, topic: str, count: int = 1) -> list[str]:
-        return [self.engine.add(topic) for _ in range(count)]
+    def add(self, topic: str, count: int = 1, tenant: str | None = None, priority: int = 0) -> list[str]:
+        return [self.engine.add(topic, tenant_id=tenant, priority=priority) for _ in range(count)]
 
     def kept(self, topic: str) -> list[Task]:
         return [task for task in self.store.tasks.values() if task.topic == topic]

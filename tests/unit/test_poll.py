@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
+from bridge.flow.fairness import ALL_AFTER
 from bridge.flow.poll import Pace
 from bridge.ports import TopicPoll
 from tests.unit.fakes import LOCK, SECOND
-from tests.unit.poll_rig import HOUR, NONE, PollRig, a_topic
+from tests.unit.poll_rig import HOUR, NONE, Call, PollRig, a_topic
 
 TEN = 10 * SECOND
 HELD = Pace(TEN, 100, breath=NONE)
@@ -159,6 +161,89 @@ async def test_no_more_calls_run_side_by_side_than_there_are_lanes() -> None:
         rig.add(name, 5)
     await rig.round()
     assert len(await rig.round()) == 2
+
+
+# turns by tenant in a topic that has more than one call brings
+
+
+def _whose(calls: list[Call]) -> list[tuple[str, ...] | None]:
+    return [call.polls[0].tenant_ids for call in calls]
+
+
+async def test_the_backlog_of_one_tenant_does_not_starve_another() -> None:
+    rig = PollRig({"a": 100}, pace=Pace(NONE, 10, breath=NONE))
+    rig.add("a", 1, "small")
+    rig.add("a", 1, "big")
+    await rig.round()
+    rig.add("a", 60, "big")
+    ids = rig.add("a", 3, "small")
+    fetched = [await rig.round() for _ in range(3)]
+    assert _whose([call for calls in fetched for call in calls]) == [None, ("big",), ("small",)]
+    assert set(ids) <= {task.id for task in rig.kept("a")}
+    assert len(rig.kept("a")) < 62, "the backlog would have been first"
+
+
+async def test_tenants_with_a_backlog_take_turns_by_calls() -> None:
+    rig = PollRig({"a": 100}, pace=Pace(NONE, 4, breath=NONE))
+    for _ in range(20):
+        for tenant in ("big", "bolt"):
+            rig.add("a", 1, tenant)
+    rig.add("a", 60, "big")
+    calls = [call for _ in range(5) for call in await rig.round()]
+    assert _whose(calls) == [None, ("big",), ("bolt",), ("big",), ("bolt",)]
+    assert Counter(task.tenant_id for task in rig.kept("a")) == {"big": 10, "bolt": 10}
+
+
+async def test_within_a_tenant_its_priorities_hold() -> None:
+    rig = PollRig({"a": 100}, pace=Pace(NONE, 4, breath=NONE))
+    for tenant in ("big", "bolt"):
+        rig.add("a", 2, tenant)
+    await rig.round()
+    rig.add("a", 20, "big")
+    rig.add("a", 20, "bolt", priority=1)
+    urgent = rig.add("a", 2, "big", priority=9)
+    (call,) = await rig.round()
+    assert _whose([call]) == [("big",)]
+    assert set(urgent) <= {task.id for task in rig.kept("a")}
+
+
+async def test_a_topic_that_names_its_tenants_knows_them_from_the_start_and_asks_for_no_other() -> None:
+    rig = PollRig({"a": 100}, topics=[a_topic("a", tenant_ids=("big", "small"))], pace=Pace(NONE, 10, breath=NONE))
+    strange = rig.add("a", 5, "strange") + rig.add("a", 5)
+    rig.add("a", 90, "big")
+    ids = rig.add("a", 3, "small")
+    calls = [call for _ in range(3) for call in await rig.round()]
+    assert _whose(calls) == [("big", "small"), ("big",), ("small",)]
+    assert set(ids) <= {task.id for task in rig.kept("a")}
+    for _ in range(20):
+        await rig.round()
+    assert len(rig.kept("a")) == 93
+    assert not set(strange) & {task.id for task in rig.kept("a")}
+
+
+async def test_new_tenants_and_tasks_of_none_are_found_beside_the_turns() -> None:
+    rig = PollRig({"a": 100}, pace=Pace(NONE, 2, breath=NONE))
+    for tenant in ("big", "bolt"):
+        rig.add("a", 1, tenant)
+    await rig.round()
+    plain = rig.add("a", 1) + rig.add("a", 1, "new")
+    for _ in range(30):
+        rig.add("a", 1, "big")
+        rig.add("a", 1, "bolt")
+    for _ in range(2 * ALL_AFTER):
+        await rig.round()
+    assert set(plain) <= {task.id for task in rig.kept("a")}
+    assert len(rig.kept("a")) < 64, "found in mid-backlog"
+
+
+async def test_a_nudge_is_for_all_tenants_as_it_does_not_say_whose_task_is_ready() -> None:
+    rig = PollRig({"a": 100}, pace=Pace(NONE, 2, breath=NONE))
+    for tenant in ("big", "bolt") * 10:
+        rig.add("a", 1, tenant)
+    await rig.round()
+    rig.poll.nudge(["a"])
+    assert _whose(await rig.round()) == [None]
+    assert _whose(await rig.round()) == [("big",)]
 
 
 # what the engine doesn't tell of

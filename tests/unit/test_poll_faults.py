@@ -256,12 +256,13 @@ Fault = Literal["before", "after", "refused", "broken", "accept", "publish", "un
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A turn: before it tasks are created, messages taken, a topic nudged, and faults laid out."""
+    """A turn: before it tasks of a tenant are created, messages taken, a topic nudged, and faults laid out."""
 
     added: dict[str, int] = field(default_factory=dict)
     begun: dict[str, int] = field(default_factory=dict)
     nudged: frozenset[str] = frozenset()
     faults: Sequence[Fault] = ()
+    tenant: str | None = None
 
 
 _counts = st.dictionaries(st.sampled_from(TOPICS), st.integers(1, 30), max_size=3)
@@ -269,7 +270,8 @@ _counts = st.dictionaries(st.sampled_from(TOPICS), st.integers(1, 30), max_size=
 
 def _steps(faults: st.SearchStrategy[list[Fault]]) -> st.SearchStrategy[list[Step]]:
     nudged = st.frozensets(st.sampled_from(TOPICS), max_size=2)
-    return st.lists(st.builds(Step, _counts, _counts, nudged, faults), min_size=1, max_size=15)
+    tenants = st.sampled_from((None, "acme", "bolt", "cove"))
+    return st.lists(st.builds(Step, _counts, _counts, nudged, faults, tenants), min_size=1, max_size=15)
 
 
 _slots = st.fixed_dictionaries({topic: st.integers(0, 12) for topic in TOPICS})
@@ -303,7 +305,7 @@ def _lay_out(rig: PollRig, faults: Sequence[Fault]) -> None:
 async def _take(rig: PollRig, step: Step) -> set[str]:
     """Take one step; return the tasks whose handlers began."""
     for topic, count in step.added.items():
-        rig.add(topic, count)
+        rig.add(topic, count, step.tenant)
     begun = {task_id for topic, count in step.begun.items() for task_id in await rig.consume(topic, count)}
     _lay_out(rig, step.faults)
     rig.poll.nudge(step.nudged)
