@@ -20,6 +20,7 @@ USED_EVERY: Final = timedelta(minutes=1)
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.@-]{0,63}")
 _KEY: Final = re.compile(r"wag_([a-z0-9]{12})_([0-9a-f]{64})")
+_PREFIX: Final = re.compile(r"[a-z0-9]{12}")
 _PREFIX_SIGNS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -168,6 +169,16 @@ def new_secret() -> str:
 def new_prefix() -> str:
     """Return a key's public half: it names the key, and opens nothing."""
     return "".join(secrets.choice(_PREFIX_SIGNS) for _ in range(12))
+
+
+def is_prefix(text: str) -> bool:
+    """Tell whether a text has the form of a key's prefix."""
+    return _PREFIX.fullmatch(text) is not None
+
+
+def new_password() -> str:
+    """Return a password of nearly 100 bits of chance, in groups that can be read out and typed."""
+    return "-".join("".join(secrets.choice(_PREFIX_SIGNS) for _ in range(5)) for _ in range(4))
 
 
 def write_key(prefix: str, secret: str) -> str:

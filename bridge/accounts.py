@@ -82,10 +82,17 @@ class Accounts:
         """Return everybody, by name."""
         return await self._store.users()
 
+    async def user(self, name: str) -> User | None:
+        """Return a person."""
+        return await self._store.user(name)
+
     async def create_key(
-        self, label: str, scopes: Iterable[Scope], topics: Iterable[str] | None = None
+        self, label: str, scopes: Iterable[Scope], topics: Iterable[str] | None = None, *, prefix: str | None = None
     ) -> tuple[ApiKey, str]:
-        """Keep a new key; return it, and the text that its holder sends: it is known here and now only."""
+        """Keep a new key; return it, and the text that its holder sends: it is known here and now only.
+
+        Who names the `prefix` himself gets one key of it, however often he asks.
+        """
         allowed, limited = frozenset(scopes), None if topics is None else frozenset(topics)
         label = label.strip()
         if not label or len(label) > 100 or not label.isprintable():
@@ -95,7 +102,7 @@ class Accounts:
         if limited is not None and Scope.ADMIN in allowed:
             raise Refusal("a key with the scope admin can't be limited to topics: name other scopes")
         secret = new_secret()
-        key = ApiKey(new_prefix(), digest(secret), label, allowed, self._clock.now(), limited)
+        key = ApiKey(prefix or new_prefix(), digest(secret), label, allowed, self._clock.now(), limited)
         if not await self._store.add_key(key):
             raise Refusal("the key's prefix is taken, which happens once in a lifetime: try again")
         self._journal.write("key_created", key=key.prefix, label=label, scopes=sorted(allowed))
@@ -104,6 +111,10 @@ class Accounts:
     async def keys(self) -> Sequence[ApiKey]:
         """Return all keys, also revoked ones, the newest first."""
         return await self._store.keys()
+
+    async def key(self, prefix: str) -> ApiKey | None:
+        """Return a key."""
+        return await self._store.key(prefix)
 
     async def revoke_key(self, prefix: str) -> None:
         """Revoke a key; it opens nothing from the next request on."""

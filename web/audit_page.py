@@ -168,7 +168,9 @@ ACTIONS: Final = (
     "audit.export",
     "user.add",
     "user.role",
+    "user.password",
     "user.disable",
+    "user.enable",
     "key.create",
     "key.revoke",
 )

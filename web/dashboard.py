@@ -17,8 +17,10 @@ from web.assets import asset_routes
 from web.auth import HOME, login_routes, to_login
 from web.doors import AccessDoor
 from web.guard import PAGES, needs
+from web.keys_page import keys_routes
 from web.live import Live, Pace, live_routes
 from web.page import PAGES_OPT, Look, Pages, render
+from web.people_page import people_routes
 from web.problems import page_answer
 from web.settings_page import settings_routes
 from web.styleguide import styleguide_routes
@@ -57,6 +59,8 @@ def dashboard_router(
             *login_routes(access, pages),
             *asset_routes(pages.assets),
             *settings_routes(access),
+            *people_routes(access),
+            *keys_routes(access),
             *live_routes(live),
             *(styleguide_routes() if pages.look.debug else ()),
             *mounted,

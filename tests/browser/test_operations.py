@@ -16,7 +16,7 @@ import pytest_asyncio
 import uvicorn
 from playwright.async_api import Page, expect
 
-from bridge.access import Role
+from bridge.access import Role, Scope
 from bridge.dead_letter import DeadLetter
 from bridge.desk.records import Pause
 from bridge.desk.statistics import Count, Rollup, Step
@@ -48,6 +48,9 @@ PATHS = [
     "/dashboard/operations/preview?q=foo:",
     "/dashboard/audit",
     "/dashboard/audit?who=nobody",
+    "/dashboard/settings/people",
+    "/dashboard/settings/people/bob",
+    "/dashboard/settings/keys",
 ]
 
 
@@ -96,6 +99,8 @@ async def desk() -> AsyncIterator[Desk]:
     await fill(lab)
     listener = socket.create_server(("127.0.0.1", 0))
     secret = await access.session(Role.ADMIN, "ada")
+    await access.session(Role.VIEWER, "bob")
+    await access.key(Scope.READ)
     found = Desk(f"http://127.0.0.1:{listener.getsockname()[1]}", lab, changes, secret)
     router = dashboard_router(
         access.door, Look("staging", "1.2.3"), changes=changes, ending=ending,
@@ -181,3 +186,24 @@ async def test_a_topic_is_paused_and_resumed_by_a_dialog(browser: Surfer, desk: 
         await page.locator("summary", has_text="Resume …").click()
         await page.locator("dialog.ask").get_by_role("button", name="Resume", exact=True).click()
         await expect(page.get_by_text("is fetched again")).to_be_visible()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+async def test_a_key_is_made_shown_once_and_revoked(browser: Surfer, desk: Desk, script: bool) -> None:
+    async with desk.visit(browser, "/dashboard/settings/keys", java_script_enabled=script) as watched:
+        page = watched.page
+        label = f"reports by {'script' if script else 'hand'}"
+        await page.get_by_label("Program").fill(label)
+        await page.get_by_label(re.compile("^read")).check()
+        await page.get_by_role("button", name="Make and show it").click()
+        key = await page.locator('.note[data-level="warning"] pre').inner_text()
+        assert (await desk.lab.access.entrance.by_key(key)).scopes == {Scope.READ}
+        await page.goto(f"{desk.url}/dashboard/settings/keys")
+        assert key not in await page.content()
+        await page.get_by_role("link", name=label).click()
+        if script:
+            await ready(page)
+        await page.locator("summary", has_text="Revoke …").click()
+        await page.get_by_label("Reason").fill("it was for a test")
+        await page.get_by_role("button", name="Revoke", exact=True).click()
+        await expect(page.get_by_text("The key is revoked")).to_be_visible()

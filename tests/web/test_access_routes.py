@@ -12,8 +12,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.testing import AsyncTestClient
 
-from bridge.access import SCOPES, Role, Scope
-from tests.web.access_lab import AccessLab, browser, with_token
+from bridge.access import SCOPES, ApiKey, Role, Scope
+from tests.web.access_lab import PASSWORD, AccessLab, browser, with_token
 from tests.web.desk_lab import DeskLab
 from tests.web.operations_lab import OPERATION, OperationsLab
 from web.app import create_app
@@ -80,6 +80,22 @@ TASK_PAGES = [
     Asked(f"{TASK}/reveal", "POST", f"{T1}/reveal", Scope.ADMIN, {"what": "engine:x", "reason": "x"}, page=True),
     Asked("/dashboard/failures", "GET", "/dashboard/failures", Scope.READ, page=True),
 ]
+PEOPLE, BOB = "/dashboard/settings/people", "/dashboard/settings/people/bob"
+PERSON, KEYS, KEY = f"{PEOPLE}/{{name:str}}", "/dashboard/settings/keys", "/dashboard/settings/keys/{prefix:str}"
+PREFIX = "abcdefghijkm"
+ACCESS_PAGES = [
+    Asked(PEOPLE, "GET", PEOPLE, Scope.ADMIN, page=True),
+    Asked(PEOPLE, "POST", PEOPLE, Scope.ADMIN, {"name": "eve", "role": "viewer"}, page=True),
+    Asked(PERSON, "GET", BOB, Scope.ADMIN, page=True),
+    Asked(f"{PERSON}/role", "POST", f"{BOB}/role", Scope.ADMIN, {"role": "admin", "reason": "x"}, page=True),
+    Asked(f"{PERSON}/password", "POST", f"{BOB}/password", Scope.ADMIN, {"reason": "x"}, page=True),
+    Asked(f"{PERSON}/disable", "POST", f"{BOB}/disable", Scope.ADMIN, {"reason": "x"}, page=True),
+    Asked(f"{PERSON}/enable", "POST", f"{BOB}/enable", Scope.ADMIN, {"reason": "x"}, page=True),
+    Asked(KEYS, "GET", KEYS, Scope.ADMIN, page=True),
+    Asked(KEYS, "POST", KEYS, Scope.ADMIN, {"label": "x", "scope": "read"}, page=True),
+    Asked(KEY, "GET", f"{KEYS}/{PREFIX}", Scope.ADMIN, page=True),
+    Asked(f"{KEY}/revoke", "POST", f"{KEYS}/{PREFIX}/revoke", Scope.ADMIN, {"reason": "x"}, page=True),
+]
 ROUTES = [
     Asked("/tasks/submit", "POST", "/tasks/submit", Scope.SUBMIT, BODY),
     Asked("/tasks/{task_id:str}/status", "GET", "/tasks/t1/status", Scope.READ),
@@ -107,6 +123,7 @@ ROUTES = [
     Asked("/dashboard/settings/sessions", "POST", "/dashboard/settings/sessions", Scope.READ, {"id": "x"}, page=True),
     Asked("/dashboard/{rest:path}", "GET", "/dashboard/no/such/page", Scope.READ, page=True),
     Asked("/dashboard/events", "GET", "/dashboard/events", Scope.READ, page=True),
+    *ACCESS_PAGES,
     *OPERATION_PAGES,
     *TASK_PAGES,
 ]
@@ -124,10 +141,12 @@ def lab() -> AccessLab:
 
 
 async def dashboard(lab: AccessLab) -> Router:
-    """Return all pages; there is an operation that they can show, and a task that failed."""
+    """Return all pages; there is an operation that they can show, a task that failed, a person and a key."""
     operations, tasks = OperationsLab(lab), DeskLab(lab)
     await operations.begin(OPERATION)
     await tasks.failed("t1")
+    await lab.accounts.add_user("bob", Role.VIEWER, PASSWORD)
+    await lab.store.add_key(ApiKey(PREFIX, "", "x", frozenset({Scope.READ}), lab.clock.now()))
     at_once = Pace(lifetime=timedelta(0))  # a stream of events would be read to its end
     pages = [*task_pages(tasks.door), *operations_desk_routes(operations.door)]
     return dashboard_router(lab.door, pace=at_once, mounted=pages)

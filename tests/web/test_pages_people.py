@@ -1,0 +1,184 @@
+"""Who may log in, by the pages of admins: added, changed and shut out, and all of it in the audit."""
+
+from __future__ import annotations
+
+import html as markup
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bridge.access import Role
+from bridge.desk.records import AuditFilter
+from tests.web.access_lab import AccessLab, browser
+from tests.web.operations_lab import HOSTILE as EVIL
+from tests.web.operations_lab import OperationsLab, Person, bound_to, form_of, person, told
+
+PEOPLE = "/dashboard/settings/people"
+BOB = f"{PEOPLE}/bob"
+
+
+@pytest.fixture
+async def lab() -> OperationsLab:
+    lab = OperationsLab()
+    lab.access.door = replace(lab.access.door, audit=lab.desk.write)
+    await lab.access.session(Role.VIEWER, "bob")
+    return lab
+
+
+@pytest.fixture
+async def admin(lab: OperationsLab) -> Person:
+    return await person(lab, Role.ADMIN)
+
+
+async def entries(lab: OperationsLab) -> list[Any]:
+    return [entry for entry in await lab.desk.entries(AuditFilter(), 20) if entry.action.startswith("user.")]
+
+
+def secret_of(html: str) -> str:
+    """Return what the page shows this once."""
+    found = re.search(r'data-level="warning".*?<pre[^>]*>(.*?)</pre>', html, re.S)
+    assert found is not None, told(html)
+    return markup.unescape(found[1])
+
+
+async def test_somebody_is_added_and_comes_in_by_the_password_that_is_shown_once(
+    lab: OperationsLab, admin: Person
+) -> None:
+    form = form_of(await admin.get(PEOPLE), PEOPLE)
+    shown = await admin.post(PEOPLE, {**form, "name": "Carla@Example.com ", "role": "operator", "reason": "new here"})
+    password = secret_of(shown)
+    assert len(password) >= 20
+    opened = await lab.access.entrance.login("carla@example.com", password, address="10.0.0.2", agent="")
+    assert opened.session.user == "carla@example.com"
+    assert password not in await admin.get(PEOPLE)
+    assert password not in await admin.get("/dashboard/audit")
+    (entry,) = await entries(lab)
+    assert (entry.action, entry.target, entry.who) == ("user.add", "user:carla@example.com", "admin")
+    assert (entry.reason, entry.after, entry.role) == ("new here", {"role": "operator"}, "admin")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "bob"}, "Somebody has this name already."),
+        ({"name": "a b"}, "small letters, digits"),
+        ({"name": EVIL}, "small letters, digits"),
+        ({"name": ""}, "small letters, digits"),
+        ({"name": "eve", "role": "owner"}, "Choose a role."),
+    ],
+)
+async def test_what_cannot_be_added_is_shown_as_it_was_typed(
+    lab: OperationsLab, admin: Person, fields: dict[str, str], said: str
+) -> None:
+    shown = await admin.post(PEOPLE, {"role": "viewer", "reason": "because", **fields}, 422)
+    assert said in shown
+    assert 'value="because"' in shown
+    assert "<script>alert" not in shown
+    assert await entries(lab) == []
+    assert [user.name for user in await lab.access.accounts.users()] == ["admin", "bob"]
+
+
+async def test_another_role_counts_from_the_next_request_on(lab: OperationsLab, admin: Person) -> None:
+    bob = Person(lab, (await lab.access.entrance.login("bob", "correct horse battery", address="", agent="")).secret)
+    await bob.get(PEOPLE, 403)
+    form = form_of(await admin.get(BOB), f"{BOB}/role")
+    assert "Nothing was done" in told(await admin.post(f"{BOB}/role", {**form, "role": "admin"}))
+    assert "the role already" in told(await admin.post(f"{BOB}/role", {"role": "viewer", "reason": "x"}))
+    assert await entries(lab) == []
+    shown = await admin.post(f"{BOB}/role", {**form, "role": "admin", "reason": "stands in for me"})
+    assert "The role is changed" in told(shown)
+    await bob.get(PEOPLE)
+    (entry,) = await entries(lab)
+    assert (entry.action, entry.before, entry.after) == ("user.role", {"role": "viewer"}, {"role": "admin"})
+
+
+async def test_another_password_ends_the_sessions(lab: OperationsLab, admin: Person) -> None:
+    assert "Nothing was done" in told(await admin.post(f"{BOB}/password", {"reason": " "}))
+    password = secret_of(await admin.post(f"{BOB}/password", {"reason": "he lost it"}))
+    assert list(await lab.access.entrance.sessions("bob")) == []
+    await lab.access.entrance.login("bob", password, address="", agent="")
+    assert password not in await admin.get(BOB)
+    (entry,) = await entries(lab)
+    assert (entry.action, entry.reason, entry.before, entry.after) == ("user.password", "he lost it", {}, {})
+
+
+async def test_somebody_is_let_in_no_more_and_again(lab: OperationsLab, admin: Person) -> None:
+    assert "Nothing was done" in told(await admin.post(f"{BOB}/disable", {"reason": ""}))
+    shown = await admin.post(f"{BOB}/disable", {"reason": "left us"})
+    assert "bob is let in no more" in told(shown)
+    assert f'action="{BOB}/disable"' not in shown
+    assert list(await lab.access.entrance.sessions("bob")) == []
+    assert "it was so already" in told(await admin.post(f"{BOB}/disable", {"reason": "again"}))
+    assert "disabled" in await admin.get(PEOPLE)
+    assert "bob is let in again" in told(await admin.post(f"{BOB}/enable", {"reason": ""}))
+    assert [entry.action for entry in await entries(lab)] == ["user.enable", "user.disable"]
+    await lab.access.entrance.login("bob", "correct horse battery", address="", agent="")
+
+
+@pytest.mark.parametrize("what", ["role", "disable", "password"])
+async def test_nobody_shuts_himself_out(lab: OperationsLab, admin: Person, what: str) -> None:
+    own = f"{PEOPLE}/admin"
+    assert f"{own}/{what}" not in await admin.get(own)
+    fields = {"reason": "x", **({"role": "viewer"} if what == "role" else {})}
+    assert "this is you" in told(await admin.post(f"{own}/{what}", fields))
+    assert await entries(lab) == []
+    assert (await lab.access.accounts.user("admin")) is not None
+    await admin.get(PEOPLE)
+
+
+async def test_what_another_was_faster_with_is_told_to_the_audit(
+    lab: OperationsLab, admin: Person, monkeypatch: Any
+) -> None:
+    async def gone(name: str, role: Role) -> bool:
+        return False
+
+    monkeypatch.setattr(lab.access.store, "set_role", gone)
+    shown = await admin.post(f"{BOB}/role", {"role": "admin", "reason": "x"})
+    assert "somebody else was faster" in told(shown)
+    last, first = await entries(lab)
+    assert "not done" in last.after
+    assert first.after == {"role": "admin"}
+
+
+async def test_who_is_not_there(admin: Person) -> None:
+    await admin.get(f"{PEOPLE}/nobody", 404)
+    for what, fields in (("role", {"role": "viewer"}), ("password", {}), ("disable", {}), ("enable", {})):
+        await admin.post(f"{PEOPLE}/nobody/{what}", {"reason": "x", **fields}, 404)
+
+
+async def test_nobody_but_admins(lab: OperationsLab) -> None:
+    operator = await person(lab, Role.OPERATOR)
+    assert PEOPLE not in await operator.get("/dashboard/settings")
+    for path in (PEOPLE, BOB):
+        await operator.get(path, 403)
+    await operator.post(f"{BOB}/disable", {"reason": "x"}, 403)
+    await operator.post(PEOPLE, {"name": "eve", "role": "admin"}, 403)
+    assert [user.name for user in await lab.access.accounts.users()] == ["bob", "operator"]
+
+
+async def test_an_admin_of_some_topics_sees_to_nobody(lab: OperationsLab, admin: Person) -> None:
+    bound_to(lab, "ship")
+    await admin.get(PEOPLE, 403)
+    await admin.post(f"{BOB}/disable", {"reason": "x"}, 403)
+
+
+async def test_a_form_of_another_session_changes_nothing(lab: OperationsLab) -> None:
+    async with browser(lab.app(), await lab.access.session(Role.ADMIN)) as client:
+        refused = await client.post(f"{BOB}/disable", data={"reason": "x", "csrf_token": "0" * 64})
+    assert refused.status_code == 403
+    assert await entries(lab) == []
+
+
+async def test_in_portuguese(lab: OperationsLab) -> None:
+    admin = await person(lab, Role.ADMIN, **{"accept-language": "pt-BR"})
+    assert "Adicionar uma pessoa" in await admin.get(PEOPLE)
+    assert "Alguém já tem este nome." in await admin.post(PEOPLE, {"name": "bob", "role": "viewer"}, 422)
+
+
+async def test_without_an_audit_it_works_all_the_same(stub: Any) -> None:
+    access = AccessLab()
+    lab = OperationsLab(access)
+    admin = await person(lab, Role.ADMIN)
+    assert secret_of(await admin.post(PEOPLE, {"name": "eve", "role": "viewer"}))
