@@ -38,7 +38,7 @@ from bridge.flow.lease import Lease
 from bridge.flow.measure import Measure
 from bridge.flow.operate import Operate
 from bridge.flow.poll import Pace, Poll
-from bridge.flow.recover import Patience, Recover
+from bridge.flow.recover import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, Patience, Recover
 from bridge.flow.relay import Relay
 from bridge.flow.renew import Renew
 from bridge.flow.report import Report
@@ -51,7 +51,7 @@ from bridge.ports_trace import Tracer
 from bridge.registry import Registry
 from bridge.replica import Replica
 from bridge.settings import Role, Settings
-from bridge.task import Task
+from bridge.task import State, Task
 from bridge.topic import Context, Log
 
 TaskLog = Callable[[Task, Collection[str]], Log]
@@ -282,6 +282,7 @@ class Gateway:
             clock=clock,
             journal=journal,
             replica=self.replica,
+            states=self._looked_after(),
             tracer=self.tracer,
             patience=Patience(
                 _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
@@ -305,6 +306,12 @@ class Gateway:
         if not self.breaker.is_closed:
             await self.engine.version()
         return self.report.backlogged
+
+    def _looked_after(self) -> frozenset[State]:
+        """Return the states that this process can look after: outcomes must not wait for an intake that is gone."""
+        if Role.INTAKE in self.roles:
+            return ALL
+        return WITHOUT_POLL if Role.WEB in self.roles else WITHOUT_PUBLISHER
 
     def _build_desk(self) -> None:
         desk, clock = self.desk, self.clock

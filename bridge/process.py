@@ -35,6 +35,8 @@ _PROBE_WITHIN: Final = timedelta(seconds=3)
 _SLOW_RETRY: Final = timedelta(seconds=15)
 _RELEASED_AT_ONCE: Final = 16
 _MOST_RELEASED: Final = 5000
+_WORKERS_SWEEP: Final = 5
+"""How many times the pause of an intake's sweeps those of a worker have."""
 
 
 class _Server(uvicorn.Server):
@@ -215,8 +217,11 @@ class Process:
             locks = [gateway.lease.duration(topic) for topic in gateway.topics]
             self._loop("renew", gateway.renew.run_once, min([settings.claim, *locks]) / 3)
             self._loop("consumers", self._watch_consumers, timedelta(seconds=3))
+        if gateway.roles & {Role.INTAKE, Role.WORK}:
+            # Workers make good what they can even where no intake lives; where one does it comes first.
+            seldom = 1 if Role.INTAKE in gateway.roles else _WORKERS_SWEEP
+            self._loop("recover", gateway.recover.run_once, seldom * timedelta(seconds=settings.sweep_every))
         if Role.INTAKE in gateway.roles:
-            self._loop("recover", gateway.recover.run_once, timedelta(seconds=settings.sweep_every))
             self._loop("dead letters", gateway.examine.run_once, timedelta(seconds=5))
             self._loop("measure", gateway.measure.run_once, timedelta(seconds=15))
             self._loop("bulk", gateway.bulk.run_once, timedelta(seconds=0.5))

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
 from bridge.errors import (
     BrokerError,
@@ -45,11 +45,21 @@ class Patience:
     at_once: int = 8
 
 
+ALL: Final = frozenset(State)
+WITHOUT_POLL: Final = ALL - {State.RETRYING}
+"""What a process can look after that fetches nothing."""
+WITHOUT_PUBLISHER: Final = frozenset({State.REPORTING, State.FAILED})
+"""What a process can look after that has the engine and the store alone: outcomes, and incidents."""
+_MOST_LOOKED_THROUGH: Final = 32
+"""Through how many batches is looked for tasks of the states that are looked after."""
+
+
 class Recover:
     """Looks at the tasks whose time has come. Any number of replicas may do so: every step is a compare-and-set.
 
-    `nudge` is told the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of
-    an expired lock only every 30 s.
+    `states` are those that this process can look after; the others are left to the processes that can. `nudge` is told
+    the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of an expired lock
+    only every 30 s.
     """
 
     def __init__(
@@ -67,8 +77,10 @@ class Recover:
         journal: Journal,
         replica: str,
         patience: Patience,
+        states: Collection[State] = ALL,
         tracer: Tracer = NoTracer(),
     ) -> None:
+        self._states = states
         self._store = store
         self._engine = engine
         self._publisher = publisher
@@ -87,7 +99,7 @@ class Recover:
 
     async def run_once(self) -> int:
         """Look at the tasks that are due, the longest overdue first; return how many there were."""
-        due = await self._store.due(self._clock.now(), self._patience.batch)
+        due = await self._due()
         by_state: dict[State, list[Task]] = defaultdict(list)
         for task in due:
             by_state[task.state].append(task)
@@ -104,6 +116,16 @@ class Recover:
         if refused is not None:
             raise refused
         return len(due)
+
+    async def _due(self) -> Sequence[Task]:
+        """Read what is due; what others are to look after, and don't, must not hide what this process can."""
+        now, limit = self._clock.now(), self._patience.batch
+        while True:
+            due = await self._store.due(now, limit)
+            ours = [task for task in due if task.state in self._states]
+            if ours or len(due) < limit or limit >= _MOST_LOOKED_THROUGH * self._patience.batch:
+                return ours
+            limit *= 2
 
     async def _recover(self, state: State, tasks: Sequence[Task]) -> None:
         match state:

@@ -1,4 +1,4 @@
-"""Two replicas that are killed and started again at random, while five hundred tasks go through them."""
+"""Replicas that are killed: two at random while hundreds of tasks go through them, and all but a worker."""
 
 from __future__ import annotations
 
@@ -36,3 +36,21 @@ async def test_two_replicas_killed_at_random(faults: FaultLab) -> None:
     assert set(runs) == set(tasks)
     assert sum(runs.values()) - TASKS <= KILLS * 8
     assert [await replica.stop() for replica in replicas] == [0, 0]
+
+
+async def test_a_worker_alone_delivers_what_a_dead_intake_and_a_dead_worker_left(faults: FaultLab) -> None:
+    key = await faults.counted(gated=True)
+    point = "store.move.decide:after"
+    dead = await faults.faulty("worker", CRASH_AT=point)
+    intake = await faults.faulty("serve", "--roles", "intake")
+    (task_id,) = await faults.begin(key)
+    (visit,) = await faults.gate.until(1)
+    await intake.kill()
+    await visit.let_go()
+    await dead.struck(point)
+    assert (await faults.kept(task_id)).state is State.REPORTING
+    heir = await faults.faulty("worker")
+    await faults.until_finished(key, 1)
+    await faults.assert_each_once(key, [task_id])
+    assert len(faults.runs()) == 1
+    assert await heir.stop() == 0

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from bridge.adapters.memory_broker import MemoryBroker
-from bridge.flow.recover import Patience, Recover
+from bridge.flow.recover import ALL, Patience, Recover
 from bridge.flow.submit import Submit
 from bridge.task import State, Task
 from tests.unit.fakes import NOW, SECOND
@@ -19,15 +19,21 @@ LOST_CLAIMS = 3
 class Sweeper:
     """A lab with what looks at due tasks; `nudged` has the topics for which a fetch was asked."""
 
-    def __init__(self, lab: Lab | None = None, broker: MemoryBroker | None = None, **patience: Any) -> None:
+    def __init__(
+        self,
+        lab: Lab | None = None,
+        broker: MemoryBroker | None = None,
+        states: Collection[State] = ALL,
+        **patience: Any,
+    ) -> None:
         self.lab = lab or Lab()
         if broker is not None:
             self.lab.broker = broker
             self.lab.relay._publisher = broker
         self.nudged: list[Collection[str]] = []
-        self.recover = self.another(**patience)
+        self.recover = self.another(states, **patience)
 
-    def another(self, **patience: Any) -> Recover:
+    def another(self, states: Collection[State] = ALL, **patience: Any) -> Recover:
         lab = self.lab
         submit = Submit(
             engine=lab.engine,
@@ -55,6 +61,7 @@ class Sweeper:
             clock=lab.clock,
             journal=lab.notes,
             replica="r1",
+            states=states,
             patience=Patience(STALE, LOST_CLAIMS, **patience),
         )
 

@@ -141,7 +141,27 @@ async def test_a_process_that_only_works_publishes_and_fetches_nothing() -> None
     parts = Parts(frozenset({Role.WORK}))
     running = await parts.started()
     await parts.end(running)
-    assert not [call for call in parts.calls if call.startswith(("publisher", "poll.run", "recover.run"))]
+    assert not [call for call in parts.calls if call.startswith(("publisher", "poll.run"))]
+
+
+@pytest.mark.parametrize(
+    ("roles", "every"),
+    [
+        ({Role.INTAKE}, SECOND),
+        ({Role.INTAKE, Role.WORK}, SECOND),
+        ({Role.WORK}, 5 * SECOND),
+        ({Role.WEB}, None),
+    ],
+)
+async def test_workers_look_after_what_is_due_too_more_seldom_than_an_intake(
+    roles: set[Role], every: timedelta | None
+) -> None:
+    parts = Parts(frozenset(roles))
+    parts.process._start_loops()
+    found = [loop._every for loop in parts.process._loops if loop.name == "recover"]
+    assert found == ([] if every is None else [every])
+    for running in parts.process._running:
+        running.cancel()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bridge.errors import EngineUnavailable
+from bridge.flow.recover import WITHOUT_POLL, WITHOUT_PUBLISHER
 from bridge.flow.report import INCIDENT_LOOK
 from bridge.lifecycle import Event, Move
 from bridge.ports import Depth
@@ -28,6 +29,45 @@ async def test_of_two_that_see_an_outcome_due_one_delivers_it() -> None:
     assert flow.lab.state(task) is State.COMPLETED
     assert len(flow.lab.engine.of("complete")) == 1
     assert flow.lab.engine.of("history") == [], "nobody had to look back"
+
+
+async def test_a_process_without_publisher_delivers_outcomes_and_leaves_what_needs_one() -> None:
+    flow = Sweeper(states=WITHOUT_PUBLISHER)
+    outcome = await flow.due(State.REPORTING, outcome=Completion())
+    left = [await flow.due(state) for state in (State.RECEIVED, State.QUEUED, State.RETRYING)] + [await flow.lost()]
+    assert await flow.sweep() == 1
+    assert flow.lab.state(outcome) is State.COMPLETED
+    assert [flow.lab.now(task) for task in left] == left
+    assert (flow.published, flow.nudged) == ([], [])
+
+
+async def test_a_process_that_fetches_nothing_leaves_retries_to_those_that_do() -> None:
+    flow = Sweeper(states=WITHOUT_POLL)
+    retry, lost = await flow.due(State.RETRYING), await flow.lost()
+    assert await flow.sweep() == 1
+    assert (flow.published, flow.nudged) == ([lost.id], [])
+    assert flow.lab.now(retry) == retry
+
+
+@pytest.mark.parametrize("others", [7, 100])
+async def test_what_others_are_to_look_after_and_do_not_hides_no_outcome(others: int) -> None:
+    flow = Sweeper(states=WITHOUT_PUBLISHER, batch=4)
+    for _ in range(others):
+        await flow.due(State.RETRYING)
+    flow.lab.clock.advance(SECOND)
+    outcome = await flow.due(State.REPORTING, outcome=Completion())
+    assert await flow.sweep() == 1
+    assert flow.lab.state(outcome) is State.COMPLETED
+
+
+async def test_only_so_much_is_looked_through() -> None:
+    flow = Sweeper(states=WITHOUT_PUBLISHER, batch=1)
+    for _ in range(33):
+        await flow.due(State.RETRYING)
+    flow.lab.clock.advance(SECOND)
+    outcome = await flow.due(State.REPORTING, outcome=Completion())
+    assert await flow.sweep() == 0
+    assert flow.lab.now(outcome) == outcome
 
 
 async def test_a_claim_that_was_renewed_since_it_was_read_is_not_ended() -> None:
