@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 from uuid import uuid4
 
 from bridge.accounts import Accounts
@@ -56,6 +57,10 @@ from bridge.topic import Context, Log
 
 TaskLog = Callable[[Task, Collection[str]], Log]
 """Gives the logger that a handler's context has: bound to the task, with the topic's secrets masked."""
+
+
+REST: Final = timedelta(milliseconds=10)
+"""How long a busy process gathers claims, and outcomes, for one write. A task that comes alone waits for nothing."""
 
 
 def gateway_version() -> str:
@@ -165,6 +170,7 @@ class Gateway:
             concurrency=settings.report_concurrency,
             breaker=self.breaker,
             tracer=self.tracer,
+            rest=REST,
         )
         self.relay = Relay(
             store,
@@ -197,7 +203,7 @@ class Gateway:
             context=self._context,
             clock=clock,
             journal=journal,
-            terms=Terms(self.replica, settings.claim, _seconds(settings.report_within)),
+            terms=Terms(self.replica, settings.claim, _seconds(settings.report_within), rest=REST),
             tracer=self.tracer,
         )
         self.renew = Renew(store, self.lease, self.claims, clock, journal, claim=settings.claim)

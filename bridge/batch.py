@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -14,16 +15,24 @@ Result = TypeVar("Result")
 class Batch(Generic[Item, Result]):
     """Gathers items and hands them to `flush` together, at once when nothing is under way.
 
-    No timer: a lone item waits for nobody, and the busier it gets the larger the batches are. `flush` returns one
-    result an item, in order; what it raises reaches every caller of that batch. `lanes` batches may run side by side.
+    A lone item waits for nobody, and the busier it gets the larger the batches are. `flush` returns one result an
+    item, in order; what it raises reaches every caller of that batch. `lanes` batches may run side by side. `rest` is
+    the least time between the beginnings of two batches: what comes sooner goes together.
     """
 
     def __init__(
-        self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, limit: int = 200, lanes: int = 1
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        limit: int = 200,
+        lanes: int = 1,
+        rest: timedelta = timedelta(0),
     ) -> None:
         self._flush = flush
         self._limit = limit
         self._lanes = lanes
+        self._rest = rest.total_seconds()
+        self._next_at = 0.0
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._open = 0
@@ -45,10 +54,18 @@ class Batch(Generic[Item, Result]):
         try:
             await asyncio.sleep(0)  # lets everyone who is ready in this turn of the loop join the batch
             while self._waiting:
+                await self._pause()
                 batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
                 await self._run(batch)
         finally:
             self._open -= 1
+
+    async def _pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        early = self._next_at - loop.time()
+        if early > 0 and len(self._waiting) < self._limit:
+            await asyncio.sleep(early)
+        self._next_at = loop.time() + self._rest
 
     async def _run(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

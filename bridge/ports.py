@@ -27,7 +27,10 @@ class TopicPoll:
 
 @dataclass(frozen=True, slots=True)
 class EngineTask:
-    """An external task as the engine describes it. `retries` None means that it never failed (it is not 0)."""
+    """An external task as the engine describes it. `retries` None means that it never failed (it is not 0).
+
+    `held_for` is how long its lock holds yet, by the engine's own clock; None where nobody holds it, or it isn't told.
+    """
 
     id: str
     topic: str
@@ -43,6 +46,7 @@ class EngineTask:
     tenant_id: str | None = None
     priority: int = 0
     error: str | None = None
+    held_for: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,10 @@ class Engine(Protocol):
 
     async def get(self, task_id: str) -> EngineTask:
         """Describe one task, without its variables."""
+        ...
+
+    async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
+        """Describe those of the tasks that the engine has, in any order and without variables, with `held_for`."""
         ...
 
     async def read_variables(self, process_instance_id: str) -> Variables:

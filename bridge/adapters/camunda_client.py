@@ -7,7 +7,8 @@ import base64
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -153,15 +154,32 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         return dict(body)
 
     async def request(
-        self, operation: str, method: str, url: str, body: Any = None, *, wait: timedelta | None = None
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        body: Any = None,
+        *,
+        wait: timedelta | None = None,
+        date: list[datetime] | None = None,
     ) -> bytes:
         """Make one call and return the body of its answer; `wait` is how long the engine may hold a poll.
 
-        `operation` names the call for the observer. Raises as `bridge.ports.Engine` says.
+        `operation` names the call for the observer. The answer's `Date`, where it has one, is put into `date`. Raises
+        as `bridge.ports.Engine` says.
         """
-        return await self._guard(lambda: self._request(operation, method, url, body, wait))
+        return await self._guard(lambda: self._request(operation, method, url, body, wait=wait, date=date))
 
-    async def _request(self, operation: str, method: str, url: str, body: Any, wait: timedelta | None) -> bytes:
+    async def _request(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        body: Any,
+        *,
+        wait: timedelta | None,
+        date: list[datetime] | None,
+    ) -> bytes:
         pool = self._calls if wait is None else self._polls
         if pool is None:
             raise EngineUnavailable(f"{operation}: the engine's client is not open")
@@ -177,6 +195,8 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             ):
                 status = response.status
                 answer = await response.read()
+                if date is not None:
+                    date.extend(_date(response.headers.get("Date")))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status = None
             raise EngineUnavailable(f"{operation}: no answer: {error or type(error).__name__}") from error
@@ -185,6 +205,14 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         if status >= 300:
             raise _error(operation, status, answer)
         return answer
+
+
+def _date(header: str | None) -> Sequence[datetime]:
+    """Read a Date header (RFC 9110, 6.6.1); nothing where there is none, or none that can be read."""
+    try:
+        return [] if header is None else [parsedate_to_datetime(header)]
+    except ValueError:
+        return []
 
 
 def millis(duration: timedelta) -> int:

@@ -23,7 +23,8 @@ _TYPES: Final = frozenset(
 )
 
 Operation = Literal[
-    "fetch", "complete", "fail", "bpmn_error", "lock", "extend_lock", "unlock", "set_retries", "get", "read_variables",
+    "fetch", "complete", "fail", "bpmn_error", "lock", "extend_lock", "unlock", "set_retries", "get", "get_many",
+    "read_variables",
     "set_variables", "read_file", "locked_by", "count", "history", "version"
 ]  # fmt: skip
 
@@ -211,6 +212,16 @@ class MemoryEngine:
     async def get(self, task_id: str) -> EngineTask:
         _raise(self._faults.before("get"))
         return self._find(task_id)
+
+    async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
+        _raise(self._faults.before("get_many"))
+        now = self._clock.now()
+        found = [task for task in map(self._tasks.get, task_ids) if task is not None]
+        ends = [task.lock_until for task in found]
+        return [
+            replace(task, held_for=None if end is None or end <= now else end - now)
+            for task, end in zip(found, ends, strict=True)
+        ]
 
     async def read_variables(self, process_instance_id: str) -> Variables:
         _raise(self._faults.before("read_variables"))

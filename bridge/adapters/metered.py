@@ -47,51 +47,51 @@ class MeteredTracer:
     async def fetch(self, worker_id: str, topics: Sequence[str], fetch: Fetch) -> Sequence[EngineTask]:
         leases = await self._tracer.fetch(worker_id, topics, fetch)
         for topic, tasks in Counter(lease.topic for lease in leases).items():
-            self._metrics.fetched.labels(topic).inc(tasks)
+            self._metrics.of(self._metrics.fetched, topic).inc(tasks)
         return leases
 
     async def publish(self, topic: str, tasks: Sequence[Task], publish: Publish) -> Sequence[BaseException | None]:
         began = time.perf_counter()
         errors = await self._tracer.publish(topic, tasks, publish)
-        self._metrics.publishes.labels(topic).observe(time.perf_counter() - began)
+        self._metrics.of(self._metrics.publishes, topic).observe(time.perf_counter() - began)
         unconfirmed = sum(error is not None for error in errors)
         if unconfirmed:
-            self._metrics.published.labels(topic, "unconfirmed").inc(unconfirmed)
-        self._metrics.published.labels(topic, "confirmed").inc(len(errors) - unconfirmed)
+            self._metrics.of(self._metrics.published, topic, "unconfirmed").inc(unconfirmed)
+        self._metrics.of(self._metrics.published, topic, "confirmed").inc(len(errors) - unconfirmed)
         return errors
 
     def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
         if task.attempts <= 1:
             waited = (self._clock.now() - task.created_at).total_seconds()
-            self._metrics.waits.labels(task.topic).observe(max(0.0, waited), exemplar_of(task))
+            self._metrics.of(self._metrics.waits, task.topic).observe(max(0.0, waited), exemplar_of(task))
         return _Timed(self._tracer.attempt(task, claim_id, message), task, self._metrics)
 
     def settled(self, task: Task, move: Move) -> None:
         self._tracer.settled(task, move)
         match move.event:
             case Event.DEFER:
-                self._metrics.deferred.labels(task.topic).inc()
+                self._metrics.of(self._metrics.deferred, task.topic).inc()
             case Event.DELIVERED_COMPLETION | Event.ENDED_BY_US:
                 result = "bpmn_error" if isinstance(task.outcome, BpmnFault) else "completed"
-                self._metrics.tasks.labels(task.topic, result).inc()
+                self._metrics.of(self._metrics.tasks, task.topic, result).inc()
                 took = (self._clock.now() - task.created_at).total_seconds()
-                self._metrics.lives.labels(task.topic).observe(max(0.0, took), exemplar_of(task))
+                self._metrics.of(self._metrics.lives, task.topic).observe(max(0.0, took), exemplar_of(task))
             case event:
                 self._count_end(task, event)
 
     def claim_expired(self, task: Task) -> None:
         self._tracer.claim_expired(task)
-        self._metrics.attempts.labels(task.topic, "lost").inc()
+        self._metrics.of(self._metrics.attempts, task.topic, "lost").inc()
 
     def lost(self, task: Task, event: Event) -> None:
         self._tracer.lost(task, event)
         self._count_end(task, event)
 
     def _count_end(self, task: Task, event: Event) -> None:
-        self._metrics.tasks.labels(task.topic, _ENDS.get(event, event.value)).inc()
+        self._metrics.of(self._metrics.tasks, task.topic, _ENDS.get(event, event.value)).inc()
         if event in {Event.SUPERSEDE, Event.GONE}:
             how = "stolen" if event is Event.SUPERSEDE else "gone"
-            self._metrics.locks_lost.labels(task.topic, how).inc()
+            self._metrics.of(self._metrics.locks_lost, task.topic, how).inc()
 
 
 class _Timed:
@@ -109,8 +109,8 @@ class _Timed:
     def ended(self, outcome: Outcome | None, why: str | None = None) -> None:
         topic = self._task.topic
         self._attempt.ended(outcome, why)
-        self._metrics.runs.labels(topic).observe(time.perf_counter() - self._began, exemplar_of(self._task))
-        self._metrics.attempts.labels(topic, _result(outcome)).inc()
+        self._metrics.of(self._metrics.runs, topic).observe(time.perf_counter() - self._began, exemplar_of(self._task))
+        self._metrics.of(self._metrics.attempts, topic, _result(outcome)).inc()
 
 
 def _result(outcome: Outcome | None) -> str:

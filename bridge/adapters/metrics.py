@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from bridge.ports import Journal, Level
 from bridge.task import Task
+
+Family = TypeVar("Family", Counter, Histogram)
 
 _CALLS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _WORK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -30,6 +33,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._known: dict[tuple[object, ...], Any] = {}
         ProcessCollector(registry=self.registry)
         self._engine = self._histogram(
             "gateway_engine_call_seconds",
@@ -95,13 +99,21 @@ class Metrics:
         for why in ("queue", "collector", "shutdown"):
             self.spans_dropped.labels(why)
 
+    def of(self, family: Family, *labels: str) -> Family:
+        """Return the family's metric with these labels; the library's own look takes as long as the counting."""
+        key = (family, *labels)
+        known: Family | None = self._known.get(key)
+        if known is None:
+            known = self._known[key] = family.labels(*labels)
+        return known
+
     def observe_engine(self, operation: str, status: int | None, seconds: float) -> None:
         """Count one call to the engine."""
-        self._engine.labels(operation, "none" if status is None else str(status)).observe(seconds)
+        self.of(self._engine, operation, "none" if status is None else str(status)).observe(seconds)
 
     def observe_http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is its template."""
-        self.http.labels(method, route, str(status)).observe(seconds)
+        self.of(self.http, method, route, str(status)).observe(seconds)
 
     def observe_lag(self, seconds: float, most: float) -> None:
         """Count how late the event loop was, and the most that it was of late."""
@@ -114,7 +126,7 @@ class Metrics:
 
     def count(self, event: str, topic: str) -> None:
         """Count one event."""
-        self._events.labels(event, topic).inc()
+        self.of(self._events, event, topic).inc()
         if event in _DEAD:
             self.dead_letters.labels(topic, _DEAD[event]).inc()
 

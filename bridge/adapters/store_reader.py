@@ -70,6 +70,7 @@ class StoreReader:
         self._patience = _millis(patience)
         self._greeting = "hello"
         self._client: AsyncMongoClient[Raw] | None = None
+        self._collections: dict[str, AsyncCollection[Raw]] = {}
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -95,6 +96,7 @@ class StoreReader:
     async def close(self) -> None:
         if self._client is not None:
             client, self._client = self._client, None
+            self._collections.clear()
             await client.close()
 
     async def version(self) -> str:
@@ -180,9 +182,12 @@ class StoreReader:
 
     def _collection(self, name: str) -> AsyncCollection[Raw]:
         """Return a collection of this store's own database; Beanie's model knows only the one that was opened last."""
-        return self._connected()[self._database].get_collection(
-            name, write_concern=WriteConcern(w="majority", j=True, wtimeout=self._timeout)
-        )
+        client = self._connected()
+        known = self._collections.get(name)
+        if known is None:
+            durable = WriteConcern(w="majority", j=True, wtimeout=self._timeout)
+            known = self._collections[name] = client[self._database].get_collection(name, write_concern=durable)
+        return known
 
     def _connected(self) -> AsyncMongoClient[Raw]:
         if self._client is None:

@@ -43,12 +43,14 @@ _LONGEST_WAIT = timedelta(seconds=5)
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`claim`: how long a claim stands without a renewal. `report_within`: after how long an outcome that its own
-    process did not deliver is taken up by another. `release_after`: when a task that was given back is looked at."""
+    process did not deliver is taken up by another. `release_after`: when a task that was given back is looked at.
+    `rest`: how much of a busy moment goes to the store together."""
 
     replica: str
     claim: timedelta
     report_within: timedelta = timedelta(seconds=30)
     release_after: timedelta = timedelta(seconds=1)
+    rest: timedelta = timedelta(0)
 
 
 class Handle:
@@ -80,8 +82,8 @@ class Handle:
         self._journal = journal
         self._terms = terms
         self._tracer = tracer
-        self._wishes: Batch[Wish, Task | None] = Batch(store.claim, limit=100, lanes=2)
-        self._decisions: Batch[Move, bool] = Batch(store.move, limit=100, lanes=2)
+        self._wishes: Batch[Wish, Task | None] = Batch(store.claim, limit=100, rest=terms.rest)
+        self._decisions: Batch[Move, bool] = Batch(store.move, limit=100, rest=terms.rest)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._stopping = False
 

@@ -45,6 +45,10 @@ class Lease:
         duration = self.duration(topic)
         return asked_at + duration - min(MARGIN, duration / 4)
 
+    def until_told(self, held_for: timedelta, asked_at: datetime) -> datetime:
+        """Return until when a lock holds for sure of which the engine, asked at that moment, told how long it holds."""
+        return asked_at + held_for - min(MARGIN, held_for / 4)
+
     def is_worn(self, task: Task, lease_until: datetime) -> bool:
         """Tell whether a third of the lock has gone by: renewed that early, two renewals may fail in between."""
         return lease_until - self._clock.now() < self.duration(task.topic) * 2 / 3

@@ -30,7 +30,8 @@ AT_ONCE: Final = 200
 
 
 class Report:
-    """Delivers outcomes and writes down how that ended. `limit` bounds the refusals of one by the engine.
+    """Delivers outcomes and writes down how that ended. `limit` bounds the refusals of one by the engine, and `rest`
+    says how much of a busy moment is written together.
 
     While the breaker is open outcomes wait in the store. When the engine answers again they are delivered at once,
     and `backlogged` says that they go first: nothing new is to be fetched before them. Topics take turns, so that a
@@ -50,6 +51,7 @@ class Report:
         concurrency: int,
         breaker: Breaker | None = None,
         tracer: Tracer = NoTracer(),
+        rest: timedelta = timedelta(0),
     ) -> None:
         self._engine = engine
         self._store = store
@@ -61,7 +63,7 @@ class Report:
         self._tracer = tracer
         self._waiting: Turns[Task] = Turns()
         self._sending = 0
-        self._settle = Batch(store.move, limit=100, lanes=2)
+        self._settle = Batch(store.move, limit=100, rest=rest)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._deliveries: set[asyncio.Task[None]] = set()

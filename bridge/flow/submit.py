@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from bridge.batch import Batch
 from bridge.errors import (
     EngineError,
     EngineRejected,
@@ -42,7 +43,10 @@ _FROM_ENGINE: Final = (
 
 
 class Submit:
-    """Keeps submissions as tasks. Their fencing token is the submitter's worker id."""
+    """Keeps submissions as tasks. Their fencing token is the submitter's worker id.
+
+    Submissions that come together ask the store and the engine together.
+    """
 
     def __init__(
         self,
@@ -74,6 +78,9 @@ class Submit:
         self._size_limit = size_limit
         self._replica = replica
         self._tracer = tracer
+        self._known: Batch[str, Task | None] = Batch(self._read, limit=100)
+        self._described_as: Batch[str, EngineTask | None] = Batch(self._find, limit=100)
+        self._accepted: Batch[Task, Task | None] = Batch(store.accept, limit=100)
 
     async def submit(self, submission: Submission) -> Task:
         """Keep the task and return it as it stands; the same submission again gets the same task.
@@ -86,7 +93,7 @@ class Submit:
             raise UnacceptableTask(f"topic {submission.topic!r} is not worked here; these are: {known}")
         given = parse_submitted(submission.variables)
         mark = fingerprint(submission)
-        known_task = await self._store.get(submission.task_id)
+        known_task = await self._known.put(submission.task_id)
         if known_task is not None and known_task.state is not State.SUPERSEDED:
             return _same(known_task, mark)
         try:
@@ -100,7 +107,7 @@ class Submit:
         self._measure(task)
         if known_task is not None:
             return await self._take_up(known_task, task, mark)
-        (kept,) = await self._store.accept([task])
+        kept = await self._accept(task)
         if kept is None:
             raced = await self._store.get(task.id)
             if raced is None:
@@ -110,6 +117,22 @@ class Submit:
         if kept.verified:
             self._relay.put(kept)
         return kept
+
+    async def _read(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
+        found = {task.id: task for task in await self._store.get_many(list(set(task_ids)))}
+        return [found.get(task_id) for task_id in task_ids]
+
+    async def _find(self, task_ids: Sequence[str]) -> Sequence[EngineTask | None]:
+        found = {task.id: task for task in await self._engine.get_many(list(set(task_ids)))}
+        return [found.get(task_id) for task_id in task_ids]
+
+    async def _accept(self, task: Task) -> Task | None:
+        try:
+            return await self._accepted.put(task)
+        except (TaskTooLarge, VariableError):
+            # Raised for the batch as a whole, before any of it was written: it may be another's fault.
+            (kept,) = await self._store.accept([task])
+            return kept
 
     async def check_late(self, task: Task) -> Task | None:
         """Ask the engine about a task that was kept unasked; None when it isn't to be worked, or not yet."""
@@ -180,12 +203,12 @@ class Submit:
 
     async def _ask(self, task: Task) -> Task:
         """Make sure that the engine has the task, with its topic and under its worker id; lock it if it is free."""
-        try:
-            found = await self._engine.get(task.id)
-        except TaskGone as error:
+        asked_at = self._clock.now()
+        found = await self._described_as.put(task.id)
+        if found is None:
             raise UnknownTask(
                 f"the engine has no external task {task.id}: it may be completed or cancelled, or the id is another's"
-            ) from error
+            )
         if found.topic != task.topic:
             raise UnacceptableTask(f"task {task.id} has the topic {found.topic!r} in the engine: submit it with that")
         if found.suspended:
@@ -194,21 +217,26 @@ class Submit:
             raise TaskConflict(
                 f"task {task.id} has no retries left in the engine: set some there, then submit it again"
             )
-        asked_at = self._clock.now()
-        await self._lock(task, found)
-        return await self._described(task, found, self._lease.until(task.topic, asked_at))
+        return await self._described(task, found, await self._lock(task, found, asked_at))
 
-    async def _lock(self, task: Task, found: EngineTask) -> None:
+    async def _lock(self, task: Task, found: EngineTask, asked_at: datetime) -> datetime:
+        """Return until when the lock holds: the submitter's own where that is fresh, else a new one."""
+        if found.worker_id == task.worker_id and found.held_for is not None:
+            until = self._lease.until_told(found.held_for, asked_at)
+            if not self._lease.is_worn(task, until):
+                return until
+        asked_at = self._clock.now()
         try:
             await self._engine.lock(task.id, task.worker_id, self._lease.duration(task.topic))
         except TaskGone as error:
             raise UnknownTask(f"the engine has no external task {task.id} any more") from error
         except LeaseLost as error:
-            until = "" if found.lock_until is None else f" until {found.lock_until.isoformat()}"
+            how_long = "" if found.lock_until is None else f" until {found.lock_until.isoformat()}"
             raise TaskConflict(
-                f"task {task.id} is locked by worker {found.worker_id!r}{until}, not by {task.worker_id!r}: "
+                f"task {task.id} is locked by worker {found.worker_id!r}{how_long}, not by {task.worker_id!r}: "
                 "submit it under the worker id that holds the lock, or once that is over"
             ) from error
+        return self._lease.until(task.topic, asked_at)
 
     async def _described(self, task: Task, found: EngineTask, lease_until: datetime) -> Task:
         variables: Variables = {}

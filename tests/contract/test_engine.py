@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -250,6 +251,25 @@ async def test_extend_lock_moves_its_end(engine_lab: EngineLab, topic: str) -> N
     assert extended.lock_until is not None
     assert task.lock_until is not None
     assert MINUTE * 7 < extended.lock_until - task.lock_until < MINUTE * 9
+
+
+async def test_get_many_tells_of_those_that_are_there_and_how_long_they_are_held(
+    engine_lab: EngineLab, topic: str
+) -> None:
+    engine = engine_lab.engine
+    free, held, expired = [await engine_lab.start(topic, business_key=f"order-{n}") for n in range(3)]
+    await engine.lock(held, "w1", MINUTE * 9)
+    await engine.lock(expired, "w2", MINUTE)
+    await engine_lab.expire(expired, "w2")
+    found = {task.id: task for task in await engine.get_many([free, held, expired, str(uuid4())])}
+    assert found.keys() == {free, held, expired}
+    left = found[held].held_for
+    assert left is not None
+    assert MINUTE * 8 < left <= MINUTE * 9
+    assert (found[free].held_for, found[expired].held_for) == (None, None)
+    for task_id, task in found.items():
+        assert replace(task, held_for=None) == await engine.get(task_id)
+    assert await engine.get_many([]) == []
 
 
 async def test_unlock_frees_whoever_holds_it(engine_lab: EngineLab, topic: str) -> None:

@@ -63,7 +63,7 @@ class SubmitRig:
 
     async def hand_in_unasked(self, task_id: str, variables: Mapping[str, Any] | None = None) -> Task:
         """Hand in a task while the engine is away."""
-        self.engine.fail_next("get", AWAY)
+        self.engine.fail_next("get_many", AWAY)
         task = await self.hand_in(task_id, variables)
         assert not task.verified, "the fault struck"
         return task

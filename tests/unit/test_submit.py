@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,6 +50,33 @@ async def test_a_submitters_own_lock_is_renewed() -> None:
     await rig.engine.lock(task_id, "w1", 10 * SECOND)
     await rig.hand_in(task_id)
     assert (await rig.engine.get(task_id)).lock_until == NOW + LOCK
+
+
+async def test_a_lock_that_is_fresh_costs_the_engine_no_call() -> None:
+    rig = SubmitRig()
+    task_id = rig.add()
+    await rig.engine.lock(task_id, "w1", 5 * LOCK)
+    rig.engine.fail_next("lock", AssertionError("it is fresh"))
+    kept = await rig.hand_in(task_id)
+    assert (kept.lease_until, kept.verified) == (NOW + 5 * LOCK - SECOND, True)
+    assert rig.published == [task_id]
+
+
+async def test_submissions_that_come_together_ask_together() -> None:
+    rig = SubmitRig()
+    ids = [rig.add() for _ in range(20)]
+    asked: list[int] = []
+    get, read = rig.engine.get_many, rig.store.get_many
+
+    async def counted(call: Any, wanted: Sequence[Any]) -> Any:
+        asked.append(len(wanted))
+        return await call(wanted)
+
+    rig.engine.get_many = partial(counted, get)  # type: ignore[method-assign]
+    rig.store.get_many = partial(counted, read)  # type: ignore[method-assign]
+    await asyncio.gather(*(rig.hand_in(task_id) for task_id in ids))
+    assert asked == [20, 20]
+    assert sorted(rig.published) == sorted(ids)
 
 
 async def test_variables_that_are_left_out_are_the_engines() -> None:
@@ -134,14 +163,14 @@ async def test_a_topic_that_is_not_the_engines_is_refused_with_that_one() -> Non
 async def test_a_task_that_goes_while_it_is_locked_is_unknown() -> None:
     rig = SubmitRig()
     task_id = rig.add()
-    get = rig.engine.get
+    get = rig.engine.get_many
 
-    async def get_and_cancel(asked: str) -> object:
+    async def get_and_cancel(asked: Sequence[str]) -> object:
         found = await get(asked)
-        rig.engine.cancel(asked)
+        rig.engine.cancel(task_id)
         return found
 
-    rig.engine.get = get_and_cancel  # type: ignore[assignment, method-assign]
+    rig.engine.get_many = get_and_cancel  # type: ignore[assignment, method-assign]
     with pytest.raises(UnknownTask, match="any more"):
         await rig.hand_in(task_id)
 

@@ -17,7 +17,7 @@ from tests.unit.submit_rig import AWAY, BUSY, LIMIT, TEXT, SubmitRig
 # the engine is away
 
 
-@pytest.mark.parametrize("call", ["get", "lock"])
+@pytest.mark.parametrize("call", ["get_many", "lock"])
 async def test_a_race_of_transactions_in_the_engine_is_asked_about_again(call: Any) -> None:
     rig = SubmitRig()
     task_id = rig.add()
@@ -27,7 +27,8 @@ async def test_a_race_of_transactions_in_the_engine_is_asked_about_again(call: A
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "times"), [("get", AWAY, 1), ("lock", AWAY, 1), ("read_variables", AWAY, 1), ("lock", BUSY, 5)]
+    ("call", "error", "times"),
+    [("get_many", AWAY, 1), ("lock", AWAY, 1), ("read_variables", AWAY, 1), ("lock", BUSY, 5)],
 )
 async def test_while_the_engine_is_away_a_submission_is_kept_and_not_published(
     call: Any, error: GatewayError, times: int
@@ -46,7 +47,7 @@ async def test_while_the_engine_is_away_a_submission_is_kept_and_not_published(
 async def test_an_engine_that_refuses_for_good_is_told_to_the_submitter() -> None:
     rig = SubmitRig()
     task_id = rig.add()
-    rig.engine.fail_next("get", EngineRejected("who are you?", status=401))
+    rig.engine.fail_next("get_many", EngineRejected("who are you?", status=401))
     with pytest.raises(EngineRejected, match="who are you"):
         await rig.hand_in(task_id)
     assert rig.store.tasks == {}
@@ -84,7 +85,7 @@ async def test_while_the_engine_stays_away_the_check_is_put_off() -> None:
     rig = SubmitRig()
     task = await rig.hand_in_unasked(rig.add())
     rig.clock.advance(10 * SECOND)
-    rig.engine.fail_next("get", AWAY)
+    rig.engine.fail_next("get_many", AWAY)
     assert await rig.submit.check_late(task) is None
     kept = rig.store.tasks[task.id]
     assert (kept.state, kept.verified, kept.next_at) == (State.RECEIVED, False, NOW + 20 * SECOND)
@@ -187,7 +188,7 @@ async def test_fifty_at_once_take_it_up_once() -> None:
 async def test_taken_up_while_the_engine_is_away_it_is_checked_before_it_is_published() -> None:
     rig = SubmitRig()
     task = await _superseded(rig)
-    rig.engine.fail_next("get", AWAY)
+    rig.engine.fail_next("get_many", AWAY)
     answer = await rig.hand_in(task.id, worker="w2")
     assert (answer.state, answer.verified, rig.published) == (State.RECEIVED, False, [])
     checked = await rig.submit.check_late(answer)
