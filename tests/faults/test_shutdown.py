@@ -7,15 +7,19 @@ import pytest
 from tests.faults.lab import FaultLab
 
 POINTS = [
+    "engine.fetch_and_lock:before",
     "engine.fetch_and_lock:after",
     "store.accept:before",
     "store.accept:after",
     "publisher.publish:before",
     "publisher.publish:after",
+    "store.confirm:before",
     "store.claim:before",
     "store.claim:after",
     "store.move.decide:before",
+    "store.move.decide:after",
     "engine.complete:before",
+    "engine.complete:after",
 ]
 BEGUN = POINTS[POINTS.index("store.claim:after") :]
 
