@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from html import unescape
 from typing import Any
 
 from litestar import Litestar
@@ -22,7 +24,7 @@ from bridge.ports import Clock, TopicPoll
 from bridge.replica import Replica
 from bridge.task import Attempt, State, Task, TypedValue
 from bridge.topic import Topic, topic
-from tests.web.access_lab import AccessLab, Journal
+from tests.web.access_lab import AccessLab, Journal, with_token
 from tests.web.conftest import Stub
 from web.app import create_app
 from web.dashboard import dashboard_router
@@ -140,3 +142,23 @@ class DeskLab:
         """Let a replica have been seen so many seconds ago."""
         now = self.clock.now()
         await self.store.beat(Replica(name, "1.2.3", ("web",), now, now - timedelta(seconds=seconds)))
+
+
+def seen(task: Task, secret: str, **fields: str) -> dict[str, str]:
+    """Return a form as the page of this task has it."""
+    shown = {"state": task.state.value, "epoch": str(task.epoch), "updated_at": task.updated_at.isoformat()}
+    return with_token(secret, **{**shown, "reason": "because", **fields})
+
+
+async def page_of(client: Any, task: Task, query: str = "") -> str:
+    response = await client.get(f"/dashboard/tasks/{task.id}{query}")
+    assert response.status_code == 200, response.text[:300]
+    return str(response.text)
+
+
+async def flash(client: Any, response: Any) -> str:
+    """Follow the answer to a form, and return what the next page says of it."""
+    assert response.status_code == 303, response.text[:300]
+    text = (await client.get(response.headers["location"])).text
+    found = re.search(r'<div class="flash".*?<p[^>]*>(.*?)</p>', text, re.DOTALL)
+    return "" if found is None else unescape(found[1])

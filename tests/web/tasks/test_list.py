@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient
-from litestar.testing import AsyncTestClient
 
 from bridge.access import Role
 from bridge.desk.ports import TooSlow
@@ -21,27 +19,6 @@ from tests.web.desk_lab import DeskLab
 
 HOSTILE = '<script>alert("x")</script>'
 CANARY = "hunter2-canary"
-
-
-@pytest.fixture
-def access() -> AccessLab:
-    return AccessLab()
-
-
-@pytest.fixture
-def lab(access: AccessLab) -> DeskLab:
-    return DeskLab(access)
-
-
-@pytest.fixture
-async def secret(access: AccessLab) -> str:
-    return await access.session(Role.OPERATOR)
-
-
-@pytest.fixture
-async def client(lab: DeskLab, secret: str) -> AsyncIterator[AsyncTestClient[Any]]:
-    async with browser(lab.app(), secret) as client:
-        yield client
 
 
 def ids(page: str) -> list[str]:

@@ -1,0 +1,107 @@
+"""One task: told in plain words, with its runs, and with what the engine says of it now."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bridge.dead_letter import DeadLetter
+from bridge.errors import EngineUnavailable
+from bridge.task import State, TypedValue
+from tests.web.desk_lab import DeskLab, page_of
+
+HOSTILE = '<script>alert("x")</script>'
+AWAY = EngineUnavailable("the engine is away")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (State.RECEIVED, "waits to be handed to the broker"),
+        (State.QUEUED, "Nobody consumes this topic now"),
+        (State.RUNNING, "Its handler has been running since"),
+        (State.REPORTING, "its outcome is on its way to the engine"),
+        (State.COMPLETED, "It was completed at"),
+        (State.RETRYING, "3 retries are left"),
+        (State.FAILED, "an incident stands in the engine"),
+        (State.CANCELLED, "it was found gone in the engine"),
+        (State.SUPERSEDED, "Another worker has held it in the engine"),
+    ],
+)
+async def test_each_state_is_told_in_plain_words(client: Any, lab: DeskLab, state: State, words: str) -> None:
+    now = lab.clock.now()
+    task = lab.task(state=state, claimed_at=now, finished_at=now, attempts=1, replica="replica-a")
+    text = await page_of(client, task)
+    assert words in text
+    assert f'data-state="{state}" aria-current="step"' in text
+
+
+async def test_why_it_failed_where_and_what_to_do(client: Any, lab: DeskLab) -> None:
+    task = await lab.failed()
+    text = await page_of(client, task)
+    words = text.partition('id="verdict"')[2].partition('id="acts"')[0]
+    assert "It failed after 2 runs" in words
+    assert "ConnectTimeout: the bank did not answer within 30 s" in words
+    assert "replica-a" in words
+    assert "Mend the cause, then retry it here" in words
+    assert "/dashboard/tasks?q=fp%3A0123456789abcdef" in words
+
+
+async def test_every_run_is_shown_and_one_is_open(client: Any, lab: DeskLab) -> None:
+    task = await lab.failed(trace="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    runs = (await page_of(client, task)).partition('id="attempts"')[2].partition('id="variables"')[0]
+    assert runs.index('id="attempt-2"') < runs.index('id="attempt-1"')
+    assert runs.count("https://jaeger.example/trace/4bf92f3577b34da6a3ce929d0e0e4736") == 2
+    end = "bank.charge(order.amount_cents)\nhttpx.ConnectTimeout: the bank did not answer within 30 s</pre>"
+    assert runs.count(end) == 2
+    assert runs.count('<details class="stack" open>') == 1
+    assert runs.index('<details class="stack" open>') < runs.index('id="attempt-1"')
+    earlier = (await page_of(client, task, "?attempt=1")).partition('id="attempt-1"')[2]
+    assert '<details class="stack" open>' in earlier
+
+
+async def test_the_type_of_an_error_is_named_once(client: Any, lab: DeskLab) -> None:
+    run = lab.attempt(1, lab.clock.now(), message="ConnectTimeout: no answer")
+    runs = (await page_of(client, await lab.failed(history=(run,)))).partition('id="attempts"')[2]
+    assert "<code x-ignore>ConnectTimeout: no answer</code>" in runs
+
+
+async def test_the_instance_is_in_cockpit(client: Any, lab: DeskLab) -> None:
+    text = await page_of(client, lab.task(process_instance_id="i/1"))
+    assert "https://cockpit.example/default/#/process-instance/i%2F1" in text
+
+
+async def test_hostile_text_is_text_wherever_it_stands(client: Any, lab: DeskLab) -> None:
+    run = lab.attempt(1, lab.clock.now(), error=HOSTILE, message=HOSTILE, details=HOSTILE, replica=HOSTILE)
+    values = {HOSTILE: TypedValue(HOSTILE, HOSTILE), "json": TypedValue("Json", json.dumps({HOSTILE: HOSTILE}))}
+    named = dict.fromkeys(
+        ("topic", "business_key", "process_instance_id", "process_definition_key", "activity_id", "tenant_id",
+         "worker_id", "replica", "error", "error_type", "operation"), HOSTILE,
+    )  # fmt: skip
+    task = await lab.failed("t1", variables=values, given=values, result=values, history=(run,), trace=HOSTILE, **named)
+    await lab.store.keep_dead_letter(DeadLetter("l1", "x", HOSTILE, HOSTILE, "t1", lab.clock.now()))
+    for path in ("", "?engine=now", f"?attempt={HOSTILE}", "/edit"):
+        text = await page_of(client, task, path)
+        assert "<script>alert" not in text, path
+        assert "&lt;script&gt;alert" in text
+
+
+async def test_a_task_that_is_not_kept_is_a_page_that_says_so(client: Any) -> None:
+    response = await client.get("/dashboard/tasks/none")
+    assert response.status_code == 404
+    assert "no task none is kept here" in response.text
+
+
+async def test_the_engine_is_asked_only_when_somebody_wants_it(client: Any, lab: DeskLab) -> None:
+    task = await lab.failed()
+    lab.engine.fail_next("get", AWAY)
+    assert "It is asked only when you want it" in await page_of(client, task)
+    text = await page_of(client, task, "?engine=now")
+    assert "The engine doesn't answer" in text
+    assert "the engine is away" in text
+    text = await page_of(client, task, "?engine=now")
+    assert "Locked by" in text
+    lab.engine.cancel(task.id)
+    assert "Gone in the engine" in await page_of(client, task, "?engine=now")
