@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from web.query_words import translated
-from web.task_words import REASONS, STATES
+from web.error_words import told_error
+from web.retold import retold
+from web.task_words import REASONS, state_word
 from web.texts import msg, translations
 
 _CHANGED: Final = msg("it was %(before)s and is %(now)s now")
@@ -21,14 +22,14 @@ def told_detail(language: str, task_id: str, detail: str) -> str:
     if text.startswith(f"no task {task_id} is kept here"):
         return str(translations(language).gettext(_UNKNOWN))
     if text.startswith("can't be tried again: "):
-        reason = translated(language, text.removeprefix("can't be tried again: "), REASONS)
+        reason = retold(language, text.removeprefix("can't be tried again: "), REASONS)
         return str(translations(language).gettext(_REFUSED)) % {"reason": reason}
     for template in (_CHANGED, _FETCHED):
         found = _values(template, text)
         if found is not None:
-            names = {name: _state(language, value) for name, value in found.items()}
+            names = {name: state_word(language, value) for name, value in found.items()}
             return str(translations(language).gettext(template)) % names
-    return detail
+    return told_error(language, detail)
 
 
 def _values(template: str, text: str) -> dict[str, str] | None:
@@ -43,7 +44,3 @@ def _values(template: str, text: str) -> dict[str, str] | None:
         elif part != word:
             return None
     return found
-
-
-def _state(language: str, value: str) -> str:
-    return str(translations(language).gettext(STATES[value])).lower() if value in STATES else value

@@ -18,9 +18,8 @@ from web.flash import Flash
 from web.forms import read_form
 from web.guard import GivenPrincipal, needs
 from web.operation_words import told_detail
-from web.page import go_on, pages_of, render
+from web.page import go_on, language_of_reader, render
 from web.places import read_place, write_place
-from web.preferences import language_for, preferences_of
 from web.texts import msg
 
 ROWS: Final = 50
@@ -130,8 +129,7 @@ def _is_for(principal: Principal, operation: Operation) -> bool:
 
 
 def _detail(request: Request[Any, Any, Any], item: Item) -> str:
-    language = language_for(request, preferences_of(request, insecure=pages_of(request).insecure))
-    return mask_text(told_detail(language, item.task_id, item.detail)) if item.detail else ""
+    return mask_text(told_detail(language_of_reader(request), item.task_id, item.detail)) if item.detail else ""
 
 
 def _seconds_left(operation: Operation) -> float | None:

@@ -17,6 +17,7 @@ from litestar import Request, Response
 from bridge.access import Scope, may_some
 from web.assets import Assets
 from web.doors import AccessDoor
+from web.error_words import told_error
 from web.flash import Flash, add_flash, drop_flash, flash_of
 from web.format import Formatter
 from web.guard import form_token_of, principal_of
@@ -133,6 +134,7 @@ class Pages:
             "locale": locale,
             "zone": zone,
             "now": now,
+            "told": lambda text: told_error(language, text),
             "fmt": Formatter(locale, zone, now),
             "preferences": preferences,
             # where it is
@@ -159,6 +161,11 @@ def pages_of(request: Request[Any, Any, Any]) -> Pages:
     if not isinstance(found, Pages):
         raise TypeError(f"{request.url.path} is mounted under no router that has pages")
     return found
+
+
+def language_of_reader(request: Request[Any, Any, Any]) -> str:
+    """Return the language that a page of ours is written in for who asks."""
+    return language_for(request, preferences_of(request, insecure=pages_of(request).insecure))
 
 
 def render(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from litestar import Request
 
 from bridge.search.query import QueryError
-from web.page import pages_of
-from web.preferences import language_for, preferences_of
-from web.texts import msg, translations
+from web.page import language_of_reader
+from web.retold import retold
+from web.texts import msg
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +59,11 @@ _HINTS: Final = (
     msg("add %(sign)s"),
     msg("%(one)s or %(other)s"),
 )
-_PLACE: Final = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
 
 
 def told(request: Request[Any, Any, Any], error: QueryError) -> Told:
     """Return what the reader is told."""
-    language = language_for(request, preferences_of(request, insecure=pages_of(request).insecure))
-    message = translated(language, error.message, _MESSAGES)
-    hint = "" if not error.hint else f" ({translated(language, error.hint, _HINTS)})"
+    language = language_of_reader(request)
+    message = retold(language, error.message, _MESSAGES)
+    hint = "" if not error.hint else f" ({retold(language, error.hint, _HINTS)})"
     return Told(f"{message[:1].upper()}{message[1:]}{hint}", error.position)
-
-
-def translated(language: str, text: str, known: tuple[str, ...] = _MESSAGES) -> str:
-    """Return a text that was made of one of the known ones in another language; one that wasn't, as it is."""
-    for template in known:
-        found = _pattern(template).fullmatch(text)
-        if found is not None:
-            return str(translations(language).gettext(template)) % found.groupdict()
-    return text
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    return re.compile(_PLACE.sub(lambda at: f"(?P<{at[1] or at[2]}>.+?)", re.escape(template)), re.DOTALL)

@@ -26,11 +26,11 @@ from bridge.redaction import mask_text
 from bridge.task import State, Task
 from web.audited import audit_entry
 from web.desk_tasks import TasksDesk
+from web.error_words import told_error
 from web.flash import Flash
 from web.forms import read_form
 from web.guard import require
-from web.page import go_on, pages_of
-from web.preferences import language_for, preferences_of
+from web.page import go_on, language_of_reader
 from web.task_page import PATH, found_task
 from web.task_words import STATES
 from web.texts import msg, translations
@@ -93,7 +93,8 @@ class Actions:
         except GatewayError as error:
             why = mask_text(str(error), self._desk.secrets_of(task.topic))[:_MOST]
             await self._write(request, principal, task, act, reason=reason, before={}, after={"not done": why})
-            return go_on(request, back, await self._failed(request, task, seen, error, why))
+            told = told_error(language_of_reader(request), why)
+            return go_on(request, back, await self._failed(request, task, seen, error, told))
         return go_on(request, back, Flash(act.done))
 
     def _refusal(self, request: Request[Any, Any, Any], task: Task, seen: Seen, act: Act, reason: str) -> Flash | None:
@@ -141,8 +142,7 @@ class Actions:
     @staticmethod
     def words(request: Request[Any, Any, Any]) -> Callable[[str], str]:
         """Return what translates a text for the reader."""
-        language = language_for(request, preferences_of(request, insecure=pages_of(request).insecure))
-        return translations(language).gettext
+        return translations(language_of_reader(request)).gettext
 
     async def _write(
         self,

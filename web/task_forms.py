@@ -8,7 +8,6 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.access import Principal, Scope
-from bridge.errors import VariableError
 from bridge.flow.actions import Action, Seen
 from bridge.flow.operate import MOST_RETRIES
 from bridge.redaction import mask, mask_text
@@ -18,7 +17,7 @@ from web.desk_tasks import TasksDesk
 from web.flash import Flash
 from web.forms import read_form
 from web.guard import GivenPrincipal, needs, require
-from web.page import go_on, pages_of, render
+from web.page import go_on, language_of_reader, pages_of, render
 from web.preferences import preferences_of, zone_for
 from web.reveal import add_reveal
 from web.task_actions import REASON, Act, Actions
@@ -112,10 +111,8 @@ class TaskForms:
                 raise EditFault(msg("Nothing is changed: to try it again as it is, retry it."))
             if not form["reason"].strip():
                 raise EditFault(msg("Say why, for those who read the audit."))
-        except VariableError as error:
-            fault = EditFault(msg("This can't be a variable: %(error)s."), error=mask_text(str(error), also))
-            return self._editor(request, task, form["variables"], error=fault, reason=form["reason"], status=422)
         except EditFault as fault:
+            fault.tell(language_of_reader(request))
             return self._editor(request, task, form["variables"], error=fault, reason=form["reason"], status=422)
 
         async def call(seen: Seen) -> Task:

@@ -7,9 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bridge.redaction import MASK, mask
+from bridge.errors import VariableError
+from bridge.redaction import MASK, mask, mask_text
 from bridge.task import Task, TypedValue, Variables
 from bridge.variables import parse_submitted
+from web.error_words import told_error
 from web.texts import msg
 
 MOST_SHOWN: Final = 20_000
@@ -50,6 +52,11 @@ class EditFault(ValueError):
         super().__init__(text)
         self.text = text
         self.values = values
+
+    def tell(self, language: str) -> None:
+        """Have the reader's language also for the error that it came of."""
+        if "error" in self.values:
+            self.values["error"] = told_error(language, self.values["error"])
 
 
 def shown(variables: Variables, place: str, also: Collection[str], revealed: Collection[str] = ()) -> tuple[Shown, ...]:
@@ -93,13 +100,15 @@ def as_text(task: Task, also: Collection[str]) -> str:
 def edited(task: Task, text: str, also: Collection[str]) -> Variables:
     """Return what the text changes of the task's inputs. What it leaves out, or as it was, stays.
 
-    Raises `EditFault` for what is no JSON object, and for a mask within a value that was changed, and `VariableError`
-    for a value that can't be a variable.
+    Raises `EditFault` for what is no JSON object, for a mask within a value that was changed, and for a value that
+    can't be a variable.
     """
     try:
         given = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise EditFault(msg("This is not JSON: %(error)s."), error=str(error)) from None
+    except RecursionError:
+        raise EditFault(msg("This is not JSON: %(error)s."), error="it is nested too deeply") from None
     if not isinstance(given, dict):
         raise EditFault(msg("The variables must be one JSON object, as %(example)s."), example='{"name": 1}')
     changed: dict[str, TypedValue] = {}
@@ -116,7 +125,10 @@ def edited(task: Task, text: str, also: Collection[str]) -> Variables:
             plain[name] = value
         else:
             changed[name] = kept
-    return {**changed, **parse_submitted(plain)}
+    try:
+        return {**changed, **parse_submitted(plain)}
+    except VariableError as error:
+        raise EditFault(msg("This can't be a variable: %(error)s."), error=mask_text(str(error), also)) from None
 
 
 def _same(one: Any, other: Any) -> bool:

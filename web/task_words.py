@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from web.texts import msg
+from web.texts import msg, translations
 
 REASONS: Final = (
     msg("it waits to be published and will be worked without that"),
@@ -38,3 +38,8 @@ ACTIONS: Final = {
     "task.release": msg("Lock released"),
     "task.reveal": msg("Secret revealed"),
 }
+
+
+def state_word(language: str, state: str) -> str:
+    """Return a state as it stands within a sentence."""
+    return str(translations(language).gettext(STATES[state])).lower() if state in STATES else state

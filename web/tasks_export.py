@@ -26,6 +26,7 @@ from web.forms import read_form
 from web.guard import GivenPrincipal, needs
 from web.page import pages_of
 from web.preferences import preferences_of, zone_for
+from web.query_words import told
 from web.task_listing import Listing, read_listing
 
 CAP: Final = 10_000
@@ -89,7 +90,8 @@ class Export:
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
         listing = read_listing(dict(parse_qsl(form["query"])), zone, now, topics=principal.topics)
         if listing.error is not None or listing.wrong:
-            raise ValidationException(f"The list can't be read: {listing.error or ', '.join(listing.wrong)}.")
+            why = ", ".join(listing.wrong) if listing.error is None else told(request, listing.error).message
+            raise ValidationException(f"The list can't be read: {why}.")
         after = {"query": listing.text, "format": form["format"], "at_most": CAP}
         await self._desk.desk.write(audit_entry(request, principal, "tasks.export", "tasks", now, after=after))
         write, media_type, head = _FORMATS[form["format"]]
