@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -210,4 +211,25 @@ async def test_a_lane_that_is_cancelled_ends_and_the_next_item_opens_another() -
     assert lane.cancelled()
     desk.open.set()
     assert await in_time(waiting, batch.put(3)) == [20, 30]
+    assert desk.batches == [[1], [2, 3]]
+
+
+async def test_what_comes_soon_after_a_batch_goes_together() -> None:
+    desk = Desk()
+    batch = Batch(desk.flush, rest=timedelta(milliseconds=50))
+    await batch.put(1)
+    later = [asyncio.create_task(batch.put(2))]
+    while not later[0].done():
+        await asyncio.sleep(0)
+        if len(later) < 3:  # turns of the loop later, and still within the rest
+            later.append(asyncio.create_task(batch.put(len(later) + 2)))
+    assert await asyncio.gather(*later) == [20, 30, 40]
+    assert desk.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_full_batch_does_not_rest() -> None:
+    desk = Desk()
+    batch = Batch(desk.flush, limit=2, rest=timedelta(days=1))
+    await batch.put(1)
+    assert await asyncio.gather(batch.put(2), batch.put(3)) == [20, 30]
     assert desk.batches == [[1], [2, 3]]
