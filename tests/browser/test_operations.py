@@ -188,6 +188,22 @@ async def test_a_topic_is_paused_and_resumed_by_a_dialog(browser: Surfer, desk: 
         await expect(page.get_by_text("is fetched again")).to_be_visible()
 
 
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("path", ["/dashboard/settings/people/bob", "/dashboard/topics/charge_card"])
+async def test_what_unfolds_without_javascript_is_within_the_screen(
+    browser: Surfer, desk: Desk, path: str, viewport: Any
+) -> None:
+    async with desk.visit(browser, path, viewport=viewport, java_script_enabled=False) as watched:
+        for confirm in await watched.page.locator(".confirm").all():
+            await confirm.locator("summary").click()
+            box = await confirm.locator(".confirm-panel").bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= viewport["width"]
+            assert box["width"] >= 320
+            await confirm.locator("summary").click()
+
+
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 async def test_a_key_is_made_shown_once_and_revoked(browser: Surfer, desk: Desk, script: bool) -> None:
     async with desk.visit(browser, "/dashboard/settings/keys", java_script_enabled=script) as watched:

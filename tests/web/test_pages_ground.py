@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -348,6 +349,15 @@ def test_every_text_can_be_read(ground: str, theme: int) -> None:
     behind = colours()[ground][theme]
     weak = {name: round(ratio, 2) for name in TEXTS if (ratio := contrast(colours()[name][theme], behind)) < 4.5}
     assert weak == {}
+
+
+def test_there_is_one_stylesheet_and_it_says_nothing_twice() -> None:
+    assert [path.name for path in STATIC.glob("*.css")] == ["app.css"]
+    sheet = re.sub(r"/\*.*?\*/", "", (STATIC / "app.css").read_text(encoding="utf-8"), flags=re.DOTALL)
+    rules = re.sub(r"@[a-z-]+ [^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", sheet)
+    selectors = [" ".join(rule.split()) for rule in re.findall(r"([^{}]+)\{[^{}]*\}", rules)]
+    assert len(selectors) > 300
+    assert [selector for selector, times in Counter(selectors).items() if times > 1] == []
 
 
 def test_every_state_has_a_sign_of_its_own() -> None:
