@@ -11,7 +11,9 @@ import orjson
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from bridge.task import State
-from tests.faults.lab import FaultLab
+from tests.e2e.gateways import PATIENCE
+from tests.faults.lab import FaultLab, FaultyGateway
+from tests.faults.proxy import Proxy
 
 BROKER_LIMIT = 50
 """The queues' delivery limit, as the gateway declares it."""
@@ -49,6 +51,54 @@ async def publish(faults: FaultLab, topic: str, *bodies: bytes) -> None:
         exchange = await channel.get_exchange(faults.env["RABBITMQ_EXCHANGE"], ensure=False)
         for body in bodies:
             await exchange.publish(aio_pika.Message(body), routing_key=topic)
+
+
+async def a_worker(faults: FaultLab, **env: str) -> FaultyGateway:
+    """Start a worker that serves its probes, and nothing else of HTTP."""
+    worker = await faults.faulty("worker", METRICS_PORT="0", **env)
+    worker.url = f"http://127.0.0.1:{(await worker.until('listening'))['port']}"
+    return worker
+
+
+async def until_ready(worker: FaultyGateway, status: int) -> list[str]:
+    """Return the reasons not to be ready once it answers with this status; each look is a request."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            now, body = await worker.ask("GET", "/health/ready")
+            if now == status:
+                return list(body["reasons"])
+
+
+async def test_a_worker_whose_queue_is_gone_is_not_ready_and_says_why_until_it_has_one_again(faults: FaultLab) -> None:
+    """A queue that was deleted it makes anew within a second; but one that is not its own it can't consume."""
+    topic = faults.topic("work")
+    key = await faults.counted()
+    worker = await a_worker(faults)
+    assert await until_ready(worker, 200) == []
+    async with channel_to(faults) as channel:
+        name = f"{faults.env['RABBITMQ_EXCHANGE']}.{topic}"
+        await channel.queue_delete(name)
+        strange = await channel.declare_queue(name, durable=True)
+        assert await until_ready(worker, 503) == [f"no consumer is attached to topic {topic}"]
+        await strange.delete()
+    assert await until_ready(worker, 200) == []
+    await faults.faulty("serve", "--roles", "intake")
+    (task_id,) = await faults.begin(key)
+    await faults.until_finished(key, 1)
+    await faults.assert_each_once(key, [task_id])
+
+
+async def test_a_worker_that_is_cut_off_from_the_broker_is_not_ready_and_says_why(faults: FaultLab) -> None:
+    await faults.counted()
+    async with Proxy(faults.env["RABBITMQ_URL"]) as proxy:
+        worker = await a_worker(faults, RABBITMQ_URL=proxy.url)
+        assert await until_ready(worker, 200) == []
+        proxy.refuse()
+        assert proxy.cut_all() > 0
+        assert await until_ready(worker, 503) == [f"no consumer is attached to topic {faults.topic('work')}"]
+        proxy.refuse(False)
+        assert await until_ready(worker, 200) == []
+        assert await worker.stop() == 0
 
 
 async def test_published_five_times_it_runs_once(faults: FaultLab) -> None:
