@@ -166,6 +166,12 @@ class TaskDocument(Document):
                 name="error_latest",
                 partialFilterExpression={"error_type": {"$gt": ""}},
             ),
+            # Only tasks that a bulk operation had tried again are in this one.
+            IndexModel(
+                [("operation", ASCENDING), *_LATEST],
+                name="operation_latest",
+                partialFilterExpression={"operation": {"$gt": ""}},
+            ),
             # Orders: written once at the end, once a run, and once at all.
             IndexModel(
                 [("finished_at", DESCENDING), ("_id", DESCENDING)],

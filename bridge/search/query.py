@@ -27,6 +27,7 @@ class Field(StrEnum):
     WORKER = "worker"
     REPLICA = "replica"
     SOURCE = "source"
+    OPERATION = "operation"
     PRIORITY = "priority"
     ATTEMPTS = "attempts"
     RETRIES = "retries"
@@ -136,6 +137,7 @@ ATTRIBUTES: Final[Mapping[Field, str]] = {
     Field.WORKER: "worker_id",
     Field.REPLICA: "replica",
     Field.SOURCE: "source",
+    Field.OPERATION: "operation",
     Field.PRIORITY: "priority",
     Field.ATTEMPTS: "attempts",
     Field.RETRIES: "retries",

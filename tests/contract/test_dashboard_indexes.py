@@ -49,7 +49,13 @@ async def wire(servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Asyn
     commands = Commands()
     monkeypatch.setattr(store_reader, "AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[commands]))
     async with mongo_store(servers["MONGODB_URI"]) as store, MongoDesk(store._uri, store._database) as desk:
-        given = {"variables": {"n": TypedValue("Integer", 1)}, "error_type": "E", "error_fp": "f", "finished_at": NOW}
+        given = {
+            "variables": {"n": TypedValue("Integer", 1)},
+            "error_type": "E",
+            "error_fp": "f",
+            "finished_at": NOW,
+            "operation": "o",
+        }
         await store.accept([task(f"t{n}", state=State.FAILED, updated_at=NOW + n * MINUTE, **given) for n in range(3)])
         commands.sent.clear()
         yield Wire(desk, commands)
@@ -63,6 +69,7 @@ SEARCHES = [
     ("topic:orders,mail state:failed,retrying", Cover.COVERED),
     ("error:E", Cover.COVERED),
     ("fp:f", Cover.COVERED),
+    ("operation:o", Cover.COVERED),
     ("id:t1", Cover.COVERED),
     ("updated:>2026-01-01", Cover.COVERED),
     ("state:failed updated:2026-01-02", Cover.COVERED),

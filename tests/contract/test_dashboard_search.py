@@ -50,7 +50,15 @@ def some_tasks() -> list[Task]:
         task("b1", state=State.QUEUED, priority=5, variables=values, created_at=NOW - MINUTE, replica="r1"),
         task("b2", state=State.RETRYING, source=Source.PUSHED, given=values, tenant_id="t", activity_id="act"),
         task("$ne", state=State.COMPLETED, finished_at=NOW + MINUTE, business_key="$where", worker_id="$regex"),
-        task("c", state=State.FAILED, error_type="KeyError", error_fp="f2", process_definition_key="p", retries=0),
+        task(
+            "c",
+            state=State.FAILED,
+            error_type="KeyError",
+            error_fp="f2",
+            process_definition_key="p",
+            retries=0,
+            operation="o1",
+        ),
     ]
 
 
@@ -65,7 +73,8 @@ QUERIES = [
     "", "a", "a1", "ORD", "p", "$", "$ne", "$where", "state:failed", "-state:failed", "state:failed,queued", "x OR a",
     "topic:mail", "topic:mail,orders state:failed", "error:ValueError", "-error:ValueError", "fp:f1", "key:ORD-1",
     "key:$where", "instance:p1", "process:p", "activity:act", "tenant:t", "-tenant:t", "worker:$regex", "replica:r1",
-    "source:pushed", "priority:5", "priority:>0", "attempts:>=3", "retries:0,3", "created:<2026-01-02T03:04:05Z",
+    "source:pushed", "operation:o1", "-operation:o1", "priority:5", "priority:>0", "attempts:>=3", "retries:0,3",
+    "created:<2026-01-02T03:04:05Z",
     "updated:2026-01-02", "finished:>2026-01-02T03:04:05.678Z", "-finished:>2000-01-01", "waiting:>5m",
     "waiting:>61m", "-waiting:>61m", "var.n:1", "var.n:2", "var.yes:true", "-var.yes:true", "var.yes:1", "var.a.b:$ne",
     "var.$where:1", "-(a OR topic:mail)", "(a b) OR c", "-(a1)",

@@ -149,6 +149,20 @@ async def test_true_outcomes_are_told(lab: OperationsLab) -> None:
     assert "Requeued, waiting" not in html
 
 
+async def test_the_tasks_that_it_had_tried_again_are_found_by_its_id(lab: OperationsLab) -> None:
+    ids = await lab.fail_many(2)
+    visitor = await person(lab)
+    await started(lab, visitor)
+    later = await lab.fail_many(1)
+    operation = await only(lab)
+    link = f'href="/dashboard/tasks?q=operation%3A{operation.id}"'
+    assert link not in await visitor.get(f"{START}/{operation.id}")
+    await lab.bulk.run_once()
+    assert link in await visitor.get(f"{START}/{operation.id}")
+    found = await visitor.get(f"/dashboard/tasks?q=operation:{operation.id}")
+    assert [task_id in found for task_id in (*ids, *later)] == [True, True, False]
+
+
 async def test_a_form_sent_twice_starts_one(lab: OperationsLab) -> None:
     await lab.fail_many(2)
     visitor = await person(lab)
