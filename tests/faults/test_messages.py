@@ -53,9 +53,9 @@ async def publish(faults: FaultLab, topic: str, *bodies: bytes) -> None:
             await exchange.publish(aio_pika.Message(body), routing_key=topic)
 
 
-async def a_worker(faults: FaultLab, **env: str) -> FaultyGateway:
+async def a_worker(faults: FaultLab, broker: str) -> FaultyGateway:
     """Start a worker that serves its probes, and nothing else of HTTP."""
-    worker = await faults.faulty("worker", METRICS_PORT="0", **env)
+    worker = await faults.faulty("worker", METRICS_PORT="0", RABBITMQ_URL=broker)
     worker.url = f"http://127.0.0.1:{(await worker.until('listening'))['port']}"
     return worker
 
@@ -73,7 +73,7 @@ async def test_a_worker_whose_queue_is_gone_is_not_ready_and_says_why_until_it_h
     """A queue that was deleted it makes anew within a second; but one that is not its own it can't consume."""
     topic = faults.topic("work")
     key = await faults.counted()
-    worker = await a_worker(faults)
+    worker = await a_worker(faults, faults.env["RABBITMQ_URL"])
     assert await until_ready(worker, 200) == []
     async with channel_to(faults) as channel:
         name = f"{faults.env['RABBITMQ_EXCHANGE']}.{topic}"
@@ -91,7 +91,7 @@ async def test_a_worker_whose_queue_is_gone_is_not_ready_and_says_why_until_it_h
 async def test_a_worker_that_is_cut_off_from_the_broker_is_not_ready_and_says_why(faults: FaultLab) -> None:
     await faults.counted()
     async with Proxy(faults.env["RABBITMQ_URL"]) as proxy:
-        worker = await a_worker(faults, RABBITMQ_URL=proxy.url)
+        worker = await a_worker(faults, proxy.url)
         assert await until_ready(worker, 200) == []
         proxy.refuse()
         assert proxy.cut_all() > 0
