@@ -17,7 +17,7 @@ from bridge.adapters.journal import StructlogJournal, configure_logging, task_lo
 from bridge.app import Gateway, TaskLog, gateway_version
 from bridge.cli_access import keys_app, users_app
 from bridge.doctor import diagnose
-from bridge.errors import GatewayError, SetupError
+from bridge.errors import GatewayError, ServerEnded, SetupError
 from bridge.process import Process
 from bridge.registry import Registry, load_topics
 from bridge.scaffold import write_topic
@@ -143,6 +143,8 @@ def _run(settings: Settings, roles: frozenset[Role]) -> None:
         uvloop.run(_until_signalled(settings, roles, topics))
     except SetupError as error:
         _fail(error)
+    except ServerEnded as error:
+        _fail(error, code=1)
 
 
 async def _until_signalled(settings: Settings, roles: frozenset[Role], topics: Registry) -> None:

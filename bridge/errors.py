@@ -11,6 +11,10 @@ class SetupError(GatewayError):
     """The gateway can't start as it is configured; the message says what to mend."""
 
 
+class ServerEnded(GatewayError):
+    """The web server ended by itself: who probes this process, or uses its API, reaches nobody."""
+
+
 class QueueMismatch(SetupError):
     """The broker has a queue or exchange of ours with other arguments; it is asked again until that is mended."""
 

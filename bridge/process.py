@@ -11,11 +11,12 @@ from datetime import timedelta
 from typing import Final
 
 import uvicorn
+from litestar import Litestar
 
 from bridge.adapters.gauges import Gauges, Now
 from bridge.app import Gateway
 from bridge.desk_doors import operations_desk, tasks_desk
-from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, SetupError
+from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError
 from bridge.health import Health, Readiness, check
 from bridge.lifecycle import Event, Move
 from bridge.loop import Loop, delay_after
@@ -57,13 +58,18 @@ class Process:
         self._attached: Mapping[str, bool] = {}
         self._consuming = False
         self._server: _Server | None = None
+        self._fault: ServerEnded | None = None
         self._running: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
         self._poll_loop: Loop | None = None
         gateway.metrics.registry.register(Gauges(self._look))
 
     async def run(self) -> None:
-        """Start, wait for the signal, and end. Raises `SetupError` for what only a change of settings can mend."""
+        """Start, wait for the signal, and end.
+
+        Raises `SetupError` for what only a change of settings can mend, and `ServerEnded` where the web server ended
+        before the rest: it ends in good order then, but by itself.
+        """
         gateway = self._gateway
         gateway.journal.write(
             "starting",
@@ -81,15 +87,53 @@ class Process:
         finally:
             await self._end()
             gateway.journal.write("ended", replica=gateway.replica)
+        if self._fault is not None:
+            raise self._fault
 
     # -- start
 
     def _serve_http(self) -> None:
         gateway, settings = self._gateway, self._gateway.settings
         serves_api = Role.WEB in gateway.roles
-        port = settings.port if serves_api else settings.metrics_port
+        name, port = ("PORT", settings.port) if serves_api else ("METRICS_PORT", settings.metrics_port)
         if port is None:
             return
+        config = uvicorn.Config(
+            self._app(serves_api),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
+            server_header=False,
+            proxy_headers=settings.trusted_proxies is not None,
+            forwarded_allow_ips=list(settings.trusted_proxies or ()),
+        )
+        listener = _listen(settings.host, port, name)
+        self._server = _Server(config)
+        self._running.append(asyncio.create_task(self._serve(self._server, listener)))
+        gateway.journal.write("listening", host=settings.host, port=listener.getsockname()[1])
+
+    async def _serve(self, server: _Server, listener: socket.socket) -> None:
+        """Serve until the process ends; where the server ends before that, the process ends with it."""
+        fault: BaseException | None = None
+        try:
+            await server.serve(sockets=[listener])
+        except SystemExit as error:  # uvicorn's where the application didn't start; it would tear the loop down
+            fault = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process is not to go on unseen
+            fault = error
+        finally:
+            listener.close()
+        if not server.should_exit:
+            self._fault = ServerEnded(f"the web server ended by itself: {fault!r}" if fault else "the web server ended")
+            self._fault.__cause__ = fault
+            self._gateway.journal.write("server_ended", level=Level.ERROR, error=str(self._fault), stack=self._fault)
+            self._stop.set()
+        elif fault is not None:
+            raise ServerEnded(f"the web server did not end well: {fault!r}") from fault
+
+    def _app(self, serves_api: bool) -> Litestar:
+        gateway, settings = self._gateway, self._gateway.settings
         access = self._access()
         doors = Doors(
             reader=gateway.store,
@@ -111,21 +155,7 @@ class Process:
             *operations_desk_routes(operations_desk(gateway, self.health)),
         )
         dashboard = dashboard_router(access, look, changes=gateway.desk, ending=self._stop, mounted=pages)
-        app = create_app(doors, [dashboard], api=serves_api)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            timeout_graceful_shutdown=5,
-            server_header=False,
-            proxy_headers=settings.trusted_proxies is not None,
-            forwarded_allow_ips=list(settings.trusted_proxies or ()),
-        )
-        listener = _listen(settings.host, port)
-        self._server = _Server(config)
-        self._running.append(asyncio.create_task(self._server.serve(sockets=[listener])))
-        self._gateway.journal.write("listening", host=settings.host, port=listener.getsockname()[1])
+        return create_app(doors, [dashboard], api=serves_api)
 
     def _access(self) -> AccessDoor:
         gateway, settings = self._gateway, self._gateway.settings
@@ -345,10 +375,10 @@ class Process:
             gateway.journal.write("locks_released", tasks=len(released))
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, name: str) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise SetupError(f"PORT {port} on {host} can't be listened on: {error.strerror}; choose another") from error
+        raise SetupError(f"{name} {port} on {host} can't be listened on: {error.strerror}; choose another") from error
     listener.setblocking(False)
     return listener
