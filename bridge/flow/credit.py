@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.flow.lease import Lease
 from bridge.ports import Clock, Publisher, Replicas, TaskStore
-from bridge.replica import Replica, alive, capacity
+from bridge.replica import Replica, capacity
 from bridge.topic import Topic
 
 
@@ -122,8 +122,7 @@ class Credit:
     async def _take_census(self, now: datetime) -> None:
         if self._census_at is not None and now - self._census_at < self._bounds.census:
             return
-        seen = await self._replicas.replicas(now - self._bounds.replica_life)
-        self._fleet = alive(tuple(seen), now, self._bounds.replica_life)
+        self._fleet = tuple(await self._replicas.replicas(now - self._bounds.replica_life))
         self._waiting = await self._store.waiting()
         self._paused = frozenset() if self._ask_paused is None else await self._ask_paused()
         self._census_at = now
