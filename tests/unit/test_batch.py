@@ -231,5 +231,6 @@ async def test_a_full_batch_does_not_rest() -> None:
     desk = Desk()
     batch = Batch(desk.flush, limit=2, rest=timedelta(days=1))
     await batch.put(1)
-    assert await asyncio.gather(batch.put(2), batch.put(3)) == [20, 30]
+    both = [batch.put(2), batch.put(3)]
+    assert await asyncio.gather(*both) == [20, 30]
     assert desk.batches == [[1], [2, 3]]
