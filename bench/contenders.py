@@ -15,6 +15,7 @@ from bench.errors import BenchError
 from bench.gateway import ROOT, Gateways, Shape
 from bench.programs import Program
 from bench.servers import Servers
+from bench.traced import Traced
 
 BATCH: Final = 50
 CONNECTIONS: Final = 8
@@ -137,6 +138,10 @@ def _gateway(shape: Shape) -> Callable[[Servers, str], Worker]:
     return lambda servers, topic: Gateways(servers.env, servers.folder, [topic], shape)
 
 
+def _traced(shape: Shape, sampling: float) -> Callable[[Servers, str], Worker]:
+    return lambda servers, topic: Traced(servers, topic, shape, sampling)
+
+
 _TUNED = {"BENCH_TUNED": "1"}
 _POOLED = _Run(_python("bench.clients.pooled"))
 
@@ -160,6 +165,8 @@ def contenders(concurrency: int) -> dict[str, Contender]:
         Contender("pooled", "asyncio and aiohttp, batches, keeps nothing", _POOLED),
         Contender("gateway", "one process, all roles", _gateway(one)),
         Contender("gateway-2", "two processes, all roles", _gateway(two)),
+        Contender("gateway-traced", "one process, every task traced", _traced(one, 1.0)),
+        Contender("gateway-traced-1pct", "one process, one task of 100 traced", _traced(one, 0.01)),
         Contender("javascript", "the JavaScript client, tuned", javascript, program=node),
         Contender("java", "the Java client, tuned", java, 0.5, jvm),
         Contender("python", "the Python client, sync, stock", plain, 0.2),

@@ -51,9 +51,9 @@ class Results:
         """Return who ran, in the order of their names' first round."""
         return list(dict.fromkeys(name for drains in self.rounds for name in drains))
 
-    def ratio(self, name: str) -> float | None:
-        """Return the median of the ratios to the ceiling, each within its round."""
-        ratios = [d[name].rate / d[REFERENCE].rate for d in self.rounds if name in d and REFERENCE in d]
+    def ratio(self, name: str, to: str = REFERENCE) -> float | None:
+        """Return the median of the ratios to the ceiling, or to another's rate, each within its round."""
+        ratios = [d[name].rate / d[to].rate for d in self.rounds if name in d and to in d]
         return statistics.median(ratios) if ratios else None
 
     def as_json(self) -> dict[str, Any]:
@@ -116,7 +116,13 @@ Judgement = tuple[str, str, bool]
 
 def judged(results: Results) -> list[Judgement]:
     """Hold what was measured against the targets: the target, what was found, whether it is met."""
-    return [*_of_drains(results), *_of_counts(results), *_of_times(results), *_of_backlog(results)]
+    return [
+        *_of_drains(results),
+        *_of_traces(results),
+        *_of_counts(results),
+        *_of_times(results),
+        *_of_backlog(results),
+    ]
 
 
 def _of_drains(results: Results) -> Iterable[Judgement]:
@@ -128,6 +134,13 @@ def _of_drains(results: Results) -> Iterable[Judgement]:
         yield "the gateway's own CPU <= 1.0 ms a task", f"{cost:.2f}", cost <= 1.0
         size = max(size for run in runs for size in run.memory) / 1e6
         yield "resident memory <= 150 MB a process", f"{size:.0f} MB", size <= 150
+
+
+def _of_traces(results: Results) -> Iterable[Judgement]:
+    for name, what, least in (("gateway-traced", "every task", 0.90), ("gateway-traced-1pct", "1 % of tasks", 0.97)):
+        ratio = results.ratio(name, "gateway")
+        if ratio is not None:
+            yield f"throughput with traces of {what} >= {least:.2f} of that without", f"{ratio:.2f}", ratio >= least
 
 
 def _of_counts(results: Results) -> Iterable[Judgement]:

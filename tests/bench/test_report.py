@@ -25,6 +25,15 @@ def test_a_ratio_is_taken_within_its_round() -> None:
     assert results.ratio("java") is None
 
 
+def test_traces_are_judged_against_the_gateway_without_them() -> None:
+    rounds = [
+        {"gateway": run(100), "gateway-traced": run(91), "gateway-traced-1pct": run(96)},
+        {"gateway": run(200), "gateway-traced": run(182), "gateway-traced-1pct": run(192)},
+    ]
+    found = {name: met for name, _, met in judged(Results({}, rounds)) if "traces" in name}
+    assert list(found.values()) == [True, False]
+
+
 def test_targets_are_judged_by_what_was_measured() -> None:
     results = Results({}, rounds=[{"ceiling": run(100), "gateway": run(59, cpu=1.1)}])
     results.idle = {"ceiling": Latency(10, 10.0, 10.0), "gateway": Latency(10, 20.0, 41.0)}
