@@ -10,6 +10,11 @@ import pytest
 from sandbox import Part, Sandbox
 
 
+def base_port(offset: int = 0) -> int:
+    """Return the first of the ports for servers of our own: TEST_PORTS, for two runs at a time, or the usual one."""
+    return int(os.environ.get("TEST_PORTS", "28080")) + offset
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Return the servers' addresses, by the names that the gateway reads.
@@ -19,7 +24,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     if "CAMUNDA_URL" in os.environ:
         yield dict(os.environ)
         return
-    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), base_port=28080)
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), base_port=base_port())
     try:
         sandbox.up((Part.ENGINE, Part.STORE, Part.BROKER))
         yield sandbox.env()
@@ -33,7 +38,7 @@ def jaeger_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, s
     if "JAEGER_QUERY_URL" in os.environ:
         yield {name: os.environ[name] for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "JAEGER_QUERY_URL")}
         return
-    sandbox = Sandbox(tmp_path_factory.mktemp("jaeger"), base_port=28080)
+    sandbox = Sandbox(tmp_path_factory.mktemp("jaeger"), base_port=base_port())
     try:
         sandbox.up((Part.JAEGER,))
         yield {name: sandbox.env()[name] for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "JAEGER_QUERY_URL")}

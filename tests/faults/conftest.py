@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from sandbox import Part, Sandbox
+from tests.conftest import base_port
 from tests.faults.lab import FaultLab
 
 PARTS = (Part.ENGINE, Part.STORE, Part.BROKER)
@@ -28,7 +29,7 @@ async def faults(servers: dict[str, str], tmp_path: Path) -> AsyncIterator[Fault
 
 @pytest.fixture(scope="session")
 def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    sandbox = Sandbox(tmp_path_factory.mktemp("disturbed"), base_port=29080)
+    sandbox = Sandbox(tmp_path_factory.mktemp("disturbed"), base_port=base_port(1000))
     try:
         sandbox.up(PARTS)
         yield sandbox
