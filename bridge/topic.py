@@ -142,6 +142,10 @@ def topic(
             raise TopicError(f"topic {name!r}: {label} must be above 0, not {bound}")
     if retries is not None and retries < 0:
         raise TopicError(f"topic {name!r}: retries must be 0 or more, not {retries}")
+    for label, chosen in (("process_definition_keys", process_definition_keys), ("tenant_ids", tenant_ids)):
+        if chosen is not None and not chosen:
+            # The engine takes an empty list for no filter at all.
+            raise TopicError(f"topic {name!r}: {label} is empty; name some, or leave it out to take all")
 
     def declare(handler: Callable[..., Any]) -> Topic[Any, Any]:
         model, takes_context = _read_signature(name, handler)

@@ -58,4 +58,4 @@ class DeadLetterStore(StoreReader):
 
     @property
     def _dead_letters(self) -> AsyncCollection[Raw]:
-        return self._collection(DeadLetterDocument.get_collection_name())
+        return self._collection(DeadLetterDocument.Settings.name)

@@ -30,7 +30,7 @@ class LedgerStore(StoreReader):
 
     async def views(self) -> Sequence[View]:
         order = [("name", ASCENDING), ("_id", ASCENDING)]
-        found = self._collection(ViewDocument.get_collection_name()).find({}, max_time_ms=self._patience)
+        found = self._collection(ViewDocument.Settings.name).find({}, max_time_ms=self._patience)
         with translated("views"):
             return [_view(document) for document in await found.sort(order).limit(MOST).to_list()]
 
@@ -43,17 +43,17 @@ class LedgerStore(StoreReader):
             "created_at": view.created_at,
         }
         with translated("save_view"):
-            views = self._collection(ViewDocument.get_collection_name())
+            views = self._collection(ViewDocument.Settings.name)
             await views.replace_one({"_id": {"$eq": view.id}}, document, upsert=True)
 
     async def delete_view(self, view_id: str) -> bool:
         with translated("delete_view"):
-            views = self._collection(ViewDocument.get_collection_name())
+            views = self._collection(ViewDocument.Settings.name)
             return (await views.delete_one({"_id": {"$eq": view_id}})).deleted_count > 0
 
     async def write(self, entry: AuditEntry) -> None:
         with translated("audit"):
-            audit = self._collection(AuditDocument.get_collection_name())
+            audit = self._collection(AuditDocument.Settings.name)
             await audit.insert_one(_from_entry(entry, entry.at + self._audit_kept))
 
     async def entries(
@@ -66,7 +66,7 @@ class LedgerStore(StoreReader):
         ]
         clauses += [{"at": {"$gte": wanted.since}}] if wanted.since is not None else []
         clauses += [{"at": {"$lt": wanted.until}}] if wanted.until is not None else []
-        audit = self._collection(AuditDocument.get_collection_name())
+        audit = self._collection(AuditDocument.Settings.name)
         with translated("audit"):
             found = await newest(audit, "at", clauses, limit, after=after, patience=self._patience)
         return [_entry(document) for document in found]
@@ -74,16 +74,16 @@ class LedgerStore(StoreReader):
     async def pause(self, pause: Pause) -> None:
         document = {"_id": pause.topic, "by": pause.by, "reason": pause.reason, "at": pause.at}
         with translated("pause"):
-            pauses = self._collection(PauseDocument.get_collection_name())
+            pauses = self._collection(PauseDocument.Settings.name)
             await pauses.replace_one({"_id": {"$eq": pause.topic}}, document, upsert=True)
 
     async def resume(self, topic: str) -> bool:
         with translated("resume"):
-            pauses = self._collection(PauseDocument.get_collection_name())
+            pauses = self._collection(PauseDocument.Settings.name)
             return (await pauses.delete_one({"_id": {"$eq": topic}})).deleted_count > 0
 
     async def pauses(self) -> Sequence[Pause]:
-        found = self._collection(PauseDocument.get_collection_name()).find({}, max_time_ms=self._patience)
+        found = self._collection(PauseDocument.Settings.name).find({}, max_time_ms=self._patience)
         with translated("pauses"):
             documents = await found.sort("_id", ASCENDING).limit(MOST).to_list()
         return [Pause(row["_id"], row["by"], row["reason"], row["at"]) for row in documents]

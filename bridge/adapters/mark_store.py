@@ -35,20 +35,20 @@ class MarkStore(StoreReader):
 
     async def marks(self) -> Mapping[str, str]:
         tasks, failures, audit, operations, chunks, pauses, replicas = await asyncio.gather(
-            self._newest(TaskDocument.get_collection_name(), "updated_at", "_id"),
-            self._newest(FailureGroupDocument.get_collection_name(), "last_seen", "total"),
-            self._newest(AuditDocument.get_collection_name(), "at", "_id"),
+            self._newest(TaskDocument.Settings.name, "updated_at", "_id"),
+            self._newest(FailureGroupDocument.Settings.name, "last_seen", "total"),
+            self._newest(AuditDocument.Settings.name, "at", "_id"),
             self._newest(
-                OperationDocument.get_collection_name(),
+                OperationDocument.Settings.name,
                 "created_at",
                 "_id",
                 "state",
                 "next_at",
                 most=_LATEST_OPERATIONS,
             ),
-            self._newest(OperationChunkDocument.get_collection_name(), "look_at", "_id", above=BEGINNING),
-            self._newest(PauseDocument.get_collection_name(), "_id", "at", "reason", most=_MOST),
-            self._newest(ReplicaDocument.get_collection_name(), "seen_at", "_id", most=_MOST),
+            self._newest(OperationChunkDocument.Settings.name, "look_at", "_id", above=BEGINNING),
+            self._newest(PauseDocument.Settings.name, "_id", "at", "reason", most=_MOST),
+            self._newest(ReplicaDocument.Settings.name, "seen_at", "_id", most=_MOST),
         )
         seen = sorted((row["_id"], row["seen_at"].timestamp() // _SIGNS.total_seconds()) for row in replicas)
         return {

@@ -175,11 +175,11 @@ class OperationStore(StoreReader):
 
     @property
     def _operations(self) -> AsyncCollection[Raw]:
-        return self._collection(OperationDocument.get_collection_name())
+        return self._collection(OperationDocument.Settings.name)
 
     @property
     def _chunks(self) -> AsyncCollection[Raw]:
-        return self._collection(OperationChunkDocument.get_collection_name())
+        return self._collection(OperationChunkDocument.Settings.name)
 
 
 def _key(operation: str, number: int) -> str:

@@ -58,7 +58,7 @@ class ReplicaStore(StoreReader):
 
     @property
     def _replicas(self) -> AsyncCollection[Raw]:
-        return self._collection(ReplicaDocument.get_collection_name())
+        return self._collection(ReplicaDocument.Settings.name)
 
 
 def to_replica(replica: Replica) -> Raw:

@@ -40,7 +40,7 @@ class StatisticsStore(StoreReader):
         if topic is not None:
             wanted["topic"] = {"$eq": topic}
         wanted["at"] = {"$gte": since}
-        rows = self._collection(RollupDocument.get_collection_name())
+        rows = self._collection(RollupDocument.Settings.name)
         with translated("rollups"):
             found = rows.find(wanted, max_time_ms=self._patience, batch_size=5000).sort("at", ASCENDING).limit(MOST)
             return [_rollup(document) for document in await found.to_list()]
@@ -51,7 +51,7 @@ class StatisticsStore(StoreReader):
         wanted: Raw = {"last_seen": {"$gte": since}}
         if topic is not None:
             wanted["topic"] = {"$eq": topic}
-        groups = self._collection(FailureGroupDocument.get_collection_name())
+        groups = self._collection(FailureGroupDocument.Settings.name)
         with translated("failure_groups"):
             found = groups.find(wanted, max_time_ms=self._patience).sort("last_seen", DESCENDING).limit(limit)
             documents = await found.to_list()
@@ -59,7 +59,7 @@ class StatisticsStore(StoreReader):
         return [_group(document, hours.get(document["_id"], []), now) for document in documents]
 
     async def failure_group(self, fingerprint: str, now: datetime) -> FailureGroup | None:
-        groups = self._collection(FailureGroupDocument.get_collection_name())
+        groups = self._collection(FailureGroupDocument.Settings.name)
         with translated("failure_group"):
             document = await groups.find_one({"_id": {"$eq": fingerprint}}, max_time_ms=self._patience)
             if document is None:
@@ -71,7 +71,7 @@ class StatisticsStore(StoreReader):
         by_group: dict[str, list[Raw]] = {}
         if fingerprints:
             wanted = {"fingerprint": {"$in": list(fingerprints)}, "hour": {"$gt": since}}
-            rows = self._collection(FailureHourDocument.get_collection_name())
+            rows = self._collection(FailureHourDocument.Settings.name)
             found = rows.find(wanted, max_time_ms=self._patience, batch_size=5000).limit(MOST)
             for row in await found.to_list():
                 by_group.setdefault(row["fingerprint"], []).append(row)

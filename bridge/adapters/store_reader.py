@@ -178,7 +178,7 @@ class StoreReader:
 
     @property
     def _records(self) -> AsyncCollection[Raw]:
-        return self._collection(RecordDocument.get_collection_name())
+        return self._collection(RecordDocument.Settings.name)
 
     def _collection(self, name: str) -> AsyncCollection[Raw]:
         """Return a collection of this store's own database; Beanie's model knows only the one that was opened last."""

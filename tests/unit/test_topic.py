@@ -65,12 +65,16 @@ def test_everything_can_be_said() -> None:
         weight=3,
         variables=["amount"],
         process_definition_keys=["sale"],
-        tenant_ids=[],
+        tenant_ids=["acme"],
         secrets=["card"],
     )(price)
     assert (declared.timeout, declared.lock) == (timedelta(seconds=1.5), timedelta(seconds=90))
     assert (declared.concurrency, declared.retries, declared.weight) == (2, 0, 3)
-    assert (declared.variables, declared.process_definition_keys, declared.tenant_ids) == (("amount",), ("sale",), ())
+    assert (declared.variables, declared.process_definition_keys, declared.tenant_ids) == (
+        ("amount",),
+        ("sale",),
+        ("acme",),
+    )
     assert declared.secrets == {"card"}
 
 
@@ -102,6 +106,13 @@ def test_a_bound_is_above_zero(label: str, bound: int) -> None:
 def test_retries_are_not_negative() -> None:
     with pytest.raises(TopicError, match="retries must be 0 or more, not -1"):
         topic("price", retries=-1)
+
+
+@pytest.mark.parametrize("label", ["process_definition_keys", "tenant_ids"])
+def test_a_filter_that_lets_nothing_through_is_refused(label: str) -> None:
+    given: dict[str, Any] = {label: ()}
+    with pytest.raises(TopicError, match=f"{label} is empty; name some, or leave it out to take all"):
+        topic("price", **given)
 
 
 def no_parameters() -> None: ...
