@@ -11,15 +11,13 @@ from bridge.access import Principal, Scope
 from bridge.errors import Refusal
 from web.audited import audit_entry
 from web.doors import AccessDoor
-from web.guard import needs
+from web.forms import changing
 from web.page import pages_of
 from web.texts import msg
 
 REASON: Final = 500
-FORM_BYTES: Final = 16_384
-ADMIN: Final = needs(Scope.ADMIN)
-CHANGE: Final[dict[str, Any]] = {"opt": ADMIN, "status_code": 303, "request_max_body_size": FORM_BYTES}
-TOLD_ONCE: Final[dict[str, Any]] = {**CHANGE, "status_code": 200}
+CHANGE: Final = changing(Scope.ADMIN)
+TOLD_ONCE: Final = changing(Scope.ADMIN, status=200)
 """Of a route whose answer has what is shown once: it is kept nowhere, so no later page could show it."""
 
 WHY: Final = msg("Nothing was done: say why, for those who read the audit.")

@@ -20,7 +20,7 @@ from web.asked import asked, asked_moment
 from web.audited import audit_entry
 from web.cells import cell
 from web.desk_operations import OperationsDesk
-from web.forms import read_form
+from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs, require
 from web.links import Links
 from web.page import go_on, pages_of, render
@@ -33,7 +33,6 @@ EXPORTED: Final = 10_000
 """How many entries a file has at most."""
 
 _FIELDS: Final = {"who": 200, "action": 100, "target": 300, "since": 40, "until": 40}
-_FORM_BYTES: Final = 16_384
 _AT_ONCE: Final = 1000
 _COLUMNS: Final = ("at", "who", "role", "origin", "action", "target", "reason", "before", "after", "trace", "id")
 
@@ -186,7 +185,7 @@ def audit_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
         require(principal, Scope.ADMIN)
         return await page.show(request)
 
-    @post("/audit/export", opt=needs(Scope.ADMIN), status_code=200, request_max_body_size=_FORM_BYTES)
+    @post("/audit/export", **changing(Scope.ADMIN, status=200))
     async def export(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[Any]:
         require(principal, Scope.ADMIN)
         wanted = _wanted(request, await read_form(request, _FIELDS))

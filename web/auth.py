@@ -12,8 +12,8 @@ from bridge.access import Kind, Principal, Scope
 from bridge.errors import TooManyTries, Unauthenticated
 from web.audited import audit_entry
 from web.doors import AccessDoor
-from web.forms import read_form
-from web.guard import OPEN, needs, principal_of, session_secret_of, signed_in
+from web.forms import FORM_BYTES, changing, read_form
+from web.guard import OPEN, principal_of, session_secret_of, signed_in
 from web.links import root_of
 from web.page import Pages
 from web.security import cookie_name, session_cookie
@@ -22,7 +22,6 @@ HOME: Final = "/dashboard"
 LOGIN: Final = "/dashboard/login"
 STRANGER: Final = Principal("", Kind.ANYBODY, frozenset())
 _FORM: Final = {"name": 256, "password": 1024, "next": 2048}
-_FORM_BYTES: Final = 16_384
 
 
 def safe_next(text: str) -> str:
@@ -117,11 +116,11 @@ def login_routes(access: AccessDoor, pages: Pages) -> tuple[HTTPRouteHandler, ..
     async def login_page(request: Request[Any, Any, Any]) -> Response[Any]:
         return await login.show(request)
 
-    @post("/login", opt=OPEN, status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/login", opt=OPEN, status_code=303, request_max_body_size=FORM_BYTES)
     async def enter(request: Request[Any, Any, Any]) -> Response[Any]:
         return await login.enter(request)
 
-    @post("/logout", opt=needs(Scope.READ), status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/logout", **changing(Scope.READ))
     async def leave(request: Request[Any, Any, Any]) -> Response[None]:
         return await login.leave(request)
 

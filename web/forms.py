@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from litestar import Request
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import ValidationException
 
+from bridge.access import Scope
+from web.guard import needs
 from web.security import FORM_FIELD
 
-MAX_NAME_SHOWN = 64
+FORM_BYTES: Final = 16_384
+MAX_NAME_SHOWN: Final = 64
+
+
+def changing(scope: Scope, *, status: int = 303, most: int = FORM_BYTES) -> dict[str, Any]:
+    """Return the options of a route that a form is sent to, and that needs `scope`.
+
+    It leads on to a page by 303. Another `status` is of an answer that is itself what was asked for: a file, or what is
+    shown once. `most` is in bytes.
+    """
+    return {"opt": needs(scope), "status_code": status, "request_max_body_size": most}
 
 
 async def read_form(

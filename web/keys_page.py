@@ -12,11 +12,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from bridge.access import ApiKey, Principal, Scope, is_prefix, new_prefix
-from web.access_changes import ADMIN, CHANGE, REASON, TOLD_ONCE, WHY, Changes
+from web.access_changes import CHANGE, REASON, TOLD_ONCE, WHY, Changes
 from web.doors import AccessDoor
 from web.flash import Flash
 from web.forms import read_form, read_repeated
-from web.guard import GivenPrincipal, require
+from web.guard import GivenPrincipal, needs, require
 from web.page import go_on, render
 from web.texts import msg
 
@@ -157,7 +157,7 @@ def keys_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of a key, and of what begins and ends one."""
     pages = KeysPages(access)
 
-    @get("/settings/keys", opt=ADMIN)
+    @get("/settings/keys", opt=needs(Scope.ADMIN))
     async def keys(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
         require(principal, Scope.ADMIN)
         return await pages.listed(request)
@@ -167,7 +167,7 @@ def keys_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         require(principal, Scope.ADMIN)
         return await pages.create(request, principal)
 
-    @get("/settings/keys/{prefix:str}", opt=ADMIN)
+    @get("/settings/keys/{prefix:str}", opt=needs(Scope.ADMIN))
     async def key(request: Request[Any, Any, Any], principal: GivenPrincipal, prefix: Prefix) -> Response[str]:
         require(principal, Scope.ADMIN)
         return await pages.one(request, prefix)

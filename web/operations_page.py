@@ -15,7 +15,7 @@ from web.asked import asked
 from web.audited import audit_entry
 from web.desk_operations import OperationsDesk
 from web.flash import Flash
-from web.forms import read_form
+from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs
 from web.operation_words import told_detail
 from web.page import go_on, language_of_reader, render
@@ -23,7 +23,6 @@ from web.places import read_place, write_place
 from web.texts import msg
 
 ROWS: Final = 50
-_FORM_BYTES: Final = 16_384
 _MOST_REASON: Final = 500
 
 OperationId = Annotated[str, PathParameter(min_length=1, max_length=64)]
@@ -141,11 +140,7 @@ def _seconds_left(operation: Operation) -> float | None:
 def operations_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of an operation, and of what steers it."""
     pages = OperationsPages(door)
-    change: dict[str, Any] = {
-        "opt": needs(Scope.OPERATE),
-        "status_code": 303,
-        "request_max_body_size": _FORM_BYTES,
-    }
+    change = changing(Scope.OPERATE)
 
     @get("/operations", opt=needs(Scope.READ))
     async def operations(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:

@@ -11,11 +11,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from bridge.access import Principal, Role, Scope, User, is_name, new_password
-from web.access_changes import ADMIN, CHANGE, REASON, TOLD_ONCE, WHY, Changes
+from web.access_changes import CHANGE, REASON, TOLD_ONCE, WHY, Changes
 from web.doors import AccessDoor
 from web.flash import Flash
 from web.forms import read_form
-from web.guard import GivenPrincipal, require
+from web.guard import GivenPrincipal, needs, require
 from web.page import go_on, render
 from web.texts import msg
 
@@ -178,7 +178,7 @@ def people_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of a person, and of what changes about one."""
     pages = PeoplePages(access)
 
-    @get("/settings/people", opt=ADMIN)
+    @get("/settings/people", opt=needs(Scope.ADMIN))
     async def people(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
         require(principal, Scope.ADMIN)
         return await pages.listed(request)
@@ -188,7 +188,7 @@ def people_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         require(principal, Scope.ADMIN)
         return await pages.add(request, principal)
 
-    @get("/settings/people/{name:str}", opt=ADMIN)
+    @get("/settings/people/{name:str}", opt=needs(Scope.ADMIN))
     async def person(request: Request[Any, Any, Any], principal: GivenPrincipal, name: UserName) -> Response[str]:
         require(principal, Scope.ADMIN)
         return await pages.one(request, principal, name)

@@ -22,6 +22,7 @@ from web.audited import audit_entry
 from web.chosen_tasks import MOST_IN_ADDRESS, Chosen, chosen_by_address, chosen_by_form
 from web.desk_operations import OperationsDesk
 from web.flash import Flash
+from web.forms import changing
 from web.guard import GivenPrincipal, needs
 from web.links import Links
 from web.page import go_on, render
@@ -142,7 +143,7 @@ def preview_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
     async def preview(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
         return await page.show(request, principal, chosen_by_address(request))
 
-    @post("/operations/preview", opt=needs(Scope.OPERATE), status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/operations/preview", **changing(Scope.OPERATE, most=_FORM_BYTES))
     async def preview_chosen(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[Any]:
         chosen, _ = await chosen_by_form(request)
         if len(chosen.ids) > MOST_IN_ADDRESS:
@@ -151,7 +152,7 @@ def preview_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
         path = links.url("/dashboard/operations/preview", ids=chosen.ids, q=chosen.q)
         return go_on(request, path.removeprefix(links.root))
 
-    @post("/operations", opt=needs(Scope.OPERATE), status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/operations", **changing(Scope.OPERATE, most=_FORM_BYTES))
     async def start(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[Any]:
         return await page.start(request, principal)
 

@@ -11,7 +11,7 @@ from bridge.access import Scope
 from web.auth import safe_next
 from web.doors import AccessDoor
 from web.flash import Flash
-from web.forms import read_form
+from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs
 from web.page import go_on, render
 from web.preferences import (
@@ -25,7 +25,6 @@ from web.texts import LANGUAGES, msg
 PATH: Final = "/dashboard/settings"
 _FIELDS: Final = {"language": 8, "zone": 64, "theme": 8, "density": 8, "shortcuts": 4, "next": 2048}
 _SESSION_FIELDS: Final = {"id": 64, "others": 4}
-_FORM_BYTES: Final = 16_384
 _BROWSERS: Final = (
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),
@@ -75,7 +74,7 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
             zone_groups=zone_groups(),
         )
 
-    @post("/settings", opt=needs(Scope.READ), status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/settings", **changing(Scope.READ))
     async def save(request: Request[Any, Any, Any]) -> Response[None]:
         fields = await read_form(request, _FIELDS)
         given = {name: fields[name] for name in await request.form() if name in fields}
@@ -85,7 +84,7 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         answer.set_cookie(preferences_cookie(chosen(given, before), insecure=insecure))
         return answer
 
-    @post("/settings/sessions", opt=needs(Scope.READ), status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/settings/sessions", **changing(Scope.READ))
     async def revoke(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[None]:
         fields = await read_form(request, _SESSION_FIELDS)
         mine = principal.session.id if principal.session else ""

@@ -15,7 +15,7 @@ from bridge.task import Task, Variables
 from web.audited import audit_entry
 from web.desk_tasks import TasksDesk
 from web.flash import Flash
-from web.forms import read_form
+from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs, require
 from web.page import go_on, language_of_reader, pages_of, render
 from web.preferences import preferences_of, zone_for
@@ -27,9 +27,8 @@ from web.task_variables import EditFault, as_text, edited, readable
 from web.task_view import choices_of
 from web.texts import msg
 
-_FORM_BYTES: Final = 16_384
 _EDIT_BYTES: Final = 4_000_000
-_OPERATE: Final = needs(Scope.OPERATE)
+_CHANGE: Final = changing(Scope.OPERATE)
 
 
 class TaskForms:
@@ -176,36 +175,31 @@ def task_form_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the forms."""
     forms = TaskForms(desk)
 
-    @post("/tasks/{task_id:str}/retry", opt=_OPERATE, status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/tasks/{task_id:str}/retry", **_CHANGE)
     async def retry(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[None]:
         return await forms.retry(request, principal, task_id)
 
-    @post("/tasks/{task_id:str}/retry-at", opt=_OPERATE, status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/tasks/{task_id:str}/retry-at", **_CHANGE)
     async def retry_at(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[None]:
         return await forms.retry_at(request, principal, task_id)
 
-    @post("/tasks/{task_id:str}/retries", opt=_OPERATE, status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/tasks/{task_id:str}/retries", **_CHANGE)
     async def retries(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[None]:
         return await forms.set_retries(request, principal, task_id)
 
-    @post("/tasks/{task_id:str}/release", opt=_OPERATE, status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/tasks/{task_id:str}/release", **_CHANGE)
     async def release(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[None]:
         return await forms.release(request, principal, task_id)
 
-    @get("/tasks/{task_id:str}/edit", opt=_OPERATE)
+    @get("/tasks/{task_id:str}/edit", opt=needs(Scope.OPERATE))
     async def editor(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[str]:
         return await forms.editor(request, principal, task_id)
 
-    @post("/tasks/{task_id:str}/edit", opt=_OPERATE, status_code=303, request_max_body_size=_EDIT_BYTES)
+    @post("/tasks/{task_id:str}/edit", **changing(Scope.OPERATE, most=_EDIT_BYTES))
     async def edit(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[Any]:
         return await forms.edit(request, principal, task_id)
 
-    @post(
-        "/tasks/{task_id:str}/reveal",
-        opt=needs(Scope.ADMIN),
-        status_code=303,
-        request_max_body_size=_FORM_BYTES,
-    )
+    @post("/tasks/{task_id:str}/reveal", **changing(Scope.ADMIN))
     async def reveal(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[None]:
         return await forms.reveal(request, principal, task_id)
 

@@ -22,8 +22,8 @@ from bridge.task import Task
 from web.audited import audit_entry
 from web.cells import cell
 from web.desk_tasks import TasksDesk
-from web.forms import read_form
-from web.guard import GivenPrincipal, needs
+from web.forms import changing, read_form
+from web.guard import GivenPrincipal
 from web.page import pages_of
 from web.preferences import preferences_of, zone_for
 from web.query_words import told
@@ -32,7 +32,6 @@ from web.task_listing import Listing, read_listing
 CAP: Final = 10_000
 """How many tasks a file has at most."""
 _CHUNK: Final = 500
-_FORM_BYTES: Final = 16_384
 _NAMES: Final = (
     "id",
     "state",
@@ -126,7 +125,7 @@ def export_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
     """Return the route of the export. It is no GET, as it leaves an entry in the audit."""
     export = Export(desk)
 
-    @post("/tasks/export", opt=needs(Scope.READ), status_code=200, request_max_body_size=_FORM_BYTES)
+    @post("/tasks/export", **changing(Scope.READ, status=200))
     async def file(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Stream:
         return await export.answer(request, principal)
 

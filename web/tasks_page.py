@@ -23,7 +23,7 @@ from bridge.task import State, Task
 from web.audited import audit_entry
 from web.desk_tasks import TasksDesk
 from web.flash import Flash
-from web.forms import read_form
+from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs
 from web.page import go_on, pages_of, render
 from web.preferences import preferences_of, zone_for
@@ -208,15 +208,15 @@ def task_list_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
     async def tasks(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
         return await page.show(request, principal)
 
-    @post("/tasks/columns", opt=needs(Scope.READ), status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/tasks/columns", **changing(Scope.READ, most=_FORM_BYTES))
     async def columns(request: Request[Any, Any, Any]) -> Response[None]:
         return await choose_columns(request)
 
-    @post("/tasks/views", opt=needs(Scope.OPERATE), status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/tasks/views", **changing(Scope.OPERATE, most=_FORM_BYTES))
     async def save_view(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[None]:
         return await page.save(request, principal)
 
-    @post("/tasks/views/delete", opt=needs(Scope.OPERATE), status_code=303, request_max_body_size=_FORM_BYTES)
+    @post("/tasks/views/delete", **changing(Scope.OPERATE, most=_FORM_BYTES))
     async def delete_view(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[None]:
         return await page.delete(request, principal)
 

@@ -27,7 +27,7 @@ from web.audited import audit_entry
 from web.charts import Sparkline, lines, sparkline, stacked
 from web.desk_operations import OperationsDesk
 from web.flash import Flash
-from web.forms import read_form
+from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs, require
 from web.page import go_on, render
 from web.texts import msg
@@ -35,7 +35,6 @@ from web.texts import msg
 MOST_REASON: Final = 500
 GROUPS: Final = 5
 
-_FORM_BYTES: Final = 16_384
 _WAITS: Final = (State.RECEIVED.value, State.QUEUED.value)
 
 TopicName = Annotated[str, PathParameter(min_length=1, max_length=128)]
@@ -242,11 +241,7 @@ def _quantiles(times: Sequence[Any]) -> dict[str, list[float | None]]:
 def topics_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of a topic, and of what stops and starts its fetching."""
     pages = TopicsPages(door)
-    change: dict[str, Any] = {
-        "opt": needs(Scope.OPERATE),
-        "status_code": 303,
-        "request_max_body_size": _FORM_BYTES,
-    }
+    change = changing(Scope.OPERATE)
 
     @get("/topics", opt=needs(Scope.READ))
     async def topics(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
