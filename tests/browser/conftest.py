@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest_asyncio
-import uvicorn
 from litestar import Request, Response, get
 from playwright.async_api import expect
 
 from bridge.access import Role, Scope
 from tests.browser.chromium import Surfer, Watched, surfer
+from tests.browser.serving import served, visited
 from tests.web.access_lab import AccessLab
 from tests.web.conftest import Stub
 from web.app import create_app
@@ -59,12 +58,8 @@ class Site:
         self, surfer: Surfer, path: str, *, stranger: bool = False, **options: Any
     ) -> AsyncIterator[Watched]:
         """Yield a page of somebody logged in, at `path`; at the end its browser must not have complained."""
-        async with surfer.page(**options) as watched:
-            if not stranger:
-                await watched.page.context.add_cookies([{"name": "session", "value": self.secret, "url": self.url}])
-            await watched.page.goto(self.url + path)
+        async with visited(surfer, self.url, path, None if stranger else self.secret, **options) as watched:
             yield watched
-            watched.check()
 
 
 def row(number: int, state: str = "running") -> dict[str, Any]:
@@ -93,8 +88,7 @@ async def browser() -> AsyncIterator[Surfer]:
 async def server() -> AsyncIterator[Site]:
     lab, changes = AccessLab(insecure_cookies=True), MarksByHand()
     lab.clock.moment = datetime.now(UTC)
-    listener = socket.create_server(("127.0.0.1", 0))
-    site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}", lab, changes, await lab.session(Role.ADMIN, "ada"))
+    site = Site("", lab, changes, await lab.session(Role.ADMIN, "ada"))
 
     @get("/rows", opt=needs(Scope.READ))
     async def rows(request: Request[Any, Any, Any]) -> Response[str]:
@@ -107,14 +101,8 @@ async def server() -> AsyncIterator[Site]:
     pace = Pace(every=timedelta(milliseconds=20))
     router = dashboard_router(lab.door, look, changes=changes, ending=ending, pace=pace, mounted=[home, rows])
     app = create_app(Stub().doors(lab.door), [router])
-    uvicorn_server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
-    serving = asyncio.create_task(uvicorn_server.serve(sockets=[listener]))
-    try:
+    async with served(app, ending) as site.url:
         yield site
-    finally:
-        ending.set()
-        uvicorn_server.should_exit = True
-        await serving
 
 
 @pytest_asyncio.fixture(loop_scope="session")

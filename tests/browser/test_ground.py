@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.chromium import Surfer
 from tests.browser.conftest import Site, row
+from tests.browser.serving import ready
 from tests.web.access_lab import PASSWORD
 from web.alpine import VERSION
 
@@ -21,11 +22,6 @@ HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
-
-
-async def ready(page: Page) -> None:
-    """Wait until the scripts have taken hold."""
-    await expect(page.locator("html")).to_have_attribute("data-ready", "")
 
 
 async def listening(page: Page, site: Site) -> None:

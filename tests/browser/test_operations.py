@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from bridge.access import Role, Scope
 from bridge.dead_letter import DeadLetter
@@ -24,6 +22,7 @@ from bridge.histogram import bucket_of
 from bridge.task import State
 from tests.browser.chromium import Surfer, Watched
 from tests.browser.conftest import MarksByHand
+from tests.browser.serving import NARROW, WIDE, check_page, check_unfolded, ready, served, visited
 from tests.web.access_lab import AccessLab
 from tests.web.conftest import Stub
 from tests.web.operations_lab import HOSTILE, OPERATION, OperationsLab
@@ -35,7 +34,6 @@ from web.page import Look
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 PREVIEW = "/dashboard/operations/preview?q=state:failed"
 PATHS = [
     "/dashboard/topics",
@@ -66,11 +64,8 @@ class Desk:
     @asynccontextmanager
     async def visit(self, surfer: Surfer, path: str, **options: Any) -> AsyncIterator[Watched]:
         """Yield a page of an admin, at `path`; at the end its browser must not have complained."""
-        async with surfer.page(**options) as watched:
-            await watched.page.context.add_cookies([{"name": "session", "value": self.secret, "url": self.url}])
-            await watched.page.goto(self.url + path)
+        async with visited(surfer, self.url, path, self.secret, **options) as watched:
             yield watched
-            watched.check()
 
 
 async def fill(lab: OperationsLab) -> None:
@@ -97,29 +92,16 @@ async def desk() -> AsyncIterator[Desk]:
     access.clock.moment = datetime.now(UTC)
     lab = OperationsLab(access)
     await fill(lab)
-    listener = socket.create_server(("127.0.0.1", 0))
     secret = await access.session(Role.ADMIN, "ada")
     await access.session(Role.VIEWER, "bob")
     await access.key(Scope.READ)
-    found = Desk(f"http://127.0.0.1:{listener.getsockname()[1]}", lab, changes, secret)
     router = dashboard_router(
         access.door, Look("staging", "1.2.3"), changes=changes, ending=ending,
         pace=Pace(every=timedelta(milliseconds=20)), mounted=operations_desk_routes(lab.door),
     )  # fmt: skip
     app = create_app(Stub().doors(access.door), [router])
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield found
-    finally:
-        ending.set()
-        server.should_exit = True
-        await serving
-
-
-async def ready(page: Page) -> None:
-    """Wait until the scripts have taken hold."""
-    await expect(page.locator("html")).to_have_attribute("data-ready", "")
+    async with served(app, ending) as url:
+        yield Desk(url, lab, changes, secret)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -132,10 +114,7 @@ async def test_a_page_keeps_nobody_out_and_breaks_no_rule(
     async with desk.visit(browser, path, viewport=viewport, color_scheme=scheme, locale=locale) as watched:
         if "foo" in path:
             watched.expect("422")
-        await ready(watched.page)
-        assert await browser.barriers(watched.page) == []
-        width = await watched.page.evaluate("document.documentElement.scrollWidth")
-        assert width <= viewport["width"], "nothing is wider than the screen"
+        await check_page(browser, watched.page)
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
@@ -194,14 +173,7 @@ async def test_what_unfolds_without_javascript_is_within_the_screen(
     browser: Surfer, desk: Desk, path: str, viewport: Any
 ) -> None:
     async with desk.visit(browser, path, viewport=viewport, java_script_enabled=False) as watched:
-        for confirm in await watched.page.locator(".confirm").all():
-            await confirm.locator("summary").click()
-            box = await confirm.locator(".confirm-panel").bounding_box()
-            assert box is not None
-            assert box["x"] >= 0
-            assert box["x"] + box["width"] <= viewport["width"]
-            assert box["width"] >= 320
-            await confirm.locator("summary").click()
+        await check_unfolded(watched.page)
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,13 +12,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from bridge.access import Role
 from bridge.desk.statistics import Count, Failures, Rollup, Step
 from bridge.task import State, Task, TypedValue
 from tests.browser.chromium import Surfer, Watched
+from tests.browser.serving import NARROW, WIDE, check_page, check_unfolded, ready, served, visited
 from tests.web.access_lab import AccessLab
 from tests.web.desk_lab import DeskLab
 from web.live import Pace
@@ -27,7 +26,6 @@ from web.page import Look
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 HOSTILE = '<img src=x onerror=alert(1)><script>alert("x")</script> {{ 7 * 7 }}'
 CANARY = "hunter2-canary"
 
@@ -50,11 +48,8 @@ class TaskSite:
     @asynccontextmanager
     async def visit(self, surfer: Surfer, path: str, **options: Any) -> AsyncIterator[Watched]:
         """Yield a page; at the end its browser must not have complained."""
-        async with surfer.page(**options) as watched:
-            await watched.page.context.add_cookies([{"name": "session", "value": self.secret, "url": self.url}])
-            await watched.page.goto(self.url + path)
+        async with visited(surfer, self.url, path, self.secret, **options) as watched:
             yield watched
-            watched.check()
 
     def change(self, task_id: str, **changes: Any) -> None:
         """Let a task have changed now."""
@@ -86,22 +81,11 @@ async def tasks() -> AsyncIterator[TaskSite]:
     access = AccessLab(insecure_cookies=True)
     access.clock.moment = datetime.now(UTC)
     lab = DeskLab(access, Wall(), jaeger="http://jaeger.example", cockpit="http://cockpit.example")
-    listener, ending = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
+    ending = asyncio.Event()
     app = lab.app(Look("staging", "1.2.3"), pace=Pace(every=timedelta(milliseconds=20)), ending=ending)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     secret = await access.session(Role.ADMIN, "ada")
-    try:
-        yield TaskSite(f"http://127.0.0.1:{listener.getsockname()[1]}", lab, secret)
-    finally:
-        ending.set()
-        server.should_exit = True
-        await serving
-
-
-async def ready(page: Page) -> None:
-    """Wait until the scripts have taken hold."""
-    await expect(page.locator("html")).to_have_attribute("data-ready", "")
+    async with served(app, ending) as url:
+        yield TaskSite(url, lab, secret)
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
@@ -117,10 +101,7 @@ async def test_the_pages_keep_nobody_out_and_break_no_rule(
         watched.expect("400 (Bad Request)")
         for path in paths:
             await watched.page.goto(f"{tasks.url}/dashboard{path}")
-            await ready(watched.page)
-            assert await browser.barriers(watched.page) == [], path
-            width = await watched.page.evaluate("document.documentElement.scrollWidth")
-            assert width <= viewport["width"], f"nothing of {path} is wider than the screen"
+            await check_page(browser, watched.page)
 
 
 async def test_a_failed_task_is_found_and_retried_by_the_keyboard_alone(browser: Surfer, tasks: TaskSite) -> None:
@@ -172,6 +153,16 @@ async def test_all_of_it_works_without_javascript(browser: Surfer, tasks: TaskSi
         await expect(page.locator(".flash")).to_contain_text("tried again")
     assert tasks.lab.store.tasks[task.id].state is State.RETRYING
     assert [entry.action for entry in tasks.lab.desk.audit] == ["task.reveal", "task.retry"]
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+async def test_what_unfolds_without_javascript_is_within_the_screen(
+    browser: Surfer, tasks: TaskSite, viewport: Any
+) -> None:
+    task = await fill(tasks.lab)
+    path = f"/dashboard/tasks/{task.id}"
+    async with tasks.visit(browser, path, viewport=viewport, java_script_enabled=False) as watched:
+        await check_unfolded(watched.page)
 
 
 async def test_rows_change_in_place_and_new_ones_are_counted(browser: Surfer, tasks: TaskSite) -> None:
