@@ -60,6 +60,8 @@ SHOTS: Final = (
     Shot("operations", "/dashboard/operations"),
     Shot("audit", "/dashboard/audit"),
     Shot("settings", "/dashboard/settings"),
+    Shot("people", "/dashboard/settings/people"),
+    Shot("keys", "/dashboard/settings/keys"),
 )
 LOOKS: Final = (
     Look(1440, "light", "en"),
