@@ -76,6 +76,7 @@ class Proxy:
         self.cuts = 0
         self.refused = 0
         self._refuses = False
+        self._closed = False
         self._faults: list[Fault] = []
         self._links: set[_Link] = set()
         self._pumps: set[asyncio.Task[None]] = set()
@@ -89,6 +90,7 @@ class Proxy:
     async def __aexit__(self, *_exception: object) -> None:
         assert self._server is not None
         self._server.close()
+        self._closed = True
         self.cut_all()
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
@@ -140,10 +142,19 @@ class Proxy:
             return
         link = _Link((reader, writer), server)
         self._links.add(link)
-        for pump in (self._requests(link), self._answers(link)):
-            task = asyncio.create_task(pump)
-            self._pumps.add(task)
-            task.add_done_callback(self._pumps.discard)
+        if self._closed:
+            link.cut()
+        passing = asyncio.create_task(self._pass(link))
+        self._pumps.add(passing)
+        passing.add_done_callback(self._pumps.discard)
+
+    async def _pass(self, link: _Link) -> None:
+        try:
+            await asyncio.gather(self._requests(link), self._answers(link))
+        finally:
+            # A fault may have left a side open that its other end has closed by now.
+            link.cut()
+            self._links.discard(link)
 
     async def _requests(self, link: _Link) -> None:
         try:
@@ -157,8 +168,6 @@ class Proxy:
             link.server_writer.close()
         except OSError:
             link.cut()
-        finally:
-            self._links.discard(link)
 
     def _look_for_faults(self, link: _Link, data: bytes) -> None:
         for fault in self._faults:
