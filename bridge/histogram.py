@@ -8,8 +8,7 @@ DDSketch (Masson, Rim, Lee: "DDSketch", 2019), so that 101 buckets are enough.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 ERROR: Final = 0.1
@@ -35,21 +34,34 @@ def seconds_of(bucket: int) -> float:
 
 def merged(many: Iterable[Buckets]) -> Buckets:
     """Return the histogram of all times that the histograms count."""
-    total: Counter[int] = Counter()
+    total: dict[int, int] = {}
     for buckets in many:
-        total.update(buckets)
+        if not total:
+            total = dict(buckets)
+            continue
+        for bucket, count in buckets.items():
+            total[bucket] = total.get(bucket, 0) + count
     return total
 
 
 def quantile(buckets: Buckets, share: float) -> float | None:
     """Return the time which `share` of all don't exceed; None where none was counted."""
+    (found,) = quantiles(buckets, (share,))
+    return found
+
+
+def quantiles(buckets: Buckets, shares: Sequence[float]) -> list[float | None]:
+    """Return the quantiles for ascending `shares`, as `quantile` does for one."""
     total = sum(buckets.values())
     if not total:
-        return None
-    rank = max(1, math.ceil(share * total))
+        return [None] * len(shares)
+    ranks = [max(1, math.ceil(share * total)) for share in shares]
+    found: list[float | None] = []
     seen = 0
     for bucket in sorted(buckets):
         seen += buckets[bucket]
-        if seen >= rank:
-            return seconds_of(bucket)
-    raise AssertionError("the counts add up to the total")
+        while len(found) < len(ranks) and seen >= ranks[len(found)]:
+            found.append(seconds_of(bucket))
+        if len(found) == len(ranks):
+            break
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 
 from babel import Locale
@@ -33,8 +34,7 @@ class Formatter:
         """Write a number with the separators of the language, and at most so many `digits` after the point."""
         if value is None:
             return NONE
-        pattern = "#,##0." + "#" * digits if digits else "#,##0"
-        return format_decimal(value, format=pattern, locale=self.locale)
+        return _decimal(value, digits, str(self.locale))
 
     def compact(self, value: float | None) -> str:
         """Write a large number short, as 12K or 12 mil."""
@@ -163,3 +163,10 @@ class Formatter:
     @staticmethod
     def _in_utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@lru_cache(4096)
+def _decimal(value: float, digits: int, locale: str) -> str:
+    """Write a number; charts write hundreds, the same few again and again, and Babel takes its time for each."""
+    pattern = "#,##0." + "#" * digits if digits else "#,##0"
+    return format_decimal(value, format=pattern, locale=locale)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from beanie import Document
+from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
 from bridge.adapters.desk_documents import FailureGroupDocument, FailureHourDocument, RollupDocument
@@ -17,6 +18,8 @@ from bridge.desk.statistics import SLOT, Count, FailureGroup, Failures, Rollup, 
 MOST: Final = 50_000
 """How many rows are read at most."""
 _WEEK: Final = timedelta(days=7)
+_NAIVE: Final[CodecOptions[Raw]] = CodecOptions(tz_aware=False)
+"""Thousands of moments are read here at once: moving each from UTC to UTC would cost more than to read it."""
 
 
 class StatisticsStore(StoreReader):
@@ -40,7 +43,7 @@ class StatisticsStore(StoreReader):
         if topic is not None:
             wanted["topic"] = {"$eq": topic}
         wanted["at"] = {"$gte": since}
-        rows = self._collection(RollupDocument.Settings.name)
+        rows = self._collection(RollupDocument.Settings.name).with_options(_NAIVE)
         with translated("rollups"):
             found = rows.find(wanted, max_time_ms=self._patience, batch_size=5000).sort("at", ASCENDING).limit(MOST)
             return [_rollup(document) for document in await found.to_list()]
@@ -71,7 +74,7 @@ class StatisticsStore(StoreReader):
         by_group: dict[str, list[Raw]] = {}
         if fingerprints:
             wanted = {"fingerprint": {"$in": list(fingerprints)}, "hour": {"$gt": since}}
-            rows = self._collection(FailureHourDocument.Settings.name)
+            rows = self._collection(FailureHourDocument.Settings.name).with_options(_NAIVE)
             found = rows.find(wanted, max_time_ms=self._patience, batch_size=5000).limit(MOST)
             for row in await found.to_list():
                 by_group.setdefault(row["fingerprint"], []).append(row)
@@ -113,7 +116,7 @@ def _incremented(named: Raw, counts: Mapping[str, int]) -> Raw:
 
 def _rollup(document: Mapping[str, Any]) -> Rollup:
     return Rollup(
-        at=document["at"],
+        at=document["at"].replace(tzinfo=UTC),
         topic=document["topic"],
         counts={Count(name): int(count) for name, count in document.get("counts", {}).items()},
         waiting={int(bucket): int(count) for bucket, count in document.get("waiting", {}).items()},
@@ -131,5 +134,9 @@ def _group(document: Mapping[str, Any], rows: Sequence[Raw], now: datetime) -> F
         last_seen=document["last_seen"],
         total=int(document["total"]),
     )
-    slots = {row["hour"] + int(slot) * SLOT: int(count) for row in rows for slot, count in row["slots"].items()}
+    slots = {
+        row["hour"].replace(tzinfo=UTC) + int(slot) * SLOT: int(count)
+        for row in rows
+        for slot, count in row["slots"].items()
+    }
     return counted(group, slots, now)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Final
 
-from bridge.histogram import Buckets, merged, quantile
+from bridge.histogram import Buckets, merged, quantiles
 
 
 class Count(StrEnum):
@@ -185,50 +185,70 @@ def overview(rows: Iterable[Rollup], wanted: Range, topic: str | None, now: date
         if row.at in by_moment and topic in {None, row.topic}:
             by_moment[row.at].append(row)
             by_topic.setdefault(row.topic, []).append(row)
-    every = [row for some in by_moment.values() for row in some]
+    figures = {name: _sum_of(some) for name, some in sorted(by_topic.items())}
+    total = _sum_of(figures.values())
+    completed = {
+        name: Counter({row.at: row.counts.get(Count.COMPLETED, 0) for row in by_topic[name]}) for name in figures
+    }
     return Overview(
         range=wanted,
         topic=topic,
-        counts=_counts(every),
-        waiting=_times(row.waiting for row in every),
-        running=_times(row.running for row in every),
-        points=tuple(_point(moment, some) for moment, some in by_moment.items()),
-        by_topic={name: _figures(some, moments) for name, some in sorted(by_topic.items())},
+        counts=total.counts,
+        waiting=total.waiting_times,
+        running=total.running_times,
+        points=tuple(_point(moment, _sum_of(some)) for moment, some in by_moment.items()),
+        by_topic={
+            name: TopicFigures(
+                one.counts, one.waiting_times, one.running_times, tuple(completed[name][moment] for moment in moments)
+            )
+            for name, one in figures.items()
+        },
     )
 
 
 def counted(group: FailureGroup, slots: Mapping[datetime, int], now: datetime) -> FailureGroup:
     """Return the group with what it counted in each slot added up."""
-    spans = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
-    hour, day, week = (sum(n for at, n in slots.items() if at > now - span) for span in spans)
+    hour, day, week = 0, 0, 0
+    last_hour, last_day, last_week = now - timedelta(hours=1), now - timedelta(days=1), now - timedelta(days=7)
     hours: Counter[datetime] = Counter()
     for at, count in slots.items():
-        if at > now - spans[-1]:
-            hours[Step.HOUR.floor(at)] += count
+        if at > last_week:
+            week += count
+            day += count if at > last_day else 0
+            hour += count if at > last_hour else 0
+            hours[at.replace(minute=0, second=0, microsecond=0)] += count
     return replace(group, last_hour=hour, last_day=day, last_week=week, hours=dict(sorted(hours.items())))
 
 
-def _point(at: datetime, rows: Sequence[Rollup]) -> Point:
-    return Point(at, _counts(rows), _times(row.waiting for row in rows), _times(row.running for row in rows))
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    counts: Mapping[Count, int]
+    waiting: Buckets
+    running: Buckets
+
+    @property
+    def waiting_times(self) -> Times:
+        return _times(self.waiting)
+
+    @property
+    def running_times(self) -> Times:
+        return _times(self.running)
 
 
-def _figures(rows: Sequence[Rollup], moments: Sequence[datetime]) -> TopicFigures:
-    completed = Counter({row.at: row.counts.get(Count.COMPLETED, 0) for row in rows})
-    return TopicFigures(
-        _counts(rows),
-        _times(row.waiting for row in rows),
-        _times(row.running for row in rows),
-        tuple(completed[moment] for moment in moments),
+def _sum_of(rows: Collection[Rollup | _Sum]) -> _Sum:
+    return _Sum(
+        {count: sum(row.counts.get(count, 0) for row in rows) for count in Count},
+        merged(row.waiting for row in rows),
+        merged(row.running for row in rows),
     )
 
 
-def _counts(rows: Sequence[Rollup]) -> Mapping[Count, int]:
-    return {count: sum(row.counts.get(count, 0) for row in rows) for count in Count}
+def _point(at: datetime, one: _Sum) -> Point:
+    return Point(at, one.counts, one.waiting_times, one.running_times)
 
 
-def _times(many: Iterable[Buckets]) -> Times:
-    buckets = merged(many)
-    return Times(quantile(buckets, 0.5), quantile(buckets, 0.95), quantile(buckets, 0.99))
+def _times(buckets: Buckets) -> Times:
+    return Times(*quantiles(buckets, (0.5, 0.95, 0.99)))
 
 
 def _failed_share(counts: Mapping[Count, int]) -> float | None:
