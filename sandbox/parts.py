@@ -71,7 +71,7 @@ def _engine(choices: Choices, home: Path, jar: Path) -> Launch:
     return Launch(
         command=(
             "java",
-            "-Xmx512m",
+            _heap(choices),
             f"-Djava.io.tmpdir={temporary}",
             "-jar",
             str(jar),
@@ -88,10 +88,15 @@ def _engine(choices: Choices, home: Path, jar: Path) -> Launch:
 def _store(choices: Choices, home: Path, jar: Path) -> Launch:
     place = "memory" if choices.memory else str(home / "store.mv")
     return Launch(
-        command=("java", "-Xmx512m", "-jar", str(jar), str(choices.ports.store), place),
+        command=("java", _heap(choices), "-jar", str(jar), str(choices.ports.store), place),
         ports=(choices.ports.store,),
         probe=probes.mongodb(choices.ports.store),
     )
+
+
+def _heap(choices: Choices) -> str:
+    """Return the heap's bound: a server in memory keeps all its data there."""
+    return "-Xmx2g" if choices.memory else "-Xmx512m"
 
 
 def _broker(choices: Choices, home: Path, server: Path) -> Launch:

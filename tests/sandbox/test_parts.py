@@ -32,6 +32,7 @@ def test_in_memory_nothing_is_written() -> None:
     assert "--sandbox.database=mem:" in engine
     assert "--sandbox.history=none" in engine
     assert described(Part.STORE, choices).command[-1] == "memory"
+    assert all("-Xmx2g" in described(part, choices).command for part in (Part.ENGINE, Part.STORE))
 
 
 def test_the_broker_is_a_node_of_its_own() -> None:
