@@ -9,20 +9,25 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from typing import Final
 
 import aiohttp
 from rich.console import Console
 
 from bridge.settings import Settings
-from sandbox.demo.checks import find_mismatches
+from sandbox.demo.checks import Observed, find_mismatches
 from sandbox.demo.definitions import DEFINITIONS
 from sandbox.demo.engine import EngineApi, authorization
 from sandbox.demo.gateway import POLL_EVERY, Gateway, login_of, probe
 from sandbox.demo.history import observe
 from sandbox.demo.progress import Board, GaveUp, Limits, watch
 from sandbox.demo.samples import Sample, business_keys, samples
-from sandbox.demo.summary import show_addresses, show_summary, show_verdict
+from sandbox.demo.summary import show_addresses, show_summary, show_traces, show_verdict
 from sandbox.demo.together import together
+from sandbox.demo.traces import check_traces
+
+SERVICE: Final = "worker-api-gateway"
+"""Under which name the gateway's spans are in Jaeger, unless OTEL_SERVICE_NAME says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,22 @@ class Demo:
             self.console.print(f"waiting for the gateway at {self.gateway.url}", highlight=False)
             await self.gateway.ready(session)
             engine = EngineApi(session, self.settings.camunda_url, authorization(self.settings))
-            holds = await self._run(engine)
+            observed, holds = await self._run(engine)
+            holds = await self._check_traces(session, observed) and holds
             show_addresses(self.console, await self._addresses(session))
             if stay:
                 await self._stay()
             return holds
 
-    async def _run(self, engine: EngineApi) -> bool:
+    async def _check_traces(self, session: aiohttp.ClientSession, observed: Sequence[Observed]) -> bool:
+        jaeger = self.env.get("JAEGER_QUERY_URL")
+        if not jaeger or float(self.env.get("TRACE_SAMPLING") or 1) < 1:
+            return True
+        traces = await check_traces(session, jaeger, self.env.get("OTEL_SERVICE_NAME") or SERVICE, observed)
+        show_traces(self.console, traces)
+        return not traces.broken
+
+    async def _run(self, engine: EngineApi) -> tuple[Sequence[Observed], bool]:
         plan, keys = self.plan, business_keys(self.plan.run)
         await engine.deploy(definition.file for definition in DEFINITIONS)
         wanted = samples(plan.instances, plan.seed, plan.run)
@@ -89,7 +103,7 @@ class Demo:
         mismatches = find_mismatches(wanted, observed)
         show_summary(self.console, observed)
         show_verdict(self.console, len(wanted), mismatches)
-        return settled and not mismatches
+        return observed, settled and not mismatches
 
     async def _stay(self) -> None:
         self.console.print("everything stays up: end it with Ctrl-C")

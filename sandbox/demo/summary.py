@@ -12,6 +12,7 @@ from rich.table import Table
 from sandbox.demo.checks import Mismatch, Observed
 from sandbox.demo.definitions import DEFINITIONS, STORED, Definition
 from sandbox.demo.engine import LogKind
+from sandbox.demo.traces import Traces
 
 SHOWN = 10
 
@@ -77,12 +78,28 @@ def show_summary(console: Console, observed: Sequence[Observed]) -> None:
     console.print(f"publications: {stored} stored as new, {known} already known")
 
 
+def show_traces(console: Console, traces: Traces) -> None:
+    """Print whether the trace of every task is whole in Jaeger, and the first that aren't."""
+    if not traces.broken:
+        console.print(
+            f"[bold green]every one of {traces.checked} tasks has its trace in Jaeger[/], from the fetch to the"
+            f" engine's answer; {traces.with_retries} have retries in it"
+        )
+        return
+    console.print(f"[bold red]{len(traces.broken)} of {traces.checked} traces are not whole in Jaeger[/]:")
+    _show(console, traces.broken)
+
+
 def show_verdict(console: Console, checked: int, mismatches: Sequence[Mismatch]) -> None:
     """Print whether every instance is where it must be, and the first that aren't."""
     if not mismatches:
         console.print(f"[bold green]every one of {checked} instances is where it must be, completed exactly once")
         return
     console.print(f"[bold red]{len(mismatches)} mismatches[/], of which the first {min(SHOWN, len(mismatches))}:")
+    _show(console, mismatches)
+
+
+def _show(console: Console, mismatches: Sequence[Mismatch]) -> None:
     for each in mismatches[:SHOWN]:
         where = each.instance_id or "no process instance"
         console.print(f"  {each.business_key} ({where}) {each.problem}", highlight=False, markup=False, soft_wrap=True)
