@@ -31,6 +31,7 @@ from bridge.access import (
     same,
     wait_of,
 )
+from bridge.accounts import check_password
 from bridge.errors import TooManyTries, Unauthenticated
 from bridge.ports import Clock, Journal, Level
 from bridge.ports_access import AccessStore, Passwords
@@ -140,6 +141,26 @@ class Entrance:
         if ended:
             self._journal.write("session_revoked", user=user)
         return ended
+
+    async def change_password(self, name: str, old: str, new: str, *, keep: str) -> None:
+        """Give a person the password that he chose, and end his sessions but `keep`. The old one is asked as at login.
+
+        Raises `Refusal` for one that can't be a password, before anything else.
+        """
+        check_password(new)
+        now = self._clock.now()
+        taken = await self._take_tries({f"account:{digest(name)}": ACCOUNT}, now)
+        user = await self._store.user(name)
+        kept = None if user is None or user.disabled_at is not None else user.password
+        if not await self._passwords.verify(kept, old[: MOST_PASSWORD + 1]):
+            self._journal.write("password_not_changed", level=Level.WARNING, user=name)
+            raise Unauthenticated("The password until now is another one.")
+        await self._give_back(taken, now)
+        await self._store.set_password(name, await self._passwords.make(new))
+        for session in await self._store.sessions(name):
+            if session.id != keep:
+                await self._store.end_session(name, session.id)
+        self._journal.write("password_changed", user=name)
 
     @staticmethod
     def form_token(secret: str) -> str:

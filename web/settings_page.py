@@ -1,4 +1,4 @@
-"""The page on which a reader says how he wants his pages, and ends sessions of his that he no longer knows."""
+"""The page on which a reader says how he wants his pages, changes his password, and ends sessions of his."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any, Final
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from bridge.access import Scope
+from bridge.access import LEAST_PASSWORD, MOST_PASSWORD, Scope
+from bridge.errors import Refusal, TooManyTries, Unauthenticated
+from web.audited import audit_entry
 from web.auth import safe_next
 from web.doors import AccessDoor
 from web.flash import Flash
 from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs
-from web.page import go_on, render
+from web.page import go_on, pages_of, render
 from web.preferences import (
     chosen,
     preferences_cookie,
@@ -24,6 +26,7 @@ from web.texts import LANGUAGES, msg
 
 PATH: Final = "/dashboard/settings"
 _FIELDS: Final = {"language": 8, "zone": 64, "theme": 8, "density": 8, "shortcuts": 4, "next": 2048}
+_PASSWORD_FIELDS: Final = dict.fromkeys(("old", "new", "again"), MOST_PASSWORD)
 _SESSION_FIELDS: Final = {"id": 64, "others": 4}
 _BROWSERS: Final = (
     ("Edg/", "Edge"),
@@ -72,6 +75,7 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
             sessions=[(session, session.id == mine, device_of(session.agent)) for session in sessions],
             languages=LANGUAGES,
             zone_groups=zone_groups(),
+            least_password=LEAST_PASSWORD,
         )
 
     @post("/settings", **changing(Scope.READ))
@@ -99,4 +103,30 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         )
         return go_on(request, PATH, Flash(text, level="done" if ended else "note"))
 
-    return show, save, revoke
+    @post("/settings/password", **changing(Scope.READ))
+    async def change_password(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[None]:
+        fields = await read_form(request, _PASSWORD_FIELDS)
+        if principal.session is None:
+            return go_on(
+                request, PATH, Flash(msg("Only who signed in by a password has one to change."), level="error")
+            )
+        if fields["new"] != fields["again"]:
+            return go_on(request, PATH, Flash(msg("Nothing was changed: the two new ones differ."), level="error"))
+        try:
+            await entrance.change_password(principal.name, fields["old"], fields["new"], keep=principal.session.id)
+        except Unauthenticated:
+            text = msg("Nothing was changed: the password until now is another one.")
+            return go_on(request, PATH, Flash(text, level="error"))
+        except TooManyTries as error:
+            text = msg("Too many tries: wait %(seconds)s s and try again.")
+            return go_on(request, PATH, Flash(text, {"seconds": error.wait}, level="error"))
+        except Refusal:
+            text = msg("Nothing was changed: a password has %(least)s to %(most)s characters.")
+            lengths = {"least": LEAST_PASSWORD, "most": MOST_PASSWORD}
+            return go_on(request, PATH, Flash(text, lengths, level="error"))
+        if access.audit is not None:
+            now = pages_of(request).now()
+            await access.audit(audit_entry(request, principal, "user.password", f"user:{principal.name}", now))
+        return go_on(request, PATH, Flash(msg("Your password is changed. All other browsers must sign in again.")))
+
+    return show, save, revoke, change_password

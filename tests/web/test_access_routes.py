@@ -82,6 +82,7 @@ TASK_PAGES = [
 ]
 PEOPLE, BOB = "/dashboard/settings/people", "/dashboard/settings/people/bob"
 PERSON, KEYS, KEY = f"{PEOPLE}/{{name:str}}", "/dashboard/settings/keys", "/dashboard/settings/keys/{prefix:str}"
+OWN = {"old": "x", "new": "y", "again": "y"}
 PREFIX = "abcdefghijkm"
 ACCESS_PAGES = [
     Asked(PEOPLE, "GET", PEOPLE, Scope.ADMIN, page=True),
@@ -121,6 +122,7 @@ ROUTES = [
     Asked("/dashboard/settings", "GET", "/dashboard/settings", Scope.READ, page=True),
     Asked("/dashboard/settings", "POST", "/dashboard/settings", Scope.READ, {"theme": "dark"}, page=True),
     Asked("/dashboard/settings/sessions", "POST", "/dashboard/settings/sessions", Scope.READ, {"id": "x"}, page=True),
+    Asked("/dashboard/settings/password", "POST", "/dashboard/settings/password", Scope.READ, OWN, page=True),
     Asked("/dashboard/{rest:path}", "GET", "/dashboard/no/such/page", Scope.READ, page=True),
     Asked("/dashboard/events", "GET", "/dashboard/events", Scope.READ, page=True),
     *ACCESS_PAGES,

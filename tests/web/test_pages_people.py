@@ -11,7 +11,7 @@ import pytest
 
 from bridge.access import Role
 from bridge.desk.records import AuditFilter
-from tests.web.access_lab import AccessLab, browser
+from tests.web.access_lab import PASSWORD, AccessLab, browser
 from tests.web.operations_lab import HOSTILE as EVIL
 from tests.web.operations_lab import OperationsLab, Person, bound_to, form_of, person, told
 
@@ -182,3 +182,52 @@ async def test_without_an_audit_it_works_all_the_same(stub: Any) -> None:
     lab = OperationsLab(access)
     admin = await person(lab, Role.ADMIN)
     assert secret_of(await admin.post(PEOPLE, {"name": "eve", "role": "viewer"}))
+
+
+SETTINGS = "/dashboard/settings"
+NEW = "a longer one than that"
+
+
+async def test_everybody_changes_his_own_password_and_signs_out_elsewhere(lab: OperationsLab) -> None:
+    someone = await person(lab, Role.OPERATOR)
+    name = "operator"
+    elsewhere = await lab.access.entrance.login(name, PASSWORD, address="10.0.0.9", agent="")
+    form = form_of(await someone.get(SETTINGS), f"{SETTINGS}/password")
+    shown = await someone.post(f"{SETTINGS}/password", {**form, "old": PASSWORD, "new": NEW, "again": NEW})
+    assert "Your password is changed." in shown
+    assert "Sessions" in await someone.get(SETTINGS)  # still signed in here
+    assert await lab.access.entrance.by_session(elsewhere.secret) is None
+    assert (await lab.access.entrance.login(name, NEW, address="10.0.0.9", agent="")).session.user == name
+    (entry,) = await entries(lab)
+    assert (entry.action, entry.target, entry.who) == ("user.password", f"user:{name}", name)
+    assert NEW not in str(entry)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"old": "another one altogether"}, "the password until now is another one"),
+        ({"again": f"{NEW}!"}, "the two new ones differ"),
+        ({"new": "short", "again": "short"}, "a password has 12 to 256 characters"),
+    ],
+)
+async def test_a_password_that_can_not_be_changed_stays(lab: OperationsLab, fields: dict[str, str], said: str) -> None:
+    someone = await person(lab, Role.OPERATOR)
+    form = form_of(await someone.get(SETTINGS), f"{SETTINGS}/password")
+    given = {**form, "old": PASSWORD, "new": NEW, "again": NEW, **fields}
+    assert said in await someone.post(f"{SETTINGS}/password", given)
+    assert await entries(lab) == []
+    assert (await lab.access.entrance.login("operator", PASSWORD, address="10.0.0.9", agent="")).session
+
+
+async def test_guesses_at_the_password_until_now_are_slowed_down_as_at_the_login(lab: OperationsLab) -> None:
+    someone = await person(lab, Role.OPERATOR)
+    form = form_of(await someone.get(SETTINGS), f"{SETTINGS}/password")
+    told_of = [
+        await someone.post(f"{SETTINGS}/password", {**form, "old": f"guess {number}", "new": NEW, "again": NEW})
+        for number in range(12)
+    ]
+    assert "Too many tries" in told_of[-1]
+    compared = len(lab.access.passwords.compared)
+    await someone.post(f"{SETTINGS}/password", {**form, "old": PASSWORD, "new": NEW, "again": NEW})
+    assert len(lab.access.passwords.compared) == compared  # not even looked at
