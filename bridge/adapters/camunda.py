@@ -124,12 +124,12 @@ class CamundaEngine:
         """As the port says; an answer without a date tells no `held_for`."""
         if not task_ids:
             return []
-        told: list[datetime] = []
-        answer = await self._client.request(
-            "get_many", "POST", self._client.external_task_base_url, {"externalTaskIdIn": list(task_ids)}, date=told
+        answer = await self._client.ask(
+            "get_many", "POST", self._client.external_task_base_url, {"externalTaskIdIn": list(task_ids)}
         )
-        tasks = _read("get_many", answer, lambda rows: [_task(row) for row in rows])
-        return [replace(task, held_for=_held_for(task, told[0])) for task in tasks] if told else tasks
+        tasks = _read("get_many", answer.body, lambda rows: [_task(row) for row in rows])
+        now = answer.told_at
+        return tasks if now is None else [replace(task, held_for=_held_for(task, now)) for task in tasks]
 
     async def read_variables(self, process_instance_id: str) -> Variables:
         """As the port says; `TaskGone` when the instance has ended."""

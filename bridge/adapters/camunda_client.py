@@ -7,6 +7,7 @@ import base64
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -30,12 +31,31 @@ _NO_ANSWER: Final = frozenset({429, 502, 503, 504})
 
 Observe = Callable[[str, int | None, float], None]
 Headers = Callable[[], Mapping[str, str]]
-Call = Callable[[], Awaitable[bytes]]
-Guard = Callable[[Call], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine answered, and its `Date` header, where there is one."""
+
+    body: bytes
+    date: str | None
+
+    @property
+    def told_at(self) -> datetime | None:
+        """The engine's own time, in whole seconds (RFC 9110, 6.6.1); None where it tells none that can be read."""
+        try:
+            found = None if self.date is None else parsedate_to_datetime(self.date)
+        except ValueError:
+            return None
+        return None if found is None or found.tzinfo is None else found
+
+
+Call = Callable[[], Awaitable[Answer]]
+Guard = Callable[[Call], Awaitable[Answer]]
 """Makes a call, or refuses to by `EngineUnavailable`."""
 
 
-async def unguarded(call: Call) -> bytes:
+async def unguarded(call: Call) -> Answer:
     """Make the call, whatever became of those before."""
     return await call()
 
@@ -154,32 +174,21 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         return dict(body)
 
     async def request(
-        self,
-        operation: str,
-        method: str,
-        url: str,
-        body: Any = None,
-        *,
-        wait: timedelta | None = None,
-        date: list[datetime] | None = None,
+        self, operation: str, method: str, url: str, body: Any = None, *, wait: timedelta | None = None
     ) -> bytes:
-        """Make one call and return the body of its answer; `wait` is how long the engine may hold a poll.
+        """Make one call and return the body of its answer; see `ask`."""
+        return (await self.ask(operation, method, url, body, wait=wait)).body
 
-        `operation` names the call for the observer. The answer's `Date`, where it has one, is put into `date`. Raises
-        as `bridge.ports.Engine` says.
+    async def ask(
+        self, operation: str, method: str, url: str, body: Any = None, *, wait: timedelta | None = None
+    ) -> Answer:
+        """Make one call; `wait` is how long the engine may hold a poll.
+
+        `operation` names the call for the observer. Raises as `bridge.ports.Engine` says.
         """
-        return await self._guard(lambda: self._request(operation, method, url, body, wait=wait, date=date))
+        return await self._guard(lambda: self._request(operation, method, url, body, wait))
 
-    async def _request(
-        self,
-        operation: str,
-        method: str,
-        url: str,
-        body: Any,
-        *,
-        wait: timedelta | None,
-        date: list[datetime] | None,
-    ) -> bytes:
+    async def _request(self, operation: str, method: str, url: str, body: Any, wait: timedelta | None) -> Answer:
         pool = self._calls if wait is None else self._polls
         if pool is None:
             raise EngineUnavailable(f"{operation}: the engine's client is not open")
@@ -195,8 +204,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             ):
                 status = response.status
                 answer = await response.read()
-                if date is not None:
-                    date.extend(_date(response.headers.get("Date")))
+                date = response.headers.get("Date")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status = None
             raise EngineUnavailable(f"{operation}: no answer: {error or type(error).__name__}") from error
@@ -204,15 +212,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             self._observe(operation, status, time.perf_counter() - started)
         if status >= 300:
             raise _error(operation, status, answer)
-        return answer
-
-
-def _date(header: str | None) -> Sequence[datetime]:
-    """Read a Date header (RFC 9110, 6.6.1); nothing where there is none, or none that can be read."""
-    try:
-        return [] if header is None else [parsedate_to_datetime(header)]
-    except ValueError:
-        return []
+        return Answer(answer, date)
 
 
 def millis(duration: timedelta) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from bridge.adapters.camunda import DETAILS_LIMIT, CamundaEngine
+from bridge.adapters.camunda_client import Answer as Answered
 from bridge.adapters.camunda_client import authorization
 from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, SetupError, TaskGone
 from bridge.ports import TopicPoll
@@ -281,3 +282,16 @@ async def test_no_secret_is_logged_or_shown(url: str, stub: Stub, caplog: pytest
     with pytest.raises(SetupError) as refused:
         CamundaEngine("http://demo:s3cret@localhost/engine-rest")
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("Wed, 25 Nov 2026 03:56:45 GMT", datetime(2026, 11, 25, 3, 56, 45, tzinfo=UTC)),
+        ("Wed, 25 Nov 2026 03:56:45 -0000", None),  # of no zone: it could be any time
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_an_answer_tells_the_engines_time_where_that_can_be_read(header: str | None, expected: datetime | None) -> None:
+    assert Answered(b"", header).told_at == expected
