@@ -196,7 +196,10 @@ def overview(rows: Iterable[Rollup], wanted: Range, topic: str | None, now: date
         counts=total.counts,
         waiting=total.waiting_times,
         running=total.running_times,
-        points=tuple(_point(moment, _sum_of(some)) for moment, some in by_moment.items()),
+        points=tuple(
+            Point(moment, one.counts, one.waiting_times, one.running_times)
+            for moment, one in ((moment, _sum_of(some)) for moment, some in by_moment.items())
+        ),
         by_topic={
             name: TopicFigures(
                 one.counts, one.waiting_times, one.running_times, tuple(completed[name][moment] for moment in moments)
@@ -216,7 +219,7 @@ def counted(group: FailureGroup, slots: Mapping[datetime, int], now: datetime) -
             week += count
             day += count if at > last_day else 0
             hour += count if at > last_hour else 0
-            hours[at.replace(minute=0, second=0, microsecond=0)] += count
+            hours[Step.HOUR.floor(at)] += count
     return replace(group, last_hour=hour, last_day=day, last_week=week, hours=dict(sorted(hours.items())))
 
 
@@ -241,10 +244,6 @@ def _sum_of(rows: Collection[Rollup | _Sum]) -> _Sum:
         merged(row.waiting for row in rows),
         merged(row.running for row in rows),
     )
-
-
-def _point(at: datetime, one: _Sum) -> Point:
-    return Point(at, one.counts, one.waiting_times, one.running_times)
 
 
 def _times(buckets: Buckets) -> Times:

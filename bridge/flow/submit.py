@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bridge.batch import Batch
 from bridge.errors import (
@@ -31,6 +31,8 @@ from bridge.submission import Submission, fingerprint
 from bridge.task import Source, State, Task, Variables
 from bridge.topic import Topic
 from bridge.variables import parse_submitted
+
+Kept = TypeVar("Kept", Task, EngineTask)
 
 MOST_RACES: Final = 5
 """How often the engine is asked again that refused because another transaction was at the task."""
@@ -78,8 +80,8 @@ class Submit:
         self._size_limit = size_limit
         self._replica = replica
         self._tracer = tracer
-        self._known: Batch[str, Task | None] = Batch(self._read, limit=100)
-        self._described_as: Batch[str, EngineTask | None] = Batch(self._find, limit=100)
+        self._known: Batch[str, Task | None] = Batch(lambda ids: _by_id(store.get_many, ids), limit=100)
+        self._described_as: Batch[str, EngineTask | None] = Batch(lambda ids: _by_id(engine.get_many, ids), limit=100)
         self._accepted: Batch[Task, Task | None] = Batch(store.accept, limit=100)
 
     async def submit(self, submission: Submission) -> Task:
@@ -117,14 +119,6 @@ class Submit:
         if kept.verified:
             self._relay.put(kept)
         return kept
-
-    async def _read(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
-        found = {task.id: task for task in await self._store.get_many(list(set(task_ids)))}
-        return [found.get(task_id) for task_id in task_ids]
-
-    async def _find(self, task_ids: Sequence[str]) -> Sequence[EngineTask | None]:
-        found = {task.id: task for task in await self._engine.get_many(list(set(task_ids)))}
-        return [found.get(task_id) for task_id in task_ids]
 
     async def _accept(self, task: Task) -> Task | None:
         try:
@@ -282,6 +276,12 @@ class Submit:
     def _left(self, topic: str) -> int:
         limit = self._topics[topic].retries
         return self._retry_limit if limit is None else limit
+
+
+async def _by_id(read: Callable[[Sequence[str]], Awaitable[Sequence[Kept]]], ids: Sequence[str]) -> list[Kept | None]:
+    """Read the tasks of these ids, each once; return them in the order that was asked for, None for one unknown."""
+    found = {task.id: task for task in await read(list(set(ids)))}
+    return [found.get(task_id) for task_id in ids]
 
 
 def _same(known: Task, mark: str) -> Task:
