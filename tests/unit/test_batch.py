@@ -214,16 +214,24 @@ async def test_a_lane_that_is_cancelled_ends_and_the_next_item_opens_another() -
     assert desk.batches == [[1], [2, 3]]
 
 
-async def test_what_comes_soon_after_a_batch_goes_together() -> None:
-    desk = Desk()
-    batch = Batch(desk.flush, rest=timedelta(milliseconds=50))
+async def test_what_comes_soon_after_a_batch_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, rests, over, pause = Desk(), asyncio.Event(), asyncio.Event(), asyncio.sleep
+
+    async def rest(seconds: float) -> None:
+        if seconds > 0:
+            rests.set()
+            await over.wait()
+        else:
+            await pause(0)
+
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    batch = Batch(desk.flush, rest=timedelta(hours=1))
     await batch.put(1)
-    later = [asyncio.create_task(batch.put(2))]
-    while not later[0].done():
-        await asyncio.sleep(0)
-        if len(later) < 3:  # turns of the loop later, and still within the rest
-            later.append(asyncio.create_task(batch.put(len(later) + 2)))
-    assert await asyncio.gather(*later) == [20, 30, 40]
+    first = asyncio.create_task(batch.put(2))
+    await rests.wait()
+    later = [asyncio.create_task(batch.put(number)) for number in (3, 4)]
+    over.set()
+    assert await asyncio.gather(first, *later) == [20, 30, 40]
     assert desk.batches == [[1], [2, 3, 4]]
 
 

@@ -72,22 +72,30 @@ class Flow:
         await self.store.accept(tasks)
         return tasks
 
+    async def hold_up(self, count: int) -> None:
+        """Let an outage begin, and hold up the delivery of so many outcomes."""
+        tasks = await self.decided(count)
+        self.engine.away = True
+        for task in tasks:
+            self.report.put(task)
+        await self.report.drain()
+
+    async def back(self) -> None:
+        """Let the breaker find that the engine answers."""
+        self.watch.now += 60
+        await self.breaker.guard(self.engine.version)
+
 
 async def test_after_an_outage_all_are_delivered_at_once_and_before_anything_new() -> None:
     flow = Flow()
-    tasks = await flow.decided(20)
-    flow.engine.away = True
-    for task in tasks:
-        flow.report.put(task)
-    await flow.report.drain()
+    await flow.hold_up(20)
     assert flow.engine.asked < 20  # the rest weren't even asked about
     held_up = flow.report.backlogged
     assert held_up
     assert {task.state for task in flow.store.tasks.values()} == {State.REPORTING}
 
     flow.engine.away = False
-    flow.watch.now += 60
-    await flow.breaker.guard(flow.engine.version)
+    await flow.back()
     await flow.report.drain()
     assert {task.state for task in flow.store.tasks.values()} == {State.COMPLETED}
     assert not flow.report.backlogged
@@ -96,13 +104,8 @@ async def test_after_an_outage_all_are_delivered_at_once_and_before_anything_new
 
 async def test_an_engine_that_goes_away_again_leaves_the_rest_for_later() -> None:
     flow = Flow()
-    tasks = await flow.decided(6)
-    flow.engine.away = True
-    for task in tasks:
-        flow.report.put(task)
-    await flow.report.drain()
-    flow.watch.now += 60
-    await flow.breaker.guard(flow.engine.version)  # answers, and then completions fail as before
+    await flow.hold_up(6)
+    await flow.back()  # answers, and then completions fail as before
     await flow.report.drain()
     held_up = flow.report.backlogged
     assert held_up
@@ -118,8 +121,7 @@ async def test_an_outage_does_not_use_up_the_patience_with_refusals() -> None:
         await flow.report.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].reports == 10
     flow.engine.away = False
-    flow.watch.now += 60
-    await flow.breaker.guard(flow.engine.version)
+    await flow.back()
     await flow.report.drain()
     assert flow.store.tasks[task.id].state is State.COMPLETED
     (other,) = await flow.decided(1)
@@ -145,17 +147,12 @@ async def test_a_store_that_is_away_loses_no_outcome() -> None:
 
 async def test_what_is_held_up_goes_first_until_the_engine_has_all_of_it() -> None:
     flow = Flow()
-    tasks = await flow.decided(6)
-    flow.engine.away = True
-    for task in tasks:
-        flow.report.put(task)
-    await flow.report.drain()
+    await flow.hold_up(6)
     flow.engine.away = False
-    flow.watch.now += 60
     seen: list[tuple[int, bool]] = []
 
     flow.engine.on_complete = lambda: seen.append((len(flow.engine.reports), flow.report.backlogged))
-    await flow.breaker.guard(flow.engine.version)
+    await flow.back()
     assert flow.report.backlogged  # closed again, and nothing of it read from the store yet
     await flow.report.drain()
     assert [reported for reported, _ in seen] == [*range(6)]

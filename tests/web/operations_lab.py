@@ -11,6 +11,7 @@ from litestar import Litestar
 
 from bridge.access import Principal, Role
 from bridge.desk.operation import Item, Operation, OperationKind
+from bridge.desk.records import AuditEntry, AuditFilter
 from bridge.errors import BrokerUnavailable
 from bridge.flow.bulk import Bulk
 from bridge.replica import Load, Replica
@@ -103,6 +104,18 @@ class Person:
 async def person(lab: OperationsLab, role: Role = Role.OPERATOR, **headers: str) -> Person:
     """Return somebody with that role."""
     return Person(lab, await lab.access.session(role), **headers)
+
+
+def audited() -> OperationsLab:
+    """Return a lab whose door for people and keys writes its audit to the desk."""
+    lab = OperationsLab()
+    lab.access.door = replace(lab.access.door, audit=lab.desk.write)
+    return lab
+
+
+async def entries_of(lab: OperationsLab, actions: str) -> list[AuditEntry]:
+    """Return what the audit has of actions that begin so."""
+    return [entry for entry in await lab.desk.entries(AuditFilter(), 20) if entry.action.startswith(actions)]
 
 
 def bound_to(lab: OperationsLab, *topics: str) -> None:

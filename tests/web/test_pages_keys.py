@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bridge.access import Role, Scope
-from bridge.desk.records import AuditFilter
+from bridge.desk.records import AuditEntry
 from bridge.errors import Unauthenticated
-from tests.web.operations_lab import HOSTILE, OperationsLab, Person, form_of, person, told
+from tests.web.operations_lab import HOSTILE, OperationsLab, Person, audited, entries_of, form_of, person, told
 from tests.web.test_pages_people import secret_of
 
 KEYS = "/dashboard/settings/keys"
@@ -18,9 +17,7 @@ KEYS = "/dashboard/settings/keys"
 
 @pytest.fixture
 def lab() -> OperationsLab:
-    lab = OperationsLab()
-    lab.access.door = replace(lab.access.door, audit=lab.desk.write)
-    return lab
+    return audited()
 
 
 @pytest.fixture
@@ -28,8 +25,8 @@ async def admin(lab: OperationsLab) -> Person:
     return await person(lab, Role.ADMIN)
 
 
-async def entries(lab: OperationsLab) -> list[Any]:
-    return [entry for entry in await lab.desk.entries(AuditFilter(), 20) if entry.action.startswith("key.")]
+async def entries(lab: OperationsLab) -> list[AuditEntry]:
+    return await entries_of(lab, "key.")
 
 
 async def filled(admin: Person, **fields: Any) -> dict[str, Any]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import html as markup
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bridge.access import Role
-from bridge.desk.records import AuditFilter
+from bridge.desk.records import AuditEntry
 from tests.web.access_lab import PASSWORD, AccessLab, browser
 from tests.web.operations_lab import HOSTILE as EVIL
-from tests.web.operations_lab import OperationsLab, Person, bound_to, form_of, person, told
+from tests.web.operations_lab import OperationsLab, Person, audited, bound_to, entries_of, form_of, person, told
 
 PEOPLE = "/dashboard/settings/people"
 BOB = f"{PEOPLE}/bob"
@@ -21,8 +20,7 @@ BOB = f"{PEOPLE}/bob"
 
 @pytest.fixture
 async def lab() -> OperationsLab:
-    lab = OperationsLab()
-    lab.access.door = replace(lab.access.door, audit=lab.desk.write)
+    lab = audited()
     await lab.access.session(Role.VIEWER, "bob")
     return lab
 
@@ -32,8 +30,8 @@ async def admin(lab: OperationsLab) -> Person:
     return await person(lab, Role.ADMIN)
 
 
-async def entries(lab: OperationsLab) -> list[Any]:
-    return [entry for entry in await lab.desk.entries(AuditFilter(), 20) if entry.action.startswith("user.")]
+async def entries(lab: OperationsLab) -> list[AuditEntry]:
+    return await entries_of(lab, "user.")
 
 
 def secret_of(html: str) -> str:
