@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -24,3 +25,8 @@ async def engine_lab(request: pytest.FixtureRequest) -> AsyncIterator[EngineLab]
             yield lab
         finally:
             await lab.close()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"topic-{uuid4().hex}"
