@@ -126,7 +126,12 @@ class RabbitConnection:
             transport = self._connection.transport
             if transport is None:
                 raise ConnectionError("lost")
-            channel = await transport.connection.channel(publisher_confirms=False)
+            connection = cast("aiormq.Connection", transport.connection)
+            # Where its queue is full aiormq drops the acknowledgement of a refusal, and gives the channel's number away
+            # again: RabbitMQ sees it opened twice, and ends the connection. What waits there is bounded all the same,
+            # by the confirms and the acknowledgements that are due.
+            vars(connection.write_queue)["_maxsize"] = 0
+            channel = await connection.channel(publisher_confirms=False)
             try:
                 yield channel
             finally:

@@ -281,6 +281,14 @@ async def test_publishing_goes_on_after_the_connection_was_cut(proxy: Proxy, pub
     assert (await publisher.depth("alpha")).ready >= 1
 
 
+async def test_refusals_that_come_together_cost_no_connection(publisher: RabbitPublisher) -> None:
+    for _ in range(20):
+        beside = asyncio.create_task(publisher.publish("alpha", keys(20)))
+        answers = await asyncio.gather(*(publisher.depths(["alpha", "no-such-queue"]) for _ in range(20)))
+        assert all(answer.keys() == {"alpha"} for answer in answers)
+        assert await beside == [None] * 20
+
+
 async def test_what_is_under_way_when_the_connection_is_cut_is_unconfirmed(
     lab: RabbitLab, proxy: Proxy, publisher: RabbitPublisher
 ) -> None:
