@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from bridge.access import (
     LEAST_PASSWORD,
@@ -105,7 +106,10 @@ class Accounts:
         key = ApiKey(prefix or new_prefix(), digest(secret), label, allowed, self._clock.now(), limited)
         if not await self._store.add_key(key):
             raise Refusal("the key's prefix is taken, which happens once in a lifetime: try again")
-        self._journal.write("key_created", key=key.prefix, label=label, scopes=sorted(allowed))
+        given: dict[str, Any] = {"label": label, "scopes": sorted(allowed)}
+        if limited is not None:
+            given["topics"] = sorted(limited)
+        self._journal.write("key_created", key=key.prefix, **given)
         return key, write_key(key.prefix, secret)
 
     async def keys(self) -> Sequence[ApiKey]:

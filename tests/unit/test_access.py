@@ -31,7 +31,9 @@ from bridge.access import (
     wait_of,
     write_key,
 )
+from bridge.accounts import Accounts
 from bridge.adapters.passwords import Argon2Passwords
+from bridge.cli_audit import Noted
 from bridge.errors import Refusal, SetupError, TooManyTries, Unauthenticated
 from bridge.redaction import mask_text
 from bridge.settings import read_settings
@@ -122,6 +124,19 @@ async def test_a_key_comes_in_until_it_is_revoked(lab: AccessLab) -> None:
         await lab.entrance.by_key(text)
     with pytest.raises(Refusal, match="no key"):
         await lab.accounts.revoke_key(key.prefix)
+
+
+@pytest.mark.parametrize(("topics", "kept"), [(None, {}), (["ship", "a"], {"topics": ["a", "ship"]})])
+async def test_the_audit_of_the_command_has_what_a_key_is_for(
+    lab: AccessLab, topics: list[str] | None, kept: dict[str, object]
+) -> None:
+    noted = Noted()
+    accounts = Accounts(lab.store, lab.passwords, lab.clock, noted)
+    key, text = await accounts.create_key("courier", [Scope.SUBMIT, Scope.READ], topics)
+    (entry,) = noted.entries(NOW)
+    assert (entry.action, entry.target, entry.role) == ("key.create", f"key:{key.prefix}", "command")
+    assert entry.after == {"label": "courier", "scopes": ["read", "submit"], **kept}
+    assert text not in str(entry)
 
 
 async def test_all_keys_that_are_not_good_are_refused_alike(lab: AccessLab) -> None:
