@@ -21,7 +21,8 @@ from bridge.adapters.documents import size_of
 from bridge.adapters.metered import MeteredTracer
 from bridge.adapters.metrics import CountingJournal, Metrics
 from bridge.adapters.passwords import Argon2Passwords
-from bridge.adapters.rabbit import RabbitConsumer, RabbitPublisher
+from bridge.adapters.rabbit_consumer import RabbitConsumer
+from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.adapters.store import MongoStore
 from bridge.adapters.telemetry import Identity, Telemetry
 from bridge.entrance import Entrance
@@ -61,6 +62,8 @@ TaskLog = Callable[[Task, Collection[str]], Log]
 
 REST: Final = timedelta(milliseconds=10)
 """How long a busy process gathers claims, and outcomes, for one write. A task that comes alone waits for nothing."""
+NO_HURRY: Final = timedelta(milliseconds=50)
+"""The same for what no task waits for: that the engine has an outcome, and that the broker has a message."""
 
 
 def gateway_version() -> str:
@@ -170,7 +173,7 @@ class Gateway:
             concurrency=settings.report_concurrency,
             breaker=self.breaker,
             tracer=self.tracer,
-            rest=REST,
+            rest=NO_HURRY,
         )
         self.relay = Relay(
             store,
@@ -180,6 +183,7 @@ class Gateway:
             again_after=_seconds(settings.publish_timeout),
             look_after=settings.lock / 3,
             tracer=self.tracer,
+            delay=NO_HURRY,
         )
         self._build_work()
         self._build_intake()

@@ -17,7 +17,8 @@ class Batch(Generic[Item, Result]):
 
     A lone item waits for nobody, and the busier it gets the larger the batches are. `flush` returns one result an
     item, in order; what it raises reaches every caller of that batch. `lanes` batches may run side by side. `rest` is
-    the least time between the beginnings of two batches: what comes sooner goes together.
+    the least time between the beginnings of two batches: what comes sooner goes together. `delay` is for what is in no
+    hurry: how long even a lone item waits for others.
     """
 
     def __init__(
@@ -27,11 +28,13 @@ class Batch(Generic[Item, Result]):
         limit: int = 200,
         lanes: int = 1,
         rest: timedelta = timedelta(0),
+        delay: timedelta = timedelta(0),
     ) -> None:
         self._flush = flush
         self._limit = limit
         self._lanes = lanes
         self._rest = rest.total_seconds()
+        self._delay = delay.total_seconds()
         self._next_at = 0.0
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
@@ -52,7 +55,7 @@ class Batch(Generic[Item, Result]):
         # Counted here and not by the task's end, which is noticed a turn of the loop later: whoever puts in between
         # would wait for a lane that takes nothing any more.
         try:
-            await asyncio.sleep(0)  # lets everyone who is ready in this turn of the loop join the batch
+            await asyncio.sleep(self._delay)  # at the least, everyone who is ready in this turn of the loop joins
             while self._waiting:
                 await self._pause()
                 batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]

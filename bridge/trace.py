@@ -24,6 +24,8 @@ VARIABLE: Final = "traceparent"
 _PARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _ENDED: Final = frozenset({Event.DELIVERED_INCIDENT, Event.UNDELIVERABLE, Event.SUPERSEDE, Event.EXHAUSTED})
 """What ends a task that may yet come back."""
+_FAILED: Final = frozenset({Event.DELIVERED_RETRY, Event.LOSE_CLAIM, Event.GIVE_UP})
+"""What a task goes on after, with a run that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +102,12 @@ def traced(task: Task, move: Move) -> Move:
     A task that failed is recorded from then on, whatever was sampled. One that comes back after its end gets a span
     of its own, under the one that has been written.
     """
-    place = place_of(task.id, task.trace)
-    if place is None:
+    if move.event not in _ENDED | _FAILED or (place := place_of(task.id, task.trace)) is None:
         return move
     if move.event in _ENDED:
         sampled = place.sampled or move.event is not Event.SUPERSEDE
         return replace(move, changes={**move.changes, "trace": traceparent(place.trace_id, place.span_id, sampled)})
-    if move.event in {Event.DELIVERED_RETRY, Event.LOSE_CLAIM, Event.GIVE_UP} and not place.sampled:
+    if not place.sampled:
         return replace(move, changes={**move.changes, "trace": kept(task.trace)})
     return move
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from aio_pika import DeliveryMode, Message
+from aio_pika import DeliveryMode
+from aiormq import spec
 
 from bridge.task import TaskKey
 
@@ -18,15 +19,15 @@ class Undecodable(Exception):
     """A message that isn't one of ours; the text says why, without its content."""
 
 
-def to_message(key: TaskKey) -> Message:
-    """Write a key as a persistent message."""
-    return Message(
-        orjson.dumps({"id": key.id, "epoch": key.epoch}),
+def to_message(key: TaskKey) -> tuple[bytes, spec.Basic.Properties]:
+    """Write a key as a persistent message: its body and its properties."""
+    properties = spec.Basic.Properties(
         content_type="application/json",
-        delivery_mode=DeliveryMode.PERSISTENT,
+        delivery_mode=DeliveryMode.PERSISTENT.value,
         message_id=f"{key.id}:{key.epoch}",
         headers=None if key.trace is None else {TRACE_HEADER: key.trace},
     )
+    return orjson.dumps({"id": key.id, "epoch": key.epoch}), properties
 
 
 def from_message(body: bytes, headers: Mapping[str, Any]) -> TaskKey:

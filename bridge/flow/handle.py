@@ -218,9 +218,8 @@ class Handle:
                 # Also while the process ends: its grace bounds this, and a finished outcome is worth it.
                 await self._wait_for_store(failures, error, at_the_end=True)
                 continue
-            cause = self._cause(task, outcome)
-            kept = replace(task, state=State.REPORTING, outcome=outcome, reports=0, refusals=0, **cause)
-            return replace(kept, lease_until=claim.lease_until)
+            known = {**self._cause(task, outcome), "lease_until": claim.lease_until}
+            return replace(task, state=State.REPORTING, outcome=outcome, reports=0, refusals=0, **known)
 
     async def _move(self, move: Move) -> bool:
         try:

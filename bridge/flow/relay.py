@@ -16,7 +16,11 @@ from bridge.task import Task, TaskKey
 
 
 class Relay:
-    """Publishes tasks with confirms; one that gets none stays RECEIVED and is published again when it is due."""
+    """Publishes tasks with confirms; one that gets none stays RECEIVED and is published again when it is due.
+
+    What was confirmed is written down `delay` later. Most tasks are claimed by then, here or by another process, and
+    have moved on by themselves: that write would only be in the way of their claims.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class Relay:
         again_after: timedelta,
         look_after: timedelta,
         tracer: Tracer = NoTracer(),
+        delay: timedelta = timedelta(0),
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -37,6 +42,7 @@ class Relay:
         self._look_after = look_after
         self._tracer = tracer
         self._batch = Batch(self._flush, limit=500, lanes=2)
+        self._confirms = Batch(self._confirm, limit=500, delay=delay)
         self.unconfirmed: Counter[str] = Counter()
         self._put: set[asyncio.Task[None]] = set()
 
@@ -57,10 +63,13 @@ class Relay:
             self._journal.write("publish_unrecorded", task=task, level=Level.WARNING, error=str(error))
 
     async def publish(self, tasks: Sequence[Task]) -> int:
-        """Publish the tasks together with whatever else waits; return how many were confirmed."""
-        return (await self._batch.put(tasks)) if tasks else 0
+        """Publish the tasks together with whatever else waits; return how many were confirmed, once that is stored."""
+        confirmed = (await self._batch.put(tasks)) if tasks else []
+        if confirmed:
+            await self._confirms.put(confirmed)
+        return len(confirmed)
 
-    async def _flush(self, groups: Sequence[Sequence[Task]]) -> Sequence[int]:
+    async def _flush(self, groups: Sequence[Sequence[Task]]) -> Sequence[Sequence[Task]]:
         tasks = [task for group in groups for task in group]
         by_topic: dict[str, list[Task]] = defaultdict(list)
         for task in tasks:
@@ -72,21 +81,26 @@ class Relay:
                 confirmed |= await self._publish(topic, some)
             finally:
                 self.unconfirmed[topic] -= len(some)
-        return [sum(task.id in confirmed for task in group) for group in groups]
+        return [[task for task in group if task.id in confirmed] for group in groups]
+
+    async def _confirm(self, groups: Sequence[Sequence[Task]]) -> Sequence[None]:
+        """Write down that the broker has them, and when each topic's are to be looked at: before a lock ends."""
+        now = self._clock.now()
+        tasks = [task for group in groups for task in group]
+        soonest = min(task.lease_until for task in tasks)
+        look = min(now + self._look_after, max(now, soonest - self._look_after))
+        await self._store.confirm([TaskKey(task.id, task.epoch) for task in tasks], now, look)
+        return [None] * len(groups)
 
     async def _publish(self, topic: str, tasks: Sequence[Task]) -> set[str]:
         errors = await self._tracer.publish(topic, tasks, self._publisher.publish)
-        now = self._clock.now()
-        good = [task for task, error in zip(tasks, errors, strict=True) if error is None]
+        good = {task.id for task, error in zip(tasks, errors, strict=True) if error is None}
         bad = [task for task, error in zip(tasks, errors, strict=True) if error is not None]
-        if good:
-            look = min(now + self._look_after, max(now, min(task.lease_until for task in good) - self._look_after))
-            await self._store.confirm([TaskKey(task.id, task.epoch) for task in good], now, look)
         if bad:
             first = next(error for error in errors if error is not None)
             self._journal.write(
                 "publish_failed", level=Level.WARNING, topic=topic, tasks=len(bad), error=str(first) or repr(first)
             )
-            again = now + self._again_after
+            again = self._clock.now() + self._again_after
             await self._store.move([Move(t.id, Event.RENEW, t.epoch, changes={"next_at": again}) for t in bad])
-        return {task.id for task in good}
+        return good

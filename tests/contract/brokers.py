@@ -12,7 +12,8 @@ import aio_pika
 from pydantic import BaseModel
 
 from bridge.adapters.memory_broker import MemoryBroker, MemoryConsumer
-from bridge.adapters.rabbit import RabbitConsumer, RabbitPublisher
+from bridge.adapters.rabbit_consumer import RabbitConsumer
+from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.errors import BrokerError
 from bridge.ports import Consumer, Publisher, Verdict
 from bridge.task import TaskKey

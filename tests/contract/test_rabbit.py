@@ -13,7 +13,8 @@ import orjson
 import pytest
 from yarl import URL
 
-from bridge.adapters.rabbit import RabbitConsumer, RabbitPublisher
+from bridge.adapters.rabbit_consumer import RabbitConsumer
+from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.adapters.rabbit_topology import QueueRules, Topology
 from bridge.errors import BrokerUnavailable, SetupError
 from bridge.ports import Consumer, Depth

@@ -242,3 +242,21 @@ async def test_a_full_batch_does_not_rest() -> None:
     both = [batch.put(2), batch.put(3)]
     assert await asyncio.gather(*both) == [20, 30]
     assert desk.batches == [[1], [2, 3]]
+
+
+async def test_what_is_in_no_hurry_waits_for_others_even_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, over, asked = Desk(), asyncio.Event(), list[float]()
+
+    async def wait(seconds: float) -> None:
+        asked.append(seconds)
+        await over.wait()
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
+    batch = Batch(desk.flush, delay=timedelta(seconds=3))
+    items = put_all(batch, [1])
+    await in_time(asyncio.wait(items, timeout=0))
+    items += put_all(batch, [2])
+    assert (asked, desk.batches) == ([3.0], [])
+    over.set()
+    assert await in_time(*items) == [10, 20]
+    assert desk.batches == [[1, 2]]

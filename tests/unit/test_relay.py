@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -205,6 +206,29 @@ async def test_callers_at_once_share_a_batch_and_each_learns_of_its_own() -> Non
     flow.broker.fail_next("publish", BrokerUnavailable("cut"))
     first, second = await asyncio.gather(flow.relay.publish(tasks[:2]), flow.relay.publish(tasks[2:]))
     assert (first, second) == (1, 1)
+
+
+async def test_a_confirm_is_written_later_and_leaves_what_is_claimed_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, over, asked = Flow(), asyncio.Event(), asyncio.Event()
+
+    async def wait(seconds: float) -> None:
+        if seconds > 0:
+            asked.set()
+            await over.wait()
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
+    relay = Relay(
+        flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, delay=timedelta(hours=1)
+    )
+    publishing = asyncio.create_task(relay.publish(await flow.received(a_task("a"), a_task("b"))))
+    await asked.wait()
+    assert [key.id for _, key in flow.broker.published] == ["a", "b"]
+    assert flow.states() == {"a": State.RECEIVED, "b": State.RECEIVED}
+    assert relay.unconfirmed["orders"] == 0
+    await flow.store.claim([Claim(TaskKey("a", 1), "c1", "r1", NOW, NOW + LOCK)])
+    over.set()
+    assert await publishing == 2
+    assert flow.states() == {"a": State.RUNNING, "b": State.QUEUED}
 
 
 async def test_a_task_confirmed_twice_is_confirmed_once() -> None:

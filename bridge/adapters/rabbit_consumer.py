@@ -1,4 +1,4 @@
-"""The broker on RabbitMQ, by FastStream: a publisher that waits for confirms, a consumer that acknowledges by hand."""
+"""The consumer on RabbitMQ, by FastStream: it acknowledges by hand, and sees when nothing is delivered any more."""
 
 from __future__ import annotations
 
@@ -11,152 +11,22 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from aio_pika.abc import AbstractExchange
-from aio_pika.exceptions import ChannelNotFoundEntity
 from faststream import AckPolicy
-from faststream.exceptions import IncorrectState
 from faststream.rabbit import Channel, RabbitMessage
 
 from bridge.adapters.rabbit_connection import LOGGER, PARTING, RabbitConnection, translated
-from bridge.adapters.rabbit_dead import RabbitDeadLetters
-from bridge.adapters.rabbit_messages import Undecodable, from_message, to_message
+from bridge.adapters.rabbit_messages import Undecodable, from_message
+from bridge.adapters.rabbit_repair import redeclare
 from bridge.adapters.rabbit_topology import QueueRules, Topology, refused
-from bridge.errors import BrokerError, BrokerUnroutable
-from bridge.ports import Depth, Handle
+from bridge.errors import BrokerError
+from bridge.ports import Handle
 from bridge.task import TaskKey
 from bridge.topic import Topic
 
-AT_ONCE: Final = 100
-"""How many publishes of a batch wait for their confirms together."""
-DELETED_FOR: Final = 1.0
-"""Seconds between deleting a queue and declaring it anew: RabbitMQ 3.10 tells a consumer of a deletion only when the
-queue stays away for more than about 50 ms. Else it goes on counting messages as delivered to it, and sends none."""
 MOST_PATIENCE: Final = 120.0
 """Seconds after which at the latest a consumer that gets nothing is connected anew."""
 
 OnUndecodable = Callable[[str, str], None]
-
-
-class RabbitPublisher:
-    """`bridge.ports.Publisher` on RabbitMQ; `open` it before use and `close` it after.
-
-    `timeout` bounds a batch as a whole, and every other call. A lost connection comes back by itself; a publish waits
-    for it within its time. Where all publishes to one topic go unconfirmed `repair_after` batches in a row, though
-    RabbitMQ answers otherwise, `repair` is called; None leaves that to the caller.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        exchange: str,
-        topics: Sequence[str],
-        *,
-        timeout: timedelta,
-        rules: QueueRules = QueueRules(),
-        repair_after: int | None = 3,
-    ) -> None:
-        self._topology = Topology(exchange, rules)
-        self._exchange: AbstractExchange | None = None
-        self._topics = tuple(topics)
-        self._link = RabbitConnection(url, "gateway publisher", timeout)
-        self._repair_after = repair_after
-        self._unconfirmed: Counter[str] = Counter()
-
-    async def open(self) -> None:
-        """Connect and declare; raise `BrokerUnavailable`, or `SetupError` where the queues differ."""
-        async with AsyncExitStack() as undo:
-            undo.push_async_callback(self._link.close)
-            await self._link.open()
-            async with self._link.call("declare"):
-                channel = await self._link.channel()
-                await self._topology.declare(channel, self._topics)
-                # FastStream's own publish asks for it anew each time, at a third of the cost of a publish.
-                self._exchange = await channel.get_exchange(self._topology.name, ensure=False)
-            undo.pop_all()
-
-    async def close(self) -> None:
-        self._exchange = None
-        await self._link.close()
-
-    async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
-        """As the port says. A publish that went unconfirmed may still arrive later: messages are repeatable."""
-        deadline = asyncio.get_running_loop().time() + self._link.timeout
-        # RabbitMQ's returns are told apart by message id: the same key twice at once would be taken for one another.
-        unique = list({(key.id, key.epoch): key for key in keys}.values())
-        errors: dict[tuple[str, int], BrokerError | None] = {}
-        for start in range(0, len(unique), AT_ONCE):
-            batch = unique[start : start + AT_ONCE]
-            ends = await asyncio.gather(*(self._publish(topic, key, deadline) for key in batch))
-            errors.update(((key.id, key.epoch), end) for key, end in zip(batch, ends, strict=True))
-        await self._watch(topic, list(errors.values()))
-        return [errors[key.id, key.epoch] for key in keys]
-
-    async def depth(self, topic: str) -> Depth:
-        """Return the topic's depth now; `BrokerUnroutable` when it has no queue."""
-        name = self._topology.queue_name(topic)
-        async with self._link.ask(f"depth of {topic}") as channel:
-            try:
-                answer = await channel.queue_declare(name, passive=True)
-            except ChannelNotFoundEntity as error:
-                raise BrokerUnroutable(f"depth of {topic}: there is no queue {name!r}") from error
-            return Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
-
-    async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
-        """As the port says, over one channel: it is asked several times a second while there is much to do."""
-        depths: dict[str, Depth] = {}
-        rest = list(topics)
-        while rest:
-            async with self._link.ask("depths") as channel:
-                while rest:
-                    topic = rest.pop()
-                    try:
-                        answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
-                    except ChannelNotFoundEntity:
-                        break  # the refusal has closed the channel; the rest is asked on another
-                    depths[topic] = Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
-        return depths
-
-    async def version(self) -> str:
-        """Return RabbitMQ's version, after it has answered a question."""
-        async with self._link.ask("version") as channel:
-            await channel.exchange_declare(self._topology.name, passive=True)
-            return str(channel.connection.server_properties.get("version", "unknown"))
-
-    def dead_letters(self) -> RabbitDeadLetters:
-        """Return the reader of the dead letters; it works while this publisher is open."""
-        return RabbitDeadLetters(self._link, self._topology)
-
-    async def repair(self, topic: str) -> None:
-        """Delete the topic's queue with all its messages, and declare it anew.
-
-        For a quorum queue that takes or delivers no more messages, which becomes of one that was declared within a
-        second before its node was killed. The store still has the tasks, whose messages are published again as stale.
-        """
-        await _redeclare(self._link, self._topology, topic)
-
-    async def _publish(self, topic: str, key: TaskKey, deadline: float) -> BrokerError | None:
-        try:
-            with translated(f"publish to {topic}"):
-                async with asyncio.timeout_at(deadline):
-                    if self._exchange is None:
-                        raise IncorrectState("not open")
-                    await self._exchange.publish(to_message(key), routing_key=topic, mandatory=True)
-        except BrokerError as error:
-            return error
-        return None
-
-    async def _watch(self, topic: str, ends: Sequence[BrokerError | None]) -> None:
-        if not ends or not all(end is not None and isinstance(end.__cause__, TimeoutError) for end in ends):
-            del self._unconfirmed[topic]
-            return
-        self._unconfirmed[topic] += 1
-        if self._repair_after is None or self._unconfirmed[topic] < self._repair_after:
-            return
-        with suppress(BrokerError):
-            # A broker that is blocked or lost doesn't answer this, and its queues are left alone.
-            await self.version()
-            await self.repair(topic)
-            del self._unconfirmed[topic]
 
 
 class _Delivery:
@@ -299,7 +169,7 @@ class RabbitConsumer:
 
     async def _repair(self, link: RabbitConnection, topics: Sequence[str]) -> None:
         for topic in topics:
-            await _redeclare(link, self._topology, topic)
+            await redeclare(link, self._topology, topic)
 
     def _stalled(self, lame: set[str]) -> list[str]:
         now = asyncio.get_running_loop().time()
@@ -367,17 +237,6 @@ class RabbitConsumer:
                 queue = await link.broker.config.declarer.declare_queue(self._topology.queue(topic), channel=which)
                 for tag in await link.consumers(which):
                     await queue.cancel(tag)
-
-
-async def _redeclare(link: RabbitConnection, topology: Topology, topic: str) -> None:
-    name = topology.queue_name(topic)
-    logging.getLogger(LOGGER).warning("queue %s is out of order: it is deleted, and declared anew", name)
-    async with link.ask(f"repair of {topic}") as channel:
-        await channel.queue_delete(name)
-    await asyncio.sleep(DELETED_FOR)
-    async with link.ask(f"repair of {topic}") as channel:
-        await channel.queue_declare(name, durable=True, arguments=topology.arguments())
-        await channel.queue_bind(name, topology.name, routing_key=topic)
 
 
 async def _run(handle: Handle, topic: str, key: TaskKey, delivery: _Delivery) -> None:

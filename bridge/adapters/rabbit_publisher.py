@@ -1,0 +1,179 @@
+"""The publisher on RabbitMQ: it waits for confirms, and has a queue repaired that gives none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from typing import Final, cast
+
+import aiormq
+from aio_pika import RobustChannel
+from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
+from faststream.exceptions import IncorrectState
+
+from bridge.adapters.rabbit_connection import RabbitConnection, translated
+from bridge.adapters.rabbit_dead import RabbitDeadLetters
+from bridge.adapters.rabbit_messages import to_message
+from bridge.adapters.rabbit_repair import redeclare
+from bridge.adapters.rabbit_topology import QueueRules, Topology
+from bridge.errors import BrokerError, BrokerUnroutable
+from bridge.ports import Depth
+from bridge.task import TaskKey
+
+AT_ONCE: Final = 100
+"""How many publishes of a batch wait for their confirms together."""
+
+
+class RabbitPublisher:
+    """`bridge.ports.Publisher` on RabbitMQ; `open` it before use and `close` it after.
+
+    `timeout` bounds a batch as a whole, and every other call. A lost connection comes back by itself; a publish waits
+    for it within its time. Where all publishes to one topic go unconfirmed `repair_after` batches in a row, though
+    RabbitMQ answers otherwise, `repair` is called; None leaves that to the caller.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        exchange: str,
+        topics: Sequence[str],
+        *,
+        timeout: timedelta,
+        rules: QueueRules = QueueRules(),
+        repair_after: int | None = 3,
+    ) -> None:
+        self._topology = Topology(exchange, rules)
+        self._channel: RobustChannel | None = None
+        self._topics = tuple(topics)
+        self._link = RabbitConnection(url, "gateway publisher", timeout)
+        self._repair_after = repair_after
+        self._unconfirmed: Counter[str] = Counter()
+
+    async def open(self) -> None:
+        """Connect and declare; raise `BrokerUnavailable`, or `SetupError` where the queues differ."""
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._link.close)
+            await self._link.open()
+            async with self._link.call("declare"):
+                channel = await self._link.channel()
+                await self._topology.declare(channel, self._topics)
+                self._channel = channel
+            undo.pop_all()
+
+    async def close(self) -> None:
+        self._channel = None
+        await self._link.close()
+
+    async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
+        """As the port says. A publish that went unconfirmed may still arrive later: messages are repeatable."""
+        deadline = asyncio.get_running_loop().time() + self._link.timeout
+        # RabbitMQ's returns are told apart by message id: the same key twice at once would be taken for one another.
+        unique = list({(key.id, key.epoch): key for key in keys}.values())
+        errors: dict[tuple[str, int], BrokerError | None] = {}
+        for start in range(0, len(unique), AT_ONCE):
+            batch = unique[start : start + AT_ONCE]
+            ends = await self._publish(topic, batch, deadline)
+            errors.update(((key.id, key.epoch), end) for key, end in zip(batch, ends, strict=True))
+        await self._watch(topic, list(errors.values()))
+        return [errors[key.id, key.epoch] for key in keys]
+
+    async def depth(self, topic: str) -> Depth:
+        """Return the topic's depth now; `BrokerUnroutable` when it has no queue."""
+        name = self._topology.queue_name(topic)
+        async with self._link.ask(f"depth of {topic}") as channel:
+            try:
+                answer = await channel.queue_declare(name, passive=True)
+            except ChannelNotFoundEntity as error:
+                raise BrokerUnroutable(f"depth of {topic}: there is no queue {name!r}") from error
+            return Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
+
+    async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
+        """As the port says, over one channel: it is asked several times a second while there is much to do."""
+        depths: dict[str, Depth] = {}
+        rest = list(topics)
+        while rest:
+            async with self._link.ask("depths") as channel:
+                while rest:
+                    topic = rest.pop()
+                    try:
+                        answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
+                    except ChannelNotFoundEntity:
+                        break  # the refusal has closed the channel; the rest is asked on another
+                    depths[topic] = Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
+        return depths
+
+    async def version(self) -> str:
+        """Return RabbitMQ's version, after it has answered a question."""
+        async with self._link.ask("version") as channel:
+            await channel.exchange_declare(self._topology.name, passive=True)
+            return str(channel.connection.server_properties.get("version", "unknown"))
+
+    def dead_letters(self) -> RabbitDeadLetters:
+        """Return the reader of the dead letters; it works while this publisher is open."""
+        return RabbitDeadLetters(self._link, self._topology)
+
+    async def repair(self, topic: str) -> None:
+        """Delete the topic's queue with all its messages, and declare it anew.
+
+        For a quorum queue that takes or delivers no more messages, which becomes of one that was declared within a
+        second before its node was killed. The store still has the tasks, whose messages are published again as stale.
+        """
+        await redeclare(self._link, self._topology, topic)
+
+    async def _publish(self, topic: str, keys: Sequence[TaskKey], deadline: float) -> Sequence[BrokerError | None]:
+        """Send all at once, and wait for their confirms.
+
+        Below FastStream, which asks for the exchange anew for each message, and aio-pika, which drains the connection
+        after each: together they take twice as long.
+        """
+        operation = f"publish to {topic}"
+        try:
+            with translated(operation):
+                async with asyncio.timeout_at(deadline):
+                    if self._channel is None:
+                        raise IncorrectState("not open")
+                    channel = cast("aiormq.Channel", await self._channel.get_underlay_channel())
+        except BrokerError as error:
+            return [error] * len(keys)
+        sent = [asyncio.create_task(self._send(channel, topic, key)) for key in keys]
+        try:
+            await asyncio.wait(sent, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        finally:
+            late = {task for task in sent if not task.done() and task.cancel()}
+        if late:
+            await asyncio.wait(late)
+        return [_end_of(task, operation, late=task in late) for task in sent]
+
+    async def _send(self, channel: aiormq.Channel, topic: str, key: TaskKey) -> None:
+        body, properties = to_message(key)
+        await channel.basic_publish(
+            body, exchange=self._topology.name, routing_key=topic, properties=properties, mandatory=True, wait=False
+        )
+
+    async def _watch(self, topic: str, ends: Sequence[BrokerError | None]) -> None:
+        if not ends or not all(end is not None and isinstance(end.__cause__, TimeoutError) for end in ends):
+            del self._unconfirmed[topic]
+            return
+        self._unconfirmed[topic] += 1
+        if self._repair_after is None or self._unconfirmed[topic] < self._repair_after:
+            return
+        with suppress(BrokerError):
+            # A broker that is blocked or lost doesn't answer this, and its queues are left alone.
+            await self.version()
+            await self.repair(topic)
+            del self._unconfirmed[topic]
+
+
+def _end_of(publish: asyncio.Task[None], operation: str, *, late: bool) -> BrokerError | None:
+    try:
+        with translated(operation):
+            if publish.cancelled():
+                # aiormq cancels what waits on a channel that closes; the rest we gave up ourselves.
+                raise TimeoutError if late else ChannelInvalidStateError("the channel was closed")
+            publish.result()
+    except BrokerError as error:
+        return error
+    return None
