@@ -20,7 +20,7 @@ CHANGE: Final = changing(Scope.ADMIN)
 TOLD_ONCE: Final = changing(Scope.ADMIN, status=200)
 """Of a route whose answer has what is shown once: it is kept nowhere, so no later page could show it."""
 
-WHY: Final = msg("Nothing was done: say why, for those who read the audit.")
+WHY: Final = msg("Nothing was changed: give a reason; it is recorded in the audit log.")
 
 
 class Changes:

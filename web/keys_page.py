@@ -56,13 +56,13 @@ def faults_of(draft: Draft) -> dict[str, str]:
     """Return what is wrong with what was typed, by field."""
     errors: dict[str, str] = {}
     if not draft.label or len(draft.label) > LABEL or not draft.label.isprintable():
-        errors["label"] = msg("Say which program uses it, in 100 characters at most.")
+        errors["label"] = msg("Say which program uses it, in at most 100 characters.")
     if not draft.scopes or not set(draft.scopes) <= set(Scope):
-        errors["scopes"] = msg("Choose one at least: without it the key opens nothing.")
+        errors["scopes"] = msg("Select at least one: a key without permissions can do nothing.")
     if len(draft.names) > _MOST_TOPICS or any(len(name) > _LONGEST_TOPIC for name in draft.names):
-        errors["topics"] = msg("Name 50 topics at most, each of 128 characters at most.")
+        errors["topics"] = msg("Name at most 50 topics, of at most 128 characters each.")
     elif draft.names and Scope.ADMIN in draft.scopes:
-        errors["topics"] = msg("A key that may do everything can't be limited to topics.")
+        errors["topics"] = msg("A key with full access can't be limited to topics.")
     return errors
 
 
@@ -125,7 +125,7 @@ class KeysPages:
         if key is None:
             return render(
                 request, "missing.html", status=404, heading=msg("No such key"),
-                text=msg("No program has a key with this beginning."), back=PATH,
+                text=msg("There is no key with this prefix."), back=PATH,
             )  # fmt: skip
         return render(request, "key.html", key=key, most_reason=REASON)
 
@@ -135,7 +135,7 @@ class KeysPages:
         key = await self._accounts.key(prefix)
         if key is None:
             return await self.one(request, prefix)
-        path, already = f"{PATH}/{prefix}", Flash(msg("The key was revoked already."), level="note")
+        path, already = f"{PATH}/{prefix}", Flash(msg("The key was already revoked."), level="note")
         if key.revoked_at is not None:
             return go_on(request, path, already)
         if not reason.strip():
@@ -144,12 +144,12 @@ class KeysPages:
             request, principal, "key.revoke", f"key:{prefix}", lambda: self._accounts.revoke_key(prefix),
             reason=reason, before={"revoked": False}, after={"revoked": True},
         )  # fmt: skip
-        said = Flash(msg("The key is revoked: whoever sends it is refused from now on."))
+        said = Flash(msg("Key revoked: requests with it are refused from now on."))
         return go_on(request, path, said if done else already)
 
 
 _MADE_ALREADY: Final = msg(
-    "This key was made already, and was shown once. If nobody has it, revoke it and make another one."
+    "This key was already created and shown once. If no one has it, revoke it and create another."
 )
 
 

@@ -110,14 +110,14 @@ _FROM: Final = {
 _SWITCHES: Final = {
     OperationState.PAUSED: (
         "operation.pause",
-        msg("The operation is paused: what is pending stays as it is."),
-        msg("It does not run any more."),
+        msg("Operation paused: pending tasks stay as they are."),
+        msg("It is no longer running."),
     ),
-    OperationState.RUNNING: ("operation.resume", msg("The operation goes on."), msg("It is not paused any more.")),
+    OperationState.RUNNING: ("operation.resume", msg("Operation resumed."), msg("It is no longer paused.")),
     OperationState.CANCELLED: (
         "operation.cancel",
-        msg("The operation is cancelled: what was pending stays as it is."),
-        msg("It had ended before that."),
+        msg("Operation cancelled: pending tasks stay as they are."),
+        msg("It had already ended."),
     ),
 }
 

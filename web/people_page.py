@@ -21,7 +21,7 @@ from web.texts import msg
 
 PATH: Final = "/dashboard/settings/people"
 _ADDED: Final = {"name": 100, "role": 16, "reason": REASON}
-_YOURS: Final = msg("Nothing was done: this is you, and another admin has to do it.")
+_YOURS: Final = msg("Nothing was changed: this is your own account, and another admin has to do it.")
 
 UserName = Annotated[str, PathParameter(min_length=1, max_length=64)]
 
@@ -65,11 +65,11 @@ class PeoplePages:
         name, role = fields["name"].strip().lower(), fields["role"]
         errors: dict[str, str] = {}
         if not is_name(name):
-            errors["name"] = msg("Use small letters, digits and _ . @ - only, 64 at most.")
+            errors["name"] = msg("Use only lowercase letters, digits and _ . @ -, at most 64.")
         elif await self._accounts.user(name) is not None:
-            errors["name"] = msg("Somebody has this name already.")
+            errors["name"] = msg("This name is already taken.")
         if role not in set(Role):
-            errors["role"] = msg("Choose a role.")
+            errors["role"] = msg("Select a role.")
         draft = Draft(fields["name"], role, fields["reason"], errors)
         if errors:
             return await self.listed(request, draft)
@@ -78,7 +78,7 @@ class PeoplePages:
             request, principal, "user.add", f"user:{name}",
             lambda: self._accounts.add_user(name, Role(role), password), reason=reason, after={"role": role},
         ):  # fmt: skip
-            taken = {"name": msg("Somebody has this name already.")}
+            taken = {"name": msg("This name is already taken.")}
             return await self.listed(request, Draft(fields["name"], role, reason, taken))
         user = await self._accounts.user(name)
         return await self.listed(request, made=None if user is None else (user, password))
@@ -91,7 +91,7 @@ class PeoplePages:
         if user is None:
             return render(
                 request, "missing.html", status=404, heading=msg("No such person"),
-                text=msg("Nobody of this name may log in."), back=PATH,
+                text=msg("There is no one with this name."), back=PATH,
             )  # fmt: skip
         return render(
             request,
@@ -113,14 +113,14 @@ class PeoplePages:
         if user is None or role not in set(Role):
             return await self.one(request, principal, name)
         if refused is None and user.role == role:
-            refused = Flash(msg("Nothing was done: this is the role already."), level="note")
+            refused = Flash(msg("Nothing was changed: that is already the role."), level="note")
         if refused is not None:
             return go_on(request, f"{PATH}/{name}", refused)
         done = await self._changes.make(
             request, principal, "user.role", f"user:{name}", lambda: self._accounts.set_role(name, Role(role)),
             reason=fields["reason"], before={"role": user.role.value}, after={"role": role},
         )  # fmt: skip
-        return self._told(request, name, Flash(msg("The role is changed: it counts from now on.")), done=done)
+        return self._told(request, name, Flash(msg("Role changed, effective immediately.")), done=done)
 
     async def set_password(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
         """Give a person another password that nobody chose."""
@@ -148,7 +148,7 @@ class PeoplePages:
             return await self.one(request, principal, name)
         refused = self._refusal(principal, user, fields["reason"] if disabled else "-")
         if refused is None and (user.disabled_at is not None) is disabled:
-            refused = Flash(msg("Nothing was done: it was so already."), level="note")
+            refused = Flash(msg("Nothing was changed: it was already so."), level="note")
         if refused is not None:
             return go_on(request, f"{PATH}/{name}", refused)
         accounts = self._accounts
@@ -157,8 +157,8 @@ class PeoplePages:
             lambda: accounts.disable(name) if disabled else accounts.enable(name), reason=fields["reason"],
             before={"disabled": not disabled}, after={"disabled": disabled},
         )  # fmt: skip
-        gone = msg("%(name)s is let in no more, and is signed out everywhere.")
-        text = gone if disabled else msg("%(name)s is let in again.")
+        gone = msg("%(name)s is disabled and signed out everywhere.")
+        text = gone if disabled else msg("%(name)s is enabled again.")
         return self._told(request, name, Flash(text, {"name": name}), done=done)
 
     @staticmethod
@@ -170,7 +170,7 @@ class PeoplePages:
 
     @staticmethod
     def _told(request: Request[Any, Any, Any], name: str, flash: Flash, *, done: bool) -> Response[None]:
-        refused = Flash(msg("Nothing was done: somebody else was faster."), level="error")
+        refused = Flash(msg("Nothing was changed: someone else was faster."), level="error")
         return go_on(request, f"{PATH}/{name}", flash if done else refused)
 
 

@@ -61,13 +61,13 @@ def _draft(fields: Mapping[str, str], expected: int) -> Draft:
     """Return the form as it was sent, with what is wrong."""
     errors: dict[str, str] = {}
     if not fields["reason"].strip():
-        errors["reason"] = msg("Say why: others read it in the audit.")
+        errors["reason"] = msg("Give a reason; it is recorded in the audit log.")
     elif len(fields["reason"]) > MOST_REASON:
-        errors["reason"] = msg("This is too long: use 500 characters at most.")
+        errors["reason"] = msg("Too long: use at most 500 characters.")
     if not 1 <= (number_of(fields["rate"]) or 0) <= MOST_RATE:
         errors["rate"] = msg("Use a number between 1 and 500.")
     if expected > COUNTED_ABOVE and number_of(fields["typed"]) != expected:
-        errors["typed"] = msg("This is not the number of the tasks that would be retried.")
+        errors["typed"] = msg("This is not the number of tasks to be retried.")
     return Draft(fields["token"], fields["reason"], fields["rate"], fields["typed"], errors)
 
 
@@ -111,7 +111,7 @@ class PreviewPage:
             return await self.show(request, principal, chosen, Draft(str(ULID()), fields["reason"]))
         page = f"/dashboard/operations/{token}"
         if await self._door.desk.operation(token) is not None:
-            return go_on(request, page, Flash(msg("This was started already: here it is."), level="note"))
+            return go_on(request, page, Flash(msg("This was already started: here it is."), level="note"))
         draft = _draft(fields, expected)
         if draft.errors:
             return await self.show(request, principal, chosen, draft)
@@ -132,7 +132,7 @@ class PreviewPage:
             reason=draft.reason, after=after,
         )  # fmt: skip
         await self._door.desk.write(entry)
-        return go_on(request, page, Flash(msg("The operation has begun.")))
+        return go_on(request, page, Flash(msg("Operation started.")))
 
 
 def preview_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:

@@ -83,7 +83,7 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         fields = await read_form(request, _FIELDS)
         given = {name: fields[name] for name in await request.form() if name in fields}
         target = safe_next(given["next"]) if "next" in given else PATH
-        answer = go_on(request, target, None if "next" in given else Flash(msg("Your settings are saved.")))
+        answer = go_on(request, target, None if "next" in given else Flash(msg("Settings saved.")))
         before = preferences_of(request, insecure=insecure)
         answer.set_cookie(preferences_cookie(chosen(given, before), insecure=insecure))
         return answer
@@ -97,9 +97,9 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
             wanted = [session.id for session in await entrance.sessions(principal.name) if session.id != mine]
         ended = [session_id for session_id in wanted if await entrance.revoke(principal.name, session_id)]
         text = (
-            msg("The sessions are ended: those browsers must sign in again.")
+            msg("Sessions ended: those browsers must sign in again.")
             if ended
-            else msg("There was no such session any more.")
+            else msg("That session no longer exists.")
         )
         return go_on(request, PATH, Flash(text, level="done" if ended else "note"))
 
@@ -108,17 +108,19 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         fields = await read_form(request, _PASSWORD_FIELDS)
         if principal.session is None:
             return go_on(
-                request, PATH, Flash(msg("Only who signed in by a password has one to change."), level="error")
+                request, PATH, Flash(msg("Only people who sign in with a password can change one."), level="error")
             )
         if fields["new"] != fields["again"]:
-            return go_on(request, PATH, Flash(msg("Nothing was changed: the two new ones differ."), level="error"))
+            return go_on(
+                request, PATH, Flash(msg("Nothing was changed: the new passwords don't match."), level="error")
+            )
         try:
             await entrance.change_password(principal.name, fields["old"], fields["new"], keep=principal.session.id)
         except Unauthenticated:
-            text = msg("Nothing was changed: the password until now is another one.")
+            text = msg("Nothing was changed: the current password is wrong.")
             return go_on(request, PATH, Flash(text, level="error"))
         except TooManyTries as error:
-            text = msg("Too many tries: wait %(seconds)s s and try again.")
+            text = msg("Too many attempts: wait %(seconds)s s and try again.")
             return go_on(request, PATH, Flash(text, {"seconds": error.wait}, level="error"))
         except Refusal:
             text = msg("Nothing was changed: a password has %(least)s to %(most)s characters.")
@@ -127,6 +129,6 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         if access.audit is not None:
             now = pages_of(request).now()
             await access.audit(audit_entry(request, principal, "user.password", f"user:{principal.name}", now))
-        return go_on(request, PATH, Flash(msg("Your password is changed. All other browsers must sign in again.")))
+        return go_on(request, PATH, Flash(msg("Password changed. All other browsers must sign in again.")))
 
     return show, save, revoke, change_password

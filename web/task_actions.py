@@ -105,9 +105,9 @@ class Actions:
         why_not = reason_against(act.action, task)
         if why_not is not None:
             text = self.words(request)(why_not)
-            return Flash(msg("Nothing was done: %(reason)s."), {"reason": text}, level="error")
+            return Flash(msg("Nothing was changed: %(reason)s."), {"reason": text}, level="error")
         if act.asks_reason and not reason:
-            return Flash(msg("Nothing was done: say why, for those who read the audit."), level="error")
+            return Flash(msg("Nothing was changed: give a reason; it is recorded in the audit log."), level="error")
         return None
 
     async def _failed(
@@ -118,12 +118,12 @@ class Actions:
                 now = await self._desk.reader.get(task.id)
                 if now is not None and Seen.of(now) != seen:
                     return self.changed(request, seen, now)
-                return Flash(msg("Nothing was done: %(reason)s."), {"reason": why}, level="error")
+                return Flash(msg("Nothing was changed: %(reason)s."), {"reason": why}, level="error")
             case EngineUnavailable() | StoreUnavailable():
-                text = msg("There was no answer, so it isn't known whether it was done: %(error)s. Look at the task.")
+                text = msg("There was no answer, so it is unknown whether this took effect: %(error)s. Check the task.")
                 return Flash(text, {"error": why}, level="error")
             case UnacceptableTask() | VariableError() | EngineError():
-                return Flash(msg("Nothing was done: %(reason)s."), {"reason": why}, level="error")
+                return Flash(msg("Nothing was changed: %(reason)s."), {"reason": why}, level="error")
             case _:
                 raise error
 
@@ -132,11 +132,11 @@ class Actions:
         words = self.words(request)
         values = {"before": words(STATES[seen.state]), "now": words(STATES[now.state])}
         if now.state is not seen.state:
-            text = msg("Nothing was done: the task was “%(before)s” when the page was shown, and is “%(now)s” now.")
+            text = msg("Nothing was changed: the task was “%(before)s” when the page was loaded, and is “%(now)s” now.")
         elif now.epoch != seen.epoch:
-            text = msg("Nothing was done: the engine has handed the task out anew, and it is “%(now)s” once more.")
+            text = msg("Nothing was changed: the engine has handed the task out again, and it is “%(now)s” once more.")
         else:
-            text = msg("Nothing was done: the task has changed since the page was shown. It is still “%(now)s”.")
+            text = msg("Nothing was changed: the task has changed since the page was loaded. It is still “%(now)s”.")
         return Flash(text, values, level="warning")
 
     @staticmethod

@@ -45,7 +45,7 @@ class TaskForms:
         async def call(seen: Seen) -> Task:
             return await self._desk.operate.retry(task_id, seen)
 
-        done = msg("The task is tried again: the engine hands it out anew at once.")
+        done = msg("Retrying: the engine hands the task out again right away.")
         return await self._actions.do(request, principal, task, form, Act(Action.RETRY, call, done))
 
     async def retry_at(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[None]:
@@ -54,13 +54,13 @@ class TaskForms:
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
         moment = read_moment(form["at"], zone)
         if moment is None or moment <= self._desk.clock.now():
-            text = msg("Nothing was done: name a moment that is yet to come.")
+            text = msg("Nothing was changed: choose a time in the future.")
             return go_on(request, f"{PATH}/{task_id}", Flash(text, level="error"))
 
         async def call(seen: Seen) -> Task:
             return await self._desk.operate.retry(task_id, seen, at=moment)
 
-        act = Act(Action.RETRY_AT, call, msg("The task is tried again at the moment you named."), {"at": str(moment)})
+        act = Act(Action.RETRY_AT, call, msg("The task will be retried at the time you chose."), {"at": str(moment)})
         return await self._actions.do(request, principal, task, form, act)
 
     async def set_retries(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[None]:
@@ -68,7 +68,7 @@ class TaskForms:
         task, form = await self._actions.form(request, principal, task_id, retries=6)
         retries = int(form["retries"]) if form["retries"].isdecimal() else 0
         if not 1 <= retries <= MOST_RETRIES:
-            text, values = msg("Nothing was done: name a number between 1 and %(most)s."), {"most": MOST_RETRIES}
+            text, values = msg("Nothing was changed: enter a number from 1 to %(most)s."), {"most": MOST_RETRIES}
             return go_on(request, f"{PATH}/{task_id}", Flash(text, values, level="error"))
 
         async def call(seen: Seen) -> Task:
@@ -77,7 +77,7 @@ class TaskForms:
         act = Act(
             Action.SET_RETRIES,
             call,
-            msg("The task has its retries."),
+            msg("Retries set."),
             {"retries": retries},
             {"retries": task.retries},
         )
@@ -91,7 +91,7 @@ class TaskForms:
             return await self._desk.operate.release(task_id, seen)
 
         before = {"worker": task.worker_id}
-        act = Act(Action.RELEASE, call, msg("The lock is released."), before=before, asks_reason=True)
+        act = Act(Action.RELEASE, call, msg("Lock released."), before=before, asks_reason=True)
         return await self._actions.do(request, principal, task, form, act)
 
     async def editor(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[str]:
@@ -107,9 +107,9 @@ class TaskForms:
         try:
             changed = edited(task, form["variables"], also)
             if not changed:
-                raise EditFault(msg("Nothing is changed: to try it again as it is, retry it."))
+                raise EditFault(msg("Nothing was changed: to run it again as it is, use “Retry now”."))
             if not form["reason"].strip():
-                raise EditFault(msg("Say why, for those who read the audit."))
+                raise EditFault(msg("Give a reason; it is recorded in the audit log."))
         except EditFault as fault:
             fault.tell(language_of_reader(request))
             return self._editor(request, task, form["variables"], error=fault, reason=form["reason"], status=422)
@@ -118,7 +118,7 @@ class TaskForms:
             return await self._desk.operate.retry(task_id, seen, variables=changed)
 
         before = _masked({name: task.inputs[name] for name in changed.keys() & task.inputs.keys()}, also)
-        done = msg("The variables are set, and the task is tried again with them.")
+        done = msg("Variables saved; the task is being retried with them.")
         act = Act(Action.EDIT, call, done, _masked(changed, also), before, asks_reason=True)
         return await self._actions.do(request, principal, task, form, act)
 
@@ -146,9 +146,9 @@ class TaskForms:
         place, _, name = form["what"].partition(":")
         known = {"given": task.given, "engine": task.variables, "result": task.result}.get(place) or {}
         if name not in known:
-            return go_on(request, back, Flash(msg("There is no such variable any more."), level="error"))
+            return go_on(request, back, Flash(msg("That variable no longer exists."), level="error"))
         if not reason:
-            text = msg("Nothing is shown: say why, for those who read the audit.")
+            text = msg("Nothing is shown: give a reason; it is recorded in the audit log.")
             return go_on(request, back, Flash(text, level="error"))
         now, also = self._desk.clock.now(), self._desk.secrets_of(task.topic)
         entry = audit_entry(
@@ -162,7 +162,7 @@ class TaskForms:
             trace=task.trace,
         )
         await self._desk.desk.write(entry)
-        answer = go_on(request, f"{back}#variables", Flash(msg("It is shown to you for two minutes.")))
+        answer = go_on(request, f"{back}#variables", Flash(msg("Visible to you for two minutes.")))
         add_reveal(answer, request, task.id, form["what"], now, insecure=pages_of(request).insecure)
         return answer
 

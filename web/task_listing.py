@@ -41,8 +41,8 @@ FILTERS: Final[Mapping[str, str]] = {
     "topic": msg("Topic"),
     "error": msg("Error"),
     "process": msg("Process"),
-    "since": msg("Changed since"),
-    "until": msg("Changed before"),
+    "since": msg("Updated since"),
+    "until": msg("Updated before"),
 }
 DEFAULT_COLUMNS: Final = ("state", "task", "topic", "key", "error", "attempts", "updated")
 COLUMNS: Final[Mapping[str, str]] = {

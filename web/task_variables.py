@@ -110,7 +110,7 @@ def edited(task: Task, text: str, also: Collection[str]) -> Variables:
     except RecursionError:
         raise EditFault(msg("This is not JSON: %(error)s."), error="it is nested too deeply") from None
     if not isinstance(given, dict):
-        raise EditFault(msg("The variables must be one JSON object, as %(example)s."), example='{"name": 1}')
+        raise EditFault(msg("The variables must be one JSON object, like %(example)s."), example='{"name": 1}')
     changed: dict[str, TypedValue] = {}
     plain: dict[str, Any] = {}
     for name, value in given.items():
@@ -118,7 +118,7 @@ def edited(task: Task, text: str, also: Collection[str]) -> Variables:
         if before is not None and _same(value, mask(name, readable(before), also)):
             continue
         if MASK in json.dumps(value, ensure_ascii=False):
-            text = msg("“%(name)s” still has a masked part (%(mask)s): write all of it anew, or leave it out.")
+            text = msg("“%(name)s” still has a masked part (%(mask)s): write it out in full, or leave it out.")
             raise EditFault(text, name=name, mask=MASK)
         kept = None if before is None else _as_before(before, value)
         if kept is None:

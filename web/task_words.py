@@ -32,8 +32,8 @@ STATES: Final = {
 }
 ACTIONS: Final = {
     "task.retry": msg("Retried"),
-    "task.retry_at": msg("Retry put off"),
-    "task.edit": msg("Variables changed, and retried"),
+    "task.retry_at": msg("Retry postponed"),
+    "task.edit": msg("Variables edited and retried"),
     "task.set_retries": msg("Retries set"),
     "task.release": msg("Lock released"),
     "task.reveal": msg("Secret revealed"),

@@ -139,15 +139,15 @@ class TaskList:
         name, query = form["name"].strip(), kept_query(form["query"])
         back = f"{PATH}?{query}" if query else PATH
         if not name or not query:
-            return go_on(request, back, Flash(msg("A view needs a name, and a list that is narrowed."), level="error"))
+            return go_on(request, back, Flash(msg("A view needs a name and at least one filter."), level="error"))
         desk, now = self._desk.desk, self._desk.clock.now()
         if len(await desk.views()) >= _MOST_VIEWS:
-            return go_on(request, back, Flash(msg("There are too many views: delete one first."), level="error"))
+            return go_on(request, back, Flash(msg("Too many views: delete one first."), level="error"))
         view = View(str(ULID.from_datetime(now)), name, query, principal.name, now)
         after = {"name": name, "query": query}
         await desk.write(audit_entry(request, principal, "view.save", f"view:{view.id}", now, after=after))
         await desk.save_view(view)
-        return go_on(request, back, Flash(msg("The view “%(name)s” is saved for everybody."), {"name": name}))
+        return go_on(request, back, Flash(msg("View “%(name)s” saved for everyone."), {"name": name}))
 
     async def delete(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
         """Delete a view: one's own, or as an admin anybody's."""
@@ -155,15 +155,15 @@ class TaskList:
         desk = self._desk.desk
         view = next((view for view in await desk.views() if view.id == form["id"]), None)
         if view is None:
-            return go_on(request, PATH, Flash(msg("There is no such view any more."), level="note"))
+            return go_on(request, PATH, Flash(msg("That view no longer exists."), level="note"))
         if view.owner != principal.name and not may(principal, Scope.ADMIN):
-            text = msg("Only %(owner)s or an admin may delete this view.")
+            text = msg("Only %(owner)s or an admin can delete this view.")
             return go_on(request, PATH, Flash(text, {"owner": view.owner}, level="error"))
         before = {"name": view.name, "query": view.query}
         now = self._desk.clock.now()
         await desk.write(audit_entry(request, principal, "view.delete", f"view:{view.id}", now, before=before))
         await desk.delete_view(view.id)
-        return go_on(request, PATH, Flash(msg("The view “%(name)s” is deleted."), {"name": view.name}))
+        return go_on(request, PATH, Flash(msg("View “%(name)s” deleted."), {"name": view.name}))
 
 
 async def choose_columns(request: Request[Any, Any, Any]) -> Response[None]:

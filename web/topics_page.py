@@ -122,7 +122,7 @@ class TopicsPages:
         if not (row.served or row.workers or row.pause or row.figures or any(counts.by_state.values())):
             return render(
                 request, "missing.html", status=404, heading=msg("No such topic"),
-                text=msg("No gateway works a topic of this name, and no task has it."), back="/dashboard/topics",
+                text=msg("No gateway serves a topic with this name, and no task uses it."), back="/dashboard/topics",
             )  # fmt: skip
         figures = known.figures
         moments = [point.at for point in figures.points]
@@ -154,7 +154,7 @@ class TopicsPages:
         reason = (await read_form(request, {"reason": MOST_REASON}))["reason"].strip()
         path = f"/dashboard/topics/{name}"
         if not reason:
-            return go_on(request, path, Flash(msg("Say why: others read it beside the topic."), level="error"))
+            return go_on(request, path, Flash(msg("Give a reason: others see it with the topic."), level="error"))
         if name not in self._door.topics and not await self._is_known(name):
             return await self.one(request, principal, name)
         before = await self._pause_of(name)
@@ -165,7 +165,7 @@ class TopicsPages:
         )  # fmt: skip
         await self._door.desk.write(entry)
         await self._door.desk.pause(pause)
-        said = msg("The topic %(topic)s is paused: nothing more of it is fetched.")
+        said = msg("Topic %(topic)s paused: no more of its tasks are fetched.")
         return go_on(request, path, Flash(said, {"topic": name}))
 
     async def resume(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
@@ -174,14 +174,14 @@ class TopicsPages:
         reason = (await read_form(request, {"reason": MOST_REASON}))["reason"]
         path = f"/dashboard/topics/{name}"
         if await self._pause_of(name) is None:
-            return go_on(request, path, Flash(msg("The topic was not paused any more."), level="note"))
+            return go_on(request, path, Flash(msg("The topic was no longer paused."), level="note"))
         entry = audit_entry(
             request, principal, "topic.resume", f"topic:{name}", self._door.clock.now(), reason=reason,
             before={"paused": True}, after={"paused": False},
         )  # fmt: skip
         await self._door.desk.write(entry)
         await self._door.desk.resume(name)
-        return go_on(request, path, Flash(msg("The topic %(topic)s is fetched again."), {"topic": name}))
+        return go_on(request, path, Flash(msg("Topic %(topic)s resumed."), {"topic": name}))
 
     async def _pause_of(self, name: str) -> Pause | None:
         return next((pause for pause in await self._door.desk.pauses() if pause.topic == name), None)

@@ -107,7 +107,7 @@ async def test_the_palette_goes_where_its_letters_say(browser: Surfer, site: Sit
         await page.keyboard.type("stgs")
         await expect(palette.get_by_role("option")).to_have_count(1)
         await page.keyboard.type("x")
-        await expect(palette).to_contain_text("Nothing has this name")
+        await expect(palette).to_contain_text("No matches")
         await page.keyboard.press("Backspace")
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/dashboard/settings")
@@ -121,7 +121,7 @@ async def test_the_keys(browser: Surfer, site: Site) -> None:
             await page.keyboard.press(key)
             await expect(page.locator("tr.at")).to_have_id(at)
         await page.keyboard.press("x")
-        await expect(page.locator(".bulk-count")).to_have_text("1 chosen")
+        await expect(page.locator(".bulk-count")).to_have_text("1 selected")
         await page.keyboard.press("x")
         await expect(page.locator(".bulk")).to_be_hidden()
         await page.keyboard.press("/")
@@ -143,7 +143,7 @@ async def test_single_keys_can_be_switched_off(browser: Surfer, site: Site) -> N
         page = watched.page
         await page.get_by_label("Off").check()
         await page.get_by_role("button", name="Save").click()
-        await expect(page.get_by_text("Your settings are saved.")).to_be_visible()
+        await expect(page.get_by_text("Settings saved.")).to_be_visible()
         await ready(page)
         await page.keyboard.press("?")
         await expect(page.get_by_role("dialog")).to_have_count(0)
@@ -180,12 +180,12 @@ async def test_rows_are_chosen_in_a_stretch_and_all_at_once(browser: Surfer, sit
     async with site.visit(browser, "/dashboard/rows") as watched:
         page = watched.page
         await ready(page)
-        await page.get_by_label("Choose t2").check()
-        await page.get_by_label("Choose t4").click(modifiers=["Shift"])
-        await expect(page.locator(".bulk-count")).to_have_text("3 chosen")
-        await page.get_by_label("Choose all rows of this page").check()
-        await expect(page.locator(".bulk-count")).to_have_text("5 chosen")
-        await page.get_by_role("button", name="Choose none").click()
+        await page.get_by_label("Select t2").check()
+        await page.get_by_label("Select t4").click(modifiers=["Shift"])
+        await expect(page.locator(".bulk-count")).to_have_text("3 selected")
+        await page.get_by_label("Select all rows on this page").check()
+        await expect(page.locator(".bulk-count")).to_have_text("5 selected")
+        await page.get_by_role("button", name="Clear selection").click()
         await expect(page.locator(".bulk")).to_be_hidden()
 
 
@@ -203,7 +203,7 @@ async def test_without_javascript_all_of_it_works(browser: Surfer, site: Site) -
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
         await page.get_by_label("Time zone").select_option("America/Manaus")
         await page.get_by_role("button", name="Save").click()
-        await expect(page.get_by_text("Your settings are saved.")).to_be_visible()
+        await expect(page.get_by_text("Settings saved.")).to_be_visible()
         await expect(page.locator("#look")).to_contain_text("-04:00")
         await page.goto(f"{site.url}/dashboard/rows")
         await expect(page.locator(".bulk")).to_be_visible()
@@ -236,11 +236,11 @@ async def test_nothing_moves_under_the_hands(browser: Surfer, site: Site) -> Non
     async with site.visit(browser, "/dashboard/rows") as watched:
         page = watched.page
         await listening(page, site)
-        box = page.get_by_label("Choose t3")
+        box = page.get_by_label("Select t3")
         await box.check()
         site.rows[1] = row(2, "failed")
         site.changes.touch()
-        await expect(page.locator(".live-state")).to_have_text("Waits while you choose or type")
+        await expect(page.locator(".live-state")).to_have_text("On hold while you select or type")
         await expect(page.locator("#task-t2 .status")).to_have_text("Running")
         await box.uncheck()
         await expect(page.locator("#task-t2 .status")).to_have_text("Failed")
@@ -250,12 +250,12 @@ async def test_nothing_moves_under_the_hands(browser: Surfer, site: Site) -> Non
 async def test_a_pause_holds_and_a_hidden_page_hears_nothing(browser: Surfer, site: Site) -> None:
     async with site.visit(browser, "/dashboard/rows") as watched:
         page = watched.page
-        await page.get_by_role("button", name="Pause the updates").click()
+        await page.get_by_role("button", name="Pause updates").click()
         await expect(page.locator(".live-state")).to_have_text("Paused")
         site.rows[0] = row(1, "completed")
         site.changes.touch()
         async with page.expect_response("**/dashboard/rows"):
-            await page.get_by_role("button", name="Go on with the updates").click()
+            await page.get_by_role("button", name="Resume updates").click()
         await expect(page.locator("#task-t1 .status")).to_have_text("Completed")
         async with page.expect_event("requestfailed", lambda request: "/dashboard/events" in request.url):
             await page.evaluate(HIDE, True)

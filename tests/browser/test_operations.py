@@ -124,13 +124,13 @@ async def test_many_are_retried_together_and_the_page_follows(browser: Surfer, d
         watched.expect("422")
         count = await page.locator('input[name="expected"]').get_attribute("value")
         await page.get_by_label("Reason").fill("mended")
-        await page.get_by_label("How many tasks are retried?").fill("99")
+        await page.get_by_label("How many tasks will be retried?").fill("99")
         await page.get_by_role("button", name=re.compile("Retry .* tasks")).click()
-        await expect(page.get_by_text("This is not the number of the tasks")).to_be_visible()
+        await expect(page.get_by_text("This is not the number of tasks")).to_be_visible()
         await expect(page.get_by_label("Reason")).to_have_value("mended")
-        await page.get_by_label("How many tasks are retried?").fill(str(count))
+        await page.get_by_label("How many tasks will be retried?").fill(str(count))
         await page.get_by_role("button", name=re.compile("Retry .* tasks")).click()
-        await expect(page.get_by_text("The operation has begun.")).to_be_visible()
+        await expect(page.get_by_text("Operation started.")).to_be_visible()
         await expect(page.locator("#pending")).to_have_text(str(count))
         address = page.url
         for _ in range(2):  # another one is due as well
@@ -144,9 +144,9 @@ async def test_many_are_retried_together_and_the_page_follows(browser: Surfer, d
         await page.go_back()
         await page.go_back()
         await page.goto(address)
-        await page.locator("summary", has_text="Stop for good").click()
-        await page.get_by_role("button", name="Stop it").click()
-        await expect(page.get_by_text("The operation is cancelled")).to_be_visible()
+        await page.locator("summary", has_text="Stop operation …").click()
+        await page.get_by_role("button", name="Stop operation", exact=True).click()
+        await expect(page.get_by_text("Operation cancelled")).to_be_visible()
         sums = [int(text) for text in await page.locator(".sum dd").all_inner_texts()]
         assert sums[0] == sum(sums[1:]) == int(str(count))
 
@@ -164,7 +164,7 @@ async def test_a_topic_is_paused_and_resumed_by_a_dialog(browser: Surfer, desk: 
         await expect(page.get_by_text("Paused by ada")).to_be_visible()
         await page.locator("summary", has_text="Resume …").click()
         await page.locator("dialog.ask").get_by_role("button", name="Resume", exact=True).click()
-        await expect(page.get_by_text("is fetched again")).to_be_visible()
+        await expect(page.get_by_text("Topic charge_card resumed")).to_be_visible()
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
@@ -183,7 +183,7 @@ async def test_a_key_is_made_shown_once_and_revoked(browser: Surfer, desk: Desk,
         label = f"reports by {'script' if script else 'hand'}"
         await page.get_by_label("Program").fill(label)
         await page.get_by_label(re.compile("^read")).check()
-        await page.get_by_role("button", name="Make and show it").click()
+        await page.get_by_role("button", name="Create and show it").click()
         key = await page.locator('.note[data-level="warning"] pre').inner_text()
         assert (await desk.lab.access.entrance.by_key(key)).scopes == {Scope.READ}
         await page.goto(f"{desk.url}/dashboard/settings/keys")
@@ -194,4 +194,4 @@ async def test_a_key_is_made_shown_once_and_revoked(browser: Surfer, desk: Desk,
         await page.locator("summary", has_text="Revoke …").click()
         await page.get_by_label("Reason").fill("it was for a test")
         await page.get_by_role("button", name="Revoke", exact=True).click()
-        await expect(page.get_by_text("The key is revoked")).to_be_visible()
+        await expect(page.get_by_text("Key revoked")).to_be_visible()

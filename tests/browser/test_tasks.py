@@ -126,7 +126,7 @@ async def test_a_failed_task_is_found_and_retried_by_the_keyboard_alone(browser:
         await expect(page.locator("dialog[open]")).to_contain_text("Retry this task now?")
         await page.keyboard.type("the bank is back")
         await page.keyboard.press("Enter")
-        await expect(page.locator(".flash")).to_contain_text("tried again")
+        await expect(page.locator(".flash")).to_contain_text("Retrying: the engine hands the task out again")
         await expect(page.locator("#verdict")).to_have_attribute("data-state", "retrying")
     assert tasks.lab.store.tasks[task.id].state is State.RETRYING
     assert [entry.reason for entry in tasks.lab.desk.audit] == ["the bank is back"]
@@ -137,7 +137,7 @@ async def test_all_of_it_works_without_javascript(browser: Surfer, tasks: TaskSi
     async with tasks.visit(browser, "/dashboard/tasks", java_script_enabled=False) as watched:
         page = watched.page
         await page.locator("select[name=topic]").select_option("charge_card")
-        await page.get_by_role("button", name="Narrow").click()
+        await page.get_by_role("button", name="Apply").click()
         await expect(page.locator(".chip")).to_contain_text("charge_card")
         await page.get_by_role("link", name="Failed").click()
         await page.get_by_role("link", name="Attempts").click()
@@ -146,11 +146,11 @@ async def test_all_of_it_works_without_javascript(browser: Surfer, tasks: TaskSi
         await page.get_by_text("Reveal …").first.click()
         panel = page.locator("details.confirm[open]")
         await panel.get_by_label("Reason").fill("ticket 17")
-        await panel.get_by_role("button", name="Show it").click()
+        await panel.get_by_role("button", name="Reveal", exact=True).click()
         await expect(page.locator("#variables")).to_contain_text(CANARY)
         await page.locator("summary", has_text="Retry now").click()
         await page.locator("details.confirm[open] button[type=submit]").click()
-        await expect(page.locator(".flash")).to_contain_text("tried again")
+        await expect(page.locator(".flash")).to_contain_text("Retrying: the engine hands the task out again")
     assert tasks.lab.store.tasks[task.id].state is State.RETRYING
     assert [entry.action for entry in tasks.lab.desk.audit] == ["task.reveal", "task.retry"]
 
@@ -198,8 +198,8 @@ async def test_what_is_chosen_goes_to_the_preview(browser: Surfer, tasks: TaskSi
         watched.expect("405 (Method Not Allowed)")
         await ready(page)
         await expect(page.locator(".bulk")).to_be_hidden()
-        await page.get_by_label("Choose all rows of this page").check()
-        await expect(page.locator(".bulk")).to_contain_text("2 chosen")
+        await page.get_by_label("Select all rows on this page").check()
+        await expect(page.locator(".bulk")).to_contain_text("2 selected")
         async with page.expect_request("**/operations/preview") as asked:
             await page.locator(".bulk").get_by_role("button", name="Retry …").click()
         sent = (await asked.value).post_data or ""

@@ -109,7 +109,7 @@ async def test_many_are_retried_by_one_operation_and_each_is_told(lab: Lab) -> N
                 assert (await visitor.sums(path))["total"] == 120
         sums = await visitor.sums(path)
         assert (sums["requeued"], sums["skipped"], sums["failed"], sums["pending"]) == (119, 1, 0, 0)
-        assert "0 wait for their outcome" in html
+        assert "0 awaiting outcome" in html
         skipped = await visitor.get(f"{path}?result=skipped")
         assert early in skipped
         assert re.search(r"it was failed and is \w+ now|it can&#39;t be tried again|it was fetched again", skipped)
@@ -135,7 +135,7 @@ async def test_one_that_is_cancelled_leaves_the_rest_as_it_is(lab: Lab) -> None:
         _, html = await visitor.post(f"{path}/cancel", token)
         assert "Cancelled" in html
         async with asyncio.timeout(PATIENCE):
-            while re.search(r"\b0 wait for their outcome", await visitor.get(path)) is None:
+            while re.search(r"\b0 awaiting outcome", await visitor.get(path)) is None:
                 pass
         sums = await visitor.sums(path)
         assert sums["pending"] > 0
@@ -143,5 +143,5 @@ async def test_one_that_is_cancelled_leaves_the_rest_as_it_is(lab: Lab) -> None:
         await lab.until_finished(key, sums["requeued"])
         assert await incidents(lab, key) == sums["pending"]
         _, html = await visitor.post(f"{path}/resume", token)
-        assert "It is not paused any more." in html
+        assert "It is no longer paused." in html
         assert await visitor.sums(path) == sums

@@ -325,4 +325,4 @@ async def test_what_is_refused_to_a_page_is_told_in_a_page(app: Litestar, lab: A
         response = await client.post("/dashboard/logout", data={})
     assert response.status_code == 403
     assert response.headers["content-type"].startswith("text/html")
-    assert "not allowed" in response.text
+    assert "Not allowed" in response.text

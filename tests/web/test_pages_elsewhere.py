@@ -16,13 +16,13 @@ from tests.web.operations_lab import OPERATION, OperationsLab, person
 PREVIEW = "/dashboard/operations/preview"
 PATHS = {
     "/dashboard/topics": ("Tópicos", "Espera mais longa", "Topics"),
-    "/dashboard/topics/charge_card": ("Quanto as tarefas esperam", "Condições", "Consumers"),
+    "/dashboard/topics/charge_card": ("Tempo de espera", "Configuração", "Consumers"),
     "/dashboard/topics/ship": ("Pausado por ada", "Retomar …", "Resume"),
-    "/dashboard/workers": ("Do que o gateway depende", "Mensagens mortas", "Replicas"),
+    "/dashboard/workers": ("Dependências", "Mensagens mortas", "Replicas"),
     "/dashboard/operations": ("Operações", "Processadas", "Outcomes"),
     f"/dashboard/operations/{OPERATION}": ("Repetição de 1 tarefa", "Tarefa por tarefa", "Started"),
-    f"{PREVIEW}?q=state:failed": ("Repetir várias tarefas", "Repetir 2 tarefas", "Confirm<"),
-    PREVIEW: ("Nenhuma tarefa escolhida", "Tarefas com falha", "chosen"),
+    f"{PREVIEW}?q=state:failed": ("Repetir em massa", "Repetir 2 tarefas", "Confirm<"),
+    PREVIEW: ("Nenhuma tarefa escolhida", "Tarefas com falha", "selected"),
     "/dashboard/audit": ("Auditoria", "Exportar em CSV", "Nothing"),
 }
 

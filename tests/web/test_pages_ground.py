@@ -273,7 +273,7 @@ async def test_only_the_session_itself_can_say_something(app: Litestar, lab: Acc
     ):
         async with browser(app, session) as visitor:
             visitor.cookies.set("__Host-flash", value)
-            assert ("Your settings are saved." in (await visitor.get("/dashboard/settings")).text) is said
+            assert ("Settings saved." in (await visitor.get("/dashboard/settings")).text) is said
     async with browser(app, secret) as visitor:
         visitor.cookies.set("__Host-flash", flash)
         refetched = await visitor.get("/dashboard/settings", headers={"x-live": "1"})

@@ -54,7 +54,7 @@ async def test_the_same_form_sent_twice_makes_one_key(lab: OperationsLab, admin:
     form = await filled(admin)
     key = secret_of(await admin.post(KEYS, form))
     again = await admin.post(KEYS, form)
-    assert "made already" in told(again)
+    assert "already created" in told(again)
     assert key not in again
     assert len(await lab.access.accounts.keys()) == 1
     assert len(await entries(lab)) == 1
@@ -65,11 +65,11 @@ async def test_the_same_form_sent_twice_makes_one_key(lab: OperationsLab, admin:
     [
         ({"label": " "}, "Say which program uses it"),
         ({"label": "x" * 101}, "Say which program uses it"),
-        ({"scope": []}, "Choose one at least"),
-        ({"scope": ["everything"]}, "Choose one at least"),
+        ({"scope": []}, "Select at least one"),
+        ({"scope": ["everything"]}, "Select at least one"),
         ({"scope": ["admin"], "topics": "ship"}, "be limited to topics"),
-        ({"topics": "x" * 129}, "Name 50 topics at most"),
-        ({"topics": " ".join(map(str, range(51)))}, "Name 50 topics at most"),
+        ({"topics": "x" * 129}, "Name at most 50 topics"),
+        ({"topics": " ".join(map(str, range(51)))}, "Name at most 50 topics"),
     ],
 )
 async def test_what_cannot_be_made_is_shown_as_it_was_typed(
@@ -88,14 +88,14 @@ async def test_a_key_is_revoked_with_a_reason(lab: OperationsLab, admin: Person)
     text = await lab.access.key(Scope.READ)
     page = f"{KEYS}/{text.split('_')[1]}"
     form = form_of(await admin.get(page), f"{page}/revoke")
-    assert "Nothing was done" in told(await admin.post(f"{page}/revoke", {**form, "reason": " "}))
+    assert "Nothing was changed" in told(await admin.post(f"{page}/revoke", {**form, "reason": " "}))
     await lab.access.entrance.by_key(text)
     shown = await admin.post(f"{page}/revoke", {**form, "reason": "it leaked"})
-    assert "The key is revoked" in told(shown)
+    assert "Key revoked" in told(shown)
     assert f'action="{page}/revoke"' not in shown
     with pytest.raises(Unauthenticated):
         await lab.access.entrance.by_key(text)
-    assert "revoked already" in told(await admin.post(f"{page}/revoke", {"reason": "again"}))
+    assert "already revoked" in told(await admin.post(f"{page}/revoke", {"reason": "again"}))
     (entry,) = await entries(lab)
     assert (entry.action, entry.reason, entry.after) == ("key.revoke", "it leaked", {"revoked": True})
 

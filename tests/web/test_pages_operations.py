@@ -50,9 +50,9 @@ async def test_the_preview_is_exact_and_changes_nothing(lab: OperationsLab) -> N
     lab.parts.task("runs", state=State.RUNNING, topic="ship")
     before = dict(lab.store.tasks)
     html = await (await person(lab)).get(f"{PREVIEW}?q=attempts%3A%3E%3D0")
-    assert (tile(html, "Would be retried"), tile(html, "Left out"), tile(html, "Found")) == ("12", "2", "14")
-    assert "left out: it is completed" in html
-    assert "left out: its handler runs now" in html
+    assert (tile(html, "To be retried"), tile(html, "Excluded"), tile(html, "Found")) == ("12", "2", "14")
+    assert "excluded: it is completed" in html
+    assert "excluded: its handler runs now" in html
     assert html.count("ConnectTimeout") >= 11
     assert html.count('data-label="Topic"') == 10
     assert "Type 12" not in html
@@ -67,23 +67,23 @@ async def test_chosen_ids_go_into_the_address(lab: OperationsLab) -> None:
     answer = await visitor.client.post(PREVIEW, data={**with_token(visitor.secret), "ids": ids[:2], "id": "gone"})
     assert answer.status_code == 303
     html = await visitor.get(answer.headers["location"])
-    assert (tile(html, "Would be retried"), tile(html, "Not known here")) == ("2", "1")
+    assert (tile(html, "To be retried"), tile(html, "Not found")) == ("2", "1")
     assert form_of(html, START)["ids"] == [ids[0], ids[1], "gone"]
 
 
 async def test_more_ids_than_an_address_takes_are_shown_at_once(lab: OperationsLab) -> None:
     ids = await lab.fail_many(1)
     html = await (await person(lab)).post(PREVIEW, {"ids": [*ids, *(f"x{number}" for number in range(100))]})
-    assert (tile(html, "Would be retried"), tile(html, "Not known here")) == ("1", "100")
+    assert (tile(html, "To be retried"), tile(html, "Not found")) == ("1", "100")
 
 
 @pytest.mark.parametrize(
     ("query", "status", "said"),
     [
-        ("", 200, "No tasks are chosen"),
-        ("?q=", 200, "No tasks are chosen"),
-        ("?q=state:failed", 200, "No task matches"),
-        ("?ids=nope", 200, "No task matches"),
+        ("", 200, "No tasks selected"),
+        ("?q=", 200, "No tasks selected"),
+        ("?q=state:failed", 200, "No matching tasks"),
+        ("?ids=nope", 200, "No matching tasks"),
         ("?q=foo:bar", 422, "There is no field &#39;foo&#39;"),
     ],
 )
@@ -95,7 +95,7 @@ async def test_a_preview_of_nothing_says_so(lab: OperationsLab, query: str, stat
 
 async def test_a_search_that_takes_too_long_is_to_be_narrowed(lab: OperationsLab) -> None:
     lab.desk.too_slow = TooSlow(5 * LOCK)
-    assert "takes too long" in await (await person(lab)).get(FAILED)
+    assert "taking too long" in await (await person(lab)).get(FAILED)
 
 
 async def test_without_any_that_failed_there_is_nothing_to_confirm(lab: OperationsLab) -> None:
@@ -112,7 +112,7 @@ async def test_an_operation_is_started_and_worked_off_without_a_script(lab: Oper
     ids = await lab.fail_many(3)
     visitor = await person(lab)
     html = await started(lab, visitor, rate="7")
-    assert told(html) == "The operation has begun."
+    assert told(html) == "Operation started."
     operation = await only(lab)
     assert (operation.reason, operation.by, operation.rate, operation.totals.pending) == ("mended", "operator", 7, 3)
     (entry,) = lab.desk.audit
@@ -124,7 +124,7 @@ async def test_an_operation_is_started_and_worked_off_without_a_script(lab: Oper
     sums = [int(text) for text in re.findall(r'<dd id="\w+">(\d+)</dd>', html)]
     assert sums == [3, 2, 1, 0, 0]
     assert sums[0] == sum(sums[1:])
-    assert html.count("Requeued, waiting for its outcome") == 2
+    assert html.count("Requeued, awaiting outcome") == 2
     assert "it was failed and is completed now" in html
     visitor.client.headers["accept-language"] = "pt-BR"
     assert "estava como “falhou” e agora está como “concluída”" in await visitor.get(f"{START}/{operation.id}")
@@ -170,7 +170,7 @@ async def test_a_form_sent_twice_starts_one(lab: OperationsLab) -> None:
     await visitor.post(START, fields)
     await lab.bulk.run_once()
     html = await visitor.post(START, fields)
-    assert told(html) == "This was started already: here it is."
+    assert told(html) == "This was already started: here it is."
     assert (await only(lab)).totals.total == 2
     assert len(lab.desk.audit) == 1
 
@@ -181,7 +181,7 @@ async def test_above_a_hundred_the_count_is_typed(lab: OperationsLab) -> None:
     fields = {**form_of(await visitor.get(FAILED), START), "reason": "mended"}
     for typed in ("", "100", "many"):
         html = await visitor.post(START, {**fields, "typed": typed}, 422)
-        assert "This is not the number of the tasks" in html
+        assert "This is not the number of tasks" in html
         assert form_of(html, START)["reason"] == "mended"
     assert await lab.desk.operations(10) == []
     await visitor.post(START, {**fields, "typed": "101"})
@@ -191,8 +191,8 @@ async def test_above_a_hundred_the_count_is_typed(lab: OperationsLab) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"reason": "  "}, "Say why"),
-        ({"reason": "x" * 501}, "This is too long"),
+        ({"reason": "  "}, "Give a reason"),
+        ({"reason": "x" * 501}, "Too long"),
         ({"rate": "0"}, "Use a number between 1 and 500."),
         ({"rate": "501"}, "Use a number between 1 and 500."),
         ({"rate": "fast"}, "Use a number between 1 and 500."),
@@ -215,7 +215,7 @@ async def test_other_numbers_than_those_seen_start_nothing(lab: OperationsLab) -
     await lab.fail_many(1)
     html = await visitor.post(START, fields, 422)
     assert "The tasks have changed since you looked" in html
-    assert tile(html, "Would be retried") == "3"
+    assert tile(html, "To be retried") == "3"
     assert form_of(html, START)["reason"] == "mended"
     await visitor.post(START, {**form_of(html, START), "reason": "mended"})
     assert (await only(lab)).totals.total == 3
@@ -244,12 +244,12 @@ async def test_an_operation_is_paused_resumed_and_cancelled(lab: OperationsLab) 
     await started(lab, visitor)
     path = f"{START}/{(await only(lab)).id}"
     for act, state, said in (
-        ("pause", "paused", "is paused"),
-        ("pause", "paused", "does not run"),
-        ("resume", "running", "goes on"),
-        ("resume", "running", "not paused"),
-        ("cancel", "cancelled", "is cancelled"),
-        ("cancel", "cancelled", "had ended"),
+        ("pause", "paused", "Operation paused"),
+        ("pause", "paused", "no longer running"),
+        ("resume", "running", "Operation resumed"),
+        ("resume", "running", "no longer paused"),
+        ("cancel", "cancelled", "Operation cancelled"),
+        ("cancel", "cancelled", "had already ended"),
     ):
         assert said in told(await visitor.post(f"{path}/{act}", {"reason": "so"}))
         assert (await only(lab)).state == state

@@ -60,11 +60,11 @@ async def test_somebody_is_added_and_comes_in_by_the_password_that_is_shown_once
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"name": "bob"}, "Somebody has this name already."),
-        ({"name": "a b"}, "small letters, digits"),
-        ({"name": EVIL}, "small letters, digits"),
-        ({"name": ""}, "small letters, digits"),
-        ({"name": "eve", "role": "owner"}, "Choose a role."),
+        ({"name": "bob"}, "This name is already taken."),
+        ({"name": "a b"}, "lowercase letters, digits"),
+        ({"name": EVIL}, "lowercase letters, digits"),
+        ({"name": ""}, "lowercase letters, digits"),
+        ({"name": "eve", "role": "owner"}, "Select a role."),
     ],
 )
 async def test_what_cannot_be_added_is_shown_as_it_was_typed(
@@ -82,18 +82,18 @@ async def test_another_role_counts_from_the_next_request_on(lab: OperationsLab, 
     bob = Person(lab, (await lab.access.entrance.login("bob", "correct horse battery", address="", agent="")).secret)
     await bob.get(PEOPLE, 403)
     form = form_of(await admin.get(BOB), f"{BOB}/role")
-    assert "Nothing was done" in told(await admin.post(f"{BOB}/role", {**form, "role": "admin"}))
-    assert "the role already" in told(await admin.post(f"{BOB}/role", {"role": "viewer", "reason": "x"}))
+    assert "Nothing was changed" in told(await admin.post(f"{BOB}/role", {**form, "role": "admin"}))
+    assert "already the role" in told(await admin.post(f"{BOB}/role", {"role": "viewer", "reason": "x"}))
     assert await entries(lab) == []
     shown = await admin.post(f"{BOB}/role", {**form, "role": "admin", "reason": "stands in for me"})
-    assert "The role is changed" in told(shown)
+    assert "Role changed" in told(shown)
     await bob.get(PEOPLE)
     (entry,) = await entries(lab)
     assert (entry.action, entry.before, entry.after) == ("user.role", {"role": "viewer"}, {"role": "admin"})
 
 
 async def test_another_password_ends_the_sessions(lab: OperationsLab, admin: Person) -> None:
-    assert "Nothing was done" in told(await admin.post(f"{BOB}/password", {"reason": " "}))
+    assert "Nothing was changed" in told(await admin.post(f"{BOB}/password", {"reason": " "}))
     password = secret_of(await admin.post(f"{BOB}/password", {"reason": "he lost it"}))
     assert list(await lab.access.entrance.sessions("bob")) == []
     await lab.access.entrance.login("bob", password, address="", agent="")
@@ -103,14 +103,14 @@ async def test_another_password_ends_the_sessions(lab: OperationsLab, admin: Per
 
 
 async def test_somebody_is_let_in_no_more_and_again(lab: OperationsLab, admin: Person) -> None:
-    assert "Nothing was done" in told(await admin.post(f"{BOB}/disable", {"reason": ""}))
+    assert "Nothing was changed" in told(await admin.post(f"{BOB}/disable", {"reason": ""}))
     shown = await admin.post(f"{BOB}/disable", {"reason": "left us"})
-    assert "bob is let in no more" in told(shown)
+    assert "bob is disabled" in told(shown)
     assert f'action="{BOB}/disable"' not in shown
     assert list(await lab.access.entrance.sessions("bob")) == []
-    assert "it was so already" in told(await admin.post(f"{BOB}/disable", {"reason": "again"}))
+    assert "it was already so" in told(await admin.post(f"{BOB}/disable", {"reason": "again"}))
     assert "disabled" in await admin.get(PEOPLE)
-    assert "bob is let in again" in told(await admin.post(f"{BOB}/enable", {"reason": ""}))
+    assert "bob is enabled again" in told(await admin.post(f"{BOB}/enable", {"reason": ""}))
     assert [entry.action for entry in await entries(lab)] == ["user.enable", "user.disable"]
     await lab.access.entrance.login("bob", "correct horse battery", address="", agent="")
 
@@ -120,7 +120,7 @@ async def test_nobody_shuts_himself_out(lab: OperationsLab, admin: Person, what:
     own = f"{PEOPLE}/admin"
     assert f"{own}/{what}" not in await admin.get(own)
     fields = {"reason": "x", **({"role": "viewer"} if what == "role" else {})}
-    assert "this is you" in told(await admin.post(f"{own}/{what}", fields))
+    assert "your own account" in told(await admin.post(f"{own}/{what}", fields))
     assert await entries(lab) == []
     assert (await lab.access.accounts.user("admin")) is not None
     await admin.get(PEOPLE)
@@ -134,7 +134,7 @@ async def test_what_another_was_faster_with_is_told_to_the_audit(
 
     monkeypatch.setattr(lab.access.store, "set_role", gone)
     shown = await admin.post(f"{BOB}/role", {"role": "admin", "reason": "x"})
-    assert "somebody else was faster" in told(shown)
+    assert "someone else was faster" in told(shown)
     last, first = await entries(lab)
     assert "not done" in last.after
     assert first.after == {"role": "admin"}
@@ -192,7 +192,7 @@ async def test_everybody_changes_his_own_password_and_signs_out_elsewhere(lab: O
     elsewhere = await lab.access.entrance.login(name, PASSWORD, address="10.0.0.9", agent="")
     form = form_of(await someone.get(SETTINGS), f"{SETTINGS}/password")
     shown = await someone.post(f"{SETTINGS}/password", {**form, "old": PASSWORD, "new": NEW, "again": NEW})
-    assert "Your password is changed." in shown
+    assert "Password changed." in shown
     assert "Sessions" in await someone.get(SETTINGS)  # still signed in here
     assert await lab.access.entrance.by_session(elsewhere.secret) is None
     assert (await lab.access.entrance.login(name, NEW, address="10.0.0.9", agent="")).session.user == name
@@ -204,8 +204,8 @@ async def test_everybody_changes_his_own_password_and_signs_out_elsewhere(lab: O
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"old": "another one altogether"}, "the password until now is another one"),
-        ({"again": f"{NEW}!"}, "the two new ones differ"),
+        ({"old": "another one altogether"}, "the current password is wrong"),
+        ({"again": f"{NEW}!"}, "the new passwords don't match"),
         ({"new": "short", "again": "short"}, "a password has 12 to 256 characters"),
     ],
 )
@@ -225,7 +225,7 @@ async def test_guesses_at_the_password_until_now_are_slowed_down_as_at_the_login
         await someone.post(f"{SETTINGS}/password", {**form, "old": f"guess {number}", "new": NEW, "again": NEW})
         for number in range(12)
     ]
-    assert "Too many tries" in told_of[-1]
+    assert "Too many attempts" in told_of[-1]
     compared = len(lab.access.passwords.compared)
     await someone.post(f"{SETTINGS}/password", {**form, "old": PASSWORD, "new": NEW, "again": NEW})
     assert len(lab.access.passwords.compared) == compared  # not even looked at

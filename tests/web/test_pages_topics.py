@@ -50,8 +50,8 @@ async def test_a_topic_stands_with_its_numbers(lab: OperationsLab) -> None:
     assert await (await person(lab, Role.ADMIN)).get(f"{TOPICS}?range=7d")
     html = await (await person(lab)).get(f"{TOPIC}?range=nope")
     assert "replica-a" in html
-    assert "90 in this time" in html
-    for fact in ("Time limit of a run", "5 min", "Lock", "1 min", "Tries"):
+    assert "90 in this period" in html
+    for fact in ("Run timeout", "5 min", "Lock", "1 min", "Attempts"):
         assert fact in html
 
 
@@ -72,24 +72,24 @@ async def test_while_the_broker_is_away_the_rest_is_shown(lab: OperationsLab) ->
     lab.away = True
     visitor = await person(lab)
     html = await visitor.get(TOPICS)
-    assert "The broker doesn't answer" in html.replace("&#39;", "'")
+    assert "The broker isn't responding" in html.replace("&#39;", "'")
     assert "Unknown" in row_of(html, "ship")
     await lab.worker()
-    assert "Consumed" in row_of(await visitor.get(TOPICS), "ship")
+    assert "Active" in row_of(await visitor.get(TOPICS), "ship")
     assert await visitor.get(TOPIC)
 
 
 async def test_a_topic_is_paused_and_resumed_with_a_reason_and_the_audit_has_both(lab: OperationsLab) -> None:
     visitor = await person(lab)
-    assert "Say why" in told(await visitor.post(f"{TOPIC}/pause", {"reason": "  "}))
+    assert "Give a reason" in told(await visitor.post(f"{TOPIC}/pause", {"reason": "  "}))
     assert await lab.desk.pauses() == []
     html = await visitor.post(f"{TOPIC}/pause", {"reason": "the bank is down"})
-    assert "charge_card is paused" in told(html)
+    assert "Topic charge_card paused" in told(html)
     assert "the bank is down" in html
     (pause,) = await lab.desk.pauses()
     assert (pause.topic, pause.by, pause.reason) == ("charge_card", "operator", "the bank is down")
-    assert "is fetched again" in told(await visitor.post(f"{TOPIC}/resume", {"reason": "it is back"}))
-    assert "was not paused" in told(await visitor.post(f"{TOPIC}/resume", {"reason": ""}))
+    assert "Topic charge_card resumed" in told(await visitor.post(f"{TOPIC}/resume", {"reason": "it is back"}))
+    assert "no longer paused" in told(await visitor.post(f"{TOPIC}/resume", {"reason": ""}))
     assert await lab.desk.pauses() == []
     assert [(entry.action, entry.target, entry.reason) for entry in lab.desk.audit] == [
         ("topic.pause", "topic:charge_card", "the bank is down"),
@@ -100,7 +100,7 @@ async def test_a_topic_is_paused_and_resumed_with_a_reason_and_the_audit_has_bot
 
 async def test_a_viewer_pauses_nothing(lab: OperationsLab) -> None:
     visitor = await person(lab, Role.VIEWER)
-    assert "Only operators may do this" in await visitor.get(TOPIC)
+    assert "Only operators can do this" in await visitor.get(TOPIC)
     await visitor.post(f"{TOPIC}/pause", {"reason": "x"}, 403)
     assert await lab.desk.pauses() == []
 
@@ -141,7 +141,7 @@ async def test_workers_stand_with_what_they_do_and_stale_ones_are_marked(lab: Op
 
 
 @pytest.mark.parametrize(
-    ("circuit", "said"), [("closed", "calls go through"), ("open", "no call goes"), ("half_open", "one call tries")]
+    ("circuit", "said"), [("closed", "calls go through"), ("open", "no calls until"), ("half_open", "one trial call")]
 )
 async def test_what_the_gateway_rests_on_is_told(lab: OperationsLab, circuit: str, said: str) -> None:
     lab.circuit = circuit
@@ -150,7 +150,7 @@ async def test_what_the_gateway_rests_on_is_told(lab: OperationsLab, circuit: st
     html = await (await person(lab, Role.VIEWER)).get(WORKERS)
     for part in ("7.24.0", "no answer within 3 s", said, "Up", "Down"):
         assert part in html
-    assert "No replica lives" in html
+    assert "No live replicas" in html
 
 
 async def test_dead_letters_are_told_and_lead_to_their_task(lab: OperationsLab) -> None:

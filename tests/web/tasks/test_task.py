@@ -19,14 +19,14 @@ AWAY = EngineUnavailable("the engine is away")
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (State.RECEIVED, "waits to be handed to the broker"),
-        (State.QUEUED, "Nobody consumes this topic now"),
+        (State.RECEIVED, "waiting to be sent to the broker"),
+        (State.QUEUED, "This topic has no consumers"),
         (State.RUNNING, "Its handler has been running since"),
         (State.REPORTING, "its outcome is on its way to the engine"),
         (State.COMPLETED, "It was completed at"),
-        (State.RETRYING, "3 retries are left"),
-        (State.FAILED, "an incident stands in the engine"),
-        (State.CANCELLED, "it was found gone in the engine"),
+        (State.RETRYING, "3 retries left"),
+        (State.FAILED, "an incident is open in the engine"),
+        (State.CANCELLED, "the engine no longer had it"),
         (State.SUPERSEDED, "Another worker has held it in the engine"),
     ],
 )
@@ -45,7 +45,7 @@ async def test_why_it_failed_where_and_what_to_do(client: Any, lab: DeskLab) -> 
     assert "It failed after 2 runs" in words
     assert "ConnectTimeout: the bank did not answer within 30 s" in words
     assert "replica-a" in words
-    assert "Mend the cause, then retry it here" in words
+    assert "Fix the cause, then retry it here" in words
     assert "/dashboard/tasks?q=fp%3A0123456789abcdef" in words
 
 
@@ -97,11 +97,11 @@ async def test_a_task_that_is_not_kept_is_a_page_that_says_so(client: Any) -> No
 async def test_the_engine_is_asked_only_when_somebody_wants_it(client: Any, lab: DeskLab) -> None:
     task = await lab.failed()
     lab.engine.fail_next("get", AWAY)
-    assert "It is asked only when you want it" in await page_of(client, task)
+    assert "Queried only on demand" in await page_of(client, task)
     text = await page_of(client, task, "?engine=now")
-    assert "The engine doesn't answer" in text
+    assert "The engine isn't responding" in text
     assert "the engine is away" in text
     text = await page_of(client, task, "?engine=now")
     assert "Locked by" in text
     lab.engine.cancel(task.id)
-    assert "Gone in the engine" in await page_of(client, task, "?engine=now")
+    assert "Gone from the engine" in await page_of(client, task, "?engine=now")
