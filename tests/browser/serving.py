@@ -60,7 +60,7 @@ async def check_unfolded(page: Page) -> None:
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= size["width"]
-        assert box["width"] >= 160, box
+        assert box["width"] >= 280, box
         await confirm.locator("summary").click()
 
 
