@@ -14,7 +14,7 @@ help:
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
 	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/performance.md"
 	@echo "make bench-short | profile   only what is counted; where a gateway's CPU goes"
-	@echo "make screenshots             real servers, the demo's work, and a picture of every page into docs/images"
+	@echo "make screenshots             real servers, the demo's work, and the pictures of docs/images"
 	@echo "make messages                bring the catalogs of texts up to the templates"
 	@echo "make lint | make format      check, or mend, the style"
 
