@@ -26,6 +26,11 @@
     ages,
   });
 
+  // -- on a narrow screen the sections are wider than it: the one that is open is brought into sight
+
+  const section = document.querySelector(".nav [aria-current]");
+  if (section) section.parentElement.scrollLeft = section.offsetLeft - (section.parentElement.clientWidth - section.offsetWidth) / 2;
+
   // -- moments grow older
 
   const STEPS = [["year", 31536000], ["month", 2592000], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
