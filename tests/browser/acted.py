@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, Final
 
 import aiohttp
@@ -33,7 +34,7 @@ async def act(page: Page, url: str, engine: str, headers: dict[str, str]) -> Non
     await page.wait_for_url("**/dashboard/operations/*")
     await expect(page.locator("#pending")).to_have_text("0", timeout=SETTLED_WITHIN * 1000)
     async with asyncio.timeout(SETTLED_WITHIN):
-        while await page.locator('#outcomes [data-state="requeued"]', has_text="0 ").count() == 0:
+        while await page.locator('#outcomes [data-state="requeued"]', has_text=re.compile(r"^\s*0\b")).count() == 0:
             await asyncio.sleep(1)
             await page.reload()
 
