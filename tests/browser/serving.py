@@ -72,3 +72,10 @@ async def check_page(surfer: Surfer, page: Page) -> None:
     size = page.viewport_size
     assert size is not None
     assert width <= size["width"], f"something of {page.url} is wider than the screen"
+
+
+async def check_fits(page: Page, selector: str) -> None:
+    """Fail where something has to be scrolled sideways to be seen whole."""
+    await ready(page)
+    cut = await page.locator(selector).evaluate("(element) => element.scrollWidth - element.clientWidth")
+    assert cut <= 0, f"{selector} is {cut} px wider than its place"

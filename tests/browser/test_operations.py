@@ -22,7 +22,7 @@ from bridge.histogram import bucket_of
 from bridge.task import State
 from tests.browser.chromium import Surfer, Watched
 from tests.browser.conftest import MarksByHand
-from tests.browser.serving import NARROW, WIDE, check_page, check_unfolded, ready, served, visited
+from tests.browser.serving import NARROW, WIDE, check_fits, check_page, check_unfolded, ready, served, visited
 from tests.web.access_lab import AccessLab
 from tests.web.conftest import Stub
 from tests.web.operations_lab import HOSTILE, OPERATION, OperationsLab
@@ -115,6 +115,13 @@ async def test_a_page_keeps_nobody_out_and_breaks_no_rule(
         if "foo" in path:
             watched.expect("422")
         await check_page(browser, watched.page)
+
+
+@pytest.mark.parametrize("width", [1440, 1100])
+async def test_the_topics_fit_in_the_language_that_needs_more_room(browser: Surfer, desk: Desk, width: int) -> None:
+    viewport: Any = {"width": width, "height": 900}
+    async with desk.visit(browser, "/dashboard/topics", viewport=viewport, locale="pt-BR") as watched:
+        await check_fits(watched.page, "#topics")
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])

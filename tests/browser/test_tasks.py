@@ -18,7 +18,7 @@ from bridge.access import Role
 from bridge.desk.statistics import Count, Failures, Rollup, Step
 from bridge.task import State, Task, TypedValue
 from tests.browser.chromium import Surfer, Watched
-from tests.browser.serving import NARROW, WIDE, check_page, check_unfolded, ready, served, visited
+from tests.browser.serving import NARROW, WIDE, check_fits, check_page, check_unfolded, ready, served, visited
 from tests.web.access_lab import AccessLab
 from tests.web.desk_lab import DeskLab
 from web.live import Pace
@@ -102,6 +102,16 @@ async def test_the_pages_keep_nobody_out_and_break_no_rule(
         for path in paths:
             await watched.page.goto(f"{tasks.url}/dashboard{path}")
             await check_page(browser, watched.page)
+
+
+async def test_the_states_fit_in_the_language_that_needs_more_room(browser: Surfer, tasks: TaskSite) -> None:
+    await fill(tasks.lab)
+    async with tasks.visit(browser, "/dashboard/tasks", viewport=WIDE, locale="pt-BR") as watched:
+        await check_fits(watched.page, "#states .tabs")
+        lines = await watched.page.locator("#states .tabs a").evaluate_all(
+            "(links) => new Set(links.map((link) => link.offsetTop)).size"
+        )
+        assert lines == 1
 
 
 async def test_a_failed_task_is_found_and_retried_by_the_keyboard_alone(browser: Surfer, tasks: TaskSite) -> None:
