@@ -130,6 +130,7 @@ class Poll:
         self._news.wake()
         while self._asks or self._accepting:
             await asyncio.gather(*self._asks, *self._accepting, return_exceptions=True)
+            await asyncio.sleep(0)  # since Python 3.12 what has ended is not waited for, and its end not noticed yet
         if self._failure is not None:
             self._journal.write("last_fetch_failed", level=Level.WARNING, error=str(self._failure))
         self._ghosts = dict.fromkeys(self._ghosts, self._clock.now())
@@ -142,6 +143,7 @@ class Poll:
         """Return when no call is under way and all that was locked is kept."""
         while self._asks or self._accepting:
             await asyncio.gather(*self._asks, *self._accepting)
+            await asyncio.sleep(0)  # as above
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
