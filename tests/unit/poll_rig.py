@@ -143,12 +143,12 @@ class PollRig:
         )  # fmt: skip
 
     def _intake(self) -> Intake:
-        report = Report(
+        self.report = Report(
             self.engine, self.store, self.clock, self.notes,
             first_delay=SECOND, most_delay=60 * SECOND, limit=3, concurrency=4,
         )  # fmt: skip
         return Intake(
-            engine=self.engine, store=self.store, relay=self.relay, report=report, topics=self.topics,
+            engine=self.engine, store=self.store, relay=self.relay, report=self.report, topics=self.topics,
             clock=self.clock, journal=self.notes, replica="r1", retry_limit=3, publish_within=10 * SECOND,
             size_of=lambda _: 0, size_limit=1000,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.errors import EngineUnavailable, StoreUnavailable, TaskConflict, UnknownTask
+from bridge.errors import EngineUnavailable, StoreUnavailable, TaskConflict, TaskGone, UnknownTask
 from bridge.flow.actions import RETRY_REASONS
 from bridge.flow.operate import Operate
 from bridge.ports import Claim, TopicPoll
@@ -132,7 +132,10 @@ async def test_an_outcome_that_the_engine_would_not_take_is_delivered_anew() -> 
     rig.store.tasks[task_id] = a_task(task_id, state=State.FAILED, outcome=outcome, next_at=None)
     assert (await rig.operate.retry(task_id)).outcome == outcome
     await rig.round()
-    assert (rig.store.tasks[task_id].state, rig.broker.published) == (State.REPORTING, [])
+    await rig.report.drain()
+    assert (rig.store.tasks[task_id].state, rig.broker.published) == (State.COMPLETED, [])
+    with pytest.raises(TaskGone):  # it was the engine's to end
+        await rig.engine.get(task_id)
 
 
 # what may happen meanwhile
