@@ -17,6 +17,7 @@ NONE: Final = "–"
 """What stands where there is no value."""
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_SHORT: Final = len("Mar 18")
 _SIZES: Final = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -92,8 +93,15 @@ class Formatter:
         return format_datetime(self.local(moment), "HH:mm", tzinfo=self.zone, locale=self.locale)
 
     def axis(self, moment: datetime, span: timedelta) -> str:
-        """Write a moment under a chart's axis that is so long: the time, or the day where it's longer than two days."""
-        return self.clock(moment) if span <= timedelta(days=2) else self._skeleton("MMMd", self.local(moment))
+        """Write a moment under a chart's axis that is so long: the time, or the day where it's longer than two days.
+
+        Five of them stand side by side on a phone: a month whose name takes too much room is a number.
+        """
+        if span <= timedelta(days=2):
+            return self.clock(moment)
+        local = self.local(moment)
+        named = self._skeleton("MMMd", local)
+        return named if len(named) <= _SHORT else self._skeleton("Md", local)
 
     def day(self, moment: datetime | None) -> str:
         """Write the day."""

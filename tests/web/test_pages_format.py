@@ -112,6 +112,7 @@ def test_nothing_is_younger_than_zero() -> None:
 def test_an_axis_says_the_time_of_short_spans_and_the_day_of_long_ones() -> None:
     assert writer().axis(NOW, timedelta(hours=24)) == "14:04"
     assert writer().axis(NOW, timedelta(days=7)) == "Mar 18"
+    assert writer("pt-BR").axis(NOW, timedelta(days=7)) == "18/03"
 
 
 def test_lists_and_json() -> None:
