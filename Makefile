@@ -5,7 +5,7 @@ BENCH ?=
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test soak bench-dashboard lint format bench bench-short profile messages screenshots
+.PHONY: help setup demo test soak bench-dashboard lint format bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
 	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/performance.md"
 	@echo "make bench-short | profile   only what is counted; where a gateway's CPU goes"
+	@echo "make bench-growth            how a task's cost grows with backlog, topics, replicas and variables"
 	@echo "make screenshots             real servers, the demo's work, and the pictures of docs/images"
 	@echo "make messages                bring the catalogs of texts up to the templates"
 	@echo "make lint | make format      check, or mend, the style"
@@ -63,6 +64,9 @@ bench: setup
 
 bench-short: setup
 	$(RUN)/python -m bench --short
+
+bench-growth: setup
+	$(RUN)/python -m bench.growth $(BENCH)
 
 profile: setup
 	$(RUN)/python -m bench.profile $(BENCH)

@@ -18,7 +18,7 @@ from bench.servers import Servers
 
 STUCK: Final = 90.0
 """Seconds without a single completion after which a run is given up."""
-_LEAD: Final = 0.25
+LEAD: Final = 0.25
 """Which part, on top of those that are counted, is worked off before the clock starts."""
 
 
@@ -55,17 +55,18 @@ async def drain(engine: Engine, servers: Servers, contender: Contender, tasks: i
     topic = f"{contender.name}-{uuid4().hex[:6]}"
     deployment = await engine.deploy(topic)
     counted = max(20, int(tasks * contender.share))
-    await engine.start_many(topic, counted + int(counted * _LEAD))
+    await engine.start_many(topic, counted + int(counted * LEAD))
     worker = contender.make(servers, topic)
     try:
         worker.start()
-        return await _measure(engine, servers, worker, topic, counted)
+        return await measure(engine, servers, worker, topic, counted)
     finally:
         await worker.stop()
         await engine.delete(deployment)
 
 
-async def _measure(engine: Engine, servers: Servers, worker: Worker, topic: str, counted: int) -> Drain:
+async def measure(engine: Engine, servers: Servers, worker: Worker, topic: str | None, counted: int) -> Drain:
+    """Measure the worker from when so many tasks are left until none is; of one topic, or of all."""
     parts = {**servers.pids, "client": worker.pids}
     await wait_until_open(engine, topic, counted, alive(worker))
     begin = _Look(time.perf_counter(), await engine.open(topic), usage.cpu(parts), await worker.engine_calls())
@@ -73,7 +74,7 @@ async def _measure(engine: Engine, servers: Servers, worker: Worker, topic: str,
     end = _Look(time.perf_counter(), 0, usage.cpu(parts), await worker.engine_calls())
     done = begin.open - end.open
     if done <= 0:
-        raise BenchError(f"{topic} was worked off before it could be measured: take more tasks")
+        raise BenchError(f"{topic or 'all'} was worked off before it could be measured: take more tasks")
     return Drain(
         tasks=done,
         seconds=end.at - begin.at,
@@ -92,7 +93,7 @@ def alive(worker: Worker) -> Callable[[], Awaitable[None]]:
     return look
 
 
-async def wait_until_open(engine: Engine, topic: str, left: int, look: Callable[[], Awaitable[None]]) -> None:
+async def wait_until_open(engine: Engine, topic: str | None, left: int, look: Callable[[], Awaitable[None]]) -> None:
     """Return when no more than `left` tasks are open; `look` is called at each look that found more."""
     last, since = -1, time.monotonic()
     while (now := await engine.open(topic)) > left:
@@ -100,7 +101,7 @@ async def wait_until_open(engine: Engine, topic: str, left: int, look: Callable[
         if now != last:
             last, since = now, time.monotonic()
         elif time.monotonic() - since > STUCK:
-            raise BenchError(f"{topic}: {now} tasks are open and none was completed in {STUCK:g} s")
+            raise BenchError(f"{topic or 'all topics'}: {now} tasks are open and none was completed in {STUCK:g} s")
         # Seldom while it takes long, as a look costs the engine something; often when the end is near.
         await asyncio.sleep(min(0.2, 0.02 + (now - left) / 5000))
 

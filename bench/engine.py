@@ -15,6 +15,8 @@ from bench.errors import BenchError
 _AT_ONCE: Final = 12
 _IN_ONE: Final = 50
 """How many instances one transaction of the starter makes."""
+_LONGEST: Final = 4_000
+"""How many characters a variable of the type String may have: it is a column of the engine's database."""
 
 
 class Engine:
@@ -82,9 +84,21 @@ class Engine:
         whole, rest = divmod(count, _IN_ONE)
         await asyncio.gather(*(some(number) for number in [_IN_ONE] * whole + ([rest] if rest else [])))
 
-    async def open(self, topic: str, *, locked: bool = False) -> int:
-        """Count the topic's external tasks that are not completed."""
-        query = f"topicName={topic}{'&locked=true' if locked else ''}"
+    async def start_with(self, key: str, count: int, size: int) -> None:
+        """Start instances, each with so many bytes of text, in variables as long as the engine keeps one as text."""
+        slots = asyncio.Semaphore(_AT_ONCE)
+        lengths = [min(_LONGEST, size - start) for start in range(0, size, _LONGEST)]
+        body = {"variables": {f"text{number}": {"value": "x" * some} for number, some in enumerate(lengths)}}
+
+        async def one() -> None:
+            async with slots:
+                await self.ask("POST", f"/process-definition/key/{key}/start", body)
+
+        await asyncio.gather(*(one() for _ in range(count)))
+
+    async def open(self, topic: str | None, *, locked: bool = False) -> int:
+        """Count the topic's external tasks, or all, that are not completed."""
+        query = f"{'' if topic is None else f'topicName={topic}'}{'&locked=true' if locked else ''}"
         return int((await self.ask("GET", f"/external-task/count?{query}"))["count"])
 
     async def ended(self, instance: str) -> bool:
