@@ -134,7 +134,7 @@ _REQUESTS: Final = (
     msg("Nothing is served at this path; /docs lists what is."),
     msg("This path has other methods: the Allow header names them."),
     msg("Send a smaller body; keep large values elsewhere and pass a reference to them."),
-    msg("Mend what `errors` lists and send the request again."),
+    msg("Fix what `errors` lists and send the request again."),
     msg("The body must be a form: send it as application/x-www-form-urlencoded."),
     msg("The form doesn't say which task it was made for: open the task anew."),
     msg("An export is csv or ndjson."),

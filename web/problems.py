@@ -189,7 +189,7 @@ def _message(error: Exception) -> str:
     if isinstance(error, HTTPException):
         fields = _fields(error)
         if fields:
-            return "Mend what `errors` lists and send the request again."
+            return "Fix what `errors` lists and send the request again."
         return error.detail
     return str(error) or type(error).__name__
 

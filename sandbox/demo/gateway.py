@@ -82,7 +82,7 @@ class Gateway:
     def _failure(self, what: str) -> str:
         return (
             f"{what}; the end of {self.log}:\n{tail(self.log)}\n"
-            "Mend what the last lines name (a server, a setting, a topic) and start the demo again."
+            "Fix what the last lines name (a server, a setting, a topic) and start the demo again."
         )
 
 
