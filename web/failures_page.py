@@ -47,16 +47,22 @@ def groups_of(
     wanted: Range,
     now: datetime,
     secrets_of: Callable[[str], Collection[str]],
+    *,
+    most: int | None = None,
 ) -> list[Group]:
-    """Return the groups as they are shown, in order: those that failed most, last, or for the first time latest."""
-    shown = [_shown(group, wanted, now, secrets_of(group.topic)) for group in groups]
-    match sort:
-        case "last":
-            return sorted(shown, key=lambda each: each.group.last_seen, reverse=True)
-        case "new":
-            return sorted(shown, key=lambda each: each.group.first_seen, reverse=True)
-        case _:
-            return sorted(shown, key=lambda each: (each.count, each.group.last_seen), reverse=True)
+    """Return `most` groups as they are shown: first those that failed most, last, or for the first time latest."""
+
+    def rank(group: FailureGroup) -> tuple[int, datetime]:
+        match sort:
+            case "last":
+                return 0, group.last_seen
+            case "new":
+                return 0, group.first_seen
+            case _:
+                return _count(group, wanted, now), group.last_seen
+
+    ranked = sorted(groups, key=rank, reverse=True)[:most]
+    return [_shown(group, wanted, now, secrets_of(group.topic)) for group in ranked]
 
 
 def _shown(group: FailureGroup, wanted: Range, now: datetime, also: Collection[str]) -> Group:

@@ -61,12 +61,12 @@ class OverviewPage:
             self._counts(principal, topic, now),
             self._asked_health(now),
             desk.rollups(wanted.step, beginning(wanted, now), topic),
-            desk.failure_groups(now - wanted.span, now, topic),
+            desk.failure_groups(now - wanted.span, now, topic, within=wanted.span),
             desk.operations(_MOST_OPERATIONS),
         )
-        shown = overview([row for row in rows if _visible(row.topic, principal)], wanted, topic, now)
+        shown = overview([row for row in rows if _visible(row.topic, principal)], wanted, topic, now, split=False)
         visible = [group for group in groups if _visible(group.topic, principal)]
-        top = groups_of(visible, "count", wanted, now, self._desk.secrets_of)
+        top = groups_of(visible, "count", wanted, now, self._desk.secrets_of, most=_MOST_GROUPS)
         return render(
             request,
             "overview.html",
@@ -84,7 +84,7 @@ class OverviewPage:
             totals={count.value: number for count, number in shown.counts.items()},
             shown=shown,
             charts=_charts(shown),
-            groups=top[:_MOST_GROUPS],
+            groups=top,
             operations=operations if principal.topics is None else [],
             cap=COUNT_CAP,
             nothing=not shown.counts[Count.RECEIVED] and not shown.counts[Count.COMPLETED] and not any(counts.values()),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bridge.adapters.memory_search import MemorySearch
 from bridge.adapters.memory_store import MemoryStore
 from bridge.desk.operation import CHUNK, Chunk, Item, Operation, OperationState, Result, Totals
 from bridge.desk.records import AuditEntry, AuditFilter, Pause, View
-from bridge.desk.statistics import SLOT, FailureGroup, Failures, Rollup, Step, counted
+from bridge.desk.statistics import SLOT, WEEK, FailureGroup, Failures, Rollup, Step, counted, reaches
 from bridge.histogram import merged
 
 _ENDED = frozenset({OperationState.CANCELLED, OperationState.DONE})
@@ -77,7 +77,7 @@ class MemoryDesk(MemorySearch):
         return sorted(found, key=lambda row: row.at)
 
     async def failure_groups(
-        self, since: datetime, now: datetime, topic: str | None = None, limit: int = 200
+        self, since: datetime, now: datetime, topic: str | None = None, limit: int = 200, within: timedelta = WEEK
     ) -> Sequence[FailureGroup]:
         found = [
             kept
@@ -85,7 +85,14 @@ class MemoryDesk(MemorySearch):
             if kept.group.last_seen >= since and topic in {None, kept.group.topic}
         ]
         found.sort(key=lambda kept: kept.group.last_seen, reverse=True)
-        return [counted(kept.group, kept.slots, now) for kept in found[:limit]]
+        return [
+            counted(
+                kept.group,
+                {at: some for at, some in kept.slots.items() if reaches(Step.HOUR.floor(at), within, now)},
+                now,
+            )
+            for kept in found[:limit]
+        ]
 
     async def failure_group(self, fingerprint: str, now: datetime) -> FailureGroup | None:
         kept = self._groups.get(fingerprint)

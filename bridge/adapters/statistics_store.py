@@ -13,11 +13,12 @@ from pymongo import ASCENDING, DESCENDING, UpdateOne
 from bridge.adapters.desk_documents import FailureGroupDocument, FailureHourDocument, RollupDocument
 from bridge.adapters.documents import Raw
 from bridge.adapters.store_reader import StoreReader, translated
-from bridge.desk.statistics import SLOT, Count, FailureGroup, Failures, Rollup, Step, counted
+from bridge.desk.statistics import SLOT, WEEK, Count, FailureGroup, Failures, Rollup, Step, counted
+from bridge.histogram import Buckets
 
 MOST: Final = 50_000
 """How many rows are read at most."""
-_WEEK: Final = timedelta(days=7)
+_COUNTS: Final = {count.value: count for count in Count}
 _NAIVE: Final[CodecOptions[Raw]] = CodecOptions(tz_aware=False)
 """Thousands of moments are read here at once: moving each from UTC to UTC would cost more than to read it."""
 
@@ -49,7 +50,7 @@ class StatisticsStore(StoreReader):
             return [_rollup(document) for document in await found.to_list()]
 
     async def failure_groups(
-        self, since: datetime, now: datetime, topic: str | None = None, limit: int = 200
+        self, since: datetime, now: datetime, topic: str | None = None, limit: int = 200, within: timedelta = WEEK
     ) -> Sequence[FailureGroup]:
         wanted: Raw = {"last_seen": {"$gte": since}}
         if topic is not None:
@@ -58,7 +59,7 @@ class StatisticsStore(StoreReader):
         with translated("failure_groups"):
             found = groups.find(wanted, max_time_ms=self._patience).sort("last_seen", DESCENDING).limit(limit)
             documents = await found.to_list()
-            hours = await self._hours([document["_id"] for document in documents], now - _WEEK)
+            hours = await self._hours([document["_id"] for document in documents], now - within - Step.HOUR.value)
         return [_group(document, hours.get(document["_id"], []), now) for document in documents]
 
     async def failure_group(self, fingerprint: str, now: datetime) -> FailureGroup | None:
@@ -67,7 +68,7 @@ class StatisticsStore(StoreReader):
             document = await groups.find_one({"_id": {"$eq": fingerprint}}, max_time_ms=self._patience)
             if document is None:
                 return None
-            hours = await self._hours([fingerprint], now - _WEEK)
+            hours = await self._hours([fingerprint], now - WEEK - Step.HOUR.value)
         return _group(document, hours.get(fingerprint, []), now)
 
     async def _hours(self, fingerprints: Sequence[str], since: datetime) -> Mapping[str, list[Raw]]:
@@ -118,10 +119,15 @@ def _rollup(document: Mapping[str, Any]) -> Rollup:
     return Rollup(
         at=document["at"].replace(tzinfo=UTC),
         topic=document["topic"],
-        counts={Count(name): int(count) for name, count in document.get("counts", {}).items()},
-        waiting={int(bucket): int(count) for bucket, count in document.get("waiting", {}).items()},
-        running={int(bucket): int(count) for bucket, count in document.get("running", {}).items()},
+        counts={_COUNTS[name]: int(count) for name, count in document.get("counts", {}).items()},
+        waiting=_buckets(document.get("waiting", {})),
+        running=_buckets(document.get("running", {})),
     )
+
+
+def _buckets(found: Mapping[str, int]) -> Buckets:
+    # A week of a few topics has a hundred thousand of these: the loop is left to the interpreter.
+    return dict(zip(map(int, found), map(int, found.values()), strict=True))
 
 
 def _group(document: Mapping[str, Any], rows: Sequence[Raw], now: datetime) -> FailureGroup:

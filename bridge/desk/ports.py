@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from bridge.desk.operation import Chunk, Item, Operation, OperationState, Result, Row
 from bridge.desk.records import AuditEntry, AuditFilter, Pause, View
-from bridge.desk.statistics import FailureGroup, Failures, Rollup, Step
+from bridge.desk.statistics import WEEK, FailureGroup, Failures, Rollup, Step
 from bridge.search.page import Sort
 from bridge.search.query import Query
 from bridge.task import State, Task
@@ -91,9 +91,12 @@ class Statistics(Protocol):
     async def rollups(self, step: Step, since: datetime, topic: str | None = None) -> Sequence[Rollup]: ...
 
     async def failure_groups(
-        self, since: datetime, now: datetime, topic: str | None = None, limit: int = 200
+        self, since: datetime, now: datetime, topic: str | None = None, limit: int = 200, within: timedelta = WEEK
     ) -> Sequence[FailureGroup]:
-        """Return the groups that failed since then, those that failed last first."""
+        """Return the groups that failed since then, those that failed last first.
+
+        Only hours that reach into the time `within` before now are read; what failed before those is not counted.
+        """
         ...
 
     async def failure_group(self, fingerprint: str, now: datetime) -> FailureGroup | None: ...

@@ -63,6 +63,8 @@ class Range(StrEnum):
 SLOT: Final = timedelta(minutes=5)
 """How finely failures are counted: what a group failed in the last hour is off by so much at most."""
 
+WEEK: Final = timedelta(days=7)
+"""How far back failures are counted."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SPANS: Final[Mapping[Range, tuple[timedelta, Step]]] = {
     Range.HOUR: (timedelta(hours=1), Step.MINUTE),
@@ -175,8 +177,10 @@ def beginning(wanted: Range, now: datetime) -> datetime:
     return wanted.step.floor(now) - wanted.span + wanted.step.value
 
 
-def overview(rows: Iterable[Rollup], wanted: Range, topic: str | None, now: datetime) -> Overview:
-    """Return what the rows of a range add up to."""
+def overview(
+    rows: Iterable[Rollup], wanted: Range, topic: str | None, now: datetime, *, split: bool = True
+) -> Overview:
+    """Return what the rows of a range add up to; `by_topic` is empty where they are not to be `split`."""
     first, step = beginning(wanted, now), wanted.step
     moments = [first + place * step.value for place in range(wanted.span // step.value)]
     by_moment: dict[datetime, list[Rollup]] = {moment: [] for moment in moments}
@@ -184,9 +188,11 @@ def overview(rows: Iterable[Rollup], wanted: Range, topic: str | None, now: date
     for row in rows:
         if row.at in by_moment and topic in {None, row.topic}:
             by_moment[row.at].append(row)
-            by_topic.setdefault(row.topic, []).append(row)
+            if split:
+                by_topic.setdefault(row.topic, []).append(row)
     figures = {name: _sum_of(some) for name, some in sorted(by_topic.items())}
-    total = _sum_of(figures.values())
+    points = {moment: _sum_of(some) for moment, some in by_moment.items()}
+    total = _sum_of(points.values())
     completed = {
         name: Counter({row.at: row.counts.get(Count.COMPLETED, 0) for row in by_topic[name]}) for name in figures
     }
@@ -196,10 +202,7 @@ def overview(rows: Iterable[Rollup], wanted: Range, topic: str | None, now: date
         counts=total.counts,
         waiting=total.waiting_times,
         running=total.running_times,
-        points=tuple(
-            Point(moment, one.counts, one.waiting_times, one.running_times)
-            for moment, one in ((moment, _sum_of(some)) for moment, some in by_moment.items())
-        ),
+        points=tuple(Point(moment, one.counts, one.waiting_times, one.running_times) for moment, one in points.items()),
         by_topic={
             name: TopicFigures(
                 one.counts, one.waiting_times, one.running_times, tuple(completed[name][moment] for moment in moments)
@@ -209,10 +212,15 @@ def overview(rows: Iterable[Rollup], wanted: Range, topic: str | None, now: date
     )
 
 
+def reaches(hour: datetime, within: timedelta, now: datetime) -> bool:
+    """Tell whether an hour that begins then reaches into the time before now."""
+    return hour > now - within - Step.HOUR.value
+
+
 def counted(group: FailureGroup, slots: Mapping[datetime, int], now: datetime) -> FailureGroup:
     """Return the group with what it counted in each slot added up."""
     hour, day, week = 0, 0, 0
-    last_hour, last_day, last_week = now - timedelta(hours=1), now - timedelta(days=1), now - timedelta(days=7)
+    last_hour, last_day, last_week = now - timedelta(hours=1), now - timedelta(days=1), now - WEEK
     hours: Counter[datetime] = Counter()
     for at, count in slots.items():
         if at > last_week:

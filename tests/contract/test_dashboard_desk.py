@@ -85,6 +85,8 @@ async def test_failures_are_counted_by_group(lab: Lab) -> None:
     assert [one.fingerprint for one in await lab.desk.failure_groups(NOW - 24 * HOUR, NOW, "mail")] == ["f2"]
     assert [one.fingerprint for one in await lab.desk.failure_groups(NOW - 24 * HOUR, NOW, None, 1)] == ["f1"]
     assert await lab.desk.failure_group("f3", NOW) is None
+    (short,) = await lab.desk.failure_groups(NOW - HOUR, NOW, within=HOUR)
+    assert (short.total, short.last_hour, dict(short.hours)) == (15, 3, {TOP - HOUR: 2, TOP: 1})
 
 
 async def test_a_group_is_never_seen_earlier_than_it_was(lab: Lab) -> None:
