@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ class Formatter:
         self.locale = locale
         self.zone = zone
         self.now = now
+        self._written: dict[tuple[str, float], str] = {}
 
     # -- numbers
 
@@ -72,15 +73,15 @@ class Formatter:
         """Write day, time and offset from UTC, in the reader's zone."""
         if moment is None:
             return NONE
-        day = self.day(moment)
-        return f"{day} {format_datetime(self.local(moment), 'HH:mm:ss xxx', tzinfo=self.zone, locale=self.locale)}"
+        local = self.local(moment)
+        return f"{self._skeleton('yMMMd', local)} {self._pattern('HH:mm:ss xxx', local)}"
 
     def brief(self, moment: datetime | None) -> str:
         """Write the time of today's moments, the day and time of others: for tables, beside the whole in `title`."""
         if moment is None:
             return NONE
         local, today = self.local(moment), self.local(self.now)
-        time = format_datetime(local, "HH:mm:ss", tzinfo=self.zone, locale=self.locale)
+        time = self._pattern("HH:mm:ss", local)
         if local.date() == today.date():
             return time
         pattern = "MMMd" if local.year == today.year else "yMMMd"
@@ -88,9 +89,7 @@ class Formatter:
 
     def clock(self, moment: datetime | None) -> str:
         """Write hours and minutes."""
-        if moment is None:
-            return NONE
-        return format_datetime(self.local(moment), "HH:mm", tzinfo=self.zone, locale=self.locale)
+        return NONE if moment is None else self._pattern("HH:mm", self.local(moment))
 
     def axis(self, moment: datetime, span: timedelta) -> str:
         """Write a moment under a chart's axis that is so long: the time, or the day where it's longer than two days.
@@ -126,7 +125,7 @@ class Formatter:
 
     def offset(self) -> str:
         """Write how the reader's zone differs from UTC now."""
-        return format_datetime(self.local(self.now), "xxx", tzinfo=self.zone, locale=self.locale)
+        return self._pattern("xxx", self.local(self.now))
 
     # -- durations
 
@@ -165,8 +164,22 @@ class Formatter:
         """Write a value as JSON that people read; it is text, to be escaped as any other."""
         return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
-    def _skeleton(self, pattern: str, moment: date) -> str:
-        return format_skeleton(pattern, moment, locale=self.locale)
+    def _skeleton(self, pattern: str, local: datetime) -> str:
+        return self._once(pattern, local, lambda: format_skeleton(pattern, local, locale=self.locale))
+
+    def _pattern(self, pattern: str, local: datetime) -> str:
+        return self._once(
+            f"={pattern}", local, lambda: format_datetime(local, pattern, tzinfo=self.zone, locale=self.locale)
+        )
+
+    def _once(self, how: str, local: datetime, write: Callable[[], str]) -> str:
+        # The charts of a page have their moments in common, and each has them in its table as well. By the time itself:
+        # when clocks are set back, two that are an hour apart look alike.
+        key = (how, local.timestamp())
+        written = self._written.get(key)
+        if written is None:
+            written = self._written[key] = write()
+        return written
 
     @staticmethod
     def _in_utc(moment: datetime) -> datetime:

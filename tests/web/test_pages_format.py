@@ -115,6 +115,13 @@ def test_an_axis_says_the_time_of_short_spans_and_the_day_of_long_ones() -> None
     assert writer("pt-BR").axis(NOW, timedelta(days=7)) == "18/03"
 
 
+def test_the_hour_that_comes_twice_is_told_apart_by_its_offset() -> None:
+    first = datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
+    told = Formatter(locale_of("en"), ZoneInfo("America/New_York"), first)
+    assert told.moment(first) == "Nov 1, 2026 01:30:00 -04:00"
+    assert told.moment(first + timedelta(hours=1)) == "Nov 1, 2026 01:30:00 -05:00"
+
+
 def test_lists_and_json() -> None:
     assert writer("pt-BR").listed(["a", "b", "c"]) == "a, b e c"
     assert writer().json({"ã": [1], "at": timedelta(0)}) == '{\n  "ã": [\n    1\n  ],\n  "at": "0:00:00"\n}'
