@@ -13,6 +13,8 @@ from babel.dates import format_datetime, format_skeleton, format_timedelta
 from babel.lists import format_list
 from babel.numbers import format_compact_decimal, format_decimal, format_percent
 
+from web.charts import Plot
+
 NONE: Final = "–"
 """What stands where there is no value."""
 
@@ -146,6 +148,20 @@ class Formatter:
             if count or parts:
                 parts.append((count, unit))
         return sign + " ".join(f"{self.number(count, 0)} {unit}" for count, unit in parts[:2] if count)
+
+    def measure(self, value: float | None, unit: str) -> str:
+        """Write a value of a chart: a `duration` in seconds, a `percent`, or else a number."""
+        match unit:
+            case "duration":
+                return self.duration(value)
+            case "percent":
+                return self.percent(value)
+            case _:
+                return self.number(value)
+
+    def bucket(self, plot: Plot, index: int, unit: str) -> str:
+        """Write what a chart's bucket stands for: a moment, or the end of a range of values."""
+        return self.axis(plot.moments[index], plot.span) if plot.moments else self.measure(plot.edges[index], unit)
 
     def age(self, moment: datetime | None) -> str:
         """Write how long a moment is past; nothing is younger than zero."""
