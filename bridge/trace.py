@@ -26,6 +26,7 @@ _ENDED: Final = frozenset({Event.DELIVERED_INCIDENT, Event.UNDELIVERABLE, Event.
 """What ends a task that may yet come back."""
 _FAILED: Final = frozenset({Event.DELIVERED_RETRY, Event.LOSE_CLAIM, Event.GIVE_UP})
 """What a task goes on after, with a run that failed."""
+_CHANGES_TRACE: Final = _ENDED | _FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def traced(task: Task, move: Move) -> Move:
     A task that failed is recorded from then on, whatever was sampled. One that comes back after its end gets a span
     of its own, under the one that has been written.
     """
-    if move.event not in _ENDED | _FAILED or (place := place_of(task.id, task.trace)) is None:
+    if move.event not in _CHANGES_TRACE or (place := place_of(task.id, task.trace)) is None:
         return move
     if move.event in _ENDED:
         sampled = place.sampled or move.event is not Event.SUPERSEDE

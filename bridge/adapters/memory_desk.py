@@ -11,7 +11,7 @@ from bridge.adapters.memory_search import MemorySearch
 from bridge.adapters.memory_store import MemoryStore
 from bridge.desk.operation import CHUNK, Chunk, Item, Operation, OperationState, Result, Totals
 from bridge.desk.records import AuditEntry, AuditFilter, Pause, View
-from bridge.desk.statistics import SLOT, WEEK, FailureGroup, Failures, Rollup, Step, counted, reaches
+from bridge.desk.statistics import SLOT, WEEK, FailureGroup, Failures, Rollup, Step, counted, reach
 from bridge.histogram import merged
 
 _ENDED = frozenset({OperationState.CANCELLED, OperationState.DONE})
@@ -85,12 +85,9 @@ class MemoryDesk(MemorySearch):
             if kept.group.last_seen >= since and topic in {None, kept.group.topic}
         ]
         found.sort(key=lambda kept: kept.group.last_seen, reverse=True)
+        since = reach(within, now)
         return [
-            counted(
-                kept.group,
-                {at: some for at, some in kept.slots.items() if reaches(Step.HOUR.floor(at), within, now)},
-                now,
-            )
+            counted(kept.group, {at: some for at, some in kept.slots.items() if Step.HOUR.floor(at) > since}, now)
             for kept in found[:limit]
         ]
 

@@ -13,7 +13,7 @@ from pymongo import ASCENDING, DESCENDING, UpdateOne
 from bridge.adapters.desk_documents import FailureGroupDocument, FailureHourDocument, RollupDocument
 from bridge.adapters.documents import Raw
 from bridge.adapters.store_reader import StoreReader, translated
-from bridge.desk.statistics import SLOT, WEEK, Count, FailureGroup, Failures, Rollup, Step, counted
+from bridge.desk.statistics import SLOT, WEEK, Count, FailureGroup, Failures, Rollup, Step, counted, reach
 from bridge.histogram import Buckets
 
 MOST: Final = 50_000
@@ -59,7 +59,7 @@ class StatisticsStore(StoreReader):
         with translated("failure_groups"):
             found = groups.find(wanted, max_time_ms=self._patience).sort("last_seen", DESCENDING).limit(limit)
             documents = await found.to_list()
-            hours = await self._hours([document["_id"] for document in documents], now - within - Step.HOUR.value)
+            hours = await self._hours([document["_id"] for document in documents], reach(within, now))
         return [_group(document, hours.get(document["_id"], []), now) for document in documents]
 
     async def failure_group(self, fingerprint: str, now: datetime) -> FailureGroup | None:
@@ -68,7 +68,7 @@ class StatisticsStore(StoreReader):
             document = await groups.find_one({"_id": {"$eq": fingerprint}}, max_time_ms=self._patience)
             if document is None:
                 return None
-            hours = await self._hours([fingerprint], now - WEEK - Step.HOUR.value)
+            hours = await self._hours([fingerprint], reach(WEEK, now))
         return _group(document, hours.get(fingerprint, []), now)
 
     async def _hours(self, fingerprints: Sequence[str], since: datetime) -> Mapping[str, list[Raw]]:

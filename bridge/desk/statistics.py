@@ -212,9 +212,9 @@ def overview(
     )
 
 
-def reaches(hour: datetime, within: timedelta, now: datetime) -> bool:
-    """Tell whether an hour that begins then reaches into the time before now."""
-    return hour > now - within - Step.HOUR.value
+def reach(within: timedelta, now: datetime) -> datetime:
+    """Return after when an hour begins of which a part lies in the time `within` before now."""
+    return now - within - Step.HOUR.value
 
 
 def counted(group: FailureGroup, slots: Mapping[datetime, int], now: datetime) -> FailureGroup:

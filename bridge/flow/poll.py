@@ -128,9 +128,7 @@ class Poll:
         """
         self._stopping = True
         self._news.wake()
-        while self._asks or self._accepting:
-            await asyncio.gather(*self._asks, *self._accepting, return_exceptions=True)
-            await asyncio.sleep(0)  # since Python 3.12 what has ended is not waited for, and its end not noticed yet
+        await self._join(raises=False)
         if self._failure is not None:
             self._journal.write("last_fetch_failed", level=Level.WARNING, error=str(self._failure))
         self._ghosts = dict.fromkeys(self._ghosts, self._clock.now())
@@ -141,9 +139,12 @@ class Poll:
 
     async def idle(self) -> None:
         """Return when no call is under way and all that was locked is kept."""
+        await self._join(raises=True)
+
+    async def _join(self, *, raises: bool) -> None:
         while self._asks or self._accepting:
-            await asyncio.gather(*self._asks, *self._accepting)
-            await asyncio.sleep(0)  # as above
+            await asyncio.gather(*self._asks, *self._accepting, return_exceptions=not raises)
+            await asyncio.sleep(0)  # since Python 3.12 what has ended is not waited for, and its end not noticed yet
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

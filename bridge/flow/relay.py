@@ -84,7 +84,7 @@ class Relay:
         return [[task for task in group if task.id in confirmed] for group in groups]
 
     async def _confirm(self, groups: Sequence[Sequence[Task]]) -> Sequence[None]:
-        """Write down that the broker has them, and when each topic's are to be looked at: before a lock ends."""
+        """Write down that the broker has them, and when to look at them: before the first of their locks ends."""
         now = self._clock.now()
         tasks = [task for group in groups for task in group]
         soonest = min(task.lease_until for task in tasks)
