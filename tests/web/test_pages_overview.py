@@ -207,7 +207,7 @@ async def test_a_store_that_is_away_is_a_page_that_says_so(
     async def away(*_args: Any, **_kwargs: Any) -> None:
         raise StoreUnavailable("mongo-secret-address is away")
 
-    for name in ("counts", "failure_groups"):
+    for name in ("search", "counts", "failure_groups"):
         monkeypatch.setattr(MemoryDesk, name, away)
     for path in ("/dashboard", "/dashboard/tasks", "/dashboard/failures"):
         response = await client.get(path)
