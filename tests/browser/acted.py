@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any, Final
 
@@ -33,10 +32,8 @@ async def act(page: Page, url: str, engine: str, headers: dict[str, str]) -> Non
     await page.locator("#start button[type=submit]").click()
     await page.wait_for_url("**/dashboard/operations/*")
     await expect(page.locator("#pending")).to_have_text("0", timeout=SETTLED_WITHIN * 1000)
-    async with asyncio.timeout(SETTLED_WITHIN):
-        while await page.locator('#outcomes [data-state="requeued"]', has_text=re.compile(r"^\s*0\b")).count() == 0:
-            await asyncio.sleep(1)
-            await page.reload()
+    waiting = page.locator('#outcomes [data-state="requeued"]')
+    await expect(waiting).to_have_text(re.compile(r"^\s*0\b"), timeout=SETTLED_WITHIN * 1000)
 
 
 async def mend(engine: str, headers: dict[str, str]) -> None:
