@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     lock_duration: float = Field(default=60, ge=1)
     claim_duration: float = Field(default=20, ge=1)
     poll_wait: float = Field(default=10, ge=0, le=10)
-    fetch_size: int = Field(default=100, ge=1, le=1000)
+    fetch_size: int = Field(default=500, ge=1, le=1000)
     backlog_limit: int = Field(default=500, ge=1)
     received_limit: int = Field(default=5000, ge=1)
     stale_after: float = Field(default=60, gt=0)

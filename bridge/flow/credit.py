@@ -73,6 +73,7 @@ class Credit:
         self._looks: dict[str, _Look] = {}
         self._fleet: tuple[Replica, ...] = ()
         self._waiting = 0
+        self._shares = 1
         self._census_at: datetime | None = None
 
     def take(self, topic: str, tasks: int) -> None:
@@ -93,9 +94,9 @@ class Credit:
         limits = {topic: self.limit(topic) for topic in self._topics}
         await self._look(limits, now)
         # Each replica that fetches sees the same room, and the others' locks only at its next look.
-        shares = max(1, sum("intake" in replica.roles for replica in self._fleet))
+        self._shares = max(1, sum("intake" in replica.roles for replica in self._fleet))
         rooms = {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
-        return {topic: -(-room // shares) for topic, room in rooms.items()}
+        return {topic: -(-room // self._shares) for topic, room in rooms.items()}
 
     def limit(self, topic: str) -> int:
         """Return how many tasks of the topic may be locked and not yet running; 0 while nobody consumes it."""
@@ -110,6 +111,13 @@ class Credit:
         # An engine in trouble is asked for less: what is locked could not be reported.
         healthy = int(max(floor, workable) * (1 - self._error_rate()))
         return max(1, min(self._bounds.backlog, healthy))
+
+    def portion(self, topic: str) -> int:
+        """Return what room a call is worth for a topic with a backlog: half of its limit, of which this is our share.
+
+        The other half keeps the handlers busy meanwhile.
+        """
+        return max(1, self.limit(topic) // (2 * self._shares))
 
     def standing(self) -> Mapping[str, tuple[int, int]]:
         """Return each topic's limit, and how many of its tasks are locked as far as is known."""

@@ -14,6 +14,7 @@ from ulid import ULID
 from bridge.errors import EngineError, EngineUnavailable, GatewayError
 from bridge.flow.credit import Credit
 from bridge.flow.fairness import Tenants, Whose
+from bridge.flow.fetch_size import FIRST, FetchSize
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.loop import Signal
@@ -24,8 +25,8 @@ from bridge.topic import Topic
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`wait` is how long the engine may hold a call, `size` the most tasks of one call. `lanes` calls for topics that
-    have a backlog run side by side, and so many waiting ones."""
+    """`wait` is how long the engine may hold a call, `size` the most tasks of one call, however slow calls are. `lanes`
+    calls for topics that have a backlog run side by side, and so many waiting ones."""
 
     wait: timedelta
     size: int
@@ -93,6 +94,7 @@ class Poll:
         self._busy: deque[str] = deque()
         self._due: set[str] = set()
         self._tenants = {name: Tenants(topic.tenant_ids) for name, topic in topics.items()}
+        self._sizes = {name: FetchSize(pace.size) for name in topics}
         self._ghosts: dict[str, datetime] = {}
         self._failure: GatewayError | None = None
         self._stopping = False
@@ -163,9 +165,11 @@ class Poll:
         alone = Counter(topic for ask in self._asks.values() if not ask.waits for topic in ask.topics)
         for topic in self._in_turn():
             room = rooms[topic]
-            if lanes <= 0 or room <= 0 or alone[topic]:
+            size = self._share(topic)
+            least = 1 if topic in self._due else min(size, self._credit.portion(topic))
+            if lanes <= 0 or room < least or alone[topic]:
                 continue
-            self._start(_Ask((topic,), min(room, self._share(topic)), waits=False, whose=self._whose(topic)))
+            self._start(_Ask((topic,), min(room, size), waits=False, whose=self._whose(topic)))
             self._due.discard(topic)
             if topic in self._busy:
                 self._busy.remove(topic)
@@ -176,7 +180,7 @@ class Poll:
         waiting = sum(ask.waits for ask in self._asks.values())
         if quiet and waiting < self._pace.waiting:
             # Half of the room is left: a topic that is nudged is asked for while the engine holds this call.
-            size = min(self._pace.size, *(max(1, rooms[topic] // 2) for topic in quiet))
+            size = min(FIRST, self._pace.size, *(max(1, rooms[topic] // 2) for topic in quiet))
             self._start(_Ask(tuple(quiet), size, waits=True))
 
     def _in_turn(self) -> list[str]:
@@ -190,7 +194,7 @@ class Poll:
     def _share(self, topic: str) -> int:
         """Return the topic's part of a full call, by its weight."""
         most = max(self._topics[name].weight for name in {topic, *self._busy})
-        return max(1, self._pace.size * self._topics[topic].weight // most)
+        return max(1, self._sizes[topic].now * self._topics[topic].weight // most)
 
     def _start(self, ask: _Ask) -> None:
         for topic in ask.topics:
@@ -228,7 +232,7 @@ class Poll:
             got = Counter(lease.topic for lease in leases)
             for topic in ask.topics:
                 self._credit.settle(topic, ask.size - got[topic], queued=0)
-        self._learn(ask, leases)
+        self._learn(ask, leases, self._clock.now() - asked_at)
         if leases:
             keeping = asyncio.create_task(self._keep(leases, worker_id, asked_at))
             self._accepting.add(keeping)
@@ -243,7 +247,7 @@ class Poll:
         shortest = min(self._lease.duration(topic) for topic in ask.topics)
         return min(self._pace.wait if first else self._pace.second_wait, shortest / 4)
 
-    def _learn(self, ask: _Ask, leases: Sequence[EngineTask]) -> None:
+    def _learn(self, ask: _Ask, leases: Sequence[EngineTask], took: timedelta) -> None:
         full = len(leases) >= ask.size
         for topic in ask.topics:
             tenants, seen = self._tenants[topic], [lease.tenant_id for lease in leases if lease.topic == topic]
@@ -251,10 +255,13 @@ class Poll:
                 tenants.meet(seen)
                 continue
             more = tenants.learn(tenants.everybody if ask.waits else ask.whose, seen, full=full)
+            if full and not ask.waits and ask.size >= self._share(topic):
+                self._sizes[topic].learn(ask.size, took)
             if more and full and topic not in self._busy:
                 self._busy.append(topic)
             elif not more and topic in self._busy:
                 self._busy.remove(topic)
+                self._sizes[topic].forget()
 
     async def _keep(self, leases: Sequence[EngineTask], worker_id: str, asked_at: datetime) -> None:
         by_topic: dict[str, list[EngineTask]] = {}

@@ -51,6 +51,8 @@ class AskedEngine(MemoryEngine):
         self.calls: list[Call] = []
         self.asked: asyncio.Queue[Call] = asyncio.Queue()
         self.after_fetch: Callable[[], None] = lambda: None
+        self.takes: Callable[[int], None] = lambda _: None
+        """Lets the time pass that a call for so many tasks takes."""
         self.cancelled = 0
         self._time_up = asyncio.Event()
 
@@ -64,6 +66,7 @@ class AskedEngine(MemoryEngine):
                 await self._hold(call)
             else:
                 self.asked.put_nowait(call)
+            self.takes(max_tasks)
             return await super().fetch_and_lock(worker_id, max_tasks, topics, NONE)
         except asyncio.CancelledError:
             self.cancelled += 1

@@ -1,0 +1,52 @@
+"""How many tasks one call asks for: more where calls are slow and larger ones make each task cheaper."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+FIRST: Final = 100
+"""How many tasks a call asks for while calls are quick."""
+SLOW: Final = timedelta(milliseconds=100)
+"""How long a call takes that is worth being made rarer."""
+GAIN: Final = 0.8
+"""What a task may take in a call of twice the size, for that size to be kept: this part of what it took before."""
+SETTLED: Final = 20
+"""After how many calls a size that was found is questioned again."""
+
+
+class FetchSize:
+    """The size of one topic's calls while it has a backlog; `most` is where it ends.
+
+    For each call the engine looks at everything that is open under the topic, and sorts it: with 60,000 tasks that is
+    600 ms of CPU for 50 tasks, and 800 ms for 500. So a slow call's size is doubled for as long as that pays. Where it
+    doesn't, as with large variables, the size goes back to what it was.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._first = min(FIRST, most)
+        self._most = most
+        self._settled = 0
+        self._before: tuple[int, timedelta] | None = None
+        self._size = self._first
+
+    @property
+    def now(self) -> int:
+        """How many tasks the next call asks for at the most."""
+        return self._size
+
+    def learn(self, size: int, took: timedelta) -> None:
+        """Take in that a call of this size, as large as its topic may have it, was filled in this time."""
+        a_task, before = took / size, self._before
+        self._before = None
+        if before is not None and a_task > GAIN * before[1]:
+            self._size, self._settled = before[0], SETTLED
+        elif self._settled:
+            self._settled -= 1
+        elif took >= SLOW and self._size < self._most:
+            self._before = (self._size, a_task)
+            self._size = min(2 * self._size, self._most)
+
+    def forget(self) -> None:
+        """Begin anew: the topic's backlog is gone."""
+        self._size, self._settled, self._before = self._first, 0, None
