@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,6 @@ from uuid import uuid4
 
 from bench import usage
 from bench.engine import Engine
-from bench.errors import BenchError
 from bench.gateway import Gateways, Shape
 from bench.latency import quantile, until_ended
 from bench.servers import Servers
@@ -22,6 +22,8 @@ from bench.servers import Servers
 TOPICS: Final = 50
 _EVERY: Final = 0.25
 """Seconds between two instances of cold topics."""
+_COUNTED: Final = 4
+"""After how many of them the backlog is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,15 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarter:
+    """A quarter of the backlog's tasks: how many a second, cold tasks' waits meanwhile, and the gateway's memory."""
+
+    rate: float
+    waits: Waits | None
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """`memory` is the gateway's resident bytes at its start, at the most, and in the end."""
 
@@ -45,54 +56,85 @@ class Backlog:
     rate: float
     memory: tuple[int, int, int]
     most_locked: int
+    quarters: tuple[Quarter, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return what is worth keeping."""
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What was there when a cold instance was started: tasks of the hot topic, and the gateway's memory."""
+
+    at: float
+    left: int
+    memory: int
+    instance: str
+
+
 async def backlog(engine: Engine, servers: Servers, hot: int, cold: int = 100) -> Backlog:
-    """Measure the cold topics' tasks first with nothing else to do, then beside the backlog."""
+    """Measure the cold topics' tasks first with nothing else to do; fill the engine; then measure them beside that."""
     mark = uuid4().hex[:6]
     topics = [f"{'hot' if number == 0 else f'cold{number}'}-{mark}" for number in range(TOPICS)]
     deployment = await engine.deploy(*topics)
     notes = servers.folder / f"notes-{mark}"
     notes.mkdir()
     env = {"BENCH_HOT": topics[0], "BENCH_NOTES": str(notes)}
-    gateways = Gateways(servers.env, servers.folder, topics, Shape(handler="note", concurrency=16, env=env))
+    shape = Shape(handler="note", concurrency=16, env=env)
+    try:
+        async with _running(Gateways(servers.env, servers.folder, topics, shape)):
+            await _trickle(engine, topics[1:6], 5)
+            idle = await _trickle(engine, topics[1:], cold)
+            idle_waits = await _waits(engine, idle, notes)
+        await engine.start_some(topics[0], hot)
+        gateways = Gateways(servers.env, servers.folder, topics, shape)
+        async with _running(gateways):
+            return await _loaded(engine, gateways, topics, hot=hot, notes=notes, idle=idle_waits)
+    finally:
+        await engine.delete(deployment)
+
+
+@asynccontextmanager
+async def _running(gateways: Gateways) -> AsyncIterator[None]:
     try:
         gateways.start()
         await gateways.until_ready()
-        await _trickle(engine, topics[1:6], 5)
-        idle = await _trickle(engine, topics[1:], cold)
-        idle_waits = await _waits(engine, idle, notes)
-        return await _loaded(engine, gateways, topics, hot=hot, notes=notes, idle=idle_waits)
+        yield
     finally:
         await gateways.stop()
-        await engine.delete(deployment)
 
 
 async def _loaded(
     engine: Engine, gateways: Gateways, topics: Sequence[str], *, hot: int, notes: Path, idle: Waits
 ) -> Backlog:
-    starting = asyncio.create_task(engine.start_some(topics[0], hot))
-    memory, locked, instances = usage.resident(gateways.pids), 0, list[str]()
-    began, number = time.monotonic(), 0
-    while not (starting.done() and await engine.open(topics[0]) == 0):
+    moments: list[_Moment] = []
+    locked, left, began = 0, hot, time.monotonic()
+    while left:
         gateways.check()
-        instances.append(await engine.start(topics[1 + number % (TOPICS - 1)]))
-        number += 1
-        memory += usage.resident(gateways.pids)
-        locked = max(locked, await engine.open(topics[0], locked=True))
+        instance = await engine.start(topics[1 + len(moments) % (TOPICS - 1)])
+        moments.append(_Moment(time.monotonic(), left, max(usage.resident(gateways.pids)), instance))
         await asyncio.sleep(_EVERY)
+        if len(moments) % _COUNTED == 0:  # each count reads all that is open
+            locked = max(locked, await engine.open(topics[0], locked=True))
+            left = await engine.open(topics[0])
     seconds = time.monotonic() - began
-    await starting
-    for instance in instances:
-        await until_ended(engine, instance)
-    if not instances:
-        raise BenchError("the backlog was gone before anything could be measured beside it")
-    loaded = await _waits(engine, instances, notes)
-    return Backlog(hot, idle, loaded, hot / seconds, (memory[0], max(memory), memory[-1]), locked)
+    for moment in moments:
+        await until_ended(engine, moment.instance)
+    loaded = await _waits(engine, [moment.instance for moment in moments], notes)
+    memory = [moment.memory for moment in moments]
+    quarters = tuple([await _quarter(engine, moments, hot, number, notes) for number in range(4)])
+    return Backlog(hot, idle, loaded, hot / seconds, (memory[0], max(memory), memory[-1]), locked, quarters)
+
+
+async def _quarter(engine: Engine, moments: Sequence[_Moment], hot: int, number: int, notes: Path) -> Quarter:
+    within = [moment for moment in moments if hot * (3 - number) < 4 * moment.left <= hot * (4 - number)]
+    if len(within) < 2:  # a short backlog may be gone before there is anything to compare
+        return Quarter(0.0, None, max((moment.memory for moment in within), default=0))
+    first, last = within[0], within[-1]
+    rate = (first.left - last.left) / (last.at - first.at)
+    waits = await _waits(engine, [moment.instance for moment in within], notes)
+    return Quarter(rate, waits, max(moment.memory for moment in within))
 
 
 async def _trickle(engine: Engine, topics: Sequence[str], count: int) -> list[str]:

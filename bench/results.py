@@ -186,6 +186,7 @@ def print_results(results: Results, console: Console) -> None:
             console.print(table(title, columns, rows))
     if results.backlog is not None:
         console.print(_backlog_table(results.backlog))
+        console.print(_quarters_table(results.backlog))
     verdicts = [(name, found, "yes" if met else "NO") for name, found, met in judged(results)]
     if verdicts:
         console.print(table("Targets", ("target", "found", "met"), verdicts))
@@ -287,3 +288,17 @@ def _backlog_table(found: Backlog) -> Table:
     )
     columns = ("cold topics", "tasks", "wait p50", "wait p95", "to the end p50", "to the end p95")
     return table(title, columns, rows)
+
+
+def _quarters_table(found: Backlog) -> Table:
+    rows = [
+        (
+            f"{25 * number} to {25 * number + 25} %",
+            f"{quarter.rate:.0f}",
+            "" if quarter.waits is None else f"{quarter.waits.wait_p50:.0f}",
+            "" if quarter.waits is None else f"{quarter.waits.wait_p95:.0f}",
+            f"{quarter.memory / 1e6:.0f}",
+        )
+        for number, quarter in enumerate(found.quarters)
+    ]
+    return table("Over time", ("of the backlog", "tasks/s", "cold wait p50", "p95", "MB"), rows)

@@ -270,17 +270,19 @@ class Poll:
         by_end: dict[datetime, list[EngineTask]] = {}
         for topic, some in by_topic.items():
             by_end.setdefault(self._lease.until(topic, asked_at), []).extend(some)
-        kept = False
+        kept: Counter[str] = Counter()
         try:
             if self._stopping:
                 await self._unlock([lease.id for lease in leases])
                 return
             for until, some in by_end.items():
-                await self._intake.accept(some, worker_id, until)
-            kept = True
+                for start in range(0, len(some), FIRST):  # a large call must not hold up what else there is to do
+                    part = some[start : start + FIRST]
+                    await self._intake.accept(part, worker_id, until)
+                    kept.update(lease.topic for lease in part)
         finally:
             for topic, some in by_topic.items():
-                self._credit.settle(topic, len(some), queued=len(some) if kept else 0)
+                self._credit.settle(topic, len(some), queued=kept[topic])
 
     def _kept(self, keeping: asyncio.Task[None]) -> None:
         self._accepting.discard(keeping)

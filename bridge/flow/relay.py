@@ -74,13 +74,13 @@ class Relay:
         by_topic: dict[str, list[Task]] = defaultdict(list)
         for task in tasks:
             by_topic[task.topic].append(task)
+        # Side by side: one task of a topic must not wait for a hundred of another's.
+        publishes = (self._publish(topic, some) for topic, some in by_topic.items())
         confirmed: set[str] = set()
-        for topic, some in by_topic.items():
-            self.unconfirmed[topic] += len(some)
-            try:
-                confirmed |= await self._publish(topic, some)
-            finally:
-                self.unconfirmed[topic] -= len(some)
+        for end in await asyncio.gather(*publishes, return_exceptions=True):
+            if isinstance(end, BaseException):
+                raise end
+            confirmed |= end
         return [[task for task in group if task.id in confirmed] for group in groups]
 
     async def _confirm(self, groups: Sequence[Sequence[Task]]) -> Sequence[None]:
@@ -93,7 +93,11 @@ class Relay:
         return [None] * len(groups)
 
     async def _publish(self, topic: str, tasks: Sequence[Task]) -> set[str]:
-        errors = await self._tracer.publish(topic, tasks, self._publisher.publish)
+        self.unconfirmed[topic] += len(tasks)
+        try:
+            errors = await self._tracer.publish(topic, tasks, self._publisher.publish)
+        finally:
+            self.unconfirmed[topic] -= len(tasks)
         good = {task.id for task, error in zip(tasks, errors, strict=True) if error is None}
         bad = [task for task, error in zip(tasks, errors, strict=True) if error is not None]
         if bad:

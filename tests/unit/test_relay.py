@@ -200,6 +200,28 @@ async def test_what_is_on_its_way_is_counted_by_topic() -> None:
     assert relay.unconfirmed["orders"] == 0
 
 
+async def test_a_topic_does_not_wait_for_the_messages_of_another() -> None:
+    flow = Flow()
+    release, through = asyncio.Event(), asyncio.Event()
+
+    class Held(MemoryBroker):
+        async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
+            if topic == "orders":
+                await release.wait()
+            ends = await super().publish(topic, keys)
+            through.set()
+            return ends
+
+    broker = Held(["orders", "mail"])
+    relay = Relay(flow.store, broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK)
+    publishing = asyncio.create_task(relay.publish(await flow.received(a_task("a"), a_task("b", "mail"))))
+    async with asyncio.timeout(5):
+        await through.wait()
+    assert [key.id for _, key in broker.published] == ["b"]
+    release.set()
+    assert await publishing == 2
+
+
 async def test_callers_at_once_share_a_batch_and_each_learns_of_its_own() -> None:
     flow = Flow()
     tasks = await flow.received(a_task("a"), a_task("b"), a_task("c"))
