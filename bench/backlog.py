@@ -77,22 +77,19 @@ async def backlog(engine: Engine, servers: Servers, hot: int, cold: int = 100) -
     """Measure the cold topics' tasks first with nothing else to do; fill the engine; then measure them beside that."""
     mark = uuid4().hex[:6]
     topics = [f"{'hot' if number == 0 else f'cold{number}'}-{mark}" for number in range(TOPICS)]
-    deployment = await engine.deploy(*topics)
+    await engine.deploy(*topics)  # and not deleted: of so many instances that takes minutes, and the engine ends now
     notes = servers.folder / f"notes-{mark}"
     notes.mkdir()
     env = {"BENCH_HOT": topics[0], "BENCH_NOTES": str(notes)}
     shape = Shape(handler="note", concurrency=16, env=env)
-    try:
-        async with _running(Gateways(servers.env, servers.folder, topics, shape)):
-            await _trickle(engine, topics[1:6], 5)
-            idle = await _trickle(engine, topics[1:], cold)
-            idle_waits = await _waits(engine, idle, notes)
-        await engine.start_some(topics[0], hot)
-        gateways = Gateways(servers.env, servers.folder, topics, shape)
-        async with _running(gateways):
-            return await _loaded(engine, gateways, topics, hot=hot, notes=notes, idle=idle_waits)
-    finally:
-        await engine.delete(deployment)
+    async with _running(Gateways(servers.env, servers.folder, topics, shape)):
+        await _trickle(engine, topics[1:6], 5)
+        idle = await _trickle(engine, topics[1:], cold)
+        idle_waits = await _waits(engine, idle, notes)
+    await engine.start_some(topics[0], hot)
+    gateways = Gateways(servers.env, servers.folder, topics, shape)
+    async with _running(gateways):
+        return await _loaded(engine, gateways, topics, hot=hot, notes=notes, idle=idle_waits)
 
 
 @asynccontextmanager
