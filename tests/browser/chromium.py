@@ -31,6 +31,8 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+CLOSING: Final = 60.0
+"""Seconds within which a page ends; one that hangs fails its test instead of holding up all others."""
 AXE: Final = "4.14.1"
 _AXE_HASH: Final = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 _STANDARDS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -115,7 +117,8 @@ class Surfer:
             await self._surround(context, watched, alpine)
             yield watched
         finally:
-            await context.close()
+            async with asyncio.timeout(CLOSING):
+                await context.close()
 
     async def _surround(self, context: BrowserContext, watched: Watched, alpine: bytes | None) -> None:
         content = self._scripts.alpine.read_bytes() if alpine is None else alpine

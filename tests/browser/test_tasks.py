@@ -210,7 +210,8 @@ async def test_what_is_chosen_goes_to_the_preview(browser: Surfer, tasks: TaskSi
         await expect(page.locator(".bulk")).to_be_hidden()
         await page.get_by_label("Select all rows on this page").check()
         await expect(page.locator(".bulk")).to_contain_text("2 selected")
-        async with page.expect_request("**/operations/preview") as asked:
+        # Also what the click leads to is waited for: a browser that is closed while it goes to a page may never end.
+        async with page.expect_navigation(), page.expect_request("**/operations/preview") as asked:
             await page.locator(".bulk").get_by_role("button", name="Retry …").click()
         sent = (await asked.value).post_data or ""
         assert (sent.count("ids=t5"), sent.count("ids=t6")) == (1, 1)
