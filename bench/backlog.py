@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,6 +63,14 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
+class _Times:
+    """Of one task, milliseconds: as in `Waits`."""
+
+    wait: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Moment:
     """What was there when a cold instance was started: tasks of the hot topic, and the gateway's memory."""
 
@@ -82,24 +89,14 @@ async def backlog(engine: Engine, servers: Servers, hot: int, cold: int = 100) -
     notes.mkdir()
     env = {"BENCH_HOT": topics[0], "BENCH_NOTES": str(notes)}
     shape = Shape(handler="note", concurrency=16, env=env)
-    async with _running(Gateways(servers.env, servers.folder, topics, shape)):
+    async with Gateways(servers.env, servers.folder, topics, shape).running():
         await _trickle(engine, topics[1:6], 5)
         idle = await _trickle(engine, topics[1:], cold)
-        idle_waits = await _waits(engine, idle, notes)
+        idle_waits = _waits((await _times(engine, idle, notes)).values())
     await engine.start_some(topics[0], hot)
     gateways = Gateways(servers.env, servers.folder, topics, shape)
-    async with _running(gateways):
+    async with gateways.running():
         return await _loaded(engine, gateways, topics, hot=hot, notes=notes, idle=idle_waits)
-
-
-@asynccontextmanager
-async def _running(gateways: Gateways) -> AsyncIterator[None]:
-    try:
-        gateways.start()
-        await gateways.until_ready()
-        yield
-    finally:
-        await gateways.stop()
 
 
 async def _loaded(
@@ -118,19 +115,21 @@ async def _loaded(
     seconds = time.monotonic() - began
     for moment in moments:
         await until_ended(engine, moment.instance)
-    loaded = await _waits(engine, [moment.instance for moment in moments], notes)
+    times = await _times(engine, [moment.instance for moment in moments], notes)
     memory = [moment.memory for moment in moments]
-    quarters = tuple([await _quarter(engine, moments, hot, number, notes) for number in range(4)])
-    return Backlog(hot, idle, loaded, hot / seconds, (memory[0], max(memory), memory[-1]), locked, quarters)
+    quarters = tuple(_quarter(moments, times, hot, number) for number in range(4))
+    return Backlog(
+        hot, idle, _waits(times.values()), hot / seconds, (memory[0], max(memory), memory[-1]), locked, quarters
+    )
 
 
-async def _quarter(engine: Engine, moments: Sequence[_Moment], hot: int, number: int, notes: Path) -> Quarter:
+def _quarter(moments: Sequence[_Moment], times: Mapping[str, _Times], hot: int, number: int) -> Quarter:
     within = [moment for moment in moments if hot * (3 - number) < 4 * moment.left <= hot * (4 - number)]
     if len(within) < 2:  # a short backlog may be gone before there is anything to compare
         return Quarter(0.0, None, max((moment.memory for moment in within), default=0))
     first, last = within[0], within[-1]
     rate = (first.left - last.left) / (last.at - first.at)
-    waits = await _waits(engine, [moment.instance for moment in within], notes)
+    waits = _waits(times[moment.instance] for moment in within)
     return Quarter(rate, waits, max(moment.memory for moment in within))
 
 
@@ -147,16 +146,20 @@ def _begun(notes: Path) -> dict[str, float]:
     return {instance: float(at) for instance, at in lines}
 
 
-async def _waits(engine: Engine, instances: Sequence[str], notes: Path) -> Waits:
+async def _times(engine: Engine, instances: Sequence[str], notes: Path) -> dict[str, _Times]:
     """Join the handlers' notes with the engine's history; both clocks are this machine's."""
     begun = _begun(notes)
-    waits: list[float] = []
-    totals: list[float] = []
+    times: dict[str, _Times] = {}
     for instance in instances:
         row = await engine.ask("GET", f"/history/process-instance/{instance}")
         created = datetime.strptime(row["startTime"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
-        waits.append(1000 * (begun[instance] - created))
-        totals.append(float(row["durationInMillis"]))
+        times[instance] = _Times(1000 * (begun[instance] - created), float(row["durationInMillis"]))
+    return times
+
+
+def _waits(times: Iterable[_Times]) -> Waits:
+    several = list(times)
+    waits, totals = [each.wait for each in several], [each.total for each in several]
     return Waits(
         samples=len(waits),
         wait_p50=statistics.median(waits),

@@ -121,9 +121,7 @@ async def run(there: Servers) -> tuple[list[Figures], float, float]:
         "GATEWAY_ADMIN_PASSWORD": _PASSWORD,
     }
     gateways = Gateways(there.env, there.folder, TOPICS, Shape(roles="web", env=env))
-    try:
-        gateways.start()
-        await gateways.until_ready()
+    async with gateways.running():
         await _add(there, _PEOPLE[1])
         async with AsyncExitStack() as stack:
             sessions = [await stack.enter_async_context(_logged_in(gateways.urls[0], name)) for name in _PEOPLE]
@@ -132,8 +130,6 @@ async def run(there: Servers) -> tuple[list[Figures], float, float]:
             ]
             alone = await idle(gateways, sessions, 0)
             return found, alone, await idle(gateways, sessions, OPEN)
-    finally:
-        await gateways.stop()
 
 
 async def _add(there: Servers, name: str) -> None:

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -104,6 +104,16 @@ class Gateways:
                 while not await _is_ready(session, url):
                     self.check()
                     await asyncio.sleep(0.05)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start the processes, wait until they are ready, and stop them in the end."""
+        try:
+            self.start()
+            await self.until_ready()
+            yield
+        finally:
+            await self.stop()
 
     def check(self) -> None:
         """Raise `BenchError` where a process has ended by itself."""

@@ -294,7 +294,7 @@ def _quarters_table(found: Backlog) -> Table:
     rows = [
         (
             f"{25 * number} to {25 * number + 25} %",
-            f"{quarter.rate:.0f}",
+            f"{quarter.rate:.0f}" if quarter.rate else "",  # too short to have been counted twice
             "" if quarter.waits is None else f"{quarter.waits.wait_p50:.0f}",
             "" if quarter.waits is None else f"{quarter.waits.wait_p95:.0f}",
             f"{quarter.memory / 1e6:.0f}",

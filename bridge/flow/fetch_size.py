@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 FIRST: Final = 100
-"""How many tasks a call asks for while calls are quick."""
+"""How many tasks a call asks for while calls are quick, and how many of what a larger one brought are kept at once."""
 SLOW: Final = timedelta(milliseconds=100)
 """How long a call takes that is worth being made rarer."""
 GAIN: Final = 0.8
