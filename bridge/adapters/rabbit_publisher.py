@@ -154,17 +154,28 @@ class RabbitPublisher:
         )
 
     async def _watch(self, topic: str, ends: Sequence[BrokerError | None]) -> None:
-        if not ends or not all(end is not None and isinstance(end.__cause__, TimeoutError) for end in ends):
+        """Count batches of which nothing was confirmed while RabbitMQ answered otherwise; repair after too many.
+
+        An outage must not count: the queue that comes back with RabbitMQ is whole, and holds what was published.
+        """
+        silent = bool(ends) and all(end is not None and isinstance(end.__cause__, TimeoutError) for end in ends)
+        if not silent or self._repair_after is None or not await self._answers():
             del self._unconfirmed[topic]
             return
         self._unconfirmed[topic] += 1
-        if self._repair_after is None or self._unconfirmed[topic] < self._repair_after:
-            return
+        if self._unconfirmed[topic] >= self._repair_after:
+            with suppress(BrokerError):
+                await self.repair(topic)
+                del self._unconfirmed[topic]
+
+    async def _answers(self) -> bool:
+        """Tell whether RabbitMQ answers on the connection that was there; one that is lost or blocked doesn't."""
+        if not self._link.connected:
+            return False
         with suppress(BrokerError):
-            # A broker that is blocked or lost doesn't answer this, and its queues are left alone.
             await self.version()
-            await self.repair(topic)
-            del self._unconfirmed[topic]
+            return True
+        return False
 
 
 def _end_of(publish: asyncio.Task[None], operation: str, *, late: bool) -> BrokerError | None:

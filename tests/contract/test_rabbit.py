@@ -326,6 +326,38 @@ async def test_a_silent_connection_confirms_nothing_and_loses_no_queue(lab: Rabb
     await publisher.close()
 
 
+class BackAgain(RabbitPublisher):
+    """A publisher whose RabbitMQ is back by the time that it's asked whether it answers."""
+
+    proxy: Proxy
+
+    async def version(self) -> str:
+        await self.proxy.open()
+
+        async def back() -> bool:
+            return self._link.connected
+
+        await until(back)
+        return await super().version()
+
+
+async def test_an_outage_that_ends_loses_no_queue(lab: RabbitLab, proxy: Proxy) -> None:
+    publisher = BackAgain(proxy.url(lab.url), lab.exchange, TOPICS, timeout=BRIEF, repair_after=1)
+    publisher.proxy = proxy
+    await publisher.open()
+    assert list(await publisher.publish("alpha", [KEY])) == [None]
+    await proxy.close()
+
+    async def timed_out() -> bool:
+        (end,) = await publisher.publish("alpha", [KEY])
+        assert isinstance(end, BrokerUnavailable)
+        return isinstance(end.__cause__, TimeoutError)
+
+    await until(timed_out)
+    assert (await lab.publisher.depth("alpha")).ready == 1
+    await publisher.close()
+
+
 async def test_a_consumer_comes_back_after_its_connection_was_cut(lab: RabbitLab, proxy: Proxy) -> None:
     consumer = RabbitConsumer(proxy.url(lab.url), lab.exchange, [ALPHA, make_topic("beta")], graceful=BRIEF)
     inbox = Inbox()

@@ -18,6 +18,8 @@ import aiohttp
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240.0
+TOLD = 150
+"""How many lines of each gateway's log a failed test shows."""
 
 
 def free_port() -> int:
@@ -107,6 +109,11 @@ class GatewayProcess:
         await self._done()
         return code
 
+    def tell(self) -> None:
+        """Write the log's end to where a failed test shows it."""
+        lines = [f"{json.dumps(line, ensure_ascii=False)}\n" for line in self.lines[-TOLD:]]
+        sys.stdout.write(f"--- {self.url}: the last of {len(self.lines)} lines\n{''.join(lines)}")
+
     async def _done(self) -> None:
         if self._reading is not None:
             await self._reading
@@ -160,6 +167,8 @@ class Lab:
 
     async def close(self) -> None:
         await asyncio.gather(*(gateway.stop() for gateway in self.gateways))
+        for gateway in self.gateways:
+            gateway.tell()
         for deployment in self._deployments:
             await self.ask("DELETE", f"/deployment/{deployment}?cascade=true")
 

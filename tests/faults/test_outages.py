@@ -97,6 +97,13 @@ async def test_the_broker_is_down_and_restarts_with_messages_held(outage: FaultL
     await outage.until_finished(key, 15)
     await outage.assert_each_once(key, tasks)
     assert sorted(run.task_id for run in outage.runs()) == sorted(tasks)
+    # A queue that comes back with a leader is whole, and no outage's unconfirmed messages are a reason to delete it.
+    log = await asyncio.to_thread(disturbed.log(Part.BROKER).read_text)
+    of_queue = [
+        line for line in log.splitlines() if f"{outage.env['RABBITMQ_EXCHANGE']}.{outage.topic('work')}'" in line
+    ]
+    assert [line for line in of_queue if "candidate -> leader" in line]
+    assert not [line for line in of_queue if "terminating with reason 'delete'" in line]
 
 
 async def test_a_disk_alarm_holds_publishes_up_and_loses_none(outage: FaultLab, disturbed: Sandbox) -> None:
