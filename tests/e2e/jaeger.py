@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -75,23 +76,34 @@ class Jaeger:
         async with self._session.get(self._url + path) as answer:
             return [Trace(raw) for raw in (await answer.json())["data"] or []]
 
-    async def trace(self, trace_id: str) -> Trace | None:
-        async with self._session.get(f"{self._url}/api/traces/{trace_id}") as answer:
-            data = (await answer.json())["data"] or []
-            return Trace(data[0]) if data else None
+    async def trace(self, trace_id: str, *names: str) -> Trace:
+        """Return a trace once it has spans of these names; each look is a call."""
 
-    async def until(self, task_id: str, *names: str, meets: Callable[[Trace], bool] = lambda _trace: True) -> Trace:
-        """Return the trace of a task once it has spans of these names; each look is a call."""
-        found: list[Trace] = []
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    found = await self.traces(task_id=task_id)
-                    for trace in found:
-                        if set(names) <= set(trace.names) and meets(trace):
-                            return trace
-        except TimeoutError:
-            raise AssertionError(f"no trace of {task_id} with {names}: {[trace.names for trace in found]}") from None
+        async def look() -> list[Trace]:
+            async with self._session.get(f"{self._url}/api/traces/{trace_id}") as answer:
+                return [Trace(raw) for raw in (await answer.json())["data"] or []]
+
+        return await _until(look, trace_id, names)
+
+    async def until(self, task_id: str, *names: str) -> Trace:
+        """Return the trace of a task once it has spans of these names, as often as each is named.
+
+        Each process tells its own spans in its own time, so name all that the test looks at.
+        """
+        return await _until(lambda: self.traces(task_id=task_id), task_id, names)
+
+
+async def _until(look: Callable[[], Awaitable[list[Trace]]], what: str, names: tuple[str, ...]) -> Trace:
+    found: list[Trace] = []
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = await look()
+                for trace in found:
+                    if Counter(names) <= Counter(trace.names):
+                        return trace
+    except TimeoutError:
+        raise AssertionError(f"no trace of {what} with {names}: {[trace.names for trace in found]}") from None
 
 
 def _span(raw: Mapping[str, Any], processes: Mapping[str, Mapping[str, Any]]) -> Seen:

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.trace import place_of, trace_id
 from tests.e2e.gateways import Lab, free_port
-from tests.e2e.jaeger import Jaeger, Trace
+from tests.e2e.jaeger import Jaeger
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -112,8 +112,7 @@ async def test_from_the_fetch_to_the_engines_answer(lab: Lab, jaeger: Jaeger) ->
     # The fetch brought others, too, maybe: it is a trace of its own, to which the task's is linked.
     (link,) = send.links
     assert link[0] != trace.id
-    fetch = await jaeger.trace(link[0])
-    assert fetch is not None
+    fetch = await jaeger.trace(link[0], "fetch")
     assert (fetch.one("fetch").id, fetch.one("fetch").tags["worker.id"]) == (link[1], process.tags["worker.id"])
     assert fetch.one("fetch").tags["messaging.batch.message_count"] == 1
 
@@ -130,7 +129,8 @@ async def test_each_attempt_is_a_span_with_what_it_failed_by(lab: Lab, jaeger: J
     key, topic = await deployed(lab)
     task = (await lab.task_of(await lab.start(key, {"fate": string("second")})))["id"]
     await lab.gateway()
-    trace = await jaeger.until(task, f"task {topic}", "complete", "fail", "wait for the next attempt", "charge")
+    twice = [f"send {topic}", f"process {topic}", "charge"] * 2
+    trace = await jaeger.until(task, f"task {topic}", "complete", "fail", "wait for the next attempt", *twice)
     first, second = trace.all(f"process {topic}")
     assert (first.tags["task.result"], second.tags["task.result"]) == ("failed", "completed")
     assert first.tags["error"] is True
@@ -156,9 +156,8 @@ async def test_a_processs_trace_is_continued(lab: Lab, jaeger: Jaeger) -> None:
     tasks = [(await lab.task_of(instance))["id"] for instance in instances]
     await lab.gateway()
     for task in tasks:
-        await jaeger.until(task, f"task {topic}", "complete", meets=lambda trace: len(trace.all(f"task {topic}")) >= 2)
-    trace = await jaeger.trace(trace_id(PARENT) or "")
-    assert trace is not None
+        await jaeger.until(task, f"task {topic}", "complete")
+    trace = await jaeger.trace(trace_id(PARENT) or "", *[f"task {topic}"] * 2)
     ours = [span for span in trace.all(f"task {topic}") if span.tags["task.id"] in tasks]
     # Two tasks of one trace have spans of their own, under the one that the process told of.
     assert [span.parent for span in ours] == ["b7ad6b7169203331"] * 2
@@ -176,15 +175,12 @@ async def test_a_submission_continues_its_callers_trace(lab: Lab, jaeger: Jaeger
         for _ in range(2):  # the same again is another call, and the same task
             async with session.post(f"{gateway.url}/tasks/submit", json=body, headers=headers) as answer:
                 assert answer.status == 202
-
-    def whole(trace: Trace) -> bool:
-        return len(trace.all("POST /tasks/submit")) == 2
-
-    trace = await jaeger.until(task["id"], f"task {topic}", "complete", meets=whole)
+    calls = ["POST /tasks/submit"] * 2
+    trace = await jaeger.until(task["id"], *calls, f"task {topic}", f"process {topic}", "complete")
     assert trace.id.rjust(32, "0") == lab.name.rjust(32, "0")
-    calls = trace.all("POST /tasks/submit")
-    assert [(call.parent, call.tags["span.kind"]) for call in calls] == [("00f067aa0ba902b7", "server")] * 2
-    assert trace.one(f"task {topic}").parent in {call.id for call in calls}
+    told = trace.all("POST /tasks/submit")
+    assert [(call.parent, call.tags["span.kind"]) for call in told] == [("00f067aa0ba902b7", "server")] * 2
+    assert trace.one(f"task {topic}").parent in {call.id for call in told}
     assert trace.one(f"process {topic}").tags["worker.id"] == "courier"
 
 
@@ -197,11 +193,8 @@ async def test_over_replicas_and_a_killed_process_it_is_one_trace(lab: Lab, jaeg
     await worker.until("halfway", task_id=task)
     await worker.kill()
     await lab.gateway("worker", **quick)
-
-    def has_both(trace: Trace) -> bool:
-        return len(trace.all(f"process {topic}")) == 2  # told by two processes, each in its own time
-
-    trace = await jaeger.until(task, f"task {topic}", "complete", meets=has_both)
+    twice = [f"send {topic}", f"process {topic}"] * 2
+    trace = await jaeger.until(task, f"task {topic}", "complete", *twice)
     lost, done = trace.all(f"process {topic}")
     assert (lost.tags["task.result"], lost.tags["error.type"]) == ("lost", "ClaimLost")
     assert done.tags["task.result"] == "completed"
@@ -222,7 +215,7 @@ async def test_a_task_that_comes_back_after_its_incident_stands_under_its_first_
     await lab.ask("PUT", f"/process-instance/{instance}/variables/fate", string("well"))
     assert (await gateway.ask("POST", f"/tasks/{task}/retry"))[0] == 202
     await lab.until_finished(key, 1)
-    trace = await jaeger.until(task, "complete", meets=lambda trace: len(trace.all(f"task {topic}")) == 2)
+    trace = await jaeger.until(task, "complete", *[f"task {topic}"] * 2)
     (again,) = [span for span in trace.all(f"task {topic}") if span.id != failed.id]
     assert (again.parent, again.tags["task.result"]) == (failed.id, "completed")
     assert trace.one("complete").parent == again.id
@@ -234,8 +227,8 @@ async def test_a_task_that_is_not_sampled_is_kept_when_it_fails(lab: Lab, jaeger
     failing = (await lab.task_of(await lab.start(key, {"fate": string("second")})))["id"]
     gateway = await lab.gateway(TRACE_SAMPLING="0")
     await gateway.until("outcome_settled", task_id=well, how="delivered_completion")
-    wanted = (f"task {topic}", f"send {topic}", "fail", "complete", "charge", "wait for the next attempt")
-    trace = await jaeger.until(failing, *wanted)
+    twice = [f"send {topic}", f"process {topic}", "charge"] * 2
+    trace = await jaeger.until(failing, f"task {topic}", "fail", "complete", "wait for the next attempt", *twice)
     assert [span.tags["task.result"] for span in trace.all(f"process {topic}")] == ["failed", "completed"]
     assert len(trace.all("charge")) == 2
     root = trace.one(f"task {topic}")
