@@ -11,13 +11,20 @@ from datetime import datetime, timedelta
 class Load:
     """What one replica does for one topic.
 
-    `slots` is how many handlers may run at once, `running` how many do now. `seconds` is the time that a run takes,
-    a moving mean; None before the first one ended.
+    `slots` is how many handlers may run at once, `running` how many do now. `seconds` is the time that a run takes, and
+    `occupied` the time for which a task takes its slot: with the proof of its lock, and the storing of its outcome.
+    Both are moving means; None before the first one ended.
     """
 
     slots: int
     running: int = 0
     seconds: float | None = None
+    occupied: float | None = None
+
+    @property
+    def takes(self) -> float | None:
+        """Seconds after which a slot is free again; the run's alone where no more is told."""
+        return self.seconds if self.occupied is None else self.occupied
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +46,11 @@ def capacity(replicas: tuple[Replica, ...], topic: str) -> tuple[int, float | No
     """Return the topic's slots over all replicas, and the tasks a second that they can work (None: not measured)."""
     loads = [load for replica in replicas if (load := replica.loads.get(topic)) is not None]
     slots = sum(load.slots for load in loads)
-    measured = [load for load in loads if load.seconds is not None]
+    measured = [(load.slots, takes) for load in loads if (takes := load.takes) is not None]
     if not measured:
         return slots, None
-    rate = sum(load.slots / max(load.seconds or 0.0, 0.001) for load in measured)
-    known = sum(load.slots for load in measured)
+    rate = sum(some / max(takes, 0.001) for some, takes in measured)
+    known = sum(some for some, _ in measured)
     return slots, rate * slots / known if known else None
 
 

@@ -70,7 +70,13 @@ def to_replica(replica: Replica) -> Raw:
         "started_at": replica.started_at,
         "seen_at": replica.seen_at,
         "loads": [
-            {"topic": topic, "slots": load.slots, "running": load.running, "seconds": load.seconds}
+            {
+                "topic": topic,
+                "slots": load.slots,
+                "running": load.running,
+                "seconds": load.seconds,
+                "occupied": load.occupied,
+            }
             for topic, load in replica.loads.items()
         ],
         "reporting": replica.reporting,
@@ -86,7 +92,11 @@ def from_replica(document: Mapping[str, Any]) -> Replica:
         roles=tuple(document["roles"]),
         started_at=document["started_at"],
         seen_at=document["seen_at"],
-        loads={row["topic"]: Load(int(row["slots"]), int(row["running"]), row["seconds"]) for row in document["loads"]},
+        loads={
+            # A replica of a version before doesn't tell how long its slots are occupied.
+            row["topic"]: Load(int(row["slots"]), int(row["running"]), row["seconds"], row.get("occupied"))
+            for row in document["loads"]
+        },
         reporting=int(document["reporting"]),
         lag=float(document["lag"]),
     )

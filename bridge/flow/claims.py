@@ -67,6 +67,7 @@ class Claims:
         self._slots = slots
         self._held: dict[str, Claim] = {}
         self._seconds: dict[str, float] = {}
+        self._occupied: dict[str, float] = {}
 
     def __iter__(self) -> Iterator[Claim]:
         return iter(tuple(self._held.values()))
@@ -87,13 +88,24 @@ class Claims:
 
     def measure(self, topic: str, seconds: float) -> None:
         """Count the time of one run."""
-        mean = self._seconds.get(topic)
-        self._seconds[topic] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+        _learn(self._seconds, topic, seconds)
+
+    def occupy(self, topic: str, seconds: float) -> None:
+        """Count the time for which one task took a slot, whatever became of it."""
+        _learn(self._occupied, topic, seconds)
 
     def loads(self) -> dict[str, Load]:
         """Return what is being done, by topic."""
         running = [claim.task.topic for claim in self._held.values()]
-        return {topic: Load(slots, running.count(topic), self._seconds.get(topic)) for topic, slots in self._topics()}
+        return {
+            topic: Load(slots, running.count(topic), self._seconds.get(topic), self._occupied.get(topic))
+            for topic, slots in self._topics()
+        }
 
     def _topics(self) -> Sequence[tuple[str, int]]:
         return tuple(self._slots.items())
+
+
+def _learn(means: dict[str, float], topic: str, seconds: float) -> None:
+    mean = means.get(topic)
+    means[topic] = seconds if mean is None else mean + _WEIGHT * (seconds - mean)

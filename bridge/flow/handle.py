@@ -122,6 +122,7 @@ class Handle:
             raise
         finally:
             self._claims.drop(claim)
+            self._claims.occupy(claim.task.topic, (self._clock.now() - claim.started_at).total_seconds())
 
     async def _claim(self, key: TaskKey) -> Claim | None:
         """Claim the task that the message names; None for a duplicate, or a message of an earlier lease."""

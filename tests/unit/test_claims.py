@@ -122,3 +122,13 @@ def test_the_load_tells_what_runs_and_how_long_runs_take() -> None:
     claims.measure("orders", 1.0)
     claims.measure("orders", 2.0)
     assert claims.loads()["orders"].seconds == pytest.approx(1.1)
+
+
+def test_the_load_tells_how_long_a_task_takes_its_slot() -> None:
+    claims = Claims({"orders": 2})
+    claims.measure("orders", 1.0)
+    claims.occupy("orders", 3.0)
+    claims.occupy("orders", 4.0)
+    (load,) = claims.loads().values()
+    assert load.seconds == 1.0
+    assert load.occupied == pytest.approx(3.1)

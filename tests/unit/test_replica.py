@@ -29,6 +29,11 @@ def test_a_rate_is_how_many_runs_the_slots_end_a_second() -> None:
     assert capacity((replica(a=Load(4, seconds=2)), replica(a=Load(6, seconds=0.5))), "a") == (10, 14.0)
 
 
+def test_a_slot_is_free_again_when_its_task_is_kept_and_not_when_the_handler_ends() -> None:
+    assert capacity((replica(a=Load(4, seconds=0.1, occupied=2)),), "a") == (4, 2.0)
+    assert capacity((replica(a=Load(4, seconds=2), b=Load(4, occupied=9)),), "a") == (4, 2.0)
+
+
 def test_slots_whose_times_are_not_known_count_like_the_others() -> None:
     slots, rate = capacity((replica(a=Load(4, seconds=2)), replica(a=Load(12))), "a")
     assert (slots, rate) == (16, 8.0)
