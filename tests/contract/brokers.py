@@ -21,6 +21,7 @@ from bridge.topic import Topic, topic
 
 TOPICS = ("alpha", "beta")
 SHORT = timedelta(seconds=5)
+BRIEF = timedelta(milliseconds=300)
 AT_ONCE = timedelta(milliseconds=50)
 
 
@@ -34,6 +35,10 @@ def make_topic(name: str, concurrency: int = 4, timeout: float | None = None) ->
         return Empty()
 
     return handle
+
+
+ALPHA = make_topic("alpha")
+KEY = TaskKey("task", 3, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
 class Delivery:

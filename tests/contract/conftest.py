@@ -8,6 +8,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
+from tests.contract.brokers import RabbitLab
 from tests.contract.engines import CamundaLab, EngineLab, MemoryLab
 
 
@@ -30,3 +31,13 @@ async def engine_lab(request: pytest.FixtureRequest) -> AsyncIterator[EngineLab]
 @pytest.fixture
 def topic() -> str:
     return f"topic-{uuid4().hex}"
+
+
+@pytest.fixture
+async def rabbit(servers: dict[str, str]) -> AsyncIterator[RabbitLab]:
+    made = RabbitLab(servers["RABBITMQ_URL"])
+    await made.open()
+    try:
+        yield made
+    finally:
+        await made.close()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-PATIENCE = 240.0
+from tests.e2e.gateways import PATIENCE
 
 
 @dataclass(frozen=True)

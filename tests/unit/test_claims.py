@@ -9,7 +9,8 @@ import pytest
 from bridge.flow.claims import Claim, Claims, HandlerCancelled
 from bridge.replica import Load
 from bridge.task import Completion, Outcome
-from tests.unit.fakes import LOCK, NOW, a_task
+from tests.unit.fakes import LOCK, NOW, SECOND, a_task
+from tests.unit.flow_lab import WORN, Lab
 
 
 def a_claim(claim_id: str = "c1", topic: str = "orders") -> Claim:
@@ -132,3 +133,26 @@ def test_the_load_tells_how_long_a_task_takes_its_slot() -> None:
     (load,) = claims.loads().values()
     assert load.seconds == 1.0
     assert load.occupied == pytest.approx(3.1)
+
+
+async def test_a_slot_is_taken_from_the_claim_to_the_stored_outcome() -> None:
+    """A slow engine, which has to be asked for the lock first, makes slots scarce, however short the handler."""
+    lab = Lab()
+    task = await lab.task()
+    lab.clock.advance(WORN)
+    lab.engine.before["extend_lock"] = lambda: lab.clock.advance(3 * SECOND)
+    lab.store.before["move"] = lambda: lab.clock.advance(2 * SECOND)
+    await lab.deliver(task)
+    load = lab.claims.loads()["orders"]
+    assert (load.seconds, load.occupied) == (0.0, 5.0)
+
+
+async def test_a_slot_was_taken_by_a_task_whose_lock_was_lost_too() -> None:
+    lab = Lab()
+    task = await lab.task()
+    await lab.steal(task)
+    lab.clock.advance(WORN)
+    lab.engine.before["extend_lock"] = lambda: lab.clock.advance(3 * SECOND)
+    await lab.deliver(task)
+    assert lab.work.runs == []
+    assert lab.claims.loads()["orders"].occupied == 3.0

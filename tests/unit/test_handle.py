@@ -13,7 +13,7 @@ from bridge.lifecycle import Event, Move
 from bridge.task import Completion, Failure, State, Task, TaskKey
 from bridge.topic import Topic, topic
 from tests.unit.fakes import NOW, SECOND
-from tests.unit.flow_lab import WORN, Lab, LabStore, Order, Verdict, Work
+from tests.unit.flow_lab import Lab, LabStore, Order, Verdict, Work
 
 
 async def test_a_message_is_acknowledged_after_its_outcome_is_stored_and_that_before_the_engine_hears_of_it() -> None:
@@ -30,29 +30,6 @@ async def test_a_message_is_acknowledged_after_its_outcome_is_stored_and_that_be
         ["completed"],
     )
     assert len(lab.claims) == 0
-
-
-async def test_a_slot_is_taken_from_the_claim_to_the_stored_outcome() -> None:
-    """A slow engine, which has to be asked for the lock first, makes slots scarce, however short the handler."""
-    lab = Lab()
-    task = await lab.task()
-    lab.clock.advance(WORN)
-    lab.engine.before["extend_lock"] = lambda: lab.clock.advance(3 * SECOND)
-    lab.store.before["move"] = lambda: lab.clock.advance(2 * SECOND)
-    await lab.deliver(task)
-    load = lab.claims.loads()["orders"]
-    assert (load.seconds, load.occupied) == (0.0, 5.0)
-
-
-async def test_a_slot_was_taken_by_a_task_whose_lock_was_lost_too() -> None:
-    lab = Lab()
-    task = await lab.task()
-    await lab.steal(task)
-    lab.clock.advance(WORN)
-    lab.engine.before["extend_lock"] = lambda: lab.clock.advance(3 * SECOND)
-    await lab.deliver(task)
-    assert lab.work.runs == []
-    assert lab.claims.loads()["orders"].occupied == 3.0
 
 
 async def test_a_duplicate_is_acknowledged_and_the_handler_runs_once() -> None:
