@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 from uuid import uuid4
@@ -20,6 +20,7 @@ STUCK: Final = 90.0
 """Seconds without a single completion after which a run is given up."""
 LEAD: Final = 0.25
 """Which part, on top of those that are counted, is worked off before the clock starts."""
+_STILL: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,18 @@ async def wait_until_open(engine: Engine, topic: str | None, left: int, look: Ca
         await asyncio.sleep(min(0.2, 0.02 + (now - left) / 5000))
 
 
-async def warm(engine: Engine, servers: Servers, contender: Contender, tasks: int, most: int = 8) -> list[float]:
+async def warm(engine: Engine, servers: Servers, contender: Contender, tasks: int, most: int = 12) -> list[float]:
     """Drain until the engine gets no faster: a fresh one is several times slower. Returns the rates on the way."""
     rates: list[float] = []
-    while len(rates) < most:
+    while len(rates) < most and not is_warm(rates):
         rates.append((await drain(engine, servers, contender, tasks)).rate)
-        if len(rates) > 3 and rates[-1] < 1.1 * max(rates[:-1]):
-            break
     return rates
+
+
+def is_warm(rates: Sequence[float]) -> bool:
+    """Tell whether none of the last three drains was faster, by a tenth or more, than the best before them.
+
+    One slow drain is no proof: the machine has slow moments too.
+    """
+    before, last = rates[:-_STILL], rates[-_STILL:]
+    return bool(before) and max(last) < 1.1 * max(before)
