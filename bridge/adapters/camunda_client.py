@@ -145,10 +145,12 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._get_headers(),
         )
 
     def _get_headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json", **self._call_headers()}
+        """Return what each call has; a call's own come on top of that."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._credentials is not None:
             headers["Authorization"] = self._credentials
         return headers
@@ -199,7 +201,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             async with (
                 asyncio.timeout(deadline),
                 pool.request(
-                    method, url, data=content, headers=self._get_headers(), allow_redirects=False, timeout=_UNTIMED
+                    method, url, data=content, headers=self._call_headers(), allow_redirects=False, timeout=_UNTIMED
                 ) as response,
             ):
                 status = response.status

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final, cast
 
@@ -18,7 +18,7 @@ from faststream.middlewares import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker
 from yarl import URL
 
-from bridge.errors import BrokerUnavailable, BrokerUnroutable
+from bridge.errors import BrokerError, BrokerUnavailable, BrokerUnroutable
 
 LOGGER: Final = "bridge.rabbit"
 HEARTBEAT: Final = 10
@@ -28,30 +28,46 @@ PARTING: Final = 3.0
 RECONNECT_EVERY: Final = 1.0
 
 
-@contextmanager
-def translated(operation: str) -> Iterator[None]:
-    """Raise `BrokerUnroutable` for a returned message, and `BrokerUnavailable` where no clear answer came."""
-    try:
-        yield
-    except PublishError as error:
-        raise BrokerUnroutable(f"{operation}: no queue is bound for {error.args[-1]!r}") from error
-    except TimeoutError as error:
-        raise BrokerUnavailable(f"{operation}: RabbitMQ did not answer in time") from error
-    except asyncio.CancelledError as error:
-        # aiormq cancels what waits on a channel that closes; that isn't our caller's wish to cancel.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise BrokerUnavailable(f"{operation}: the connection was lost") from error
-    except (ChannelInvalidStateError, IncorrectState) as error:
-        raise BrokerUnavailable(f"{operation}: there is no connection now") from error
-    except CONNECTION_EXCEPTIONS as error:
-        raise BrokerUnavailable(f"{operation}: {type(error).__name__}: {error}") from error
-    except Exception as error:
-        # aiormq throws this very class, without a word, into what waits on a connection that is closed.
-        if type(error) is not Exception:
-            raise
-        raise BrokerUnavailable(f"{operation}: the connection was closed") from error
+class _Translation:
+    """Raises `BrokerUnroutable` for a returned message, and `BrokerUnavailable` where no clear answer came."""
+
+    # Not by `contextmanager`: each message passes here twice, and a generator costs ten times as much.
+    __slots__ = ("_operation",)
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if error is not None and (ours := _translate(self._operation, error)) is not None:
+            raise ours from error
+
+
+def translated(operation: str) -> _Translation:
+    """Return a context that raises the broker's errors as ours."""
+    return _Translation(operation)
+
+
+def _translate(operation: str, error: BaseException) -> BrokerError | None:
+    """Return the error as ours; None for one that isn't the broker's."""
+    match error:
+        case PublishError():
+            return BrokerUnroutable(f"{operation}: no queue is bound for {error.args[-1]!r}")
+        case TimeoutError():
+            return BrokerUnavailable(f"{operation}: RabbitMQ did not answer in time")
+        case asyncio.CancelledError():
+            # aiormq cancels what waits on a channel that closes; that isn't our caller's wish to cancel.
+            task = asyncio.current_task()
+            ours = task is None or task.cancelling()
+            return None if ours else BrokerUnavailable(f"{operation}: the connection was lost")
+        case ChannelInvalidStateError() | IncorrectState():
+            return BrokerUnavailable(f"{operation}: there is no connection now")
+    if isinstance(error, CONNECTION_EXCEPTIONS):
+        return BrokerUnavailable(f"{operation}: {type(error).__name__}: {error}")
+    # aiormq throws this very class, without a word, into what waits on a connection that is closed.
+    return BrokerUnavailable(f"{operation}: the connection was closed") if type(error) is Exception else None
 
 
 class RabbitConnection:
