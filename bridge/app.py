@@ -248,8 +248,6 @@ class Gateway:
             replica=self.replica,
             retry_limit=settings.task_retry_limit,
             publish_within=publish_within,
-            size_of=size_of,
-            size_limit=settings.document_limit,
             tracer=self.tracer,
         )
         self.poll = Poll(

@@ -7,7 +7,7 @@ compare-and-set. Nothing else decides a state.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
@@ -181,7 +181,7 @@ def apply(task: Task, move: Move) -> Task | None:
         counters = {name: getattr(task, name) + by for name, by in counts(move.event).items()}
         history = task.history if move.attempt is None else (*task.history, move.attempt)[-HISTORY_LIMIT:]
         fields = {**sets(move.event), **counters, **move.changes, "history": history}
-        return replace(task, state=rule.to or task.state, **fields)
+        return task.changed(state=rule.to or task.state, **fields)
     return None
 
 

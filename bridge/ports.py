@@ -151,6 +151,7 @@ class TaskStore(Protocol):
         """Keep new tasks; give known ones their new lease (REFETCH). Return each as it now stands.
 
         None: the table refuses it (it is final), or it is a pushed one whose id is already known.
+        `TaskTooLarge` or `VariableError` for one that can't be kept; then none of the batch is to be relied on.
         """
         ...
 

@@ -64,11 +64,19 @@ class SharedClock:
         self._base_at = 0.0
         self._ahead = 0.0
         self._told: datetime | None = None
+        self._told_until = 0.0
         self._warned: timedelta | None = None
 
     def now(self) -> datetime:
-        """Return the shared time, aware, in UTC."""
-        moment = self._moment(self._monotonic())
+        """Return the shared time, aware, in UTC; in whole milliseconds, as the store and the engine keep it."""
+        at = self._monotonic()
+        if self._told is not None and at < self._told_until:
+            return self._told
+        moment = self._moment(at)
+        over = moment.microsecond % 1000
+        if self._base is not None:
+            self._told_until = at + (1000 - over) / 1_000_000
+        moment -= timedelta(microseconds=over)
         if self._told is not None and moment < self._told:
             return self._told
         self._told = moment
@@ -92,8 +100,9 @@ class SharedClock:
         if self._base is None:
             return self._wall()
         elapsed = at - self._base_at
-        lost = min(self._ahead, elapsed * (1 - SLOWEST))
-        return self._base + timedelta(seconds=elapsed - lost)
+        if self._ahead:
+            elapsed -= min(self._ahead, elapsed * (1 - SLOWEST))
+        return self._base + timedelta(seconds=elapsed)
 
     async def _measure(self) -> _Sample:
         best: _Sample | None = None
@@ -128,6 +137,7 @@ class SharedClock:
 
     def _set(self, base: datetime, at: float, *, ahead: float) -> None:
         self._base, self._base_at, self._ahead = base, at, ahead
+        self._told_until = at
 
     def _check(self, difference: timedelta) -> None:
         if abs(difference) <= self._tolerance:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, assert_never
 
@@ -42,6 +41,9 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every `next_at`. A query must name it, for MongoDB to see that the partial index covers the query."""
 BY_STATE: Final = "by_state"
 BY_TOPIC: Final = "by_topic"
+
+PAYLOAD: Final = frozenset({"variables", "given", "outcome", "result"})
+"""The fields of a task that hold values of any size."""
 
 _LONG: Final = 1 << 63
 _NEWEST: Final = (("created_at", DESCENDING), ("_id", DESCENDING))
@@ -242,6 +244,38 @@ def size_of(task: Task) -> int:
     return len(encode(to_document(task), task.id))
 
 
+def most_bytes_of(changes: Mapping[str, Any]) -> int | None:
+    """Return how many bytes the changes' values take at the most; None where only writing them tells.
+
+    A hundred times cheaper than that, and enough to see that most are small.
+    """
+    most = 0
+    for name in PAYLOAD & changes.keys():
+        value = changes[name]
+        if isinstance(value, Failure):
+            return None
+        if isinstance(value, BpmnFault):
+            most += _most_of(value.code) + _most_of(value.message)
+        for key, variable in (value.variables if isinstance(value, Completion | BpmnFault) else value or {}).items():
+            most += _most_of(key) + _most_of(variable.type) + 96
+            match variable.value:
+                case str() as text:
+                    most += _most_of(text)
+                case int() as number:  # as text, where it is beyond 64 bits
+                    most += number.bit_length()
+                case None | float():
+                    pass
+                case _:
+                    return None
+            if variable.value_info:
+                return None
+    return most
+
+
+def _most_of(text: str) -> int:
+    return len(text) if text.isascii() else 4 * len(text)
+
+
 def as_kept(task: Task) -> Task:
     """Return the task as it would be read back: with its moments cut to milliseconds."""
     finer: Raw = {
@@ -249,7 +283,7 @@ def as_kept(task: Task) -> Task:
         for name in _MOMENTS
         if (moment := getattr(task, name)) is not None and moment.microsecond % 1000
     }
-    return replace(task, **finer) if finer else task
+    return task.changed(**finer) if finer else task
 
 
 def cut(moment: datetime) -> datetime:
@@ -352,7 +386,7 @@ def _clean(text: str | None) -> str | None:
     return text.encode("utf-8", "replace").decode()
 
 
-_FIELDS: Final = frozenset(field.name for field in fields(Task) if field.name != "id")
+_FIELDS: Final = frozenset(name for name in Task.__struct_fields__ if name != "id")
 _CHANGEABLE: Final = _FIELDS - {"state", "history"}
 _MOMENTS: Final[Sequence[str]] = ("lease_until", "created_at", "updated_at", "next_at", "claimed_at", "finished_at")
 _NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "lost_claims", "reports", "refusals")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from bridge.adapters.memory_store import MemoryStore
@@ -70,4 +69,4 @@ def _is_behind(task: Task, sort: Sort, position: Position | None) -> bool:
 
 
 def _light(task: Task) -> Task:
-    return replace(task, variables={}, given=None, result=None, outcome=None, history=())
+    return task.changed(variables={}, given=None, result=None, outcome=None, history=())

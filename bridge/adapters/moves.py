@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from bridge.adapters.documents import Raw, to_attempt, to_fields
+from bridge.adapters.documents import PAYLOAD, Raw, to_attempt, to_fields
 from bridge.lifecycle import HISTORY_LIMIT, TABLE, Event, Move, Rule, counts, sets
 from bridge.task import FINAL, State
 
@@ -23,13 +23,42 @@ _EXPIRES: Final = FINAL | {State.SUPERSEDED}
 Write = tuple[Raw, Raw]
 
 
-def writes_of(move: Move, token: int, retention: timedelta | None) -> list[Write]:
-    """Return the filter and the update of each write; none where the move as it is can't happen to any task."""
+def alike(moves: Sequence[Move]) -> list[list[Move]]:
+    """Return the moves in groups, each of one event with the same changes, which is one write for all its tasks.
+
+    One that brings values of a task's own is alone: `True` and `1` are the same to Python, and not to the engine.
+    """
+    groups: list[list[Move]] = []
+    open_groups: dict[tuple[Event, int | None], list[Move]] = {}
+    for move in moves:
+        if move.claim_id is None and move.attempt is None and move.due_by is None and not _brings_values(move):
+            group = open_groups.get((move.event, move.epoch))
+            if group is not None and group[0].changes == move.changes:
+                group.append(move)
+                continue
+            open_groups[move.event, move.epoch] = fresh = [move]
+            groups.append(fresh)
+        else:
+            groups.append([move])
+    return groups
+
+
+def _brings_values(move: Move) -> bool:
+    return any(move.changes.get(name) for name in PAYLOAD)
+
+
+def writes_of(moves: Sequence[Move], token: int, retention: timedelta | None) -> list[Write]:
+    """Return the filter and the update of each write that makes moves which are `alike`, each of another task.
+
+    None where moves as they are can't happen to any task.
+    """
+    move = moves[0]
+    ids: Raw = {"$eq": move.task_id} if len(moves) == 1 else {"$in": [each.task_id for each in moves]}
     guards: dict[State | None, list[Raw]] = {}
     for rule in TABLE[move.event]:
         if rule.claimed == (move.claim_id is not None):
             guards.setdefault(rule.to, []).append(_guard(rule, move))
-    return [(_filter(move, found, token), _update(move, to, token, retention)) for to, found in guards.items()]
+    return [(_filter(ids, move, found, token), _update(move, to, token, retention)) for to, found in guards.items()]
 
 
 def write_for_all(event: Event, epoch: int, ids: Sequence[str], changes: Mapping[str, Any]) -> Write:
@@ -48,8 +77,8 @@ def _guard(rule: Rule, move: Move) -> Raw:
     return guard
 
 
-def _filter(move: Move, guards: list[Raw], token: int) -> Raw:
-    wanted: Raw = {"_id": {"$eq": move.task_id}, "tokens": {"$ne": token}}
+def _filter(ids: Raw, move: Move, guards: list[Raw], token: int) -> Raw:
+    wanted: Raw = {"_id": ids, "tokens": {"$ne": token}}
     if move.epoch is not None:
         wanted["epoch"] = {"$eq": move.epoch}
     if move.due_by is not None:

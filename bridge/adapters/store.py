@@ -16,8 +16,8 @@ from pymongo import ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, ServerSelectionTimeoutError
 
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
-from bridge.adapters.documents import Raw, as_kept, encode, from_document, to_document
-from bridge.adapters.moves import write_for_all, writes_of
+from bridge.adapters.documents import PAYLOAD, Raw, as_kept, encode, from_document, most_bytes_of, to_document
+from bridge.adapters.moves import alike, write_for_all, writes_of
 from bridge.adapters.replica_store import ReplicaStore
 from bridge.adapters.store_reader import TOO_LARGE, translated, unclear
 from bridge.errors import StoreError, TaskTooLarge, VariableError
@@ -31,7 +31,6 @@ HEAVY: Final = 250_000
 """Changes above this size are written alone, after a look at what they are added to."""
 
 _DUPLICATE: Final = 11000
-_PAYLOAD: Final = frozenset({"variables", "given", "outcome", "result"})
 
 
 class MongoStore(ReplicaStore, DeadLetterStore):
@@ -146,7 +145,10 @@ class MongoStore(ReplicaStore, DeadLetterStore):
     def _encoded(self, task: Task, token: int) -> RawBSONDocument:
         data = encode({**to_document(task), "tokens": [token]}, task.id)
         if len(data) > self._limit:
-            raise TaskTooLarge(f"task {task.id} takes {len(data)} bytes; a document may have {self._limit}")
+            raise TaskTooLarge(
+                f"task {task.id} takes {len(data)} bytes, {self._limit} are kept at most; "
+                "fetch fewer of its variables by `variables=` of the topic, or keep large values outside the process"
+            )
         return RawBSONDocument(data)
 
     async def _insert(self, ids: list[str], documents: list[RawBSONDocument], token: int) -> set[str]:
@@ -182,7 +184,7 @@ class MongoStore(ReplicaStore, DeadLetterStore):
     async def _claim(self, moves: list[Move]) -> dict[str, Task]:
         """Make the claims, each of another task; return the tasks by claim id."""
         token = _token()
-        if len(moves) == 1 and len(writes := writes_of(moves[0], token, self._retention)) == 1:
+        if len(moves) == 1 and len(writes := writes_of(moves, token, self._retention)) == 1:
             try:
                 document = await self._tasks.find_one_and_update(*writes[0], return_document=ReturnDocument.AFTER)
             except PyMongoError as error:
@@ -225,12 +227,15 @@ class MongoStore(ReplicaStore, DeadLetterStore):
 
     async def _write(self, moves: Sequence[Move], token: int) -> int:
         try:
-            writes = [write for move in moves for write in writes_of(move, token, self._retention)]
+            groups = alike(moves)
+            writes = [(len(some), write) for some in groups for write in writes_of(some, token, self._retention)]
             if len(writes) == 1:
-                return (await self._tasks.update_one(*writes[0])).matched_count
+                ((tasks, write),) = writes
+                update = self._tasks.update_one if tasks == 1 else self._tasks.update_many
+                return (await update(*write)).matched_count
             if not writes:
                 return 0
-            updates = [UpdateOne(*write) for write in writes]
+            updates = [(UpdateOne if tasks == 1 else UpdateMany)(*write) for tasks, write in writes]
             return (await self._tasks.bulk_write(updates, ordered=False)).matched_count
         except BulkWriteError as error:
             raise _refused(error) from error
@@ -243,14 +248,15 @@ class MongoStore(ReplicaStore, DeadLetterStore):
 
     async def _is_heavy(self, move: Move) -> bool:
         """Tell whether the move is better written alone. Raises `TaskTooLarge` where it would burst the document."""
-        if _PAYLOAD.isdisjoint(move.changes) or not (writes := writes_of(move, 0, self._retention)):
+        most = most_bytes_of(move.changes)
+        if (most is not None and most <= HEAVY) or not (writes := writes_of([move], 0, self._retention)):
             return False
         _, update = writes[0]
         size = len(encode(update, move.task_id))
         if size <= HEAVY:
             return False
         raw = self._tasks.with_options(CodecOptions(document_class=RawBSONDocument))
-        stays = dict.fromkeys(_PAYLOAD - update["$set"].keys(), 1) or {"_id": 1}
+        stays = dict.fromkeys(PAYLOAD - update["$set"].keys(), 1) or {"_id": 1}
         kept = await raw.find_one({"_id": {"$eq": move.task_id}}, stays)
         total = size + (0 if kept is None else len(kept.raw))
         if size > self._limit or total > HARD_LIMIT:

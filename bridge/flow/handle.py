@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 from bridge.batch import Batch
 from bridge.errors import (
@@ -126,7 +126,7 @@ class Handle:
 
     async def _claim(self, key: TaskKey) -> Claim | None:
         """Claim the task that the message names; None for a duplicate, or a message of an earlier lease."""
-        claim_id = uuid4().hex
+        claim_id = secrets.token_hex(16)
         failures = 0
         while True:
             now = self._clock.now()
@@ -220,7 +220,7 @@ class Handle:
                 await self._wait_for_store(failures, error, at_the_end=True)
                 continue
             known = {**self._cause(task, outcome), "lease_until": claim.lease_until}
-            return replace(task, state=State.REPORTING, outcome=outcome, reports=0, refusals=0, **known)
+            return task.changed(state=State.REPORTING, outcome=outcome, reports=0, refusals=0, **known)
 
     async def _move(self, move: Move) -> bool:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bridge.errors import EngineError, GatewayError, TaskTooLarge, VariableError
@@ -31,8 +31,6 @@ class Intake:
         replica: str,
         retry_limit: int,
         publish_within: timedelta,
-        size_of: Callable[[Task], int],
-        size_limit: int,
         tracer: Tracer = NoTracer(),
     ) -> None:
         self._engine = engine
@@ -45,8 +43,6 @@ class Intake:
         self._replica = replica
         self._retry_limit = retry_limit
         self._publish_within = publish_within
-        self._size_of = size_of
-        self._size_limit = size_limit
         self._tracer = tracer
 
     async def accept(self, leases: Sequence[EngineTask], worker_id: str, lease_until: datetime) -> None:
@@ -56,14 +52,24 @@ class Intake:
             self._journal.write("leases_expired", level=Level.WARNING, tasks=len(leases), worker_id=worker_id)
             return
         tasks = [self._task(lease, worker_id, lease_until, now) for lease in leases]
-        faults = {task.id: fault for task in tasks if (fault := self._fault_of(task)) is not None}
-        await self.keep([task for task in tasks if task.id not in faults])
-        for task in tasks:
-            if task.id in faults:
-                await self._refuse(task, faults[task.id])
+        try:
+            await self.keep(tasks)
+        except (TaskTooLarge, VariableError):
+            # Raised for all before any was written: one that can't be kept must not hold up the rest.
+            for task in tasks:
+                await self._keep_or_refuse(task)
+
+    async def _keep_or_refuse(self, task: Task) -> None:
+        try:
+            await self.keep([task])
+        except (TaskTooLarge, VariableError) as fault:
+            await self._refuse(task, fault)
 
     async def keep(self, tasks: Sequence[Task]) -> None:
-        """Store tasks and publish them; what a lease brings back with an undelivered outcome is reported instead."""
+        """Store tasks and publish them; what a lease brings back with an undelivered outcome is reported instead.
+
+        Raises `TaskTooLarge` and `VariableError` as the store does: for all of them, of which then none is published.
+        """
         if not tasks:
             return
         kept = await self._store.accept(tasks)
@@ -101,19 +107,6 @@ class Intake:
             priority=lease.priority,
             replica=self._replica,
             trace=self._tracer.begin(lease.id, lease.variables),
-        )
-
-    def _fault_of(self, task: Task) -> GatewayError | None:
-        """Tell why the task can't be kept, if it can't: one such must not hold up the rest of its batch."""
-        try:
-            size = self._size_of(task)
-        except VariableError as error:
-            return error
-        if size <= self._size_limit:
-            return None
-        return TaskTooLarge(
-            f"the variables take {size} bytes, {self._size_limit} are kept at most; "
-            "fetch fewer of them by `variables=` of the topic, or keep large values outside the process"
         )
 
     async def _refuse(self, task: Task, fault: GatewayError) -> None:

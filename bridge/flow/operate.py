@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -141,7 +140,7 @@ class Operate:
 
     async def _gone(self, action: Action, task: Task, error: TaskGone) -> NoReturn:
         await self._store.move([self._lease.lost(task, error)])
-        check(action, replace(task, state=State.CANCELLED), None)
+        check(action, task.changed(state=State.CANCELLED), None)
         raise error
 
     async def _set_variables(self, task: Task, variables: Variables) -> None:

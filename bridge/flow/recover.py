@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -167,12 +167,12 @@ class Recover:
             self._tracer.claim_expired(task)
             if move.event is Event.GIVE_UP:
                 given = {name: move.changes[name] for name in _GIVEN_UP}
-                given_up = replace(task, state=State.REPORTING, reports=0, refusals=0, **given)
+                given_up = task.changed(state=State.REPORTING, reports=0, refusals=0, **given)
                 message = given_up.outcome.message if isinstance(given_up.outcome, Failure) else ""
                 self._journal.write("task_given_up", task=given_up, level=Level.WARNING, message=message)
                 self._report.put(given_up)
             else:
-                again.append(replace(task, state=State.RECEIVED, claim_id=None))
+                again.append(task.changed(state=State.RECEIVED, claim_id=None))
         await self._publish(again)
 
     def _end_of_claim(self, task: Task) -> Move:
@@ -243,7 +243,7 @@ class Recover:
         stale = [task for task in old if task.topic in empty or task.updated_at <= long_ago]
         moves = [Move(t.id, Event.STALE, t.epoch, changes={"updated_at": now}) for t in stale]
         happened = await self._store.move(moves) if moves else []
-        lost = [replace(t, state=State.RECEIVED) for t, yes in zip(stale, happened, strict=True) if yes]
+        lost = [t.changed(state=State.RECEIVED) for t, yes in zip(stale, happened, strict=True) if yes]
         if lost:
             self._journal.write("messages_lost", level=Level.WARNING, tasks=len(lost), topics=sorted(empty))
         await self._publish(lost)
@@ -263,7 +263,7 @@ class Recover:
         moves = [move for move, _ in ends if move is not None]
         if moves:
             await self._store.move(moves)
-        return [replace(task, lease_until=until) for task, (_, until) in zip(tasks, ends, strict=True) if until]
+        return [task.changed(lease_until=until) for task, (_, until) in zip(tasks, ends, strict=True) if until]
 
     async def _extend(self, task: Task) -> tuple[Move | None, datetime | None]:
         """Return what to write of a waiting task, and until when its lock holds; None where it is not ours."""

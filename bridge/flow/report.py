@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from contextvars import Context
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -63,7 +63,7 @@ class Report:
         self._tracer = tracer
         self._waiting: Turns[Task] = Turns()
         self._sending = 0
-        self._settle = Batch(store.move, limit=100, rest=rest)
+        self._settle = Batch(self._write_down, limit=100, rest=rest)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
@@ -185,6 +185,11 @@ class Report:
         self._journal.write("outcome_settled", task=task, level=level, how=move.event.value, kept=done)
         return done
 
+    async def _write_down(self, moves: Sequence[Move]) -> Sequence[bool]:
+        """Write them together. What the engine took meanwhile is completed at one moment, and so is one write."""
+        now = self._clock.now()
+        return await self._store.move([_at(move, now) for move in moves])
+
     async def _send(self, task: Task, outcome: Outcome) -> None:
         match outcome:
             case Completion(variables):
@@ -199,13 +204,13 @@ class Report:
                 )
 
     def _delivered(self, task: Task, outcome: Outcome) -> Move:
-        now = self._clock.now()
         event = delivered(outcome)
         if isinstance(outcome, Failure):
+            now = self._clock.now()
             retry = event is Event.DELIVERED_RETRY
             ends = {"next_at": now + outcome.retry_after} if retry else self._incident(now)
             return self._move(task, event, error=outcome.message, retries=outcome.retries, lease_until=now, **ends)
-        return self._move(task, event, result=outcome.variables, error=None, finished_at=now)
+        return Move(task.id, event, task.epoch, changes={"result": outcome.variables, "error": None})
 
     async def _reconcile(self, task: Task, outcome: Outcome) -> Move:
         """Ask the engine what became of a task on which our worker id can't report."""
@@ -262,7 +267,7 @@ class Report:
         except (EngineUnavailable, EngineRejected) as failure:
             return self._defer(task, str(failure))
         cause = cause_fields(None, task, Failure(type(error).__name__, message, "", 0))
-        self._journal.write("outcome_undeliverable", task=replace(task, **cause), level=Level.WARNING, message=message)
+        self._journal.write("outcome_undeliverable", task=task.changed(**cause), level=Level.WARNING, message=message)
         ends = {"error": message, "retries": 0, **cause, **self._incident(self._clock.now())}
         return self._move(task, Event.UNDELIVERABLE, **ends)
 
@@ -276,3 +281,11 @@ class Report:
 
     def _move(self, task: Task, event: Event, **changes: object) -> Move:
         return Move(task.id, event, task.epoch, changes={"updated_at": self._clock.now(), **changes})
+
+
+def _at(move: Move, now: datetime) -> Move:
+    """Return a completion with its moment; another move has its own."""
+    if move.event is not Event.DELIVERED_COMPLETION:
+        return move
+    changes = {**move.changes, "updated_at": now, "finished_at": now}
+    return Move(move.task_id, move.event, move.epoch, changes=changes)

@@ -193,7 +193,7 @@ class Submit:
                 reason = str(error)
                 await asyncio.sleep(RACE_REST.total_seconds() * tries)
         self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=reason)
-        return replace(task, verified=False)
+        return task.changed(verified=False)
 
     async def _ask(self, task: Task) -> Task:
         """Make sure that the engine has the task, with its topic and under its worker id; lock it if it is free."""
@@ -241,8 +241,7 @@ class Submit:
                 raise UnknownTask(f"the process instance of task {task.id} has ended") from error
             except EngineRejected as error:
                 raise UnacceptableTask(f"the variables of task {task.id} can't be read: {error}; send them") from error
-        return replace(
-            task,
+        return task.changed(
             variables=variables,
             verified=True,
             lease_until=lease_until,

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,7 +54,7 @@ class TaskSite:
     def change(self, task_id: str, **changes: Any) -> None:
         """Let a task have changed now."""
         kept = self.lab.store.tasks
-        kept[task_id] = replace(kept[task_id], updated_at=self.lab.clock.now(), **changes)
+        kept[task_id] = kept[task_id].changed(updated_at=self.lab.clock.now(), **changes)
 
 
 async def fill(lab: DeskLab) -> Task:

@@ -193,6 +193,19 @@ async def test_moves_in_a_batch_are_each_on_their_own(store: Store) -> None:
     assert await store.move(moves) == [False] * 4
 
 
+async def test_moves_that_are_alike_are_each_on_their_own(store: Store) -> None:
+    states = {"a": State.REPORTING, "b": State.COMPLETED, "c": State.REPORTING, "d": State.FAILED, "e": State.REPORTING}
+    await store.accept([task(name, state=state) for name, state in states.items()])
+    changes: dict[str, object] = {"result": {}, "error": None, "finished_at": NOW}
+    moves = [Move(name, Event.DELIVERED_COMPLETION, 1, changes=changes) for name in (*states, "absent")]
+    moves[4] = Move("e", Event.DELIVERED_COMPLETION, 2, changes=changes)
+    assert await store.move(moves) == [True, False, True, False, False, False]
+    assert [(await kept(store, name)).state for name in states] == [
+        State.COMPLETED, State.COMPLETED, State.COMPLETED, State.FAILED, State.REPORTING,
+    ]  # fmt: skip
+    assert [(await kept(store, name)).finished_at for name in "ae"] == [NOW, None]
+
+
 async def test_moves_of_one_task_in_a_batch_are_made_in_order(store: Store) -> None:
     await store.accept([task()])
     events = (Event.CONFIRM, Event.CONFIRM, Event.STALE, Event.STALE, Event.CONFIRM)

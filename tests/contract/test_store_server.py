@@ -51,7 +51,7 @@ async def test_what_beanie_declares_is_what_is_written(mongo: MongoStore) -> Non
     assert found is not None
     assert found.state is State.RECEIVED
     own = {"revision_id", "tokens", "expire_at"}
-    assert TaskDocument.model_fields.keys() - own == set(Task.__slots__)
+    assert TaskDocument.model_fields.keys() - own == set(Task.__struct_fields__)
     assert to_document(whole).keys() - {"_id"} <= TaskDocument.model_fields.keys()
 
 
@@ -147,7 +147,10 @@ async def test_a_write_whose_answer_is_lost_happens_once(servers: dict[str, str]
         assert await store.move([Move("p", Event.GIVE_UP, 1, "c3")]) == [True]
         proxy.cut("insert", sent)
         assert await store.put_once("invoice", "1", {}) == ("1", True)
-        assert proxy.cuts == 9
+        alike = [Move(name, Event.GONE, None, changes={"finished_at": NOW}) for name in ("q", "b", "absent")]
+        proxy.cut("update", sent)
+        assert await store.move(alike) == [True, True, False]
+        assert proxy.cuts == 10
 
 
 @pytest.mark.parametrize("uri", ["http://x", "mongodb://x:port/", "mongodb://"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -329,5 +328,5 @@ class Lab:
 
     def put(self, task: Task, **fields: Any) -> Task:
         """Set a task as it would stand after some history."""
-        self.store.tasks[task.id] = replace(self.now(task), **fields)
+        self.store.tasks[task.id] = self.now(task).changed(**fields)
         return self.store.tasks[task.id]

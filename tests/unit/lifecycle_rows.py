@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bridge import lifecycle
@@ -96,7 +96,7 @@ def every_stand(event: Event) -> Iterator[tuple[Task, Move]]:
                             yield task, Move("t", event, epoch, claim_id, changes, due_by=due_by)
                 # At rest it is due at no time at all.
                 for claim_id in (None, "mine"):
-                    yield replace(task, next_at=None), Move("t", event, 5, claim_id, {"updated_at": NOW}, due_by=NOW)
+                    yield task.changed(next_at=None), Move("t", event, 5, claim_id, {"updated_at": NOW}, due_by=NOW)
 
 
 def expected(task: Task, move: Move) -> Task | None:
@@ -113,12 +113,12 @@ def expected(task: Task, move: Move) -> Task | None:
         )
         if not fenced or row.outcome not in {None, task.outcome is not None}:
             continue
-        moved = replace(task, state=State(row.to or task.state), updated_at=move.changes["updated_at"])
-        moved = moved if row.event not in CLEARS_CLAIM else replace(moved, claim_id=None)
-        moved = moved if row.event not in CLEARS_OUTCOME else replace(moved, outcome=None)
-        moved = moved if row.event not in CLEARS_NEXT else replace(moved, next_at=None)
+        moved = task.changed(state=State(row.to or task.state), updated_at=move.changes["updated_at"])
+        moved = moved if row.event not in CLEARS_CLAIM else moved.changed(claim_id=None)
+        moved = moved if row.event not in CLEARS_OUTCOME else moved.changed(outcome=None)
+        moved = moved if row.event not in CLEARS_NEXT else moved.changed(next_at=None)
         for counter, by in COUNTS.get(row.event, {}).items():
-            moved = replace(moved, **{counter: getattr(task, counter) + by})
+            moved = moved.changed(**{counter: getattr(task, counter) + by})
         return moved
     return None
 

@@ -153,7 +153,6 @@ class PollRig:
         return Intake(
             engine=self.engine, store=self.store, relay=self.relay, report=self.report, topics=self.topics,
             clock=self.clock, journal=self.notes, replica="r1", retry_limit=3, publish_within=10 * SECOND,
-            size_of=lambda _: 0, size_limit=1000,
         )  # fmt: skip
 
     async def round(self) -> list[Call]:

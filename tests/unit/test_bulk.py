@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -84,7 +83,7 @@ async def test_a_preview_is_exact_and_changes_nothing() -> None:
     rig = Rig()
     await rig.fail_some(12)
     (mail,) = await rig.fail_some(1, "mail")
-    rig.store.tasks[mail] = replace(rig.store.tasks[mail], error_type="ValueError")
+    rig.store.tasks[mail] = rig.store.tasks[mail].changed(error_type="ValueError")
     await rig.store.accept([a_task("done", state=State.COMPLETED), a_task("other", "mail", state=State.RUNNING)])
     before = dict(rig.store.tasks)
     found = await rig.bulk.preview(parse(""))
@@ -172,8 +171,8 @@ async def test_each_item_tells_its_result() -> None:
     refused, gone, moved, again, fine = await rig.fail_some(5)
     operation = await rig.begun(5)
     rig.engine.cancel(gone)
-    rig.store.tasks[moved] = replace(rig.store.tasks[moved], state=State.COMPLETED)
-    rig.store.tasks[again] = replace(rig.store.tasks[again], epoch=2)
+    rig.store.tasks[moved] = rig.store.tasks[moved].changed(state=State.COMPLETED)
+    rig.store.tasks[again] = rig.store.tasks[again].changed(epoch=2)
     set_retries = rig.engine.set_retries
 
     async def set_but_one(task_id: str, retries: int) -> None:
@@ -265,7 +264,7 @@ async def test_outcomes_are_told_when_they_are_known() -> None:
     assert (await rig.now(operation)).totals.waiting == 4
     ends = [State.COMPLETED, State.FAILED, State.CANCELLED]
     for task_id, state in zip(ids, ends, strict=False):
-        rig.store.tasks[task_id] = replace(rig.store.tasks[task_id], state=state)
+        rig.store.tasks[task_id] = rig.store.tasks[task_id].changed(state=state)
     rig.clock.advance(PACE.look)
     await rig.bulk.run_once()
     totals = (await rig.now(operation)).totals

@@ -184,3 +184,17 @@ async def test_samples_before_the_store_went_away_count() -> None:
 async def test_no_samples_are_no_measure() -> None:
     with pytest.raises(ValueError, match="samples"):
         await World().clock(samples=0).sync()
+
+
+async def test_time_is_told_in_whole_milliseconds_and_is_never_ahead() -> None:
+    world = World(elapsed=100.0004)
+    clock = world.clock()
+    await clock.sync()
+    told = []
+    for _ in range(40):
+        now = clock.now()
+        assert now.microsecond % 1000 == 0
+        assert seconds(0) <= world.store_time() - now < seconds(0.001)
+        told.append(now)
+        world.elapsed += 0.00025
+    assert len(set(told)) == 11

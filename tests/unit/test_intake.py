@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from bridge.adapters.memory_broker import MemoryBroker
 from bridge.adapters.memory_engine import MemoryEngine
-from bridge.errors import BrokerUnavailable, EngineUnavailable, StoreUnavailable, VariableError
+from bridge.errors import BrokerUnavailable, EngineUnavailable, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.flow.intake import Intake
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
@@ -36,15 +36,24 @@ def orders(order: Order) -> None: ...
 def mail(order: Order) -> None: ...
 
 
-def _size_of(task: Task) -> int:
-    return sum(len(str(variable.value)) for variable in task.variables.values())
+class _FirmStore(UnreliableStore):
+    """A store that keeps no more than `LIMIT` characters of a task, and nothing odd."""
+
+    async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
+        for task in tasks:
+            if "odd" in task.variables:
+                raise VariableError("variable 'odd': no form of it can be stored")
+            size = sum(len(str(variable.value)) for variable in task.variables.values())
+            if size > LIMIT:
+                raise TaskTooLarge(f"task {task.id} takes {size} bytes, {LIMIT} are kept at most")
+        return await super().accept(tasks)
 
 
 class Flow:
-    def __init__(self, size_of: Callable[[Task], int] = _size_of) -> None:
+    def __init__(self) -> None:
         self.clock = HandClock()
         self.engine = MemoryEngine(self.clock)
-        self.store = UnreliableStore()
+        self.store = _FirmStore()
         self.broker = MemoryBroker(["orders", "mail"])
         self.notes = Notes()
         self.relay = Relay(
@@ -65,8 +74,6 @@ class Flow:
             replica="r1",
             retry_limit=3,
             publish_within=10 * SECOND,
-            size_of=size_of,
-            size_limit=LIMIT,
         )
 
     async def fetch(self, worker_id: str = "w1") -> tuple[Sequence[EngineTask], str, datetime]:
@@ -150,20 +157,15 @@ async def test_too_large_a_task_is_an_incident_and_the_rest_goes_on() -> None:
     assert set(flow.published) == {small, after}
     (incident,) = flow.engine.incidents()
     assert incident.id == large
-    assert "the variables take 1001 bytes, 1000 are kept at most" in (incident.error or "")
+    assert "takes 1001 bytes, 1000 are kept at most" in (incident.error or "")
     assert [line.task.id for line in flow.notes.of("task_refused") if line.task] == [large]
 
 
 async def test_a_task_whose_size_can_not_be_told_is_an_incident_and_the_rest_goes_on() -> None:
-    def size_of(task: Task) -> int:
-        if "odd" in task.variables:
-            raise VariableError("variable 'odd': no form of it can be stored")
-        return 0
-
-    flow = Flow(size_of)
+    flow = Flow()
     odd, good = flow.engine.add("orders", {"odd": TypedValue("Json", "x")}), flow.engine.add("orders")
     await flow.intake.accept(*await flow.fetch())
-    assert list(flow.store.tasks) == [good]
+    assert list(flow.store.tasks) == flow.published == [good]
     assert [(task.id, task.error) for task in flow.engine.incidents()] == [
         (odd, "variable 'odd': no form of it can be stored")
     ]
@@ -241,7 +243,7 @@ async def test_an_undelivered_outcome_is_delivered_under_the_new_lease_and_not_p
     flow = Flow()
     task_id = flow.engine.add("orders")
     await flow.intake.accept(*await flow.fetch())
-    flow.store.tasks[task_id] = replace(flow.store.tasks[task_id], state=State.REPORTING, outcome=Completion())
+    flow.store.tasks[task_id] = flow.store.tasks[task_id].changed(state=State.REPORTING, outcome=Completion())
     flow.clock.advance(LOCK)
     await flow.intake.accept(*await flow.fetch("w2"))
     await flow.report.drain()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -130,7 +129,7 @@ async def test_only_a_lock_that_is_surely_ours_is_released() -> None:
 
 async def test_a_loss_says_why_and_is_fenced_by_the_lease() -> None:
     lab = Lab()
-    task: Task = replace(await lab.task(), epoch=4)
+    task: Task = (await lab.task()).changed(epoch=4)
     stolen = lab.lease.lost(task, LeaseStolen("worker thief holds the task now", status=400))
     gone = lab.lease.lost(task, TaskGone("no such task", status=404))
     assert [(move.event, move.epoch) for move in (stolen, gone)] == [(Event.SUPERSEDE, 4), (Event.GONE, 4)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -58,9 +57,9 @@ def test_what_the_engine_took_decides_what_follows(outcome: Outcome, event: Even
 
 
 def test_what_the_mover_sets_goes_before_what_the_event_sets_and_counts() -> None:
-    reporting = replace(TASK, state=State.REPORTING, reports=4)
+    reporting = TASK.changed(state=State.REPORTING, reports=4)
     moved = apply(reporting, Move("t", Event.DEFER, 1, changes={"reports": 0, "next_at": None}))
-    assert moved == replace(reporting, reports=0, next_at=None)
+    assert moved == reporting.changed(reports=0, next_at=None)
 
 
 def test_the_history_keeps_the_latest_attempts_in_order() -> None:
@@ -74,7 +73,7 @@ def test_the_history_keeps_the_latest_attempts_in_order() -> None:
 
 
 def test_a_refused_move_leaves_no_attempt_behind() -> None:
-    completed = replace(TASK, state=State.COMPLETED)
+    completed = TASK.changed(state=State.COMPLETED)
     attempt = Attempt(1, "c", "r", NOW, NOW, "failed")
     assert apply(completed, Move("t", Event.GONE, 1, attempt=attempt)) is None
     assert completed.history == ()
@@ -84,8 +83,8 @@ def test_a_refused_move_leaves_no_attempt_behind() -> None:
     ("outcome", "state"), [(None, State.RECEIVED), (OUTCOME, State.REPORTING)], ids=["without", "with an outcome"]
 )
 def test_a_new_lease_replaces_the_old_and_keeps_what_was_done(outcome: Outcome | None, state: State) -> None:
-    old = replace(
-        TASK, state=State.FAILED, outcome=outcome, epoch=3, attempts=2, claim_id="c1", finished_at=NOW, created_at=NOW,
+    old = TASK.changed(
+        state=State.FAILED, outcome=outcome, epoch=3, attempts=2, claim_id="c1", finished_at=NOW, created_at=NOW,
         verified=False, next_at=None,
     )  # fmt: skip
     later = NOW + timedelta(minutes=1)
@@ -93,8 +92,8 @@ def test_a_new_lease_replaces_the_old_and_keeps_what_was_done(outcome: Outcome |
         "t", "topic", "w2", later, later, later, 1, {"a": TypedValue("Integer", 1)}, next_at=later, priority=9,
         replica="r2",
     )  # fmt: skip
-    assert apply(old, refetch(new)) == replace(
-        new, state=state, outcome=outcome, epoch=4, attempts=2, created_at=NOW, verified=True
+    assert apply(old, refetch(new)) == new.changed(
+        state=state, outcome=outcome, epoch=4, attempts=2, created_at=NOW, verified=True
     )
 
 
@@ -102,8 +101,8 @@ def test_a_claim_is_fenced_by_the_lease_of_its_message() -> None:
     until = NOW + timedelta(minutes=1)
     move = claim_of(TaskKey("t", 1), "c1", "r1", NOW, until)
     claimed = apply(TASK, move)
-    assert claimed == replace(
-        TASK, state=State.RUNNING, claim_id="c1", claimed_at=NOW, replica="r1", next_at=until, attempts=1
+    assert claimed == TASK.changed(
+        state=State.RUNNING, claim_id="c1", claimed_at=NOW, replica="r1", next_at=until, attempts=1
     )
     assert apply(claimed, move) is None, "the duplicate of its message"
-    assert apply(replace(TASK, epoch=2), move) is None, "a message of an older lease"
+    assert apply(TASK.changed(epoch=2), move) is None, "a message of an older lease"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -93,7 +92,7 @@ def test_a_task_waits_for_its_first_run_only_once() -> None:
     bench.clock.advance(3 * SECOND)
     bench.tracer.attempt(task, "c1", TaskKey("t1", 1))
     bench.clock.advance(3600 * SECOND)
-    bench.tracer.attempt(replace(task, attempts=2), "c2", TaskKey("t1", 2))
+    bench.tracer.attempt(task.changed(attempts=2), "c2", TaskKey("t1", 2))
     assert bench.value("gateway_task_wait_seconds_sum") == 3
     assert bench.value("gateway_task_wait_seconds_count") == 1
 
@@ -133,7 +132,7 @@ def test_a_time_leads_to_its_trace() -> None:
     encode, _ = choose_encoder("application/openmetrics-text")
     text = encode(bench.metrics.registry).decode()
     assert f'# {{trace_id="{trace_id(task.trace)}"}}' in text
-    other = replace(task, trace=f"{(task.trace or '')[:-2]}00")
+    other = task.changed(trace=f"{(task.trace or '')[:-2]}00")
     bench.tracer.attempt(other, "c1", TaskKey("t1", 1)).ended(Completion())
     lines = encode(bench.metrics.registry).decode().splitlines()
     assert not [line for line in lines if line.startswith("gateway_task_run_seconds") and "trace_id" in line]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -47,7 +46,7 @@ class Rig(OperateRig):
     async def failed_task(self, name: str = "orders", *, left_locked: timedelta = NONE, **fields: object) -> Task:
         task_id = await self.failed(name, left_locked=left_locked)
         instance = (await self.engine.get(task_id)).process_instance_id
-        task = replace(self.store.tasks[task_id], process_instance_id=instance, **fields)  # type: ignore[arg-type]
+        task = self.store.tasks[task_id].changed(process_instance_id=instance, **fields)
         self.store.tasks[task_id] = task
         return task
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bridge.adapters.memory_engine import MemoryEngine
 from bridge.adapters.memory_store import MemoryStore
+from bridge.adapters.moves import alike
 from bridge.errors import EngineRejected, EngineUnavailable
 from bridge.flow.report import Report
-from bridge.ports import Level, TopicPoll
+from bridge.lifecycle import Move
+from bridge.ports import Clock, Level, TopicPoll
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,19 +25,30 @@ class Frozen:
         return NOW
 
 
+class Ticking:
+    """A clock by which each look takes a millisecond."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+
+    def now(self) -> datetime:
+        self._looks += 1
+        return NOW + timedelta(milliseconds=self._looks)
+
+
 class Silent:
     def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None: ...
 
 
 class Flow:
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = Frozen()) -> None:
         self.engine = MemoryEngine(Frozen())
         self.store = MemoryStore()
         second = timedelta(seconds=1)
         self.report = Report(
             self.engine,
             self.store,
-            Frozen(),
+            clock,
             Silent(),
             first_delay=second,
             most_delay=60 * second,
@@ -124,9 +137,30 @@ async def test_a_lasting_refusal_becomes_an_incident_that_keeps_the_outcome() ->
     assert [task.id for task in flow.engine.incidents()] == [task.id]
 
 
+async def test_what_the_engine_took_meanwhile_is_completed_at_one_moment() -> None:
+    flow = Flow(Ticking())
+    written: list[list[Move]] = []
+    move = flow.store.move
+
+    async def watched(moves: Sequence[Move]) -> Sequence[bool]:
+        written.append(list(moves))
+        return await move(moves)
+
+    flow.store.move = watched  # type: ignore[method-assign]
+    tasks = [await flow.decided(Completion()) for _ in range(4)]
+    for task in tasks:
+        flow.report.put(task)
+    await flow.report.drain()
+    (together,) = written
+    assert len(alike(together)) == 1
+    (moment,) = {kept.finished_at for kept in flow.store.tasks.values()}
+    assert moment is not None
+    assert {(kept.state, kept.updated_at) for kept in flow.store.tasks.values()} == {(State.COMPLETED, moment)}
+
+
 async def test_an_outcome_of_an_older_lease_is_not_written_over_the_newer() -> None:
     flow = Flow()
     task = await flow.decided(Completion())
-    flow.store.tasks[task.id] = replace(task, epoch=2)
+    flow.store.tasks[task.id] = task.changed(epoch=2)
     assert not await flow.report.deliver(task)
     assert flow.store.tasks[task.id].state is State.REPORTING

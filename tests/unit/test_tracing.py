@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,7 +38,7 @@ class Bench:
     def task(self, **changes: Any) -> Task:
         now = self.clock.now()
         task = Task("t1", "orders", "w1", now + 60 * SECOND, now, now, 3, trace=self.tracer.begin("t1", {}), attempts=1)
-        return replace(task, **changes)
+        return task.changed(**changes)
 
     @property
     def seen(self) -> Sequence[ReadableSpan]:
@@ -105,7 +104,7 @@ async def test_each_message_carries_the_span_that_sent_it() -> None:
         keys.extend(some)
         return [None, EngineUnavailable("password=hunter2")]
 
-    await bench.tracer.publish("orders", [task, replace(task, trace=None, id="t2")], publish)
+    await bench.tracer.publish("orders", [task, task.changed(trace=None, id="t2")], publish)
     await bench.tracer.publish("orders", [task, task], publish)
     first, refused = bench.seen[0], bench.seen[-1]
     assert keys[0].trace == f"00-{ids(first)[0]}-{ids(first)[1]}-01"
@@ -294,7 +293,7 @@ def test_what_is_not_sampled_is_shown_when_it_fails() -> None:
     bench.tracer.attempt(well, "c1", TaskKey("t1", 1)).ended(Completion())
     bench.tracer.settled(well, Move("t1", Event.DELIVERED_COMPLETION, 1))
     bench.tracer.attempt(bad, "c2", TaskKey("t2", 1)).ended(Failure("ValueError", "no", "", 0))
-    failed = replace(bad, state=State.REPORTING, outcome=Failure("ValueError", "no", "", 0))
+    failed = bad.changed(state=State.REPORTING, outcome=Failure("ValueError", "no", "", 0))
     bench.tracer.settled(failed, Move("t2", Event.DELIVERED_INCIDENT, 1))
     assert sorted(span.name for span in bench.seen) == ["process orders", "task orders"]
     assert {attributes(span)["task.id"] for span in bench.seen} == {"t2"}
@@ -302,7 +301,7 @@ def test_what_is_not_sampled_is_shown_when_it_fails() -> None:
 
 def test_what_a_move_means_for_the_trace() -> None:
     trace = trace_of({}, "t1", samples=lambda _id: False)
-    task = replace(Bench().task(), trace=trace)
+    task = Bench().task().changed(trace=trace)
     place = place_of("t1", trace)
     assert place is not None
     for event in (Event.DELIVERED_RETRY, Event.LOSE_CLAIM, Event.GIVE_UP):
@@ -318,6 +317,6 @@ def test_what_a_move_means_for_the_trace() -> None:
         move = Move("t1", event, 1)
         assert traced(task, move) is move
     move = Move("t1", Event.DELIVERED_INCIDENT, 1)
-    assert traced(replace(task, trace=None), move) is move
-    recorded = replace(task, trace=kept(trace))
+    assert traced(task.changed(trace=None), move) is move
+    recorded = task.changed(trace=kept(trace))
     assert traced(recorded, Move("t1", Event.DELIVERED_RETRY, 1)).changes == {}

@@ -118,7 +118,7 @@ async def test_an_operation_is_started_and_worked_off_without_a_script(lab: Oper
     (entry,) = lab.desk.audit
     assert (entry.action, entry.target, entry.reason) == ("operation.start", f"operation:{operation.id}", "mended")
     assert (entry.who, entry.role, entry.after["tasks"]) == ("operator", "operator", 3)
-    lab.store.tasks[ids[0]] = replace(lab.store.tasks[ids[0]], state=State.COMPLETED)
+    lab.store.tasks[ids[0]] = lab.store.tasks[ids[0]].changed(state=State.COMPLETED)
     await lab.bulk.run_once()
     html = await visitor.get(f"{START}/{operation.id}")
     sums = [int(text) for text in re.findall(r'<dd id="\w+">(\d+)</dd>', html)]
@@ -139,7 +139,7 @@ async def test_true_outcomes_are_told(lab: OperationsLab) -> None:
     await started(lab, visitor)
     await lab.bulk.run_once()
     for task_id, state in zip(ids, (State.COMPLETED, State.FAILED), strict=True):
-        lab.store.tasks[task_id] = replace(lab.store.tasks[task_id], state=state)
+        lab.store.tasks[task_id] = lab.store.tasks[task_id].changed(state=state)
     lab.access.clock.pass_(seconds=10)
     await lab.bulk.run_once()
     html = await visitor.get(f"{START}/{(await only(lab)).id}")
@@ -334,7 +334,7 @@ async def test_no_cursor_breaks_a_page(lab: OperationsLab, after: str) -> None:
 
 async def test_nothing_that_others_wrote_becomes_code(lab: OperationsLab) -> None:
     ids = await lab.fail_many(1)
-    lab.store.tasks[ids[0]] = replace(lab.store.tasks[ids[0]], error_type=HOSTILE, topic="charge_card")
+    lab.store.tasks[ids[0]] = lab.store.tasks[ids[0]].changed(error_type=HOSTILE, topic="charge_card")
     visitor = await person(lab)
     pages = [await visitor.get(FAILED), await started(lab, visitor, reason=HOSTILE)]
     operation = await only(lab)

@@ -14,7 +14,7 @@ from bridge.access import Role
 from bridge.errors import EngineUnavailable
 from bridge.flow.actions import RETRY_REASONS, reason_against
 from bridge.flow.actions import Action as Act
-from bridge.task import State, Task, TypedValue
+from bridge.task import State, TypedValue
 from tests.web.access_lab import AccessLab, browser
 from tests.web.desk_lab import DeskLab, flash, page_of, seen
 from web.task_words import REASONS
@@ -138,7 +138,7 @@ async def test_what_changed_meanwhile_is_told_and_nothing_is_done(
         ({"epoch": 2}, "handed the task out again"),
         ({"updated_at": lab.clock.now()}, "has changed since the page was loaded"),
     ):
-        lab.store.tasks[task.id] = now = Task(**{f: getattr(task, f) for f in task.__slots__} | changes)
+        lab.store.tasks[task.id] = now = task.changed(**changes)
         assert says in await flash(client, await client.post(f"/dashboard/tasks/{task.id}/{path}", data=form))
         assert lab.store.tasks[task.id] == now
     assert lab.desk.audit == []
