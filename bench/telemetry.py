@@ -9,12 +9,12 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bridge.adapters.metered import MeteredTracer
 from bridge.adapters.metrics import Metrics
 from bridge.adapters.telemetry import Identity, Telemetry
+from bridge.adapters.trace_start import start_traces
 from bridge.lifecycle import Event, Move
 from bridge.ports import EngineTask
 from bridge.ports_trace import NoTracer, Tracer
@@ -57,11 +57,11 @@ async def _batch(tracer: Tracer, start: int) -> None:
     tasks = [_task(number, tracer, now) for number in range(start, start + BATCH)]
     await tracer.publish("bench", tasks, _confirm)
     for task in tasks:
-        running = replace(task, state=State.RUNNING, attempts=1, claim_id=task.id, claimed_at=now)
+        running = task.changed(state=State.RUNNING, attempts=1, claim_id=task.id, claimed_at=now)
         attempt = tracer.attempt(running, task.id, TaskKey(task.id, 1, task.trace))
         outcome = Completion({})
         attempt.ended(outcome)
-        done = replace(running, state=State.REPORTING, outcome=outcome)
+        done = running.changed(state=State.REPORTING, outcome=outcome)
         await tracer.deliver(done, _deliver)
         tracer.settled(done, Move(task.id, Event.DELIVERED_COMPLETION, 1))
 
@@ -74,12 +74,15 @@ async def _measure(tracer: Tracer, pace: Callable[[], None]) -> float:
     return (time.process_time() - began) / TASKS * 1e6
 
 
-async def _cost(name: str, environment: Mapping[str, str], sampling: float, *, metered: bool = False) -> None:
-    metrics = Metrics()
+async def _cost(name: str, environment: Mapping[str, str] | None, sampling: float) -> None:
+    """Measure with traces as the environment says; with metrics alone where there is none."""
     dropped: list[int] = []
     who = Identity("1", "bench", "http://localhost:8080/engine-rest", "bench", {})
-    telemetry = Telemetry(environment, sampling, who, _Clock(), lambda _why, spans: dropped.append(spans))
-    tracer = MeteredTracer(telemetry.tracer, metrics, _Clock()) if metered else telemetry.tracer
+    telemetry = Telemetry()
+    tracer: Tracer = MeteredTracer(NoTracer(), Metrics(), _Clock())
+    if environment is not None:
+        telemetry = start_traces(environment, sampling, who, _Clock(), lambda _why, spans: dropped.append(spans))
+        tracer = telemetry.tracer
     # At the pace of a busy gateway, so that the exporter keeps up as it does there.
     cost = await _measure(tracer, lambda: time.sleep(0.02 if telemetry.on and sampling == 1 else 0))
     began = time.process_time()
@@ -91,7 +94,7 @@ async def _cost(name: str, environment: Mapping[str, str], sampling: float, *, m
 async def _main() -> None:
     base = await _measure(NoTracer(), lambda: None)
     print(f"{'the benchmark itself, tracing off':34} {base:7.1f} µs a task")
-    await _cost("metrics only", {}, 1, metered=True)
+    await _cost("metrics only", None, 1)
     environment = {"OTEL_TRACES_EXPORTER": "otlp", **os.environ}
     for sampling in (1.0, 0.01):
         await _cost(f"traces at {sampling:.0%}", environment, sampling)

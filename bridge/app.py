@@ -24,7 +24,7 @@ from bridge.adapters.passwords import Argon2Passwords
 from bridge.adapters.rabbit_consumer import RabbitConsumer
 from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.adapters.store import MongoStore
-from bridge.adapters.telemetry import Identity, Telemetry
+from bridge.adapters.telemetry import Identity, Telemetry, wants_traces
 from bridge.entrance import Entrance
 from bridge.errors import BrokerUnavailable
 from bridge.flow.attention import Attention
@@ -148,7 +148,14 @@ class Gateway:
         settings = self.settings
         secrets = {topic.name: topic.secrets for topic in self.topics.values()}
         who = Identity(self.version, self.replica, settings.camunda_url, settings.rabbitmq_exchange, secrets)
-        self.telemetry = Telemetry(os.environ, settings.trace_sampling, who, self.clock, self.metrics.drop_spans)
+        if wants_traces(os.environ):
+            # The exporters take a tenth of a start, which a process that isn't traced need not wait for.
+            from bridge.adapters.trace_start import start_traces  # noqa: PLC0415
+
+            sampling, drop = settings.trace_sampling, self.metrics.drop_spans
+            self.telemetry = start_traces(os.environ, sampling, who, self.clock, drop)
+        else:
+            self.telemetry = Telemetry()
         self.tracer: Tracer = MeteredTracer(self.telemetry.tracer, self.metrics, self.clock)
         self.lag = Lag(self.metrics.observe_lag)
 

@@ -1,27 +1,24 @@
-"""Puts tracing together as the settings and the OTEL_* variables ask for it, or leaves it out."""
+"""A process's tracing as the rest of it sees that; what it takes is imported only where it is asked for."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from opentelemetry import trace as api
-
-from bridge.adapters.trace_export import (
-    Dropped,
-    SpanSink,
-    exporter_of,
-    provider_for,
-    ratio_of,
-    resource_of,
-    samples,
-    wants_traces,
-)
-from bridge.adapters.tracing import OtelTracer, Surroundings
-from bridge.ports import Clock
 from bridge.ports_trace import NoTracer, Tracer
+
+Dropped = Callable[[str, int], None]
+"""Told why, and how many spans nobody will see."""
+
+
+class Sink(Protocol):
+    """Where spans go."""
+
+    def close(self) -> None:
+        """Send what waits, for a few seconds at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +32,22 @@ class Identity:
     secrets: Mapping[str, Collection[str]]
 
 
-class Telemetry:
-    """The process's tracing: a tracer for the flow, a provider for handlers' own spans, and the way out for both."""
+def wants_traces(environment: Mapping[str, str]) -> bool:
+    """Tell whether the OTEL_* variables ask for traces: they do where they name an exporter, or its endpoint."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if exporter:
+        return exporter != "none"
+    return any(environment.get(name) for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
 
-    def __init__(
-        self, environment: Mapping[str, str], sampling: float, who: Identity, clock: Clock, dropped: Dropped
-    ) -> None:
-        self._sink: SpanSink | None = None
-        self.tracer: Tracer = NoTracer()
-        if not wants_traces(environment):
-            return
-        ratio = ratio_of(environment, sampling)
-        self._sink = SpanSink(exporter_of(environment), resource_of(who.version, who.replica), dropped)
-        around = Surroundings(who.replica, who.engine_url, who.exchange, who.secrets, samples(ratio))
-        self.tracer = OtelTracer(self._sink, clock, around)
-        # A topic finds it by OpenTelemetry's own `get_tracer`, as any library does.
-        api.set_tracer_provider(provider_for(self._sink, ratio))
+
+class Telemetry:
+    """The process's tracing: a tracer for the flow, and the way out for its spans; without a `sink` there are none."""
+
+    def __init__(self, tracer: Tracer = NoTracer(), sink: Sink | None = None) -> None:
+        self.tracer = tracer
+        self._sink = sink
 
     @property
     def on(self) -> bool:

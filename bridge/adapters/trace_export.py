@@ -21,6 +21,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanKind, Status, TraceState
 from opentelemetry.util.types import Attributes as OtelAttributes
 
+from bridge.adapters.telemetry import Dropped
 from bridge.adapters.trace_spans import LONGEST_MESSAGE, LONGEST_STACK, Draft, Hide, cut, hiding
 from bridge.adapters.trace_wire import LeanExporter, Parcel, unpacked
 from bridge.errors import SetupError
@@ -32,19 +33,6 @@ MOST_HELD: Final = 2_000
 """Traces that are not sampled and held back until their task ends."""
 MOST_OF_ONE: Final = 64
 _PARTING: Final = 3.0
-
-Dropped = Callable[[str, int], None]
-"""Told why, and how many spans nobody will see."""
-
-
-def wants_traces(environment: Mapping[str, str]) -> bool:
-    """Tell whether the OTEL_* variables ask for traces: they do where they name an exporter, or its endpoint."""
-    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return False
-    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    if exporter:
-        return exporter != "none"
-    return any(environment.get(name) for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
 
 
 def exporter_of(environment: Mapping[str, str]) -> SpanExporter:

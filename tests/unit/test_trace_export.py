@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +18,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, Sp
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind
 
-from bridge.adapters.telemetry import Identity, Telemetry
+from bridge.adapters.telemetry import Telemetry, wants_traces
 from bridge.adapters.trace_export import (
     MOST_HELD,
     MOST_OF_ONE,
@@ -25,13 +27,11 @@ from bridge.adapters.trace_export import (
     provider_for,
     ratio_of,
     samples,
-    wants_traces,
 )
 from bridge.adapters.trace_spans import AttemptSpan, Draft, scope_with
 from bridge.adapters.trace_wire import Parcel, to_wire, unpacked
 from bridge.errors import SetupError
 from bridge.ports_trace import NoTracer
-from tests.unit.fakes import HandClock
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4317"}
 
@@ -265,8 +265,13 @@ def test_our_own_way_of_writing_spans_writes_what_the_sdks_does() -> None:
 
 
 async def test_without_traces_nothing_is_made() -> None:
-    who = Identity("1", "r", "http://engine", "x", {})
-    telemetry = Telemetry({}, 1.0, who, HandClock(), lambda _why, _spans: None)
+    telemetry = Telemetry()
     assert isinstance(telemetry.tracer, NoTracer)
     assert not telemetry.on
     await asyncio.wait_for(telemetry.end(), 1)
+
+
+def test_a_process_that_is_not_traced_does_not_know_the_exporters() -> None:
+    code = "import sys, bridge.app; print([name for name in sys.modules if 'otlp' in name or 'google' in name])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
