@@ -247,7 +247,7 @@ def size_of(task: Task) -> int:
 def most_bytes_of(changes: Mapping[str, Any]) -> int | None:
     """Return how many bytes the changes' values take at the most; None where only writing them tells.
 
-    A hundred times cheaper than that, and enough to see that most are small.
+    It costs much less than that, and is enough to see that most are small.
     """
     most = 0
     for name in PAYLOAD & changes.keys():
