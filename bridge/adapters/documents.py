@@ -42,9 +42,6 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 BY_STATE: Final = "by_state"
 BY_TOPIC: Final = "by_topic"
 
-PAYLOAD: Final = frozenset({"variables", "given", "outcome", "result"})
-"""The fields of a task that hold values of any size."""
-
 _LONG: Final = 1 << 63
 _NEWEST: Final = (("created_at", DESCENDING), ("_id", DESCENDING))
 _LATEST: Final = (("updated_at", DESCENDING), ("_id", DESCENDING))
@@ -242,38 +239,6 @@ def encode(document: Mapping[str, Any], task_id: str) -> bytes:
 def size_of(task: Task) -> int:
     """Return how many bytes the task takes as a document. Raises `VariableError` where it can't be one."""
     return len(encode(to_document(task), task.id))
-
-
-def most_bytes_of(changes: Mapping[str, Any]) -> int | None:
-    """Return how many bytes the changes' values take at the most; None where only writing them tells.
-
-    It costs much less than that, and is enough to see that most are small.
-    """
-    most = 0
-    for name in PAYLOAD & changes.keys():
-        value = changes[name]
-        if isinstance(value, Failure):
-            return None
-        if isinstance(value, BpmnFault):
-            most += _most_of(value.code) + _most_of(value.message)
-        for key, variable in (value.variables if isinstance(value, Completion | BpmnFault) else value or {}).items():
-            most += _most_of(key) + _most_of(variable.type) + 96
-            match variable.value:
-                case str() as text:
-                    most += _most_of(text)
-                case int() as number:  # as text, where it is beyond 64 bits
-                    most += number.bit_length()
-                case None | float():
-                    pass
-                case _:
-                    return None
-            if variable.value_info:
-                return None
-    return most
-
-
-def _most_of(text: str) -> int:
-    return len(text) if text.isascii() else 4 * len(text)
 
 
 def as_kept(task: Task) -> Task:

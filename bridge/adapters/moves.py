@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from bridge.adapters.documents import PAYLOAD, Raw, to_attempt, to_fields
+from bridge.adapters.documents import Raw, to_attempt, to_fields
+from bridge.adapters.payload import PAYLOAD
 from bridge.lifecycle import HISTORY_LIMIT, TABLE, Event, Move, Rule, counts, sets
 from bridge.task import FINAL, State
 

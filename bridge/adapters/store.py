@@ -16,8 +16,9 @@ from pymongo import ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, ServerSelectionTimeoutError
 
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
-from bridge.adapters.documents import PAYLOAD, Raw, as_kept, encode, from_document, most_bytes_of, to_document
+from bridge.adapters.documents import Raw, as_kept, encode, from_document, to_document
 from bridge.adapters.moves import alike, write_for_all, writes_of
+from bridge.adapters.payload import PAYLOAD, most_bytes_of
 from bridge.adapters.replica_store import ReplicaStore
 from bridge.adapters.store_reader import TOO_LARGE, translated, unclear
 from bridge.errors import StoreError, TaskTooLarge, VariableError

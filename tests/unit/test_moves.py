@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from bridge.adapters.documents import encode, most_bytes_of, to_fields
+from bridge.adapters.documents import encode, to_fields
 from bridge.adapters.moves import alike, writes_of
+from bridge.adapters.payload import most_bytes_of
 from bridge.lifecycle import Event, Move
 from bridge.task import BpmnFault, Completion, Failure, TypedValue
 from tests.unit.fakes import NOW, SECOND
