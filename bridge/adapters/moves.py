@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from bridge.adapters.documents import Raw, to_attempt, to_fields
 from bridge.adapters.payload import PAYLOAD
@@ -60,13 +60,6 @@ def writes_of(moves: Sequence[Move], token: int, retention: timedelta | None) ->
         if rule.claimed == (move.claim_id is not None):
             guards.setdefault(rule.to, []).append(_guard(rule, move))
     return [(_filter(ids, move, found, token), _update(move, to, token, retention)) for to, found in guards.items()]
-
-
-def write_for_all(event: Event, epoch: int, ids: Sequence[str], changes: Mapping[str, Any]) -> Write:
-    """Return the write of one event for many tasks under one epoch. Only for an event with a single rule."""
-    (rule,) = TABLE[event]
-    move = Move("", event, epoch, changes=changes)
-    return {"_id": {"$in": list(ids)}, "epoch": {"$eq": epoch}, **_guard(rule, move)}, _changes(move, rule.to)
 
 
 def _guard(rule: Rule, move: Move) -> Raw:

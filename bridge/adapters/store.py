@@ -17,7 +17,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, Serv
 
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
 from bridge.adapters.documents import Raw, as_kept, encode, from_document, to_document
-from bridge.adapters.moves import alike, write_for_all, writes_of
+from bridge.adapters.moves import alike, writes_of
 from bridge.adapters.payload import PAYLOAD, most_bytes_of
 from bridge.adapters.replica_store import ReplicaStore
 from bridge.adapters.store_reader import TOO_LARGE, translated, unclear
@@ -87,19 +87,9 @@ class MongoStore(ReplicaStore, DeadLetterStore):
         return answers
 
     async def confirm(self, keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
-        by_epoch: dict[int, list[str]] = {}
-        for key in keys:
-            by_epoch.setdefault(key.epoch, []).append(key.id)
         changes = {"updated_at": now, "next_at": next_at}
-        writes = [UpdateMany(*write_for_all(Event.CONFIRM, epoch, ids, changes)) for epoch, ids in by_epoch.items()]
-        if not writes:
-            return
         with translated("confirm"):
-            try:
-                await self._tasks.bulk_write(writes, ordered=False)
-            except PyMongoError as error:
-                _raise_unless_worth_repeating(error)
-                await self._tasks.bulk_write(writes, ordered=False)
+            await self._send([Move(key.id, Event.CONFIRM, key.epoch, changes=changes) for key in keys], _token())
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
         moves = [claim_of(claim.key, claim.claim_id, claim.replica, claim.now, claim.until) for claim in claims]
@@ -146,10 +136,7 @@ class MongoStore(ReplicaStore, DeadLetterStore):
     def _encoded(self, task: Task, token: int) -> RawBSONDocument:
         data = encode({**to_document(task), "tokens": [token]}, task.id)
         if len(data) > self._limit:
-            raise TaskTooLarge(
-                f"task {task.id} takes {len(data)} bytes, {self._limit} are kept at most; "
-                "fetch fewer of its variables by `variables=` of the topic, or keep large values outside the process"
-            )
+            raise TaskTooLarge(f"task {task.id} takes {len(data)} bytes, {self._limit} are kept at most")
         return RawBSONDocument(data)
 
     async def _insert(self, ids: list[str], documents: list[RawBSONDocument], token: int) -> set[str]:

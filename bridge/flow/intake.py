@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from bridge.errors import EngineError, GatewayError, TaskTooLarge, VariableError
 from bridge.flow.relay import Relay
@@ -13,6 +14,8 @@ from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.registry import Registry
 from bridge.task import State, Task
+
+_FEWER: Final = "fetch fewer variables by `variables=` of the topic, or keep large values outside the process"
 
 
 class Intake:
@@ -111,12 +114,13 @@ class Intake:
 
     async def _refuse(self, task: Task, fault: GatewayError) -> None:
         """Raise an incident for a task that can't be kept; if that fails its lock ends, and it's fetched again."""
-        self._journal.write("task_refused", task=task, level=Level.ERROR, error=str(fault))
+        message = f"{fault}; {_FEWER}" if isinstance(fault, TaskTooLarge) else str(fault)
+        self._journal.write("task_refused", task=task, level=Level.ERROR, error=message)
         try:
             await self._engine.fail(
                 task.id,
                 task.worker_id,
-                message=str(fault),
+                message=message,
                 details=type(fault).__name__,
                 retries=0,
                 retry_timeout=timedelta(0),

@@ -158,6 +158,7 @@ async def test_too_large_a_task_is_an_incident_and_the_rest_goes_on() -> None:
     (incident,) = flow.engine.incidents()
     assert incident.id == large
     assert "takes 1001 bytes, 1000 are kept at most" in (incident.error or "")
+    assert "fetch fewer variables by `variables=` of the topic" in (incident.error or "")
     assert [line.task.id for line in flow.notes.of("task_refused") if line.task] == [large]
 
 
