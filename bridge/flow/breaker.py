@@ -76,13 +76,13 @@ class Breaker:
         except EngineRejected as error:
             self._answered(bad=error.status >= 500 and not error.transient)
             raise
-        except BaseException:
-            # Cancelled: nothing is known, and the next one may try.
+        else:
+            self._answered(bad=False)
+            return result
+        finally:
+            # Still half open: cancelled. Nothing is known, and the next one may try.
             if self.circuit is Circuit.HALF_OPEN:
                 self.circuit = Circuit.OPEN
-            raise
-        self._answered(bad=False)
-        return result
 
     def _admit(self) -> None:
         if self.circuit is Circuit.OPEN and self._monotonic() >= self._try_at:
