@@ -91,8 +91,9 @@ class Inbox:
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Return when the condition holds; its own question to the broker is what is waited on."""
     async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - what is waited for has no event on this side
-            await asyncio.sleep(0)
+        # In a task of its own, so that others have their turn also where a fake answers without waiting.
+        while not await asyncio.ensure_future(condition()):
+            pass
 
 
 class ClosableConsumer(Consumer, Protocol):

@@ -81,11 +81,15 @@ async def test_the_loop_measures_by_how_much_it_is_late() -> None:
     lag = Lag(lambda late, most: seen.append((late, most)))
     assert lag.recent == 0
     loop = asyncio.get_running_loop()
+
+    def hold_up() -> None:
+        """Hold up the loop past the moment at which the measure is due."""
+        began = loop.time()
+        while loop.time() - began < 0.3:
+            pass
+
     measuring = asyncio.create_task(lag.run_once())
-    began = loop.time()
-    await asyncio.sleep(0)
-    while loop.time() - began < 0.3:  # holds up the loop past the moment at which the measure is due
-        pass
+    loop.call_soon(hold_up)  # its turn is after that in which the measure begins
     await measuring
     assert seen == [(lag.recent, lag.recent)]
     assert lag.recent > 0
