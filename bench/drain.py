@@ -21,6 +21,7 @@ STUCK: Final = 90.0
 LEAD: Final = 0.25
 """Which part, on top of those that are counted, is worked off before the clock starts."""
 _STILL: Final = 3
+"""How many drains in a row must bring nothing."""
 
 
 @dataclass(frozen=True, slots=True)

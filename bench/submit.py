@@ -38,8 +38,10 @@ class Accepted:
 
 
 async def submissions(engine: Engine, servers: Servers, shape: Shape, tasks: int, connections: int = 50) -> Accepted:
-    """Lock tasks in the engine as their submitter, then hand them all in: first as many that are not measured, since
-    an engine that was not asked for tasks by their ids before takes several times as long for that."""
+    """Lock tasks in the engine as their submitter, then hand them all in.
+
+    As many go before and are not measured: an engine that was never asked for tasks by their ids is slow at first.
+    """
     topic, worker_id = f"submit-{uuid4().hex[:6]}", f"submitter-{uuid4().hex[:6]}"
     deployment = await engine.deploy(topic)
     warm = max(connections, tasks)
