@@ -31,8 +31,9 @@ class StatisticsStore(StoreReader):
     async def add(self, rollups: Mapping[Step, Sequence[Rollup]], failures: Sequence[Failures]) -> None:
         writes: list[tuple[type[Any], list[UpdateOne]]] = [
             (RollupDocument, [_rollup_write(step, row) for step, rows in rollups.items() for row in rows]),
-            (FailureGroupDocument, [_group_write(row) for row in failures]),
+            # Groups are written last and read first: what a group counts is in its hours too, whoever looks between.
             (FailureHourDocument, [_hour_write(row) for row in failures]),
+            (FailureGroupDocument, [_group_write(row) for row in failures]),
         ]
         with translated("statistics"):
             for model, updates in writes:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from bridge.adapters.desk_store import MongoDesk
 from bridge.desk.operation import (
     CHUNK,
     Item,
@@ -20,6 +21,7 @@ from bridge.desk.operation import (
 )
 from bridge.desk.records import AuditEntry, AuditFilter, Pause, View
 from bridge.desk.statistics import Count, FailureGroup, Failures, Rollup, Step
+from bridge.errors import StoreError
 from tests.contract.desks import Lab, memory_lab, mongo_lab
 from tests.contract.stores import MINUTE, NOW
 
@@ -87,6 +89,24 @@ async def test_failures_are_counted_by_group(lab: Lab) -> None:
     assert await lab.desk.failure_group("f3", NOW) is None
     (short,) = await lab.desk.failure_groups(NOW - HOUR, NOW, within=HOUR)
     assert (short.total, short.last_hour, dict(short.hours)) == (15, 3, {TOP - HOUR: 2, TOP: 1})
+
+
+@pytest.mark.parametrize(("refusing", "once"), [("failure_hours", "hour"), ("failure_groups", "topic")])
+async def test_a_group_counts_nothing_that_its_hours_do_not(servers: dict[str, str], refusing: str, once: str) -> None:
+    async with mongo_lab(servers["MONGODB_URI"]) as lab:
+        assert isinstance(lab.desk, MongoDesk)
+        rows = lab.desk._collection(refusing)
+        await lab.desk.add({}, [failures("f1", MINUTE, 3)])
+        index = await rows.create_index(once, unique=True)
+        with pytest.raises(StoreError, match="statistics"):
+            await lab.desk.add({}, [failures("f2", MINUTE, 3)])
+        (seen,) = await lab.desk.failure_groups(NOW - HOUR, NOW)
+        assert (seen.fingerprint, seen.total, seen.last_hour) == ("f1", 3, 3)
+        await rows.drop_index(index)
+        await lab.desk.add({}, [failures("f2", MINUTE, 3)])
+        found = await lab.desk.failure_groups(NOW - HOUR, NOW)
+        assert [group.total for group in found] == [3, 3]
+        assert all(group.total <= group.last_hour for group in found)
 
 
 async def test_a_group_is_never_seen_earlier_than_it_was(lab: Lab) -> None:
