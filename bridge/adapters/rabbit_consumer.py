@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from aio_pika import IncomingMessage
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitMessage
 
@@ -186,6 +187,11 @@ class RabbitConsumer:
         return stalled
 
     def _subscribe(self, link: RabbitConnection, topic: str, handle: Handle) -> None:
+        async def parsed(message: IncomingMessage) -> RabbitMessage:
+            # FastStream's own parser would make up a correlation id for each.
+            name = message.message_id or ""
+            return RabbitMessage(message, message.body, headers=message.headers, message_id=name, correlation_id=name)
+
         async def whole(message: RabbitMessage) -> RabbitMessage:
             return message
 
@@ -198,6 +204,7 @@ class RabbitConsumer:
             channel=self._channels[topic],
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
+            parser=parsed,
             decoder=whole,
         )(deliver)
 

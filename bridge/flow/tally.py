@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bridge.desk.ports import Statistics
@@ -48,6 +48,7 @@ class Tally:
         self._clock = clock
         self._sums: dict[_Key, _Sums] = {}
         self._failures: dict[tuple[str, datetime], Failures] = {}
+        self._minute = Step.MINUTE.floor(clock.now())
         self.dropped = 0
 
     def count(self, topic: str, what: Count, by: int = 1) -> None:
@@ -102,7 +103,11 @@ class Tally:
         self._failures = dict(list(failures.items())[-MOST:])
 
     def _now(self, topic: str) -> _Sums:
-        key = (Step.MINUTE.floor(self._clock.now()), topic)
+        # Each task comes here several times, and a minute is long.
+        now = self._clock.now()
+        if not timedelta(0) <= now - self._minute < Step.MINUTE.value:
+            self._minute = Step.MINUTE.floor(now)
+        key = (self._minute, topic)
         found = self._sums.get(key)
         if found is None:
             found = self._sums[key] = _Sums()
