@@ -132,7 +132,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A subscriber's wish to run a task under the lease that its message named."""
+    """A subscriber's wish to run a task under the lease that its message named. No two for a task have the same id."""
 
     key: TaskKey
     claim_id: str

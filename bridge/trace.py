@@ -86,9 +86,9 @@ def place_of(task_id: str, trace: str | None) -> Place | None:
     return Place(name, _digest("task", name, task_id, parent), None if begins else parent, sampled)
 
 
-def span_of_attempt(trace: str, claim_id: str) -> str:
+def span_of_attempt(trace: str, task_id: str, claim_id: str) -> str:
     """Return the id of an attempt's span: whoever finds that its process died can write it in its stead."""
-    return _digest("attempt", trace, claim_id)
+    return _digest("attempt", trace, task_id, claim_id)
 
 
 @lru_cache(maxsize=256)

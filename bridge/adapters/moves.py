@@ -13,7 +13,7 @@ from typing import Final
 from bridge.adapters.documents import Raw, to_attempt, to_fields
 from bridge.adapters.payload import PAYLOAD
 from bridge.lifecycle import HISTORY_LIMIT, TABLE, Event, Move, Rule, counts, sets
-from bridge.task import FINAL, State
+from bridge.task import FINAL, Completion, State
 
 TOKENS: Final = 8
 """How many of the latest writes a document names; between a write and its read-back there are fewer others."""
@@ -25,27 +25,31 @@ Write = tuple[Raw, Raw]
 
 
 def alike(moves: Sequence[Move]) -> list[list[Move]]:
-    """Return the moves in groups, each of one event with the same changes, which is one write for all its tasks.
+    """Return the moves in groups, each of which is one write: they differ in the task's id alone.
 
     One that brings values of a task's own is alone: `True` and `1` are the same to Python, and not to the engine.
     """
     groups: list[list[Move]] = []
-    open_groups: dict[tuple[Event, int | None], list[Move]] = {}
+    latest: dict[tuple[Event, int | None, str | None], list[Move]] = {}
     for move in moves:
-        if move.claim_id is None and move.attempt is None and move.due_by is None and not _brings_values(move):
-            group = open_groups.get((move.event, move.epoch))
-            if group is not None and group[0].changes == move.changes:
-                group.append(move)
-                continue
-            open_groups[move.event, move.epoch] = fresh = [move]
-            groups.append(fresh)
-        else:
-            groups.append([move])
+        key = (move.event, move.epoch, move.claim_id)
+        group = latest.get(key)
+        if group is not None and _is_alike(group[0], move):
+            group.append(move)
+            continue
+        fresh = [move]
+        groups.append(fresh)
+        if not any(_brings_values(move.changes.get(name)) for name in PAYLOAD):
+            latest[key] = fresh
     return groups
 
 
-def _brings_values(move: Move) -> bool:
-    return any(move.changes.get(name) for name in PAYLOAD)
+def _is_alike(one: Move, other: Move) -> bool:
+    return (one.changes, one.attempt, one.due_by) == (other.changes, other.attempt, other.due_by)
+
+
+def _brings_values(field: object) -> bool:
+    return bool(field.variables if type(field) is Completion else field)
 
 
 def writes_of(moves: Sequence[Move], token: int, retention: timedelta | None) -> list[Write]:

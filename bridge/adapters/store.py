@@ -98,7 +98,7 @@ class MongoStore(ReplicaStore, DeadLetterStore):
             for places in _rounds([move.task_id for move in moves]):
                 found = await self._claim([moves[place] for place in places])
                 for place in places:
-                    answers[place] = found.get(claims[place].claim_id)
+                    answers[place] = found.get(moves[place].task_id)
         return answers
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[Task]:
@@ -153,6 +153,8 @@ class MongoStore(ReplicaStore, DeadLetterStore):
 
     async def _insert_new(self, ids: list[str], documents: list[RawBSONDocument]) -> set[str]:
         try:
+            if len(ids) == 1:  # a lone task is on its way sooner
+                return await self._insert_one(ids[0], documents[0])
             await self._tasks.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             failures = error.details["writeErrors"]
@@ -160,6 +162,13 @@ class MongoStore(ReplicaStore, DeadLetterStore):
                 raise _refused(error) from error
             return set(ids) - {ids[failure["index"]] for failure in failures}
         return set(ids)
+
+    async def _insert_one(self, task_id: str, document: RawBSONDocument) -> set[str]:
+        try:
+            await self._tasks.insert_one(document)
+        except DuplicateKeyError:
+            return set()
+        return {task_id}
 
     async def _refetch(self, tasks: list[Task]) -> list[Task | None]:
         moves = [refetch(task) for task in tasks]
@@ -170,7 +179,7 @@ class MongoStore(ReplicaStore, DeadLetterStore):
         return [now.get(task.id) if yes else None for task, yes in zip(tasks, happened, strict=True)]
 
     async def _claim(self, moves: list[Move]) -> dict[str, Task]:
-        """Make the claims, each of another task; return the tasks by claim id."""
+        """Make the claims, each of another task; return those that were granted, by task id."""
         token = _token()
         if len(moves) == 1 and len(writes := writes_of(moves, token, self._retention)) == 1:
             try:
@@ -179,16 +188,16 @@ class MongoStore(ReplicaStore, DeadLetterStore):
                 _raise_unless_worth_repeating(error)
                 await self._resolve(moves, token)
             else:
-                return {} if document is None else {document["claim_id"]: from_document(document)}
+                return {} if document is None else {document["_id"]: from_document(document)}
         elif not await self._send(moves, token):
             return {}
         wanted = {
             "_id": {"$in": [move.task_id for move in moves]},
-            "claim_id": {"$in": [move.changes["claim_id"] for move in moves]},
+            "claim_id": {"$in": list({move.changes["claim_id"] for move in moves})},
             "tokens": {"$eq": token},
             "state": {"$eq": State.RUNNING.value},
         }
-        return {found["claim_id"]: from_document(found) for found in await self._tasks.find(wanted).to_list()}
+        return {found["_id"]: from_document(found) for found in await self._tasks.find(wanted).to_list()}
 
     async def _round(self, moves: list[Move]) -> list[bool]:
         """Make moves, each of another task; tell for each whether it happened."""

@@ -194,7 +194,7 @@ class OtelTracer:
             draft.parent = sent[1]
         if task.history:
             last = task.history[-1]
-            draft.links = ((place.trace_id, span_of_attempt(place.trace_id, last.claim_id)),)
+            draft.links = ((place.trace_id, span_of_attempt(place.trace_id, task.id, last.claim_id)),)
             wait = self._draft(
                 place, self._fresh(), "wait for the next attempt", SpanKind.INTERNAL, {"task.id": task.id}
             )
@@ -211,7 +211,7 @@ class OtelTracer:
             "task.epoch": task.epoch,
             "worker.id": task.worker_id,
         }
-        span = span_of_attempt(place.trace_id, claim_id)
+        span = span_of_attempt(place.trace_id, task.id, claim_id)
         return self._draft(place, span, f"process {task.topic}", SpanKind.CONSUMER, attributes)
 
     def end_attempt(self, task: Task, place: Place, draft: Draft, outcome: Outcome | None, why: str) -> None:

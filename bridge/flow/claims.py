@@ -18,7 +18,7 @@ class HandlerCancelled(Exception):
 
 
 class Claim:
-    """A task that is ours to work on, until we lose it."""
+    """A task that is ours to work on, until we lose it; others may have the same claim id."""
 
     def __init__(self, task: Task, claim_id: str, now: datetime) -> None:
         self.task = task
@@ -27,6 +27,11 @@ class Claim:
         self.lease_until = task.lease_until
         self.lost: str | None = None
         self._work: asyncio.Task[Outcome] | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names it: the task's id and the claim's."""
+        return self.task.id, self.claim_id
 
     async def run(self, work: asyncio.Task[Outcome]) -> Outcome | None:
         """Wait for the handler; None when the claim was lost meanwhile, and the handler cancelled for that.
@@ -65,7 +70,7 @@ class Claims:
 
     def __init__(self, slots: dict[str, int]) -> None:
         self._slots = slots
-        self._held: dict[str, Claim] = {}
+        self._held: dict[tuple[str, str], Claim] = {}
         self._seconds: dict[str, float] = {}
         self._occupied: dict[str, float] = {}
 
@@ -73,18 +78,18 @@ class Claims:
         return iter(tuple(self._held.values()))
 
     def __contains__(self, claim: Claim) -> bool:
-        return self._held.get(claim.claim_id) is claim
+        return self._held.get(claim.key) is claim
 
     def __len__(self) -> int:
         return len(self._held)
 
     def add(self, claim: Claim) -> None:
         """Hold a claim until `drop`."""
-        self._held[claim.claim_id] = claim
+        self._held[claim.key] = claim
 
     def drop(self, claim: Claim) -> None:
         """Let go of a claim."""
-        self._held.pop(claim.claim_id, None)
+        self._held.pop(claim.key, None)
 
     def measure(self, topic: str, seconds: float) -> None:
         """Count the time of one run."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,9 +26,9 @@ from bridge.flow.claims import Claim, Claims, HandlerCancelled
 from bridge.flow.lease import Lease
 from bridge.flow.report import Report
 from bridge.flow.run import Run
+from bridge.flow.wishes import Wishes
 from bridge.lifecycle import Event, Move
 from bridge.loop import delay_after
-from bridge.ports import Claim as Wish
 from bridge.ports import Clock, Journal, Level, TaskStore, Verdict
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.quotes import without_values
@@ -82,7 +81,7 @@ class Handle:
         self._journal = journal
         self._terms = terms
         self._tracer = tracer
-        self._wishes: Batch[Wish, Task | None] = Batch(store.claim, limit=100, rest=terms.rest)
+        self._wishes = Wishes(store, clock, replica=terms.replica, claim=terms.claim, rest=terms.rest)
         self._decisions: Batch[Move, bool] = Batch(store.move, limit=100, rest=terms.rest)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._stopping = False
@@ -126,20 +125,18 @@ class Handle:
 
     async def _claim(self, key: TaskKey) -> Claim | None:
         """Claim the task that the message names; None for a duplicate, or a message of an earlier lease."""
-        claim_id = secrets.token_hex(16)
-        failures = 0
+        wish, failures = self._wishes.make(key), 0
         while True:
-            now = self._clock.now()
-            wish = Wish(key, claim_id, self._terms.replica, now, now + self._terms.claim)
             try:
                 task = await self._wishes.put(wish)
                 if task is None and failures:
-                    task = await self._claimed_before(key, claim_id)
+                    task = await self._claimed_before(key, wish.claim_id)
             except StoreUnavailable as error:
                 failures += 1
                 await self._wait_for_store(failures, error)
+                wish = self._wishes.again(wish)
                 continue
-            return None if task is None else Claim(task, claim_id, now)
+            return None if task is None else Claim(task, wish.claim_id, wish.now)
 
     async def _claimed_before(self, key: TaskKey, claim_id: str) -> Task | None:
         """Find a claim whose answer was lost."""

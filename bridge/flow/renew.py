@@ -45,7 +45,7 @@ class Renew:
         self._journal = journal
         self._claim = claim
         self._slots = asyncio.Semaphore(at_once)
-        self._extending: dict[str, asyncio.Task[_Lost | None]] = {}
+        self._extending: dict[tuple[str, str], asyncio.Task[_Lost | None]] = {}
 
     async def run_once(self) -> None:
         """Renew every claim of this process, and the locks of which a third has gone by."""
@@ -68,12 +68,12 @@ class Renew:
             await asyncio.gather(*self._extending.values(), return_exceptions=True)
 
     def _start(self, claim: Claim) -> None:
-        if claim.claim_id not in self._extending:
-            self._extending[claim.claim_id] = asyncio.create_task(self._extend(claim))
+        if claim.key not in self._extending:
+            self._extending[claim.key] = asyncio.create_task(self._extend(claim))
 
     def _ended(self) -> Sequence[_Lost | None]:
-        ended = [claim_id for claim_id, extending in self._extending.items() if extending.done()]
-        return [self._extending.pop(claim_id).result() for claim_id in ended]
+        ended = [key for key, extending in self._extending.items() if extending.done()]
+        return [self._extending.pop(key).result() for key in ended]
 
     async def _renew_claims(self, claims: Sequence[Claim]) -> None:
         now = self._clock.now()

@@ -12,7 +12,7 @@ from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.store import MongoStore
 from bridge.lifecycle import HISTORY_LIMIT, Event, Move
 from bridge.ports import TaskFilter
-from bridge.task import Outcome, Source, State, Task, TaskKey, TypedValue
+from bridge.task import Completion, Outcome, Source, State, Task, TaskKey, TypedValue
 from tests.contract.stores import (
     MINUTE,
     NOW,
@@ -152,6 +152,29 @@ async def test_claims_in_a_batch_are_each_on_their_own(store: Store) -> None:
     await store.claim([claim("b", "old")])
     found = await store.claim([claim("a", "c1"), claim("b", "c2"), claim("c", "c3"), claim("d", "c4")])
     assert [None if one is None else one.claim_id for one in found] == ["c1", None, None, None]
+
+
+async def test_claims_of_one_id_are_granted_where_the_task_is_free(store: Store) -> None:
+    await store.accept([task(name, variables=VARIABLES) for name in "abcd"])
+    await store.claim([claim("b", "other")])
+    found = await store.claim([claim("a"), claim("b"), claim("c"), claim("a"), claim("d", epoch=2), claim("e")])
+    assert [None if one is None else (one.id, one.claim_id, one.attempts) for one in found] == [
+        ("a", "c1", 1),
+        None,
+        ("c", "c1", 1),
+        None,
+        None,
+        None,
+    ]
+    assert [(await kept(store, name)).claim_id for name in "abcd"] == ["c1", "other", "c1", None]
+    decisions = [decide(Completion(), name) for name in "abc"]
+    assert await store.move(decisions) == [True, False, True]
+    ends = [await kept(store, name) for name in "abc"]
+    assert [(end.state, end.history) for end in ends] == [
+        (State.REPORTING, (attempt(1),)),
+        (State.RUNNING, ()),
+        (State.REPORTING, (attempt(1),)),
+    ]
 
 
 # move

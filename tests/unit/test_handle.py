@@ -79,6 +79,21 @@ async def test_a_claim_whose_answer_was_lost_is_found_again_and_worked() -> None
     assert (lab.state(task), lab.now(task).attempts) == (State.REPORTING, 1)
 
 
+async def test_a_claim_whose_answer_was_lost_is_worked_once_though_its_message_came_twice() -> None:
+    lab = Lab(Work(held=True))
+    task = await lab.task()
+    lab.store.fail_next("claim", after=True)
+    deliveries = [asyncio.create_task(lab.deliver(task)) for _ in range(2)]
+    duplicate, _ = await asyncio.wait(deliveries, return_when=asyncio.FIRST_COMPLETED)
+    assert lab.store.struck == ["claim"]
+    # It ends while the other's handler runs, or before that: an id in common would have it run, and wait, as well.
+    assert [delivery.result().given for delivery in duplicate] == [["ack"]]
+    lab.work.go.set()
+    await asyncio.gather(*deliveries)
+    assert lab.work.runs == [task.id]
+    assert len(lab.notes.of("message_matches_nothing")) == 1
+
+
 async def test_a_claim_whose_answer_was_lost_and_that_expired_since_is_made_anew() -> None:
     lab = Lab()
     task = await lab.task()

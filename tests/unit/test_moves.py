@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from bridge.adapters.documents import encode, to_fields
+from bridge.adapters.documents import encode, to_attempt, to_fields
 from bridge.adapters.moves import alike, writes_of
 from bridge.adapters.payload import most_bytes_of
 from bridge.lifecycle import Event, Move
-from bridge.task import BpmnFault, Completion, Failure, TypedValue
+from bridge.task import Attempt, BpmnFault, Completion, Failure, TypedValue
 from tests.unit.fakes import NOW, SECOND
 
+ATTEMPT = Attempt(1, "c1", "r1", NOW, NOW + SECOND, "completed")
 DONE: dict[str, Any] = {"result": {}, "error": None, "finished_at": NOW}
 TEXTS = some.text(max_size=30)
 PLAIN = some.none() | some.booleans() | TEXTS | some.floats() | some.integers(-(2**90), 2**90)
@@ -23,6 +25,11 @@ VARIABLES = some.dictionaries(TEXTS, some.builds(TypedValue, TEXTS, PLAIN), max_
 
 def _done(task_id: str, epoch: int = 1, **changes: Any) -> Move:
     return Move(task_id, Event.DELIVERED_COMPLETION, epoch, changes={**DONE, **changes})
+
+
+def _decided(task_id: str, claim_id: str, number: int = 1, outcome: Completion = Completion()) -> Move:
+    changes = {"outcome": outcome, "updated_at": NOW}
+    return Move(task_id, Event.DECIDE, 1, claim_id, changes, replace(ATTEMPT, number=number))
 
 
 def _ids(moves: list[Move]) -> list[list[str]]:
@@ -47,9 +54,24 @@ def test_another_change_is_another_write(changes: dict[str, Any]) -> None:
 def test_what_is_of_one_task_alone_is_a_write_of_its_own() -> None:
     one = {"v": TypedValue("Boolean", True)}
     assert len(alike([_done("a", result=one), _done("b", result={"v": TypedValue("Boolean", 1)})])) == 2
-    claimed = [Move(name, Event.RENEW, 1, "c1", {"updated_at": NOW}) for name in "ab"]
-    due = [Move(name, Event.TAKE, 1, changes={"updated_at": NOW}, due_by=NOW) for name in "ab"]
-    assert len(alike([*claimed, *due])) == 4
+    assert len(alike([_decided("a", "c1", outcome=Completion(one)), _decided("b", "c1", outcome=Completion(one))])) == 2
+
+
+def test_what_was_claimed_together_and_ended_alike_is_one_write() -> None:
+    moves = [_decided("a", "c1"), _decided("b", "c2"), _decided("c", "c1"), _decided("d", "c1", number=2)]
+    late = Move("e", Event.DECIDE, 1, "c1", {"outcome": Completion()}, ATTEMPT)
+    assert _ids([*moves, late, _decided("f", "c1")]) == [["a", "c"], ["b"], ["d"], ["e"], ["f"]]
+    ((wanted, update),) = writes_of(alike(moves)[0], 1, None)
+    assert wanted["claim_id"] == {"$eq": "c1"}
+    assert update["$push"]["history"]["$each"] == [to_attempt(ATTEMPT)]
+
+
+def test_what_is_only_done_where_it_is_due_goes_with_what_is_due_by_the_same_time() -> None:
+    due = [
+        Move(name, Event.TAKE, 1, changes={"updated_at": NOW}, due_by=NOW + late * SECOND)
+        for name, late in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert _ids(due) == [["a", "b"], ["c"]]
 
 
 @given(VARIABLES, VARIABLES)

@@ -154,8 +154,8 @@ def test_an_attempt_stands_under_the_message_that_brought_it() -> None:
     for claim, message in (("c1", sent), ("c2", other), ("c3", sent.replace("-01", "-00")), ("c4", None)):
         bench.tracer.attempt(task, claim, TaskKey("t1", 1, message)).ended(Completion())
     assert [ids(span)[1:] for span in bench.seen] == [
-        (span_of_attempt(place.trace_id, "c1"), "00f067aa0ba902b7"),
-        *((span_of_attempt(place.trace_id, claim), place.span_id) for claim in ("c2", "c3", "c4")),
+        (span_of_attempt(place.trace_id, "t1", "c1"), "00f067aa0ba902b7"),
+        *((span_of_attempt(place.trace_id, "t1", claim), place.span_id) for claim in ("c2", "c3", "c4")),
     ]
 
 
@@ -186,9 +186,19 @@ def test_a_claim_that_was_taken_over_is_told_by_its_taker_alone() -> None:
     bench.tracer.claim_expired(task)
     zombie.ended(None, TAKEN_OVER)
     span = bench.one("process orders")
-    assert ids(span)[1] == span_of_attempt(ids(span)[0], "c1")
+    assert ids(span)[1] == span_of_attempt(ids(span)[0], "t1", "c1")
     assert (span.end_time or 0) - (span.start_time or 0) == 20_000_000_000
     assert attributes(span)["task.replica"] == "gone"
+
+
+def test_attempts_of_one_trace_are_told_apart_though_they_were_claimed_together() -> None:
+    bench = Bench()
+    trace = bench.task().trace
+    for name in ("t1", "t2"):
+        bench.tracer.attempt(bench.task(id=name, trace=trace), "c1", TaskKey(name, 1)).ended(Completion())
+    one, other = (ids(span) for span in bench.seen)
+    assert one[0] == other[0]
+    assert one[1] != other[1]
 
 
 def test_an_attempt_that_is_cut_off_says_why() -> None:
@@ -221,7 +231,7 @@ def test_a_second_attempt_shows_its_wait_and_the_first() -> None:
     wait, process = bench.one("wait for the next attempt"), bench.one("process orders")
     assert (wait.end_time or 0) - (wait.start_time or 0) == 3599 * 1_000_000_000
     (link,) = process.links
-    assert api.format_span_id(link.context.span_id) == span_of_attempt(ids(process)[0], "c1")
+    assert api.format_span_id(link.context.span_id) == span_of_attempt(ids(process)[0], "t1", "c1")
     bench.tracer.settled(task, Move("t1", Event.DELIVERED_COMPLETION, 1))
     (event,) = bench.one("task orders").events
     assert dict(event.attributes or {}) == {
