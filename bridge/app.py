@@ -216,6 +216,7 @@ class Gateway:
             journal=journal,
             terms=Terms(self.replica, settings.claim, _seconds(settings.report_within), rest=REST),
             tracer=self.tracer,
+            begun=self.relay.begun,
         )
         self.renew = Renew(store, self.lease, self.claims, clock, journal, claim=settings.claim)
         now = clock.now()

@@ -53,7 +53,10 @@ class Terms:
 
 
 class Handle:
-    """What a subscriber does with a message. The message is acknowledged once the outcome is stored, or needs none."""
+    """What a subscriber does with a message. The message is acknowledged once the outcome is stored, or needs none.
+
+    `begun` is told of each task that was claimed.
+    """
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Handle:
         journal: Journal,
         terms: Terms,
         tracer: Tracer = NoTracer(),
+        begun: Callable[[Task], None] = lambda _task: None,
     ) -> None:
         self._store = store
         self._lease = lease
@@ -81,6 +85,7 @@ class Handle:
         self._journal = journal
         self._terms = terms
         self._tracer = tracer
+        self._begun = begun
         self._wishes = Wishes(store, clock, replica=terms.replica, claim=terms.claim, rest=terms.rest)
         self._decisions: Batch[Move, bool] = Batch(store.move, limit=100, rest=terms.rest)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
@@ -136,7 +141,10 @@ class Handle:
                 await self._wait_for_store(failures, error)
                 wish = self._wishes.again(wish)
                 continue
-            return None if task is None else Claim(task, wish.claim_id, wish.now)
+            if task is None:
+                return None
+            self._begun(task)
+            return Claim(task, wish.claim_id, wish.now)
 
     async def _claimed_before(self, key: TaskKey, claim_id: str) -> Task | None:
         """Find a claim whose answer was lost."""

@@ -19,7 +19,8 @@ class Relay:
     """Publishes tasks with confirms; one that gets none stays RECEIVED and is published again when it is due.
 
     What was confirmed is written down `delay` later. Most tasks are claimed by then, here or by another process, and
-    have moved on by themselves: that write would only be in the way of their claims.
+    have moved on by themselves: that write would only be in the way of their claims. Of those that were claimed here,
+    which `begun` tells, there is nothing to write at all.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Relay:
         self._tracer = tracer
         self._batch = Batch(self._flush, limit=500, lanes=2)
         self._confirms = Batch(self._confirm, limit=500, delay=delay)
+        self._awaited: set[tuple[str, int]] = set()
         self.unconfirmed: Counter[str] = Counter()
         self._put: set[asyncio.Task[None]] = set()
 
@@ -51,6 +53,10 @@ class Relay:
         sending = asyncio.create_task(self._send(task))
         self._put.add(sending)
         sending.add_done_callback(self._put.discard)
+
+    def begun(self, task: Task) -> None:
+        """Know that the task was claimed here."""
+        self._awaited.discard((task.id, task.epoch))
 
     async def drain(self) -> None:
         """Wait for all that was `put`."""
@@ -66,6 +72,7 @@ class Relay:
         """Publish the tasks together with whatever else waits; return how many were confirmed, once that is stored."""
         confirmed = (await self._batch.put(tasks)) if tasks else []
         if confirmed:
+            self._awaited.update((task.id, task.epoch) for task in confirmed)
             await self._confirms.put(confirmed)
         return len(confirmed)
 
@@ -86,7 +93,10 @@ class Relay:
     async def _confirm(self, groups: Sequence[Sequence[Task]]) -> Sequence[None]:
         """Write down that the broker has them, and when to look at them: before the first of their locks ends."""
         now = self._clock.now()
-        tasks = [task for group in groups for task in group]
+        tasks = [task for group in groups for task in group if (task.id, task.epoch) in self._awaited]
+        self._awaited.difference_update((task.id, task.epoch) for task in tasks)
+        if not tasks:
+            return [None] * len(groups)
         soonest = min(task.lease_until for task in tasks)
         look = min(now + self._look_after, max(now, soonest - self._look_after))
         await self._store.confirm([TaskKey(task.id, task.epoch) for task in tasks], now, look)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -251,6 +251,38 @@ async def test_a_confirm_is_written_later_and_leaves_what_is_claimed_by_then(mon
     over.set()
     assert await publishing == 2
     assert flow.states() == {"a": State.RUNNING, "b": State.QUEUED}
+
+
+@pytest.mark.parametrize("begun", [["a"], ["a", "b"]])
+async def test_nothing_is_written_of_what_was_claimed_here(monkeypatch: pytest.MonkeyPatch, begun: list[str]) -> None:
+    flow, over, asked = Flow(), asyncio.Event(), asyncio.Event()
+    written: list[list[str]] = []
+
+    async def wait(seconds: float) -> None:
+        if seconds > 0:
+            asked.set()
+            await over.wait()
+
+    async def confirm(keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
+        written.append([key.id for key in keys])
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
+    monkeypatch.setattr(flow.store, "confirm", confirm)
+    relay = Relay(
+        flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, delay=timedelta(hours=1)
+    )
+    tasks = await flow.received(a_task("a"), a_task("b"))
+    publishing = asyncio.create_task(relay.publish(tasks))
+    await asked.wait()
+    for task in tasks:
+        if task.id in begun:
+            relay.begun(task)
+    over.set()
+    assert await publishing == 2
+    assert written == ([["b"]] if begun == ["a"] else [])
+    # A message that goes out again is confirmed again: its task was given back meanwhile.
+    assert await relay.publish(tasks) == 2
+    assert written[-1] == ["a", "b"]
 
 
 async def test_a_task_confirmed_twice_is_confirmed_once() -> None:
