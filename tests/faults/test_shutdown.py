@@ -13,7 +13,6 @@ POINTS = [
     "store.accept:after",
     "publisher.publish:before",
     "publisher.publish:after",
-    "store.confirm:before",
     "store.claim:before",
     "store.claim:after",
     "store.move.decide:before",
@@ -42,3 +41,20 @@ async def test_told_to_end_there_it_ends_well(faults: FaultLab, point: str) -> N
         await faults.until_finished(key, 1)
     await faults.assert_each_once(key, [task_id])
     assert len(faults.runs()) == 1
+
+
+async def test_told_to_end_before_it_wrote_down_what_is_with_the_broker_it_ends_well(faults: FaultLab) -> None:
+    """Of a message whose task it claims itself it writes nothing down: here another process claims it."""
+    key = await faults.counted()
+    worker = await faults.faulty("worker")
+    (task_id,) = await faults.begin(key)
+    ending = await faults.faulty("serve", "--roles", "web,intake", CRASH_AT="store.confirm:before:term")
+    await ending.until("crash_point", point="store.confirm:before", deed="SIGTERM")
+    assert await ending.died() == 0
+    assert ending.events("ended")
+    assert not ending.events("not_ended_well")
+    await worker.until("outcome_settled", task_id=task_id)
+    await faults.until_finished(key, 1)
+    await faults.assert_each_once(key, [task_id])
+    assert len(faults.runs()) == 1
+    assert await faults.count(f"topicName={faults.topic('work')}&locked=true") == 0
