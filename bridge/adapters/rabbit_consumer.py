@@ -187,14 +187,6 @@ class RabbitConsumer:
         return stalled
 
     def _subscribe(self, link: RabbitConnection, topic: str, handle: Handle) -> None:
-        async def parsed(message: IncomingMessage) -> RabbitMessage:
-            # FastStream's own parser would make up a correlation id for each.
-            name = message.message_id or ""
-            return RabbitMessage(message, message.body, headers=message.headers, message_id=name, correlation_id=name)
-
-        async def whole(message: RabbitMessage) -> RabbitMessage:
-            return message
-
         async def deliver(message: RabbitMessage) -> None:
             await self._deliver(topic, message, handle)
 
@@ -204,8 +196,8 @@ class RabbitConsumer:
             channel=self._channels[topic],
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
-            parser=parsed,
-            decoder=whole,
+            parser=_parsed,
+            decoder=_whole,
         )(deliver)
 
     async def _deliver(self, topic: str, message: RabbitMessage, handle: Handle) -> None:
@@ -244,6 +236,15 @@ class RabbitConsumer:
                 queue = await link.broker.config.declarer.declare_queue(self._topology.queue(topic), channel=which)
                 for tag in await link.consumers(which):
                     await queue.cancel(tag)
+
+
+async def _parsed(message: IncomingMessage) -> RabbitMessage:
+    # FastStream's own parser would make up a correlation id for each.
+    return RabbitMessage(message, message.body, headers=message.headers, correlation_id=message.message_id)
+
+
+async def _whole(message: RabbitMessage) -> RabbitMessage:
+    return message
 
 
 async def _run(handle: Handle, topic: str, key: TaskKey, delivery: _Delivery) -> None:

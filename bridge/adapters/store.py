@@ -153,8 +153,6 @@ class MongoStore(ReplicaStore, DeadLetterStore):
 
     async def _insert_new(self, ids: list[str], documents: list[RawBSONDocument]) -> set[str]:
         try:
-            if len(ids) == 1:  # a lone task is on its way sooner
-                return await self._insert_one(ids[0], documents[0])
             await self._tasks.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             failures = error.details["writeErrors"]
@@ -162,13 +160,6 @@ class MongoStore(ReplicaStore, DeadLetterStore):
                 raise _refused(error) from error
             return set(ids) - {ids[failure["index"]] for failure in failures}
         return set(ids)
-
-    async def _insert_one(self, task_id: str, document: RawBSONDocument) -> set[str]:
-        try:
-            await self._tasks.insert_one(document)
-        except DuplicateKeyError:
-            return set()
-        return {task_id}
 
     async def _refetch(self, tasks: list[Task]) -> list[Task | None]:
         moves = [refetch(task) for task in tasks]

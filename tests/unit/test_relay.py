@@ -230,8 +230,9 @@ async def test_callers_at_once_share_a_batch_and_each_learns_of_its_own() -> Non
     assert (first, second) == (1, 1)
 
 
-async def test_a_confirm_is_written_later_and_leaves_what_is_claimed_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    flow, over, asked = Flow(), asyncio.Event(), asyncio.Event()
+def hold_delays(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Have each delay last until the second event is set; the first one says that there is one."""
+    asked, over = asyncio.Event(), asyncio.Event()
 
     async def wait(seconds: float) -> None:
         if seconds > 0:
@@ -239,6 +240,11 @@ async def test_a_confirm_is_written_later_and_leaves_what_is_claimed_by_then(mon
             await over.wait()
 
     monkeypatch.setattr(asyncio, "sleep", wait)
+    return asked, over
+
+
+async def test_a_confirm_is_written_later_and_leaves_what_is_claimed_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, (asked, over) = Flow(), hold_delays(monkeypatch)
     relay = Relay(
         flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, delay=timedelta(hours=1)
     )
@@ -255,18 +261,12 @@ async def test_a_confirm_is_written_later_and_leaves_what_is_claimed_by_then(mon
 
 @pytest.mark.parametrize("begun", [["a"], ["a", "b"]])
 async def test_nothing_is_written_of_what_was_claimed_here(monkeypatch: pytest.MonkeyPatch, begun: list[str]) -> None:
-    flow, over, asked = Flow(), asyncio.Event(), asyncio.Event()
+    flow, (asked, over) = Flow(), hold_delays(monkeypatch)
     written: list[list[str]] = []
-
-    async def wait(seconds: float) -> None:
-        if seconds > 0:
-            asked.set()
-            await over.wait()
 
     async def confirm(keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
         written.append([key.id for key in keys])
 
-    monkeypatch.setattr(asyncio, "sleep", wait)
     monkeypatch.setattr(flow.store, "confirm", confirm)
     relay = Relay(
         flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, delay=timedelta(hours=1)
