@@ -125,6 +125,8 @@ async def test_a_message_that_overtakes_the_queued_write_is_worked(faults: Fault
     # Nobody waits for that write, so it may begin when the message is worked already; held up, it ends after all else.
     assert not intake.events("crash_point_passed")
     await intake.until("crash_point_passed", point="store.confirm:before")
+    assert intake.place("crash_point") < intake.place("crash_point_passed")
+    assert worker.place("handler_started") < worker.place("outcome_settled")
     assert await faults.finished(key) == 1
     assert await intake.stop() == 0
     await faults.assert_each_once(key, [task_id])

@@ -231,6 +231,7 @@ class Lab:
     def __init__(self, work: Work | None = None, *, topics: Sequence[Topic[Any, Any]] = ()) -> None:
         self.work = work or Work()
         self.clock, self.notes, self.order = HandClock(), Notes(), list[str]()
+        self.begun: list[Task] = []
         self.engine, self.store = LabEngine(self.clock, self.order), LabStore(self.order)
         self.topics = {each.name: each for each in topics or [self.work.topic()]}
         self.broker = MemoryBroker(list(self.topics))
@@ -270,6 +271,7 @@ class Lab:
             clock=self.clock,
             journal=self.notes,
             terms=Terms(name, CLAIM, release_after=RELEASE),
+            begun=self.begun.append,
         )
         return claims, handle
 

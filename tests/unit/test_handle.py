@@ -39,6 +39,7 @@ async def test_a_duplicate_is_acknowledged_and_the_handler_runs_once() -> None:
     late = await lab.deliver(task)
     assert [verdict.given for verdict in [*verdicts, late]] == [["ack"]] * 6
     assert lab.work.runs == [task.id]
+    assert [(begun.id, begun.epoch) for begun in lab.begun] == [(task.id, 1)]
     assert len(lab.notes.of("message_matches_nothing")) == 5
 
 
