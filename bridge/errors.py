@@ -31,6 +31,25 @@ class EngineUnavailable(EngineError):
     """The engine could not be reached or did not answer: nothing is known about the call's effect."""
 
 
+class EngineTimeout(EngineUnavailable):
+    """The engine has the request and did not answer within the deadline: it may be at work on it yet."""
+
+
+class ForeignAnswer(EngineUnavailable):
+    """Something between us and the engine answered in its place: a proxy, a login page, another service.
+
+    `status` is the HTTP status of that answer.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class PayloadRefused(ForeignAnswer):
+    """413: what stands before the engine lets no request of this size through. The engine itself is there."""
+
+
 class EngineRejected(EngineError):
     """The engine answered with an error.
 
@@ -48,6 +67,10 @@ class EngineRejected(EngineError):
     def transient(self) -> bool:
         """Whether the same call may well succeed a moment later (optimistic locking)."""
         return self.status >= 500 and self.code == 1
+
+
+class EngineForbidden(EngineRejected):
+    """403 of the engine's own (`AuthorizationException`): its user has not the rights for this call."""
 
 
 class LeaseLost(EngineRejected):

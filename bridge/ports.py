@@ -42,9 +42,14 @@ class EngineTask:
     business_key: str | None = None
     process_instance_id: str | None = None
     process_definition_key: str | None = None
+    process_definition_id: str | None = None
     activity_id: str | None = None
+    activity_instance_id: str | None = None
+    execution_id: str | None = None
     tenant_id: str | None = None
     priority: int = 0
+    created_at: datetime | None = None
+    properties: Mapping[str, str] | None = None
     error: str | None = None
     held_for: timedelta | None = None
 
@@ -109,15 +114,20 @@ class Engine(Protocol):
         """Describe those of the tasks that the engine has, in any order and without variables, with `held_for`."""
         ...
 
-    async def read_variables(self, process_instance_id: str) -> Variables:
-        """Return an instance's variables, for a pushed task whose submission leaves them to the engine."""
+    async def read_variables(self, execution_id: str) -> Variables:
+        """Return the variables that an execution sees, inner scopes over outer ones; `TaskGone` when it has ended."""
         ...
 
-    async def set_variables(self, process_instance_id: str, variables: Variables) -> None:
-        """Set variables of an instance, and leave its other ones alone. `TaskGone` when the instance has ended."""
+    async def set_variables(self, execution_id: str, variables: Variables) -> None:
+        """Set each variable in the scope where the execution sees it, and a new one on the process instance.
+
+        `TaskGone` when the execution has ended.
+        """
         ...
 
-    async def read_file(self, process_instance_id: str, variable: str) -> bytes: ...
+    async def read_file(self, execution_id: str, variable: str) -> bytes:
+        """Return the content of a File or Bytes variable that the execution sees."""
+        ...
 
     async def locked_by(self, worker_id: str) -> Sequence[EngineTask]:
         """List the tasks that `worker_id` holds now."""

@@ -38,11 +38,15 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TypedValue:
-    """One process variable as the engine's REST interface writes it (`VariableValueDto`)."""
+    """One process variable as the engine's REST interface writes it (`VariableValueDto`).
+
+    `local`: as a result it is set in the task's own scope (`localVariables`) instead of the process instance's.
+    """
 
     type: str
     value: Any = None
     value_info: Mapping[str, Any] = field(default_factory=dict)
+    local: bool = False
 
 
 Variables = Mapping[str, TypedValue]
@@ -102,6 +106,8 @@ class Task(Struct, frozen=True):
     `worker_id` is the fencing token of the current lease and `epoch` counts leases. `lease_until` is the end of
     the engine's lock as far as we may rely on it. `next_at` is when somebody must look at the task again if nothing
     happens before: every live task has one. `retries` is what is left, counted by us.
+    `execution_id` names the scope in which the task sees its variables, `activity_instance_id` its run of the activity,
+    `engine_created_at` is when the engine made it, and `properties` are the extension properties of its activity.
     `given` is what a submitter sent with it: a new lease brings the engine's variables anew, and never touches that.
     `reports` counts the deliveries of the current outcome that did not succeed, `refusals` those of them that the
     engine answered with an error of its own. `error_type` and `error_fp` are the last failure's type and group, gone
@@ -124,9 +130,14 @@ class Task(Struct, frozen=True):
     business_key: str | None = None
     process_instance_id: str | None = None
     process_definition_key: str | None = None
+    process_definition_id: str | None = None
     activity_id: str | None = None
+    activity_instance_id: str | None = None
+    execution_id: str | None = None
     tenant_id: str | None = None
     priority: int = 0
+    engine_created_at: datetime | None = None
+    properties: Mapping[str, str] | None = None
     verified: bool = True
     fingerprint: str | None = None
     replica: str | None = None

@@ -75,7 +75,7 @@ class CamundaEngine:
         return _read("fetch", answer, lambda rows: [_task(row) for row in rows])
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
-        body = {"workerId": worker_id, "variables": to_wire(variables)}
+        body = {"workerId": worker_id, **_results(variables)}
         await self._client.request("complete", "POST", self._client.get_task_complete_url(_quoted(task_id)), body)
 
     async def fail(
@@ -131,30 +131,30 @@ class CamundaEngine:
         now = answer.told_at
         return tasks if now is None else [replace(task, held_for=_held_for(task, now)) for task in tasks]
 
-    async def read_variables(self, process_instance_id: str) -> Variables:
-        """As the port says; `TaskGone` when the instance has ended."""
-        url = f"{self._client.base_url}/process-instance/{_quoted(process_instance_id)}/variables"
+    async def read_variables(self, execution_id: str) -> Variables:
+        """As the port says; `TaskGone` when the execution has ended."""
+        url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables"
         try:
             answer = await self._client.request("read_variables", "GET", f"{url}?deserializeValues=false")
         except EngineRejected as error:
             raise _without_instance(error) from error
         return _read("read_variables", answer, from_wire)
 
-    async def set_variables(self, process_instance_id: str, variables: Variables) -> None:
+    async def set_variables(self, execution_id: str, variables: Variables) -> None:
         """As the port says; the engine sets all of them or none."""
-        url = f"{self._client.base_url}/process-instance/{_quoted(process_instance_id)}/variables"
+        url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables"
         try:
             await self._client.request("set_variables", "POST", url, {"modifications": to_wire(variables)})
         except EngineRejected as error:
             raise _without_instance(error) from error
 
-    async def read_file(self, process_instance_id: str, variable: str) -> bytes:
+    async def read_file(self, execution_id: str, variable: str) -> bytes:
         """Return a File's or Bytes variable's content.
 
-        Raises `TaskGone` when the instance has ended, and `VariableError` when it has no such variable, or one of
+        Raises `TaskGone` when the execution has ended, and `VariableError` when it has no such variable, or one of
         another type.
         """
-        url = f"{self._client.base_url}/process-instance/{_quoted(process_instance_id)}/variables/{_quoted(variable)}"
+        url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables/{_quoted(variable)}"
         try:
             return await self._client.request("read_file", "GET", f"{url}/data")
         except EngineRejected as error:
@@ -207,7 +207,7 @@ def _read(operation: str, answer: bytes, read: Callable[[Any], T]) -> T:
 
 
 def _task(row: Mapping[str, Any]) -> EngineTask:
-    locked_until = row.get("lockExpirationTime")
+    locked_until, created = row.get("lockExpirationTime"), row.get("createTime")
     return EngineTask(
         id=row["id"],
         topic=row["topicName"],
@@ -219,11 +219,25 @@ def _task(row: Mapping[str, Any]) -> EngineTask:
         business_key=row.get("businessKey"),
         process_instance_id=row.get("processInstanceId"),
         process_definition_key=row.get("processDefinitionKey"),
+        process_definition_id=row.get("processDefinitionId"),
         activity_id=row.get("activityId"),
+        activity_instance_id=row.get("activityInstanceId"),
+        execution_id=row.get("executionId"),
         tenant_id=row.get("tenantId"),
         priority=row.get("priority") or 0,
+        created_at=None if created is None else parse_date(created),
+        properties=row.get("extensionProperties"),
         error=row.get("errorMessage"),
     )
+
+
+def _results(variables: Variables) -> dict[str, Any]:
+    """Return a completion's variables, those of the task's own scope apart."""
+    local = {name: variable for name, variable in variables.items() if variable.local}
+    if not local:
+        return {"variables": to_wire(variables)}
+    others = {name: variable for name, variable in variables.items() if not variable.local}
+    return {"variables": to_wire(others), "localVariables": to_wire(local)}
 
 
 def _held_for(task: EngineTask, now: datetime) -> timedelta | None:

@@ -55,6 +55,7 @@ class VariableRecord(BaseModel):
     value: str | int | float | bool | None = None
     json_value: str | None = None
     info: str | None = None
+    local: bool = False
 
 
 class OutcomeRecord(BaseModel):
@@ -107,9 +108,14 @@ class TaskDocument(Document):
     business_key: str | None = None
     process_instance_id: str | None = None
     process_definition_key: str | None = None
+    process_definition_id: str | None = None
     activity_id: str | None = None
+    activity_instance_id: str | None = None
+    execution_id: str | None = None
     tenant_id: str | None = None
     priority: int
+    engine_created_at: datetime | None = None
+    properties: str | None = None
     verified: bool
     fingerprint: str | None = None
     replica: str | None = None
@@ -291,6 +297,8 @@ def _to_variable(name: str, variable: TypedValue) -> Raw:
         row["json_value"] = json.dumps(value)
     if variable.value_info:
         row["info"] = json.dumps(dict(variable.value_info))
+    if variable.local:
+        row["local"] = True
     return row
 
 
@@ -304,7 +312,7 @@ def _from_variable(row: Raw) -> TypedValue:
     # What doesn't fit 32 bits is read as `bson.Int64`; `bridge.variables` wants an int and nothing that is like one.
     if isinstance(value, int) and not isinstance(value, bool):
         value = int(value)
-    return TypedValue(row["type"], value) if info is None else TypedValue(row["type"], value, json.loads(info))
+    return TypedValue(row["type"], value, {} if info is None else json.loads(info), bool(row.get("local")))
 
 
 def _to_outcome(outcome: Outcome) -> Raw:
@@ -353,7 +361,9 @@ def _clean(text: str | None) -> str | None:
 
 _FIELDS: Final = frozenset(name for name in Task.__struct_fields__ if name != "id")
 _CHANGEABLE: Final = _FIELDS - {"state", "history"}
-_MOMENTS: Final[Sequence[str]] = ("lease_until", "created_at", "updated_at", "next_at", "claimed_at", "finished_at")
+_MOMENTS: Final[Sequence[str]] = (
+    "lease_until", "created_at", "updated_at", "next_at", "claimed_at", "finished_at", "engine_created_at",
+)  # fmt: skip
 _NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "lost_claims", "reports", "refusals")
 _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "variables": _to_variables,
@@ -361,6 +371,7 @@ _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "result": _to_variables,
     "outcome": _to_outcome,
     "history": _to_history,
+    "properties": json.dumps,
     "error": _clean,
     "error_type": _clean,
     "state": str,
@@ -372,6 +383,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "result": _from_variables,
     "outcome": _from_outcome,
     "history": _from_history,
+    "properties": json.loads,
     "state": State,
     "source": Source,
     **dict.fromkeys(_NUMBERS, int),

@@ -40,7 +40,8 @@ RACE_REST: Final = timedelta(milliseconds=20)
 
 _FROM_ENGINE: Final = (
     "verified", "lease_until", "variables", "business_key", "process_instance_id", "retries",
-    "process_definition_key", "activity_id", "tenant_id", "priority",
+    "process_definition_key", "process_definition_id", "activity_id", "activity_instance_id", "execution_id",
+    "tenant_id", "priority", "engine_created_at", "properties",
 )  # fmt: skip
 
 
@@ -249,9 +250,14 @@ class Submit:
             business_key=found.business_key,
             process_instance_id=found.process_instance_id,
             process_definition_key=found.process_definition_key,
+            process_definition_id=found.process_definition_id,
             activity_id=found.activity_id,
+            activity_instance_id=found.activity_instance_id,
+            execution_id=found.execution_id,
             tenant_id=found.tenant_id,
             priority=found.priority,
+            engine_created_at=found.created_at,
+            properties=found.properties or None,
         )
 
     def _task(self, submission: Submission, variables: Variables, mark: str) -> Task:
