@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Unpack
 
 from sandbox import build, compose, process, tools
 from sandbox.errors import PartFailed, PortTaken, SandboxError
-from sandbox.parts import Choices, Launch, Part, launch
+from sandbox.parts import ADMIN, DATA, Choices, Launch, Options, Part, launch
 from sandbox.ports import DEFAULT_BASE
 from sandbox.probes import listening
 from sandbox.process import Started
@@ -22,7 +22,7 @@ from sandbox.tools import Say
 NEEDED = (Part.ENGINE, Part.STORE, Part.BROKER)
 GRACE = 20.0
 PROBE_EVERY = 0.1
-DATA = "data"
+SNAPSHOTS = "snapshots"
 
 
 @dataclass(frozen=True)
@@ -44,30 +44,29 @@ class Sandbox:
         directory: Path | str = ".sandbox",
         base_port: int | None = None,
         *,
-        memory: bool | None = None,
-        history: str | None = None,
         say: Say = lambda _: None,
+        **options: Unpack[Options],
     ) -> None:
-        """What isn't chosen here is as the folder remembers it, or else the default."""
+        """What isn't chosen here, or is None, is as the folder remembers it, or else the default."""
         self.directory = Path(directory).resolve()
         self._file = StateFile(self.directory)
         self._say = say
-        self._base, self._memory, self._history = base_port, memory, history
+        given: dict[str, Any] = {"base": base_port, **options}
+        if given.get("node_of"):
+            given["node_of"] = str(Path(given["node_of"]).resolve())
+        self._given = {name: value for name, value in given.items() if value is not None}
 
     @property
     def choices(self) -> Choices:
         """The choices in force: those given, else those remembered, else the defaults."""
         state = self._file.read()
-        remembered = state.choices if state else Choices(base=DEFAULT_BASE)
-        return Choices(
-            base=remembered.base if self._base is None else self._base,
-            memory=remembered.memory if self._memory is None else self._memory,
-            history=remembered.history if self._history is None else self._history,
-        )
+        return replace(state.choices if state else Choices(base=DEFAULT_BASE), **self._given)
 
     def env(self) -> dict[str, str]:
         """The addresses of the parts, under the names that the gateway reads."""
-        return self.choices.ports.env()
+        choices = self.choices
+        login = {"CAMUNDA_USERNAME": ADMIN, "CAMUNDA_PASSWORD": ADMIN} if choices.authorization else {}
+        return {**choices.ports.env(), **login}
 
     def log(self, part: Part) -> Path:
         """Where the part writes what it has to say."""
@@ -108,7 +107,7 @@ class Sandbox:
                 compose.down(state.choices.ports, wipe=wipe)
                 self._file.write(replace(state, started={}, compose=False))
         if wipe:
-            for folder in (DATA, "logs"):
+            for folder in (DATA, SNAPSHOTS, "logs"):
                 shutil.rmtree(self.directory / folder, ignore_errors=True)
 
     def up_in_docker(self) -> None:
@@ -140,6 +139,30 @@ class Sandbox:
         started = self._running(part)
         started.signal(signal.SIGCONT)
         self._await(Part(part), started, self._describe(Part(part), Path()))
+
+    def snapshot(self, part: Part, name: str) -> None:
+        """Copy the data of a part that is stopped; one of that name from before is replaced."""
+        with locked(self.directory / f"{part}.lock"):
+            self._copy(part, self._home(part), self._snapshot(part, name))
+
+    def restore(self, part: Part, name: str) -> None:
+        """Put the data of a part that is stopped back to what it was at a snapshot."""
+        with locked(self.directory / f"{part}.lock"):
+            self._copy(part, self._snapshot(part, name), self._home(part))
+
+    def _copy(self, part: Part, source: Path, target: Path) -> None:
+        started = self._started(part)
+        if started is not None and started.leader() is not None:
+            raise SandboxError(f"{part} runs: stop it first, as files that change make no copy")
+        if not source.is_dir():
+            raise SandboxError(f"there is nothing at {source}")
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+
+    def _snapshot(self, part: Part, name: str) -> Path:
+        if not name.isidentifier():
+            raise SandboxError(f"a snapshot's name is letters, digits and underscores, not {name!r}")
+        return self.directory / SNAPSHOTS / name / part
 
     def status(self) -> list[PartStatus]:
         """How each part stands; asks those that run."""

@@ -10,7 +10,7 @@ import typer
 from sandbox import compose
 from sandbox.box import Sandbox
 from sandbox.errors import Missing, SandboxError
-from sandbox.parts import Part
+from sandbox.parts import Ids, Part
 from sandbox.ports import DEFAULT_BASE
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, add_completion=False)
@@ -45,17 +45,47 @@ def up(
     directory: Dir = HERE,
     ports: Base = None,
     parts: Annotated[str | None, typer.Option(help="Only these, as engine,store,broker,jaeger.")] = None,
+    *,
     memory: Annotated[
         bool | None, typer.Option("--memory/--durable", help="Engine and store in memory: for benchmarks.")
     ] = None,
     history: Annotated[
         str | None, typer.Option(help="The engine's history level: none, activity, audit, full.")
     ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="The time zone of the engine's JVM, as America/Sao_Paulo; '' is the machine's.")
+    ] = None,
+    authorization: Annotated[
+        bool | None,
+        typer.Option("--authorization/--open", help="Users of the engine log in: demo may do all, guest nothing."),
+    ] = None,
+    query_limit: Annotated[
+        int | None, typer.Option(help="The most that a query to the engine may ask for; 0 is no limit.")
+    ] = None,
+    ids: Annotated[Ids | None, typer.Option(help="The engine's ids: UUIDs, or numbers.")] = None,
+    shared: Annotated[
+        bool | None, typer.Option("--shared/--alone", help="Let another engine open the engine's database.")
+    ] = None,
+    node_of: Annotated[
+        str | None, typer.Option(help="The folder of a sandbox with --shared: its engine's database is this one's too.")
+    ] = None,
 ) -> None:
     """Start the parts and wait until they answer; install and build what is missing."""
     with _reported():
         chosen = [Part(name.strip()) for name in parts.split(",")] if parts else None
-        box = Sandbox(directory, ports, memory=memory, history=history, say=_say)
+        box = Sandbox(
+            directory,
+            ports,
+            say=_say,
+            memory=memory,
+            history=history,
+            timezone=timezone,
+            authorization=authorization,
+            query_limit=query_limit,
+            ids=ids,
+            shared=shared,
+            node_of=node_of,
+        )
         try:
             seconds = box.up(chosen)
         except Missing as error:
@@ -131,3 +161,18 @@ def pause(part: Which, directory: Dir = HERE, ports: Base = None) -> None:
 def resume(part: Which, directory: Dir = HERE, ports: Base = None) -> None:
     """Let a paused part go on."""
     _act(directory, ports, lambda box: box.resume(part))
+
+
+SnapshotName = Annotated[str, typer.Argument(help="The snapshot's name.")]
+
+
+@app.command()
+def snapshot(part: Which, name: SnapshotName, directory: Dir = HERE) -> None:
+    """Copy the data of a part that is stopped."""
+    _act(directory, None, lambda box: box.snapshot(part, name))
+
+
+@app.command()
+def restore(part: Which, name: SnapshotName, directory: Dir = HERE) -> None:
+    """Put the data of a part that is stopped back to what it was at a snapshot."""
+    _act(directory, None, lambda box: box.restore(part, name))

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import assert_never
+from typing import Literal, TypedDict, assert_never
 
 from sandbox import probes
 from sandbox.ports import LOOPBACK, Ports
+
+# The folder of the parts' data, in a sandbox's own.
+DATA = "data"
 
 
 class Part(StrEnum):
@@ -18,16 +21,50 @@ class Part(StrEnum):
     JAEGER = "jaeger"
 
 
+Ids = Literal["strong", "simple"]
+
+# The users of an engine with authorization: one may do everything, the other nothing. Each is their own password.
+ADMIN = "demo"
+GUEST = "guest"
+
+
+class Options(TypedDict, total=False):
+    """The choices beside the base port; None keeps what is remembered. `Choices` says what each means."""
+
+    memory: bool | None
+    history: str | None
+    timezone: str | None
+    authorization: bool | None
+    query_limit: int | None
+    ids: Ids | None
+    shared: bool | None
+    node_of: str | None
+
+
 @dataclass(frozen=True)
 class Choices:
-    """What the user of a sandbox may choose; remembered, so that a restart is the same again."""
+    """What the user of a sandbox may choose; remembered, so that a restart is the same again.
+
+    All but the first two are the engine's: its history level; the time zone of its JVM ("" is the machine's);
+    authorization with basic authentication on its REST API (users ADMIN and GUEST); the largest query that it answers
+    (`queryMaxResultsLimit`, 0 is no limit); how it makes ids; whether another engine may open its database (H2's
+    AUTO_SERVER); and the folder of another sandbox, with a shared database, of which this engine is a second node.
+    """
 
     base: int
     memory: bool = False
     history: str = "full"
+    timezone: str = ""
+    authorization: bool = False
+    query_limit: int = 0
+    ids: Ids = "strong"
+    shared: bool = False
+    node_of: str = ""
 
     def __post_init__(self) -> None:
         _ = self.ports  # refuses a base out of range
+        if self.memory and (self.shared or self.node_of):
+            raise ValueError("a database in memory can't be shared: take --durable")
 
     @property
     def ports(self) -> Ports:
@@ -65,24 +102,42 @@ def launch(part: Part, choices: Choices, home: Path, program: Path) -> Launch:
 
 
 def _engine(choices: Choices, home: Path, jar: Path) -> Launch:
-    # WRITE_DELAY=0: by H2's default a SIGKILL takes the last half second of what was acknowledged with it.
-    database = "mem:engine;DB_CLOSE_DELAY=-1" if choices.memory else f"file:{home / 'engine'};WRITE_DELAY=0"
     temporary = home / "tmp"
+    flags = [f"-Djava.io.tmpdir={temporary}", f"-Dh2.bindAddress={LOOPBACK}"]
+    if choices.timezone:
+        flags.append(f"-Duser.timezone={choices.timezone}")
+    chosen = {
+        "server.port": choices.ports.engine,
+        "sandbox.database": _database(choices, home),
+        "sandbox.history": choices.history,
+        "sandbox.authorization": str(choices.authorization).lower(),
+        "sandbox.ids": choices.ids,
+        **({"sandbox.query-limit": choices.query_limit} if choices.query_limit else {}),
+    }
     return Launch(
         command=(
             "java",
             _heap(choices),
-            f"-Djava.io.tmpdir={temporary}",
+            *flags,
             "-jar",
             str(jar),
-            f"--server.port={choices.ports.engine}",
-            f"--sandbox.database={database}",
-            f"--sandbox.history={choices.history}",
+            *(f"--{name}={value}" for name, value in chosen.items()),
         ),
         ports=(choices.ports.engine,),
-        probe=probes.http(choices.ports.engine, "/engine-rest/engine"),
+        probe=probes.http(choices.ports.engine, "/engine-rest/version", auth=(ADMIN, ADMIN)),
         folders=(temporary,),
     )
+
+
+def _database(choices: Choices, home: Path) -> str:
+    """Return H2's name for the engine's database."""
+    if choices.memory:
+        return "mem:engine;DB_CLOSE_DELAY=-1;DB_CLOSE_ON_EXIT=FALSE"
+    folder = Path(choices.node_of) / DATA / Part.ENGINE if choices.node_of else home
+    # WRITE_DELAY=0: by H2's default a SIGKILL takes the last half second of what was acknowledged with it.
+    durable = f"file:{folder / 'engine'};WRITE_DELAY=0"
+    # H2 takes the two only one without the other.
+    return f"{durable};{'AUTO_SERVER=TRUE' if choices.shared or choices.node_of else 'DB_CLOSE_ON_EXIT=FALSE'}"
 
 
 def _store(choices: Choices, home: Path, jar: Path) -> Launch:

@@ -16,13 +16,13 @@ PATIENCE = 2.0
 AMQP_0_9_1 = b"AMQP\x00\x00\x09\x01"
 
 
-def http(port: int, path: str) -> Probe:
-    """True when the path answers 200."""
+def http(port: int, path: str, auth: tuple[str, str] | None = None) -> Probe:
+    """True when the path answers 200; `auth` are user and password for a server that asks."""
 
     def probe() -> bool:
         with suppress(httpx.HTTPError):
             # trust_env: a proxy of the machine has no way to this loopback.
-            response = httpx.get(f"http://{LOOPBACK}:{port}{path}", timeout=PATIENCE, trust_env=False)
+            response = httpx.get(f"http://{LOOPBACK}:{port}{path}", auth=auth, timeout=PATIENCE, trust_env=False)
             return response.status_code == httpx.codes.OK
         return False
 

@@ -35,6 +35,25 @@ def test_in_memory_nothing_is_written() -> None:
     assert all("-Xmx2g" in described(part, choices).command for part in (Part.ENGINE, Part.STORE))
 
 
+def test_the_engine_is_as_it_is_in_the_field() -> None:
+    choices = Choices(base=20000, timezone="America/Sao_Paulo", authorization=True, query_limit=1000, ids="simple")
+    engine = described(Part.ENGINE, choices).command
+    assert engine.index("-Duser.timezone=America/Sao_Paulo") < engine.index("-jar")
+    assert {"--sandbox.authorization=true", "--sandbox.query-limit=1000", "--sandbox.ids=simple"} < set(engine)
+    plain = " ".join(described(Part.ENGINE).command)
+    assert "--sandbox.authorization=false" in plain
+    assert not [word for word in ("timezone", "query-limit", "AUTO_SERVER") if word in plain]
+
+
+def test_two_nodes_open_one_database() -> None:
+    first = described(Part.ENGINE, Choices(base=20000, shared=True)).command
+    second = described(Part.ENGINE, Choices(base=20010, node_of="/another")).command
+    assert f"--sandbox.database=file:{HOME}/engine;WRITE_DELAY=0;AUTO_SERVER=TRUE" in first
+    assert "--sandbox.database=file:/another/data/engine/engine;WRITE_DELAY=0;AUTO_SERVER=TRUE" in second
+    with pytest.raises(ValueError, match="in memory"):
+        Choices(base=20000, memory=True, shared=True)
+
+
 def test_the_broker_is_a_node_of_its_own() -> None:
     env = described(Part.BROKER).env
     assert env["HOME"] == str(HOME)
