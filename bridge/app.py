@@ -45,6 +45,7 @@ from bridge.flow.relay import Relay
 from bridge.flow.renew import Renew
 from bridge.flow.report import Report
 from bridge.flow.run import Run
+from bridge.flow.scope import context_of
 from bridge.flow.submit import Submit
 from bridge.flow.tally import Tally, TallyingJournal
 from bridge.lag import Lag
@@ -352,21 +353,8 @@ class Gateway:
         return at is not None and self.clock.now() - at < _seconds(15)
 
     def _context(self, task: Task) -> Context:
-        async def read_file(variable: str) -> bytes:
-            return await self.engine.read_file(task.process_instance_id or "", variable)
-
-        return Context(
-            task_id=task.id,
-            topic=task.topic,
-            attempt=task.attempts,
-            idempotency_key=task.id,
-            business_key=task.business_key,
-            process_instance_id=task.process_instance_id,
-            tenant_id=task.tenant_id,
-            log=self._log(task, self.topics[task.topic].secrets),
-            put_once=self.store.put_once,
-            read_file=read_file,
-        )
+        log = self._log(task, self.topics[task.topic].secrets)
+        return context_of(task, engine=self.engine, records=self.store, log=log)
 
     def _trace_headers(self) -> Mapping[str, str]:
         return self.tracer.headers()

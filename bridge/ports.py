@@ -16,13 +16,24 @@ from bridge.task import Source, State, Task, TaskKey, Variables
 
 @dataclass(frozen=True, slots=True)
 class TopicPoll:
-    """What to ask of one topic in a fetch. `lock` is the lock's duration; `variables` None asks for all of them."""
+    """What to ask of one topic in a fetch. `lock` is the lock's duration; `variables` None asks for all of them.
+
+    `local_variables` asks only for those of the task's own scope, `include_extension_properties` for `properties`.
+    The rest narrows which tasks are fetched; None asks for nothing.
+    """
 
     topic: str
     lock: timedelta
     variables: tuple[str, ...] | None = None
     process_definition_keys: tuple[str, ...] | None = None
     tenant_ids: tuple[str, ...] | None = None
+    local_variables: bool = False
+    include_extension_properties: bool = False
+    business_key: str | None = None
+    process_variables: Mapping[str, str | bool | int | float] | None = None
+    process_definition_ids: tuple[str, ...] | None = None
+    process_definition_version_tag: str | None = None
+    without_tenant_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +125,11 @@ class Engine(Protocol):
         """Describe those of the tasks that the engine has, in any order and without variables, with `held_for`."""
         ...
 
-    async def read_variables(self, execution_id: str) -> Variables:
-        """Return the variables that an execution sees, inner scopes over outer ones; `TaskGone` when it has ended."""
+    async def read_variables(self, execution_id: str, *, local: bool = False) -> Variables:
+        """Return the variables that an execution sees, inner scopes over outer ones; `local`: only those of its own.
+
+        `TaskGone` when the execution has ended.
+        """
         ...
 
     async def set_variables(self, execution_id: str, variables: Variables) -> None:

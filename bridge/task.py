@@ -162,6 +162,11 @@ class Task(Struct, frozen=True):
         return structs.replace(self, **fields)
 
     @property
+    def scope(self) -> str:
+        """The execution whose variables the task sees; its process instance, where that was not kept."""
+        return self.execution_id or self.process_instance_id or ""
+
+    @property
     def inputs(self) -> Variables:
         """What the handler is given: the engine's variables, and before them what a submitter sent."""
         return self.variables if not self.given else {**self.variables, **self.given}

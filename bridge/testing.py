@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -85,6 +86,12 @@ def make_context(**overrides: Any) -> Context:
         "log": RecordingLog(),
         "put_once": MemoryRecords().put_once,
         "read_file": MemoryFiles().read_file,
+        "activity_id": "activity",
+        "process_definition_key": "process",
+        "process_definition_id": "process:1:1",
+        "execution_id": "execution-1",
+        "retries_left": 3,
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
         **overrides,
     }
     fields.setdefault("idempotency_key", fields["task_id"])

@@ -12,17 +12,24 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar, get_type_hints
+from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar, get_type_hints
 
 from pydantic import BaseModel
 
 from bridge.errors import TopicError
+from bridge.inputs import input_names
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+ALL: Final = "*"
+"""As a topic's `variables`: all that a task sees."""
+
+Scalar = str | bool | int | float
+"""What a process variable can be compared with in a fetch."""
 
 
 class Retry(Exception):
@@ -65,6 +72,12 @@ class Context:
     `idempotency_key` is the same over all attempts of a task: hand it to systems that can refuse a repetition.
     `attempt` counts runs from 1. `put_once(kind, key, record)` keeps a record under its key the first time only, and
     returns the record's id and whether it was new. `read_file(variable)` returns the content of a File variable.
+
+    `execution_id` names the scope in which the task sees its variables; `activity_id` is the activity's id in the
+    model. `priority` is the engine's. `retries_left` is how often the task is tried again if this run fails.
+    `created_at` is when the engine made the task, in UTC; None where the engine doesn't tell (before 7.21).
+    `properties` are the extension properties of the activity, where the topic asks for them; a task that was
+    submitted has none.
     """
 
     task_id: str
@@ -77,6 +90,14 @@ class Context:
     log: Log
     put_once: Callable[[str, str, Mapping[str, Any]], Awaitable[tuple[str, bool]]]
     read_file: Callable[[str], Awaitable[bytes]]
+    activity_id: str | None = None
+    process_definition_key: str | None = None
+    process_definition_id: str | None = None
+    execution_id: str | None = None
+    priority: int = 0
+    retries_left: int = 0
+    created_at: datetime | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,11 @@ class Topic(Generic[In, Out]):
     Durations: `timeout` bounds one run, `lock` is what a fetch locks for; None takes the gateway's setting.
     `concurrency` bounds runs at once in one process. `retries` None takes TASK_RETRY_LIMIT.
     `weight` is the topic's share of fetches when there is more to do than room.
+
+    What is fetched: `variables` None for all that a task sees; with `local_variables` only those of its own scope.
+    `include_extension_properties` fetches the properties of the task's activity.
+    Which tasks are fetched: those to which all of the other fields apply, of which None (and False) ask for nothing.
+    The names are those of the engine's fetch (Camunda 7.24 REST reference, "Fetch and Lock", `topics`).
     """
 
     name: str
@@ -112,6 +138,13 @@ class Topic(Generic[In, Out]):
     process_definition_keys: tuple[str, ...] | None = None
     tenant_ids: tuple[str, ...] | None = None
     secrets: frozenset[str] = field(default_factory=frozenset)
+    local_variables: bool = False
+    include_extension_properties: bool = False
+    business_key: str | None = None
+    process_variables: Mapping[str, Scalar] | None = None
+    process_definition_ids: tuple[str, ...] | None = None
+    process_definition_version_tag: str | None = None
+    without_tenant_id: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.handler(*args, **kwargs)
@@ -125,15 +158,23 @@ def topic(
     retries: int | None = None,
     lock: float | None = None,
     weight: int = 1,
-    variables: Sequence[str] | None = None,
+    variables: Sequence[str] | Literal["*"] | None = None,
+    local_variables: bool = False,
+    include_extension_properties: bool = False,
+    business_key: str | None = None,
+    process_variables: Mapping[str, Scalar] | None = None,
     process_definition_keys: Sequence[str] | None = None,
+    process_definition_ids: Sequence[str] | None = None,
+    process_definition_version_tag: str | None = None,
     tenant_ids: Sequence[str] | None = None,
+    without_tenant_id: bool = False,
     secrets: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], Topic[Any, Any]]:
     """Make a function the handler of a topic. Durations are in seconds.
 
     The function takes one pydantic model and, if it wants it, a `Context`; it may be async or plain (a plain one runs
-    in a thread). Raises `TopicError` where the name, a bound or the signature is not usable.
+    in a thread). `variables` are those to fetch; None takes those that the model names, `"*"` all.
+    Raises `TopicError` where the name, a bound, a filter or the signature is not usable.
     """
     if not _NAME.fullmatch(name):
         raise TopicError(f"topic name {name!r}: use letters, digits and _ . : - only, 128 at most")
@@ -142,31 +183,61 @@ def topic(
             raise TopicError(f"topic {name!r}: {label} must be above 0, not {bound}")
     if retries is not None and retries < 0:
         raise TopicError(f"topic {name!r}: retries must be 0 or more, not {retries}")
-    for label, chosen in (("process_definition_keys", process_definition_keys), ("tenant_ids", tenant_ids)):
-        if chosen is not None and not chosen:
-            # The engine takes an empty list for no filter at all.
-            raise TopicError(f"topic {name!r}: {label} is empty; name some, or leave it out to take all")
+    options: dict[str, Any] = {
+        "timeout": None if timeout is None else timedelta(seconds=timeout),
+        "concurrency": concurrency,
+        "retries": retries,
+        "lock": None if lock is None else timedelta(seconds=lock),
+        "weight": weight,
+        "secrets": frozenset(secrets),
+        "local_variables": local_variables,
+        "include_extension_properties": include_extension_properties,
+        "business_key": business_key,
+        "process_variables": None if process_variables is None else dict(process_variables),
+        "process_definition_keys": _listed(name, "process_definition_keys", process_definition_keys),
+        "process_definition_ids": _listed(name, "process_definition_ids", process_definition_ids),
+        "process_definition_version_tag": process_definition_version_tag,
+        "tenant_ids": _listed(name, "tenant_ids", tenant_ids),
+        "without_tenant_id": without_tenant_id,
+    }
+    _check_filters(name, options)
+    if isinstance(variables, str) and variables != ALL:
+        raise TopicError(f"topic {name!r}: variables is a list of names, or {ALL!r} for all, not {variables!r}")
 
     def declare(handler: Callable[..., Any]) -> Topic[Any, Any]:
         model, takes_context = _read_signature(name, handler)
-        return Topic(
-            name=name,
-            handler=handler,
-            input=model,
-            takes_context=takes_context,
-            is_async=inspect.iscoroutinefunction(handler),
-            timeout=None if timeout is None else timedelta(seconds=timeout),
-            concurrency=concurrency,
-            retries=retries,
-            lock=None if lock is None else timedelta(seconds=lock),
-            weight=weight,
-            variables=None if variables is None else tuple(variables),
-            process_definition_keys=None if process_definition_keys is None else tuple(process_definition_keys),
-            tenant_ids=None if tenant_ids is None else tuple(tenant_ids),
-            secrets=frozenset(secrets),
-        )
+        wanted = input_names(model) if variables is None else None if variables == ALL else tuple(variables)
+        is_async = inspect.iscoroutinefunction(handler)
+        return Topic(name, handler, model, takes_context, is_async, variables=wanted, **options)
 
     return declare
+
+
+def _listed(name: str, label: str, chosen: Sequence[str] | None) -> tuple[str, ...] | None:
+    if chosen is None:
+        return None
+    if isinstance(chosen, str):
+        raise TopicError(f"topic {name!r}: {label} is a list of names, not {chosen!r}")
+    if not chosen:
+        # The engine takes an empty list for no filter at all.
+        raise TopicError(f"topic {name!r}: {label} is empty; name some, or leave it out to take all")
+    return tuple(chosen)
+
+
+def _check_filters(name: str, options: Mapping[str, Any]) -> None:
+    """Raise `TopicError` for a filter that the engine would take for none, or that lets no task through."""
+    for label in ("business_key", "process_definition_version_tag", "process_variables"):
+        if options[label] is not None and not options[label]:
+            raise TopicError(f"topic {name!r}: {label} is empty; leave it out to take all")
+    for variable, value in (options["process_variables"] or {}).items():
+        if not isinstance(value, str | bool | int | float) or (isinstance(value, float) and not isfinite(value)):
+            what = f"process_variables compares with text, a number or a bool, not with {value!r}"
+            raise TopicError(f"topic {name!r}: {what} ({variable})")
+    if options["without_tenant_id"] and options["tenant_ids"] is not None:
+        raise TopicError(f"topic {name!r}: no task is of tenant_ids and without_tenant_id; choose one of them")
+    for label in ("process_definition_keys", "process_definition_version_tag"):
+        if options["process_definition_ids"] is not None and options[label] is not None:
+            raise TopicError(f"topic {name!r}: process_definition_ids tell all of {label}; choose one of them")
 
 
 def _read_signature(name: str, handler: Callable[..., Any]) -> tuple[type[BaseModel], bool]:

@@ -131,9 +131,10 @@ class CamundaEngine:
         now = answer.told_at
         return tasks if now is None else [replace(task, held_for=_held_for(task, now)) for task in tasks]
 
-    async def read_variables(self, execution_id: str) -> Variables:
+    async def read_variables(self, execution_id: str, *, local: bool = False) -> Variables:
         """As the port says; `TaskGone` when the execution has ended."""
-        url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables"
+        scope = "execution/{}/localVariables" if local else "process-instance/{}/variables"
+        url = f"{self._client.base_url}/{scope.format(_quoted(execution_id))}"
         try:
             answer = await self._client.request("read_variables", "GET", f"{url}?deserializeValues=false")
         except EngineRejected as error:
@@ -226,7 +227,7 @@ def _task(row: Mapping[str, Any]) -> EngineTask:
         tenant_id=row.get("tenantId"),
         priority=row.get("priority") or 0,
         created_at=None if created is None else parse_date(created),
-        properties=row.get("extensionProperties"),
+        properties=row.get("extensionProperties") or None,
         error=row.get("errorMessage"),
     )
 

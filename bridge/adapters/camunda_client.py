@@ -173,7 +173,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             body["processDefinitionKeyIn"] = list(poll.process_definition_keys)
         if poll.tenant_ids is not None:
             body["tenantIdIn"] = list(poll.tenant_ids)
-        return dict(body)
+        return {**body, **_narrowed(poll)}
 
     async def request(
         self, operation: str, method: str, url: str, body: Any = None, *, wait: timedelta | None = None
@@ -215,6 +215,20 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         if status >= 300:
             raise _error(operation, status, answer)
         return Answer(answer, date)
+
+
+def _narrowed(poll: TopicPoll) -> dict[str, Any]:
+    """Return what a topic's entry has only where the topic asks for it."""
+    options = {
+        "localVariables": poll.local_variables or None,
+        "includeExtensionProperties": poll.include_extension_properties or None,
+        "businessKey": poll.business_key,
+        "processVariables": poll.process_variables,
+        "processDefinitionIdIn": poll.process_definition_ids,
+        "processDefinitionVersionTag": poll.process_definition_version_tag,
+        "withoutTenantId": poll.without_tenant_id or None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def millis(duration: timedelta) -> int:

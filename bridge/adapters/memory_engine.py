@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal, NoReturn
+from typing import Any, Final, NoReturn
 from uuid import uuid4
 
+from bridge.adapters.memory_faults import Fault, Faults, Operation
+from bridge.adapters.memory_scopes import Scopes
 from bridge.errors import EngineRejected, LeaseLost, TaskGone, VariableError
 from bridge.ports import Clock, EngineLogEntry, EngineTask, TopicPoll
-from bridge.task import BpmnFault, Completion, Failure, Outcome, Variables
+from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue, Variables
 from bridge.topic import File
 from bridge.variables import STRING_LIMIT, decode
 
@@ -21,12 +23,6 @@ _FILE_TYPES: Final = frozenset({"File", "Bytes"})
 _TYPES: Final = frozenset(
     {"Null", "Boolean", "Short", "Integer", "Long", "Double", "String", "Date", "Json", "Object", *_FILE_TYPES}
 )
-
-Operation = Literal[
-    "fetch", "complete", "fail", "bpmn_error", "lock", "extend_lock", "unlock", "set_retries", "get", "get_many",
-    "read_variables",
-    "set_variables", "read_file", "locked_by", "count", "history", "version"
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +34,6 @@ class Report:
     outcome: Outcome
 
 
-@dataclass(slots=True)
-class _Fault:
-    error: BaseException
-    after: bool
-
-
-@dataclass(slots=True)
-class _Faults:
-    """Faults that wait for a call of their operation, first in first out."""
-
-    waiting: dict[str, list[_Fault]] = field(default_factory=lambda: defaultdict(list))
-
-    def before(self, operation: Operation) -> BaseException | None:
-        """Raise the next fault if it strikes before the call takes effect; else return it, to be raised after."""
-        if not self.waiting[operation]:
-            return None
-        fault = self.waiting[operation].pop(0)
-        if not fault.after:
-            raise fault.error
-        return fault.error
-
-
 class MemoryEngine:
     """`bridge.ports.Engine` on a dictionary, with the status codes of Camunda 7.24 (`tests/contract/test_engine.py`).
 
@@ -67,16 +41,18 @@ class MemoryEngine:
     by a new task and by `unlock`, but learns of an expired lock only when its time is up.
 
     `reports` has every accepted outcome in order. `variables` has, by process instance, what it was started with and
-    what completions and BPMN errors added.
+    what completions and BPMN errors added. Each task has a scope of its own within its process instance.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.reports: list[Report] = []
-        self.variables: dict[str, Variables] = {}
+        self._scopes = Scopes()
+        self.variables = self._scopes.instances
         self._clock = clock
         self._tasks: dict[str, EngineTask] = {}
+        self._tags: dict[str, str | None] = {}
         self._log: dict[str, list[EngineLogEntry]] = defaultdict(list)
-        self._faults = _Faults()
+        self._faults = Faults()
         self._news = asyncio.Event()
 
     def add(
@@ -89,26 +65,48 @@ class MemoryEngine:
         priority: int = 0,
         process_definition_key: str = "process",
         tenant_id: str | None = None,
+        version_tag: str | None = None,
+        properties: Mapping[str, str] | None = None,
+        local: Variables | None = None,
     ) -> str:
-        """Start a process instance that waits at an external task; return the task's id."""
-        task_id, instance = str(uuid4()), str(uuid4())
-        self.variables[instance] = dict(variables or {})
-        self._tasks[task_id] = EngineTask(
-            id=task_id,
-            topic=topic,
-            worker_id=None,
-            lock_until=None,
-            retries=retries,
-            business_key=business_key,
-            process_instance_id=instance,
-            process_definition_key=process_definition_key,
-            activity_id="task",
-            tenant_id=tenant_id,
-            priority=priority,
-        )
-        self._write(self._tasks[task_id], created=True)
-        self._wake()
+        """Start a process instance that waits at an external task; return the task's id.
+
+        `local` is what the activity's input mappings set in the task's own scope.
+        """
+        (task_id,) = self.add_each(
+            topic, variables, [local or {}], business_key=business_key, retries=retries, priority=priority,
+            process_definition_key=process_definition_key, tenant_id=tenant_id, version_tag=version_tag,
+            properties=properties,
+        )  # fmt: skip
         return task_id
+
+    def add_each(
+        self, topic: str, variables: Variables | None, locals_: Sequence[Variables], *, is_multi_instance: bool = False,
+        version_tag: str | None = None, process_definition_key: str = "process", **fields: Any,
+    ) -> Sequence[str]:  # fmt: skip
+        """Start a process instance with a task for each of `locals_`, which is its own scope; return the tasks' ids.
+
+        Those of a multi-instance activity stand each in the scope of an element, with its `loopCounter`.
+        """
+        instance = str(uuid4())
+        self.variables[instance] = dict(variables or {})
+        definition = f"{process_definition_key}:{version_tag or ''}:1"
+        self._tags[definition] = version_tag
+        ids = []
+        for number, local in enumerate(locals_):
+            counter = {"loopCounter": TypedValue("Integer", number)}
+            outer = self._scopes.open(instance, counter) if is_multi_instance else instance
+            task = EngineTask(
+                id=str(uuid4()), topic=topic, worker_id=None, lock_until=None, process_instance_id=instance,
+                process_definition_key=process_definition_key, process_definition_id=definition, activity_id="task",
+                activity_instance_id=f"task:{uuid4()}", execution_id=self._scopes.open(outer, local),
+                created_at=self._clock.now(), **fields,
+            )  # fmt: skip
+            self._tasks[task.id] = task
+            self._write(task, created=True)
+            ids.append(task.id)
+        self._wake()
+        return ids
 
     def cancel(self, task_id: str) -> None:
         """Delete the task's process instance, as an operator would."""
@@ -121,7 +119,7 @@ class MemoryEngine:
 
     def fail_next(self, operation: Operation, error: BaseException, *, after: bool = False) -> None:
         """Let the next call of `operation` raise `error`: instead of its effect, or `after` it (the answer is lost)."""
-        self._faults.waiting[operation].append(_Fault(error, after))
+        self._faults.waiting[operation].append(Fault(error, after))
 
     def incidents(self) -> Sequence[EngineTask]:
         """Return the tasks that wait for an operator, having no retries left."""
@@ -150,7 +148,7 @@ class MemoryEngine:
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         lost = self._faults.before("complete")
         task = self._held(task_id, worker_id)
-        self._store(task.process_instance_id or "", variables)
+        self._store(task.execution_id or "", variables)
         self._end(task, succeeded=True)
         self._accept(task_id, worker_id, Completion(variables), lost)
 
@@ -173,7 +171,7 @@ class MemoryEngine:
         if not code:
             raise _rejected(500, "errorCode is null")
         task = self._held(task_id, worker_id)
-        self._store(task.process_instance_id or "", variables)
+        self._store(task.execution_id or "", variables)
         self._end(task, deleted=True)
         self._accept(task_id, worker_id, BpmnFault(code, message, variables), lost)
 
@@ -211,7 +209,7 @@ class MemoryEngine:
 
     async def get(self, task_id: str) -> EngineTask:
         _raise(self._faults.before("get"))
-        return self._find(task_id)
+        return replace(self._find(task_id), properties=None)
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
         _raise(self._faults.before("get_many"))
@@ -219,25 +217,27 @@ class MemoryEngine:
         found = [task for task in map(self._tasks.get, task_ids) if task is not None]
         ends = [task.lock_until for task in found]
         return [
-            replace(task, held_for=None if end is None or end <= now else end - now)
+            replace(task, properties=None, held_for=None if end is None or end <= now else end - now)
             for task, end in zip(found, ends, strict=True)
         ]
 
-    async def read_variables(self, process_instance_id: str) -> Variables:
+    async def read_variables(self, execution_id: str, *, local: bool = False) -> Variables:
         _raise(self._faults.before("read_variables"))
-        return _without_files(self._instance(process_instance_id))
+        self._check_runs(execution_id)
+        return _without_files(self._scopes.seen(execution_id, local=local))
 
-    async def set_variables(self, process_instance_id: str, variables: Variables) -> None:
+    async def set_variables(self, execution_id: str, variables: Variables) -> None:
         lost = self._faults.before("set_variables")
-        self._instance(process_instance_id)
-        self._store(process_instance_id, variables)
+        self._check_runs(execution_id)
+        self._store(execution_id, variables)
         _raise(lost)
 
-    async def read_file(self, process_instance_id: str, variable: str) -> bytes:
+    async def read_file(self, execution_id: str, variable: str) -> bytes:
         _raise(self._faults.before("read_file"))
-        found = self._instance(process_instance_id).get(variable)
+        self._check_runs(execution_id)
+        found = self._scopes.seen(execution_id).get(variable)
         if found is None or found.type not in _FILE_TYPES:
-            raise VariableError(f"variable {variable!r}: there is no such file in the process instance")
+            raise VariableError(f"variable {variable!r}: there is no such file in the execution")
         content = decode({variable: found})[variable]
         return (content.content or b"") if isinstance(content, File) else bytes(content)
 
@@ -277,10 +277,10 @@ class MemoryEngine:
     def _is_locked(self, task: EngineTask) -> bool:
         return task.lock_until is not None and task.lock_until > self._clock.now()
 
-    def _instance(self, process_instance_id: str) -> Variables:
-        if not any(task.process_instance_id == process_instance_id for task in self._tasks.values()):
-            raise TaskGone(f"execution {process_instance_id} doesn't exist", status=500, kind="NullValueException")
-        return self.variables[process_instance_id]
+    def _check_runs(self, execution_id: str) -> None:
+        runs = any(task.process_instance_id == execution_id for task in self._tasks.values())
+        if not runs and execution_id not in self._scopes:
+            raise TaskGone(f"execution {execution_id} doesn't exist", status=500, kind="NullValueException")
 
     def _lock_next(self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll]) -> Sequence[EngineTask]:
         ready = [(task, poll) for task in self._tasks.values() for poll in topics if self._is_ready(task, poll)]
@@ -288,21 +288,34 @@ class MemoryEngine:
         return [self._lock_one(task, poll, worker_id) for task, poll in ready[:max_tasks]]
 
     def _is_ready(self, task: EngineTask, poll: TopicPoll) -> bool:
-        keys, tenants = poll.process_definition_keys, poll.tenant_ids
         return (
             task.topic == poll.topic
             and not task.suspended
             and task.retries != 0
             and not self._is_locked(task)
-            and (keys is None or task.process_definition_key in keys)
+            and self._is_wanted(task, poll)
+        )
+
+    def _is_wanted(self, task: EngineTask, poll: TopicPoll) -> bool:
+        """Tell whether the task is among those to which the poll narrows its topic."""
+        keys, ids, tenants = poll.process_definition_keys, poll.process_definition_ids, poll.tenant_ids
+        tag, seen = poll.process_definition_version_tag, self.variables[task.process_instance_id or ""]
+        return (
+            (keys is None or task.process_definition_key in keys)
+            and (ids is None or task.process_definition_id in ids)
+            and (tag is None or self._tags[task.process_definition_id or ""] == tag)
+            and (poll.business_key is None or task.business_key == poll.business_key)
             and (tenants is None or task.tenant_id in tenants)
+            and not (poll.without_tenant_id and task.tenant_id is not None)
+            and all(_equals(seen.get(name), value) for name, value in (poll.process_variables or {}).items())
         )
 
     def _lock_one(self, task: EngineTask, poll: TopicPoll, worker_id: str) -> EngineTask:
         self._change(task.id, worker_id=worker_id, lock_until=self._clock.now() + poll.lock)
-        known = _without_files(self.variables[task.process_instance_id or ""])
+        known = _without_files(self._scopes.seen(task.execution_id or "", local=poll.local_variables))
         wanted = {name: value for name, value in known.items() if poll.variables is None or name in poll.variables}
-        return replace(self._tasks[task.id], variables=wanted)
+        properties = task.properties if poll.include_extension_properties else None
+        return replace(self._tasks[task.id], variables=wanted, properties=properties)
 
     async def _await_news(self, wait: timedelta, topics: Sequence[TopicPoll]) -> None:
         """Return when a task may be ready for one of the topics, or when the time is up."""
@@ -324,17 +337,19 @@ class MemoryEngine:
     ) -> None:
         self._tasks[task_id] = replace(self._find(task_id), **changes)  # type: ignore[arg-type]  # by our own names
 
-    def _store(self, instance: str, variables: Variables) -> None:
-        """Add variables to the instance, or refuse them as the real engine does."""
+    def _store(self, execution_id: str, variables: Variables) -> None:
+        """Set variables in their scopes, or refuse them as the real engine does."""
         for name, variable in variables.items():
             if variable.type not in _TYPES:
                 raise _rejected(400, f"Unsupported value type '{variable.type}'", "RestException")
             if variable.type == "String" and len(str(variable.value)) > STRING_LIMIT:
                 raise _rejected(500, f"{name}: too long for a String", "ProcessEnginePersistenceException", 10002)
-        self.variables[instance] = {**self.variables[instance], **variables}
+        for name, variable in variables.items():
+            self._scopes.set(execution_id, {name: replace(variable, local=False)}, local=variable.local)
 
     def _end(self, task: EngineTask, *, succeeded: bool = False, deleted: bool = False) -> None:
         del self._tasks[task.id]
+        self._scopes.close(task.execution_id or "")
         self._write(task, succeeded=succeeded, deleted=deleted)
 
     def _write(
@@ -368,6 +383,11 @@ def _lose(message: str) -> NoReturn:
 
 def _rejected(status: int, message: str, kind: str = "ProcessEngineException", code: int = 0) -> EngineRejected:
     return EngineRejected(message, status=status, code=code, kind=kind)
+
+
+def _equals(variable: TypedValue | None, value: object) -> bool:
+    """Tell whether a variable is equal to what a fetch compares it with: a value, and its type."""
+    return variable is not None and type(variable.value) is type(value) and variable.value == value
 
 
 def _without_files(variables: Variables) -> Variables:

@@ -65,7 +65,7 @@ class Operate:
     ) -> Task:
         """Resolve the incident of a failed task and have it tried again; return it as it stands then.
 
-        Now, or `at` a later moment; with `variables` set in its process instance before; with so many `retries`, or
+        Now, or `at` a later moment; with `variables` set in the task's scope before; with so many `retries`, or
         its topic's. `operation` names the bulk operation that asks for it.
         Raises `UnknownTask`, `TaskConflict` with the reason, `UnacceptableTask` for variables that the topic or the
         engine refuses, `EngineError` or `StoreUnavailable`. Safe to repeat.
@@ -146,7 +146,7 @@ class Operate:
     async def _set_variables(self, task: Task, variables: Variables) -> None:
         self._validate(task, variables)
         try:
-            await self._engine.set_variables(task.process_instance_id or "", variables)
+            await self._engine.set_variables(task.scope, variables)
         except TaskGone:
             raise
         except EngineRejected as error:

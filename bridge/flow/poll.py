@@ -17,6 +17,7 @@ from bridge.flow.fairness import Tenants, Whose
 from bridge.flow.fetch_size import FIRST, FetchSize
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
+from bridge.flow.scope import fetched_variables
 from bridge.loop import Signal
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TopicPoll
 from bridge.ports_trace import NoTracer, Tracer
@@ -95,6 +96,7 @@ class Poll:
         self._due: set[str] = set()
         self._tenants = {name: Tenants(topic.tenant_ids) for name, topic in topics.items()}
         self._sizes = {name: FetchSize(pace.size) for name in topics}
+        self._variables = {name: fetched_variables(topic) for name, topic in topics.items()}
         self._ghosts: dict[str, datetime] = {}
         self._failure: GatewayError | None = None
         self._stopping = False
@@ -299,9 +301,16 @@ class Poll:
         return TopicPoll(
             topic,
             self._lease.duration(topic),
-            known.variables,
+            self._variables[topic],
             known.process_definition_keys,
             known.tenant_ids if ask.waits else ask.whose,
+            local_variables=known.local_variables,
+            include_extension_properties=known.include_extension_properties,
+            business_key=known.business_key,
+            process_variables=known.process_variables,
+            process_definition_ids=known.process_definition_ids,
+            process_definition_version_tag=known.process_definition_version_tag,
+            without_tenant_id=known.without_tenant_id,
         )
 
     async def _lay_ghosts(self) -> None:

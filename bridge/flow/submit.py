@@ -24,6 +24,7 @@ from bridge.errors import (
 )
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
+from bridge.flow.scope import read_inputs
 from bridge.lifecycle import Event, Move, refetch
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
@@ -237,9 +238,10 @@ class Submit:
         variables: Variables = {}
         if not task.given and found.process_instance_id is not None:
             try:
-                variables = await self._engine.read_variables(found.process_instance_id)
+                scope = found.execution_id or found.process_instance_id
+                variables = await read_inputs(self._engine, self._topics[task.topic], scope)
             except TaskGone as error:
-                raise UnknownTask(f"the process instance of task {task.id} has ended") from error
+                raise UnknownTask(f"the execution of task {task.id} has ended") from error
             except EngineRejected as error:
                 raise UnacceptableTask(f"the variables of task {task.id} can't be read: {error}; send them") from error
         return task.changed(

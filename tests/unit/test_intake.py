@@ -98,6 +98,8 @@ async def test_a_lease_is_kept_with_all_that_the_engine_said_and_published() -> 
         variables={"a": TypedValue("String", "x")}, state=State.QUEUED, source=Source.POLLED, business_key="b",
         process_instance_id=described.process_instance_id, process_definition_key="process", activity_id="task",
         tenant_id="acme", priority=7, replica="r1", next_at=NOW + 20 * SECOND, trace=kept.trace,
+        process_definition_id=described.process_definition_id, execution_id=described.execution_id,
+        activity_instance_id=described.activity_instance_id, engine_created_at=described.created_at,
     )  # fmt: skip
     assert flow.published == [task_id]
 

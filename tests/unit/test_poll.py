@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -53,11 +54,21 @@ async def test_a_turn_ends_as_soon_as_a_task_came() -> None:
 
 
 async def test_the_request_has_each_topics_own_terms() -> None:
-    terms = {"variables": ("x",), "process_definition_keys": ("p",), "tenant_ids": ("acme",)}
-    rig = PollRig({"plain": 4, "own": 4}, topics=[a_topic("own", lock=90 * SECOND, **terms)])
+    terms: dict[str, Any] = {
+        "process_definition_keys": ("p",),
+        "tenant_ids": ("acme",),
+        "local_variables": True,
+        "include_extension_properties": True,
+        "business_key": "b",
+        "process_variables": {"country": "BR"},
+        "process_definition_ids": ("p:1:1",),
+        "process_definition_version_tag": "stable",
+        "without_tenant_id": True,
+    }
+    rig = PollRig({"plain": 4, "own": 4}, topics=[a_topic("own", lock=90 * SECOND, variables=("x",), **terms)])
     rig.engine.add("own", tenant_id="other")
     (call,) = await rig.round()
-    assert call.polls == (TopicPoll("own", 90 * SECOND, ("x",), ("p",), ("acme",)), TopicPoll("plain", LOCK))
+    assert call.polls == (TopicPoll("own", 90 * SECOND, ("x", "traceparent"), **terms), TopicPoll("plain", LOCK))
     assert rig.kept("own") == []
 
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasGenerator, AliasPath, BaseModel, ConfigDict, Field, RootModel
+from pydantic.alias_generators import to_camel
 
 from bridge.errors import SetupError, TopicError, VariableError
 from bridge.testing import LogEntry, MemoryFiles, MemoryRecords, RecordingLog, make_context
@@ -51,7 +52,9 @@ async def test_it_is_called_like_the_function() -> None:
 def test_what_is_not_said_is_left_to_the_settings() -> None:
     declared = topic("price")(price)
     assert (declared.timeout, declared.lock, declared.retries) == (None, None, None)
-    assert (declared.variables, declared.process_definition_keys, declared.tenant_ids) == (None, None, None)
+    assert (declared.process_definition_keys, declared.tenant_ids, declared.without_tenant_id) == (None, None, False)
+    assert (declared.business_key, declared.process_variables, declared.process_definition_ids) == (None, None, None)
+    assert (declared.local_variables, declared.include_extension_properties) == (False, False)
     assert (declared.concurrency, declared.weight, declared.secrets) == (16, 1, frozenset())
 
 
@@ -67,6 +70,11 @@ def test_everything_can_be_said() -> None:
         process_definition_keys=["sale"],
         tenant_ids=["acme"],
         secrets=["card"],
+        local_variables=True,
+        include_extension_properties=True,
+        business_key="A-17",
+        process_variables={"country": "BR", "express": True},
+        process_definition_version_tag="stable",
     )(price)
     assert (declared.timeout, declared.lock) == (timedelta(seconds=1.5), timedelta(seconds=90))
     assert (declared.concurrency, declared.retries, declared.weight) == (2, 0, 3)
@@ -76,6 +84,88 @@ def test_everything_can_be_said() -> None:
         ("acme",),
     )
     assert declared.secrets == {"card"}
+    assert (declared.local_variables, declared.include_extension_properties) == (True, True)
+    assert (declared.business_key, declared.process_definition_version_tag) == ("A-17", "stable")
+    assert declared.process_variables == {"country": "BR", "express": True}
+    assert topic("price", process_definition_ids=["sale:1:7"])(price).process_definition_ids == ("sale:1:7",)
+
+
+class Parcel(BaseModel):
+    """A model that reads its fields under several names."""
+
+    model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=to_camel))
+
+    order_id: str
+    weight: float = Field(alias="kilos")
+    city: str = Field(validation_alias=AliasChoices("town", AliasPath("address", "city"), AliasPath("places", 0)))
+    street: str = Field(validation_alias=AliasPath("address", "street"))
+
+
+class Anything(BaseModel, extra="allow"):
+    order_id: str = ""
+
+
+class Nothing(BaseModel):
+    """A model without fields."""
+
+
+class Bare(RootModel[dict[str, Any]]):
+    """A model that takes what there is."""
+
+
+def handler_of(model: type[BaseModel]) -> Callable[..., Any]:
+    async def handler(given: BaseModel) -> None:
+        """Do nothing."""
+
+    handler.__annotations__ = {"given": model}
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [
+        (Order, ("amount",)),
+        (Parcel, ("order_id", "orderId", "weight", "kilos", "city", "town", "address", "places", "street")),
+        (Nothing, ()),
+        (Anything, None),
+        (Bare, None),
+    ],
+)
+def test_the_variables_that_the_model_names_are_fetched(model: type[BaseModel], wanted: tuple[str, ...] | None) -> None:
+    assert topic("parcel")(handler_of(model)).variables == wanted
+    assert topic("parcel", variables=["x"])(handler_of(model)).variables == ("x",)
+    assert topic("parcel", variables="*")(handler_of(model)).variables is None
+
+
+def test_variables_are_a_list_of_names() -> None:
+    with pytest.raises(TopicError, match=r"topic 'price': variables is a list of names, or '\*' for all, not 'amount'"):
+        topic("price", variables="amount")
+    with pytest.raises(TopicError, match="topic 'price': tenant_ids is a list of names, not 'acme'"):
+        topic("price", tenant_ids="acme")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"business_key": ""}, "business_key is empty"),
+        ({"process_variables": {}}, "process_variables is empty"),
+        ({"process_variables": {"order": [1]}}, r"process_variables compares with text, .* not with \[1\] \(order\)"),
+        ({"process_variables": {"sum": float("nan")}}, r"not with nan \(sum\)"),
+        ({"process_definition_version_tag": ""}, "process_definition_version_tag is empty"),
+        ({"tenant_ids": ["acme"], "without_tenant_id": True}, "tenant_ids and without_tenant_id; choose one"),
+        (
+            {"process_definition_ids": ["p:1:1"], "process_definition_keys": ["p"]},
+            "process_definition_ids tell all of process_definition_keys; choose one",
+        ),
+        (
+            {"process_definition_ids": ["p:1:1"], "process_definition_version_tag": "stable"},
+            "process_definition_ids tell all of process_definition_version_tag; choose one",
+        ),
+    ],
+)
+def test_filters_that_let_nothing_through_are_refused(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(TopicError, match=f"topic 'price': .*{why}"):
+        topic("price", **options)
 
 
 def test_a_topic_does_not_change() -> None:
@@ -108,7 +198,7 @@ def test_retries_are_not_negative() -> None:
         topic("price", retries=-1)
 
 
-@pytest.mark.parametrize("label", ["process_definition_keys", "tenant_ids"])
+@pytest.mark.parametrize("label", ["process_definition_keys", "process_definition_ids", "tenant_ids"])
 def test_a_filter_that_lets_nothing_through_is_refused(label: str) -> None:
     given: dict[str, Any] = {label: ()}
     with pytest.raises(TopicError, match=f"{label} is empty; name some, or leave it out to take all"):

@@ -1,0 +1,66 @@
+"""Variables in nested scopes, as an engine keeps them: a process instance, within it elements and activities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+from bridge.task import TypedValue, Variables
+
+
+@dataclass(slots=True)
+class _Scope:
+    outer: str
+    variables: Variables
+
+
+class Scopes:
+    """`instances` has the variables of each process instance, by its id; they outlive it, as a history does."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, Variables] = {}
+        self._inner: dict[str, _Scope] = {}
+
+    def open(self, outer: str, variables: Variables) -> str:
+        """Open a scope within another; return the id of its execution."""
+        execution_id = str(uuid4())
+        self._inner[execution_id] = _Scope(outer, dict(variables))
+        return execution_id
+
+    def close(self, execution_id: str) -> None:
+        """End a scope and what only it holds."""
+        self._inner.pop(execution_id, None)
+
+    def __contains__(self, execution_id: str) -> bool:
+        return execution_id in self._inner
+
+    def seen(self, execution_id: str, *, local: bool = False) -> Variables:
+        """Return what an execution sees, inner scopes over outer ones; `local`: only its own."""
+        if local:
+            return self._of(execution_id)
+        seen: dict[str, TypedValue] = {}
+        for scope in reversed(list(self._outwards(execution_id))):
+            seen |= self._of(scope)
+        return seen
+
+    def set(self, execution_id: str, variables: Variables, *, local: bool = False) -> None:
+        """Set each variable where the execution sees it, and a new one on the process instance; `local`: here."""
+        for name, variable in variables.items():
+            scopes = [execution_id] if local else list(self._outwards(execution_id))
+            holder = next((scope for scope in scopes if name in self._of(scope)), scopes[-1])
+            kept = {**self._of(holder), name: variable}
+            if holder in self._inner:
+                self._inner[holder].variables = kept
+            else:
+                self.instances[holder] = kept
+
+    def _outwards(self, execution_id: str) -> Iterator[str]:
+        while (scope := self._inner.get(execution_id)) is not None:
+            yield execution_id
+            execution_id = scope.outer
+        yield execution_id
+
+    def _of(self, execution_id: str) -> Variables:
+        scope = self._inner.get(execution_id)
+        return self.instances[execution_id] if scope is None else scope.variables

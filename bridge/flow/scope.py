@@ -1,0 +1,50 @@
+"""The variables of a task: which of them are fetched, and where a handler reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.ports import Engine, Records
+from bridge.task import Task, Variables
+from bridge.topic import Context, Log, Topic
+from bridge.trace import VARIABLE
+
+
+def fetched_variables(topic: Topic[Any, Any]) -> tuple[str, ...] | None:
+    """Return the variables to ask the engine for, None for all: the topic's, and the one that a trace comes in."""
+    return None if topic.variables is None else tuple(dict.fromkeys((*topic.variables, VARIABLE)))
+
+
+async def read_inputs(engine: Engine, topic: Topic[Any, Any], execution_id: str) -> Variables:
+    """Return what a fetch of the topic's task would have brought. Raises as `bridge.ports.Engine.read_variables`."""
+    seen = await engine.read_variables(execution_id, local=topic.local_variables)
+    wanted = fetched_variables(topic)
+    return seen if wanted is None else {name: value for name, value in seen.items() if name in wanted}
+
+
+def context_of(task: Task, *, engine: Engine, records: Records, log: Log) -> Context:
+    """Return the context of a task's handler, whose files are read where the task sees its variables."""
+
+    async def read_file(variable: str) -> bytes:
+        return await engine.read_file(task.scope, variable)
+
+    return Context(
+        task_id=task.id,
+        topic=task.topic,
+        attempt=task.attempts,
+        idempotency_key=task.id,
+        business_key=task.business_key,
+        process_instance_id=task.process_instance_id,
+        tenant_id=task.tenant_id,
+        log=log,
+        put_once=records.put_once,
+        read_file=read_file,
+        activity_id=task.activity_id,
+        process_definition_key=task.process_definition_key,
+        process_definition_id=task.process_definition_id,
+        execution_id=task.execution_id,
+        priority=task.priority,
+        retries_left=task.retries,
+        created_at=task.engine_created_at,
+        properties=task.properties or {},
+    )
