@@ -120,7 +120,8 @@ class Topic(Generic[In, Out]):
 
     What is fetched: `variables` None for all that a task sees; with `local_variables` only those of its own scope.
     `include_extension_properties` fetches the properties of the task's activity.
-    Which tasks are fetched: those to which all of the other fields apply, of which None (and False) ask for nothing.
+    Which tasks are fetched: those to which all of the other fields apply, of which None (and False) ask for nothing;
+    of `process_variables`, which are of the process instance, one is enough.
     The names are those of the engine's fetch (Camunda 7.24 REST reference, "Fetch and Lock", `topics`).
     """
 

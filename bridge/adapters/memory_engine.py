@@ -16,7 +16,7 @@ from bridge.errors import EngineRejected, LeaseLost, TaskGone, VariableError
 from bridge.ports import Clock, EngineLogEntry, EngineTask, TopicPoll
 from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue, Variables
 from bridge.topic import File
-from bridge.variables import STRING_LIMIT, decode
+from bridge.variables import STRING_LIMIT, decode, encode
 
 MESSAGE_LIMIT: Final = 666
 _FILE_TYPES: Final = frozenset({"File", "Bytes"})
@@ -82,7 +82,8 @@ class MemoryEngine:
 
     def add_each(
         self, topic: str, variables: Variables | None, locals_: Sequence[Variables], *, is_multi_instance: bool = False,
-        version_tag: str | None = None, process_definition_key: str = "process", **fields: Any,
+        retries: int | None = None, version_tag: str | None = None, process_definition_key: str = "process",
+        **fields: Any,
     ) -> Sequence[str]:  # fmt: skip
         """Start a process instance with a task for each of `locals_`, which is its own scope; return the tasks' ids.
 
@@ -97,10 +98,10 @@ class MemoryEngine:
             counter = {"loopCounter": TypedValue("Integer", number)}
             outer = self._scopes.open(instance, counter) if is_multi_instance else instance
             task = EngineTask(
-                id=str(uuid4()), topic=topic, worker_id=None, lock_until=None, process_instance_id=instance,
-                process_definition_key=process_definition_key, process_definition_id=definition, activity_id="task",
-                activity_instance_id=f"task:{uuid4()}", execution_id=self._scopes.open(outer, local),
-                created_at=self._clock.now(), **fields,
+                id=str(uuid4()), topic=topic, worker_id=None, lock_until=None, retries=retries,
+                process_instance_id=instance, process_definition_key=process_definition_key,
+                process_definition_id=definition, activity_id="task", activity_instance_id=f"task:{uuid4()}",
+                execution_id=self._scopes.open(outer, local), created_at=self._clock.now(), **fields,
             )  # fmt: skip
             self._tasks[task.id] = task
             self._write(task, created=True)
@@ -307,7 +308,7 @@ class MemoryEngine:
             and (poll.business_key is None or task.business_key == poll.business_key)
             and (tenants is None or task.tenant_id in tenants)
             and not (poll.without_tenant_id and task.tenant_id is not None)
-            and all(_equals(seen.get(name), value) for name, value in (poll.process_variables or {}).items())
+            and (poll.process_variables is None or _has_any(seen, poll.process_variables))
         )
 
     def _lock_one(self, task: EngineTask, poll: TopicPoll, worker_id: str) -> EngineTask:
@@ -385,9 +386,9 @@ def _rejected(status: int, message: str, kind: str = "ProcessEngineException", c
     return EngineRejected(message, status=status, code=code, kind=kind)
 
 
-def _equals(variable: TypedValue | None, value: object) -> bool:
-    """Tell whether a variable is equal to what a fetch compares it with: a value, and its type."""
-    return variable is not None and type(variable.value) is type(value) and variable.value == value
+def _has_any(variables: Variables, wanted: Mapping[str, object]) -> bool:
+    """Tell whether one of the variables is equal to its wanted value, in type and value; one is enough."""
+    return any(variables.get(name) == value for name, value in encode(wanted).items())
 
 
 def _without_files(variables: Variables) -> Variables:

@@ -33,6 +33,29 @@ _PROCESS = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+_SCOPED = """<?xml version="1.0" encoding="UTF-8"?>
+<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn"
+             id="definitions" targetNamespace="tests">
+  <process id="{key}" isExecutable="true" camunda:historyTimeToLive="P1D" camunda:versionTag="stable">
+    <startEvent id="start"/>
+    <sequenceFlow id="to_task" sourceRef="start" targetRef="task"/>
+    <serviceTask id="task" camunda:type="external" camunda:topic="{topic}">
+      <extensionElements>
+        <camunda:properties><camunda:property name="owner" value="tests"/></camunda:properties>
+        <camunda:inputOutput>{inputs}</camunda:inputOutput>
+      </extensionElements>
+      {loop}
+    </serviceTask>
+    <sequenceFlow id="to_after" sourceRef="task" targetRef="after"/>
+    <userTask id="after"/>
+  </process>
+</definitions>
+"""
+_LOOP = (
+    "<multiInstanceLoopCharacteristics><loopCardinality>{count}</loopCardinality></multiInstanceLoopCharacteristics>"
+)
+
+
 class HandClock:
     """A clock that moves only when told to."""
 
@@ -62,6 +85,22 @@ class EngineLab(Protocol):
         tenant: str | None = None,
     ) -> str:
         """Start an instance that waits at an external task of `topic`; return the task's id."""
+        ...
+
+    async def start_scoped(
+        self,
+        topic: str,
+        variables: Variables,
+        inputs: Mapping[str, str],
+        elements: int | None = None,
+        business_key: str | None = None,
+    ) -> list[str]:
+        """Start an instance whose external task has input mappings; return the ids of its tasks, in order.
+
+        `inputs` has the name of the process variable that each local one is a copy of. With `elements` the activity
+        is a parallel multi-instance of so many, and the copied variable's name ends in the element's number. The
+        definition's version tag is `stable`, and the activity has the extension property `owner`, which is `tests`.
+        """
         ...
 
     async def expire(self, task_id: str, worker_id: str) -> None:
@@ -98,6 +137,22 @@ class MemoryLab:
         return self.engine.add(
             topic, variables, business_key=business_key, retries=retries, priority=priority, tenant_id=tenant
         )
+
+    async def start_scoped(
+        self,
+        topic: str,
+        variables: Variables,
+        inputs: Mapping[str, str],
+        elements: int | None = None,
+        business_key: str | None = None,
+    ) -> list[str]:
+        numbers = [""] if elements is None else [str(number) for number in range(elements)]
+        locals_ = [{name: variables[source + number] for name, source in inputs.items()} for number in numbers]
+        ids = self.engine.add_each(
+            topic, variables, locals_, is_multi_instance=elements is not None, business_key=business_key,
+            version_tag="stable", properties={"owner": "tests"},
+        )  # fmt: skip
+        return list(ids)
 
     async def expire(self, task_id: str, worker_id: str) -> None:
         await self.engine.lock(task_id, worker_id, timedelta(milliseconds=1))
@@ -147,6 +202,34 @@ class CamundaLab:
             await self.engine.set_retries(task["id"], retries)
         return str(task["id"])
 
+    async def start_scoped(
+        self,
+        topic: str,
+        variables: Variables,
+        inputs: Mapping[str, str],
+        elements: int | None = None,
+        business_key: str | None = None,
+    ) -> list[str]:
+        key = f"lab-{uuid4().hex}"
+        # A typed copy: the value of a File alone would become Bytes.
+        counted = "" if elements is None else ".concat(loopCounter)"
+        mapped = "".join(
+            f"""<camunda:inputParameter name="{name}">${{execution.getVariableTyped('{source}'{counted})}}"""
+            "</camunda:inputParameter>"
+            for name, source in inputs.items()
+        )
+        loop = "" if elements is None else _LOOP.format(count=elements)
+        await self._deploy_model(key, _SCOPED.format(key=key, topic=topic, inputs=mapped, loop=loop), None)
+        body = {"variables": to_wire(variables), "businessKey": business_key}
+        instance = await self._ask("POST", f"/process-definition/key/{key}/start", body)
+        tasks = await self._ask("GET", f"/external-task?processInstanceId={instance['id']}")
+        if elements is None:
+            return [str(task["id"]) for task in tasks]
+        places = {
+            (await self.engine.read_variables(task["executionId"]))["loopCounter"].value: task["id"] for task in tasks
+        }
+        return [str(places[number]) for number in range(elements)]
+
     async def expire(self, task_id: str, worker_id: str) -> None:
         await self.engine.lock(task_id, worker_id, timedelta(milliseconds=1))
         until = (await self.engine.get(task_id)).lock_until
@@ -166,15 +249,18 @@ class CamundaLab:
 
     async def _deploy(self, topic: str, tenant: str | None) -> str:
         key = self._keys[topic, tenant] = f"lab-{uuid4().hex}"
+        await self._deploy_model(key, _PROCESS.format(key=key, topic=topic), tenant)
+        return key
+
+    async def _deploy_model(self, key: str, model: str, tenant: str | None) -> None:
         form = aiohttp.FormData()
         form.add_field("deployment-name", key)
         if tenant is not None:
             form.add_field("tenant-id", tenant)
-        form.add_field("data", _PROCESS.format(key=key, topic=topic).encode(), filename=f"{key}.bpmn")
+        form.add_field("data", model.encode(), filename=f"{key}.bpmn")
         async with self._session.post(f"{self._base_url}/deployment/create", data=form) as response:
             response.raise_for_status()
             self._deployments.append((await response.json())["id"])
-        return key
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         async with self._session.request(method, f"{self._base_url}{path}", json=body) as response:
