@@ -35,6 +35,10 @@ class EngineTimeout(EngineUnavailable):
     """The engine has the request and did not answer within the deadline: it may be at work on it yet."""
 
 
+class PollCut(EngineUnavailable):
+    """A fetch ended without an answer while the engine held it: by a proxy's time limit, or as the engine went away."""
+
+
 class ForeignAnswer(EngineUnavailable):
     """Something between us and the engine answered in its place: a proxy, a login page, another service.
 

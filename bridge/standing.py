@@ -32,6 +32,7 @@ def standing_of(gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attache
         consumers={topic: depth.consumers for topic, depth in depths.items()},
         states=found.counts or {},
         oldest_waiting=found.oldest_waiting,
+        poll_wait=gateway.poll.wait.total_seconds() if fetches else None,
     )
 
 

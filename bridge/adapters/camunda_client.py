@@ -18,7 +18,7 @@ import orjson
 from camunda.client.async_external_task_client import AsyncExternalTaskClient
 from pydantic import SecretStr
 
-from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, SetupError, TaskGone
+from bridge.errors import EngineRejected, EngineUnavailable, ForeignAnswer, LeaseLost, PollCut, SetupError, TaskGone
 from bridge.ports import TopicPoll
 
 # Below the 20 s after which the engine's Tomcat drops an idle connection: a request on one just dropped fails.
@@ -28,6 +28,9 @@ _POLLS_AT_ONCE: Final = 8
 _UNTIMED: Final = aiohttp.ClientTimeout(total=None)
 # A proxy's answers in the engine's stead; what became of the call is unknown.
 _NO_ANSWER: Final = frozenset({429, 502, 503, 504})
+_TIMED_OUT: Final = frozenset({408, 504})
+# A call that a dead engine doesn't take ends sooner.
+_HELD: Final = 1.0
 
 Observe = Callable[[str, int | None, float], None]
 Headers = Callable[[], Mapping[str, str]]
@@ -188,7 +191,21 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
 
         `operation` names the call for the observer. Raises as `bridge.ports.Engine` says.
         """
-        return await self._guard(lambda: self._request(operation, method, url, body, wait))
+        if not wait:
+            return await self._guard(lambda: self._request(operation, method, url, body, wait))
+        held = wait
+        return await self._guard(lambda: self._poll(operation, method, url, body, held))
+
+    async def _poll(self, operation: str, method: str, url: str, body: Any, wait: timedelta) -> Answer:
+        """Make a call that the engine may hold. Raises `PollCut` where it ended while it was held."""
+        began = time.monotonic()
+        try:
+            return await self._request(operation, method, url, body, wait)
+        except EngineUnavailable as error:
+            is_timed_out = isinstance(error, ForeignAnswer) and error.status in _TIMED_OUT
+            if is_timed_out or time.monotonic() - began >= _HELD:
+                raise PollCut(str(error)) from error
+            raise
 
     async def _request(self, operation: str, method: str, url: str, body: Any, wait: timedelta | None) -> Answer:
         pool = self._calls if wait is None else self._polls

@@ -37,6 +37,7 @@ class Now:
     consumers: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[State, int] = field(default_factory=dict)
     oldest_waiting: float | None = None
+    poll_wait: float | None = None
 
 
 class Gauges(Collector):
@@ -83,6 +84,9 @@ def _of_intake(now: Now) -> Iterator[Metric]:
     yield _per("gateway_consumers", "Subscribers of the topic's queue, of all processes.", "topic", now.consumers)
     states = {state.value: count for state, count in now.states.items()}
     yield _per("gateway_tasks_in_state", "Tasks in the store by state, up to 10,000 each.", "state", states)
+    if now.poll_wait is not None:
+        text = "How long a fetch waits at the engine at present, where it has nothing to give."
+        yield _one("gateway_poll_wait_seconds", text, now.poll_wait)
     if now.oldest_waiting is not None:
         text = "Since the acceptance of the oldest task that waits for a run."
         yield _one("gateway_oldest_waiting_seconds", text, now.oldest_waiting)

@@ -68,21 +68,24 @@ class MemoryEngine:
         version_tag: str | None = None,
         properties: Mapping[str, str] | None = None,
         local: Variables | None = None,
+        on_another_node: bool = False,
     ) -> str:
         """Start a process instance that waits at an external task; return the task's id.
 
-        `local` is what the activity's input mappings set in the task's own scope.
+        `local` is what the activity's input mappings set in the task's own scope. Made `on_another_node` of the same
+        engine, it wakes no poll that waits at this one.
         """
         (task_id,) = self.add_each(
             topic, variables, [local or {}], business_key=business_key, retries=retries, priority=priority,
             process_definition_key=process_definition_key, tenant_id=tenant_id, version_tag=version_tag,
-            properties=properties,
+            properties=properties, on_another_node=on_another_node,
         )  # fmt: skip
         return task_id
 
     def add_each(
         self, topic: str, variables: Variables | None, locals_: Sequence[Variables], *, is_multi_instance: bool = False,
         retries: int | None = None, version_tag: str | None = None, process_definition_key: str = "process",
+        on_another_node: bool = False,
         **fields: Any,
     ) -> Sequence[str]:  # fmt: skip
         """Start a process instance with a task for each of `locals_`, which is its own scope; return the tasks' ids.
@@ -106,7 +109,8 @@ class MemoryEngine:
             self._tasks[task.id] = task
             self._write(task, created=True)
             ids.append(task.id)
-        self._wake()
+        if not on_another_node:
+            self._wake()
         return ids
 
     def cancel(self, task_id: str) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from bridge.errors import EngineRejected, EngineUnavailable
+from bridge.errors import EngineRejected, EngineUnavailable, PollCut
 from bridge.loop import delay_after
 from bridge.ports import Journal, Level
 
@@ -70,6 +70,8 @@ class Breaker:
         self._admit()
         try:
             result = await call()
+        except PollCut:  # it may be the wait that was too long for a proxy: another call tells
+            raise
         except EngineUnavailable:
             self._failed()
             raise

@@ -11,12 +11,14 @@ from typing import Any
 
 from ulid import ULID
 
-from bridge.errors import EngineError, EngineUnavailable, GatewayError
+from bridge.errors import EngineUnavailable, GatewayError, PollCut
 from bridge.flow.credit import Credit
 from bridge.flow.fairness import Tenants, Whose
 from bridge.flow.fetch_size import FIRST, FetchSize
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
+from bridge.flow.orphans import OrphanedLocks
+from bridge.flow.poll_wait import PollWait
 from bridge.flow.scope import fetched_variables
 from bridge.loop import Signal
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TopicPoll
@@ -97,9 +99,15 @@ class Poll:
         self._tenants = {name: Tenants(topic.tenant_ids) for name, topic in topics.items()}
         self._sizes = {name: FetchSize(pace.size) for name in topics}
         self._variables = {name: fetched_variables(topic) for name, topic in topics.items()}
-        self._ghosts: dict[str, datetime] = {}
+        self._waits = PollWait(pace.wait, clock, journal)
+        self._orphans = OrphanedLocks(engine, clock, journal, self.nudge)
         self._failure: GatewayError | None = None
         self._stopping = False
+
+    @property
+    def wait(self) -> timedelta:
+        """How long a fetch waits at the engine at present, where it has nothing to give."""
+        return self._waits.now
 
     def nudge(self, topics: Collection[str]) -> None:
         """Fetch for these topics now, without waiting: something that the engine doesn't tell of has become ready."""
@@ -118,11 +126,10 @@ class Poll:
         if await self._held_back():
             await self._news.wait(self._pace.breath)
             return
-        await self._lay_ghosts()
+        self._orphans.start()
         rooms = await self._credit.rooms()
         self._start_calls(rooms)
-        pause = self._pace.breath if self._is_short(rooms) else max(self._pace.wait, self._pace.breath)
-        await self._news.wait(pause)
+        await self._news.wait(self._pause(rooms))
         self._raise_failure()
 
     async def stop(self) -> None:
@@ -135,19 +142,15 @@ class Poll:
         await self._join(raises=False)
         if self._failure is not None:
             self._journal.write("last_fetch_failed", level=Level.WARNING, error=str(self._failure))
-        self._ghosts = dict.fromkeys(self._ghosts, self._clock.now())
-        try:
-            await self._lay_ghosts()
-        except EngineError as error:  # then their locks end by themselves, and the end goes on
-            self._journal.write("ghost_locks_left", level=Level.WARNING, calls=len(self._ghosts), error=str(error))
+        await self._orphans.release_all()
 
     async def idle(self) -> None:
         """Return when no call is under way and all that was locked is kept."""
         await self._join(raises=True)
 
     async def _join(self, *, raises: bool) -> None:
-        while self._asks or self._accepting:
-            await asyncio.gather(*self._asks, *self._accepting, return_exceptions=not raises)
+        while self._asks or self._accepting or self._orphans.is_releasing:
+            await asyncio.gather(*self._asks, *self._accepting, self._orphans.idle(), return_exceptions=not raises)
             await asyncio.sleep(0)  # since Python 3.12 what has ended is not waited for, and its end not noticed yet
 
     def _raise_failure(self) -> None:
@@ -155,9 +158,12 @@ class Poll:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _is_short(self, rooms: Mapping[str, int]) -> bool:
-        """Tell whether something waits for room, or for a free lane, of which no signal will tell."""
-        return any(rooms[topic] == 0 for topic in rooms) or bool(self._busy or self._due or self._ghosts)
+    def _pause(self, rooms: Mapping[str, int]) -> timedelta:
+        """Return how long to wait for news: not for long where there will be none of what there is to do."""
+        if any(rooms[topic] == 0 for topic in rooms) or self._busy or self._due:  # for room, or for a free lane
+            return self._pace.breath
+        dues = [due for due in (self._orphans.due_in(), self._waits.due_in() or None) if due is not None]
+        return max(self._pace.breath, min([self._pace.wait, *dues]))
 
     def _start_calls(self, rooms: Mapping[str, int]) -> None:
         if self._stopping:  # whoever stopped us meanwhile doesn't wait for calls that begin now
@@ -180,7 +186,7 @@ class Poll:
             lanes -= 1
         quiet = [topic for topic in self._topics if rooms[topic] > 0 and topic not in asked and topic not in self._busy]
         waiting = sum(ask.waits for ask in self._asks.values())
-        if quiet and waiting < self._pace.waiting:
+        if quiet and waiting < self._pace.waiting and not self._waits.due_in():
             # Half of the room is left: a topic that is nudged is asked for while the engine holds this call.
             size = min(FIRST, self._pace.size, *(max(1, rooms[topic] // 2) for topic in quiet))
             self._start(_Ask(tuple(quiet), size, waits=True))
@@ -218,23 +224,30 @@ class Poll:
     async def _call(self, ask: _Ask) -> None:
         worker_id = f"bridge-{self._replica}-{ULID()}"
         polls = [self._poll(topic, ask) for topic in ask.topics]
-        first = not any(other.waits for call, other in self._asks.items() if other is not ask)
-        wait = self._wait(ask, first) if ask.waits else timedelta(0)
+        wait = self._wait(ask) if ask.waits else timedelta(0)
         asked_at, began = self._clock.now(), asyncio.get_running_loop().time()
         leases: Sequence[EngineTask] = ()
         try:
             leases = await self._tracer.fetch(
                 worker_id, ask.topics, lambda: self._engine.fetch_and_lock(worker_id, ask.size, polls, wait)
             )
-        except EngineUnavailable:
+        except EngineUnavailable as error:
             # The engine may have locked tasks for this call all the same, as long as it would have held it.
-            self._ghosts[worker_id] = asked_at + wait
-            raise
+            self._orphans.expect(worker_id, asked_at + wait, max(self._lease.duration(topic) for topic in ask.topics))
+            if not isinstance(error, PollCut):
+                raise
+            took = self._clock.now() - asked_at
+            await self._engine.version()  # raises where the engine is away; else only waiting calls are cut
+            if not self._waits.cut(wait, took):
+                raise
+            return
         finally:
             got = Counter(lease.topic for lease in leases)
             for topic in ask.topics:
                 self._credit.settle(topic, ask.size - got[topic], queued=0)
-        self._learn(ask, leases, self._clock.now() - asked_at)
+        took = self._clock.now() - asked_at
+        self._learn(ask, leases, took)
+        self._waits.answered(wait, took, [age for age in map(self._age, leases) if age is not None], len(leases))
         if leases:
             keeping = asyncio.create_task(self._keep(leases, worker_id, asked_at))
             self._accepting.add(keeping)
@@ -244,10 +257,18 @@ class Poll:
             rest = began + self._pace.breath.total_seconds() - asyncio.get_running_loop().time()
             await asyncio.sleep(max(0.0, rest))
 
-    def _wait(self, ask: _Ask, first: bool) -> timedelta:
+    def _wait(self, ask: _Ask) -> timedelta:
         """Return how long the engine may hold the call: a lock counts from when it was asked for, so not for long."""
+        is_first = not any(other.waits for other in self._asks.values() if other is not ask)
         shortest = min(self._lease.duration(topic) for topic in ask.topics)
-        return min(self._pace.wait if first else self._pace.second_wait, shortest / 4)
+        wait = self._waits.begin()
+        return min(wait if is_first else min(wait, self._pace.second_wait), shortest / 4)
+
+    def _age(self, lease: EngineTask) -> timedelta | None:
+        """Return how old a task was when the engine first locked it, by the engine's clock; None for a later lock."""
+        if lease.created_at is None or lease.lock_until is None or lease.retries is not None:
+            return None
+        return lease.lock_until - self._lease.duration(lease.topic) - lease.created_at
 
     def _learn(self, ask: _Ask, leases: Sequence[EngineTask], took: timedelta) -> None:
         full = len(leases) >= ask.size
@@ -275,7 +296,7 @@ class Poll:
         kept: Counter[str] = Counter()
         try:
             if self._stopping:
-                await self._unlock([lease.id for lease in leases])
+                await self._orphans.unlock(leases)
                 return
             for until, some in by_end.items():
                 for start in range(0, len(some), FIRST):  # a large call must not hold up what else there is to do
@@ -312,19 +333,3 @@ class Poll:
             process_definition_version_tag=known.process_definition_version_tag,
             without_tenant_id=known.without_tenant_id,
         )
-
-    async def _lay_ghosts(self) -> None:
-        """Unlock what the engine locked for a call whose answer never came."""
-        now = self._clock.now()
-        over = [worker_id for worker_id, until in self._ghosts.items() if until <= now]
-        for worker_id in over:
-            found = await self._engine.locked_by(worker_id)
-            await self._unlock([task.id for task in found])
-            self._ghosts.pop(worker_id, None)
-
-    async def _unlock(self, ids: Sequence[str]) -> None:
-        for task_id in ids:
-            try:
-                await self._engine.unlock(task_id)
-            except EngineError as error:
-                self._journal.write("ghost_lock_left", level=Level.WARNING, task_id=task_id, error=str(error))

@@ -37,6 +37,8 @@ async def test_fetch_locks_and_describes_a_task(engine_lab: EngineLab, topic: st
     assert task.process_instance_id is not None
     assert task.lock_until is not None
     assert task.lock_until.utcoffset() == NOW
+    assert task.created_at is not None
+    assert NOW <= task.lock_until - MINUTE - task.created_at < MINUTE, "its age, by the engine's clock alone"
     scan = File("a.txt", None, "text/plain", "utf-8")
     assert decode(task.variables) == {"amount": 7, "scan": scan, "raw": b"\0\xff"}
     assert await engine_lab.engine.get(task_id) == EngineTask(
