@@ -34,6 +34,7 @@ from bridge.flow.bulk import Bulk
 from bridge.flow.claims import Claims
 from bridge.flow.credit import Bounds, Credit
 from bridge.flow.examine import Examine
+from bridge.flow.foreign_answers import ForeignAnswers
 from bridge.flow.handle import Handle, Terms
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
@@ -114,6 +115,7 @@ class Gateway:
             retention=timedelta(days=settings.retention_days),
         )
         self.breaker = Breaker(self.journal)
+        self.foreign_answers = ForeignAnswers(self.journal, self.metrics.observe_foreign_answer)
         self.engine = CamundaEngine(
             settings.camunda_url,
             credentials=authorization(settings.camunda_username, settings.camunda_password, settings.camunda_token),
@@ -121,6 +123,7 @@ class Gateway:
             timeout=_seconds(settings.camunda_timeout),
             headers=self._trace_headers,
             observe=self.metrics.observe_engine,
+            foreign=self.foreign_answers.observe,
             guard=self.breaker.guard,
         )
         broker = settings.rabbitmq_url.get_secret_value()
@@ -229,6 +232,7 @@ class Gateway:
             Replica(self.replica, self.version, roles, now, now),
             lambda: self.report.pending,
             lag=lambda: self.lag.recent,
+            foreign_answer=lambda: self.foreign_answers.latest,
         )
 
     def _build_intake(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 
 from bridge.errors import GatewayError
 from bridge.ports import Probe
@@ -13,12 +14,16 @@ from bridge.ports import Probe
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part as its probe found it: its `version` when it answered, else the `error`."""
+    """One part as its probe found it: its `version` when it answered, else the `error`.
+
+    `warning` says what is wrong with one that answered.
+    """
 
     name: str
     ok: bool
     version: str | None = None
     error: str | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +46,23 @@ class Readiness:
         return not self.reasons
 
 
-async def check(probes: Mapping[str, Probe], within: timedelta) -> Health:
-    """Ask all parts at once and give each `within` to answer; a probe that fails in any way makes its part not ok."""
-    components = await asyncio.gather(*(_ask(name, probe, within) for name, probe in probes.items()))
+async def check(
+    probes: Mapping[str, Probe],
+    within: timedelta,
+    warnings: Mapping[str, Callable[[], str | None]] = MappingProxyType({}),
+) -> Health:
+    """Ask all parts at once and give each `within` to answer; a probe that fails in any way makes its part not ok.
+
+    `warnings` says of a part that answered what is wrong with it nevertheless, or None.
+    """
+    found = await asyncio.gather(*(_ask(name, probe, within) for name, probe in probes.items()))
+    components = [_warned(component, warnings) for component in found]
     return Health(all(component.ok for component in components), tuple(components))
+
+
+def _warned(component: Component, warnings: Mapping[str, Callable[[], str | None]]) -> Component:
+    warning = warnings.get(component.name)
+    return replace(component, warning=warning()) if component.ok and warning is not None else component
 
 
 async def _ask(name: str, probe: Probe, within: timedelta) -> Component:

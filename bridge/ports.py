@@ -82,9 +82,11 @@ class EngineLogEntry:
 class Engine(Protocol):
     """The engine's external task service.
 
-    Every call raises `EngineUnavailable` when no answer came (nor one that the engine wrote: 429, 502, 503, 504 of a
-    proxy), `TaskGone` on the engine's 404, `LeaseLost` where the engine says that the lock is another's or the task
-    is suspended, and `EngineRejected` on any other error. Source: Camunda 7.24 REST reference, "External Task".
+    Only what the engine itself wrote counts. Every call raises `EngineUnavailable` when no answer came: `EngineTimeout`
+    when the engine had the request and the deadline ran out, `ForeignAnswer` when something else answered in its place
+    (`PayloadRefused`: for the request's size). Of the engine's own errors `TaskGone` is its 404, `LeaseLost` says that
+    the lock is another's or the task is suspended, `EngineForbidden` that its user lacks a right, and `EngineRejected`
+    is any other. Source: Camunda 7.24 REST reference, "External Task".
     """
 
     async def fetch_and_lock(

@@ -278,7 +278,7 @@ class Process:
             "mongodb": gateway.store.version,
             "rabbitmq": gateway.broker_version,
         }
-        return await check(probes, _PROBE_WITHIN)
+        return await check(probes, _PROBE_WITHIN, {"engine": lambda: gateway.foreign_answers.latest})
 
     async def ready(self) -> Readiness:
         """Tell whether the process does what its roles ask of it, and why not."""

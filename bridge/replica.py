@@ -30,7 +30,8 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One process, as of `seen_at`. `loads` has the topics that it works, by name; `reporting` counts outcomes on
-    their way to the engine, `lag` is the event loop's delay in seconds."""
+    their way to the engine, `lag` is the event loop's delay in seconds. `foreign_answer` says what answered in the
+    engine's place within the last minute."""
 
     id: str
     version: str
@@ -40,6 +41,7 @@ class Replica:
     loads: Mapping[str, Load] = field(default_factory=dict)
     reporting: int = 0
     lag: float = 0.0
+    foreign_answer: str | None = None
 
 
 def capacity(replicas: tuple[Replica, ...], topic: str) -> tuple[int, float | None]:

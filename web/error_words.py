@@ -12,7 +12,7 @@ from web.task_words import REASONS, state_word
 from web.texts import ENGLISH, msg
 
 _LONGEST: Final = 2000
-_TOLD: Final = frozenset({"error", "why", "reason", "change"})
+_TOLD: Final = frozenset({"error", "why", "reason", "change", "due"})
 """Values that are themselves texts to be told; others are names and numbers."""
 
 _TASKS: Final = (
@@ -35,15 +35,43 @@ _TASKS: Final = (
     *REASONS,
 )
 _PARTS: Final = (
-    msg("the engine did not answer lately; it is tried again soon"),
+    msg("the engine did not answer lately; it is tried again soon: %(error)s"),
     msg("no answer within %(seconds)s s"),
     msg("the probe failed: %(kind)s"),
     msg("MongoDB did not answer (%(operation)s): %(error)s"),
     msg("the store is not open"),
     msg("RabbitMQ does not deliver to every topic's consumer"),
     msg("%(operation)s: no answer: %(error)s"),
-    msg("%(operation)s: HTTP %(status)s in place of the engine's answer"),
-    msg("%(operation)s: the answer is not the engine's: %(error)s"),
+    msg("%(operation)s: no answer within %(seconds)s s"),
+    msg(
+        "%(operation)s: the engine's address answers 413: what stands before the engine lets no request of %(count)s "
+        "bytes through; raise its limit (nginx: client_max_body_size), or make the result smaller"
+    ),
+    msg(
+        "%(operation)s: the engine's address answers %(status)s with %(type)s (a login or maintenance page?), where "
+        "%(due)s"
+    ),
+    msg("%(operation)s: the engine's address answers %(status)s with %(type)s, where %(due)s"),
+    msg("%(operation)s: the engine's address answers %(status)s without content, where %(due)s"),
+    msg("%(operation)s: the engine's address answers %(status)s (%(why)s)"),
+    msg("204 is due"),
+    msg("a file's content is due"),
+    msg("a JSON object is due"),
+    msg("a JSON list is due"),
+    msg("a JSON object is due: it ends early, or is none (%(count)s bytes)"),
+    msg("a JSON list is due: it ends early, or is none (%(count)s bytes)"),
+    msg("the engine's JSON is due: %(fault)s"),
+    msg("a redirect: a login, or CAMUNDA_URL has http for https"),
+    msg("a login, or CAMUNDA_USERNAME, CAMUNDA_PASSWORD or CAMUNDA_TOKEN are refused"),
+    msg("a proxy or a firewall refuses the call"),
+    msg("another service, or CAMUNDA_URL has a wrong path"),
+    msg("a proxy asks for a login"),
+    msg("a proxy gave up on the request"),
+    msg("a proxy limits the rate of calls"),
+    msg("a proxy finds no engine behind it"),
+    msg("a proxy finds no engine behind it, or maintenance"),
+    msg("a proxy did not wait for the engine"),
+    msg("not the engine's own error"),
     msg("%(operation)s: the engine's client is not open"),
     msg("%(operation)s: RabbitMQ did not answer in time"),
     msg("%(operation)s: the connection was lost"),

@@ -111,7 +111,7 @@ def _narrowed(found: Needs, principal: Principal) -> Needs:
         return found
     unattended = tuple(topic for topic in found.unattended if topic in principal.topics)
     pauses = tuple(pause for pause in found.pauses if pause.topic in principal.topics)
-    return Needs(found.by_state, unattended, found.stale, found.alive, pauses, found.depths)
+    return Needs(found.by_state, unattended, found.stale, found.alive, pauses, found.depths, found.foreign_answers)
 
 
 def _sum(counts: Mapping[State, int | None], *states: State) -> int | None:
@@ -121,7 +121,8 @@ def _sum(counts: Mapping[State, int | None], *states: State) -> int | None:
 
 
 def _is_calm(found: Needs, counts: Mapping[State, int | None], health: Health) -> bool:
-    return health.ok and bool(found.alive) and counts[State.FAILED] == 0 and not found.unattended and not found.stale
+    troubles = found.unattended or found.stale or found.foreign_answers
+    return health.ok and bool(found.alive) and counts[State.FAILED] == 0 and not troubles
 
 
 def _charts(shown: Overview) -> Mapping[str, Any]:

@@ -212,6 +212,9 @@ class ComponentStatus(_Answer):
     status: Annotated[Literal["healthy", "unhealthy"], Field(examples=["healthy"])]
     version: Annotated[str | None, Field(description="What the part says it is.", examples=["7.24.0"])] = None
     error: Annotated[str | None, Field(description="Why the part is unhealthy.")] = None
+    warning: Annotated[
+        str | None, Field(description="What is wrong though the part answers: another may answer in its place.")
+    ] = None
 
 
 class HealthStatus(_Answer):
@@ -228,7 +231,9 @@ class HealthStatus(_Answer):
             status=_healthy(health.ok),
             version=version,
             components={
-                part.name: ComponentStatus(status=_healthy(part.ok), version=part.version, error=part.error)
+                part.name: ComponentStatus(
+                    status=_healthy(part.ok), version=part.version, error=part.error, warning=part.warning
+                )
                 for part in health.components
             },
         )

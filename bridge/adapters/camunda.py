@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-import orjson
-
-from bridge.adapters.camunda_client import CamundaClient, Guard, Headers, Observe, millis, unguarded
-from bridge.errors import EngineRejected, EngineUnavailable, TaskGone, VariableError
+from bridge.adapters.camunda_answers import Answer, content, document, nothing, rows
+from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
+from bridge.errors import EngineRejected, TaskGone, VariableError
 from bridge.ports import EngineLogEntry, EngineTask, TopicPoll
 from bridge.task import Variables
 from bridge.variables import from_wire, parse_date, to_wire
@@ -21,6 +20,10 @@ MESSAGE_LIMIT: Final = 666
 """How many characters of an errorMessage the engine keeps."""
 DETAILS_LIMIT: Final = 1_000_000
 """How many characters of error details are sent."""
+PAGE: Final = 100
+"""How many rows a list call asks for: `queryMaxResultsLimit` of a hardened engine is seldom below it."""
+DATE_LAG: Final = timedelta(seconds=2)
+"""By how much a `Date` header may be behind: whole seconds, and Tomcat 9 makes up a new one once a second."""
 
 T = TypeVar("T")
 
@@ -30,8 +33,8 @@ class CamundaEngine:
 
     `timeout` bounds each call (a poll: on top of its wait). `credentials` is what `authorization` returned. `tls` is
     an SSL context for an own CA, or False to check nothing. `headers` is asked before each call, for trace context.
-    `observe` is told of each: the operation, its HTTP status (None when no answer came) and its seconds. `guard` makes
-    each call: a circuit breaker may refuse to.
+    `observe` is told of each: the operation, its HTTP status (None when no answer came) and its seconds. `foreign` is
+    told of answers that are not the engine's. `guard` makes each call: a circuit breaker may refuse to.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class CamundaEngine:
         tls: ssl.SSLContext | bool = True,
         headers: Headers = dict,
         observe: Observe = lambda _operation, _status, _seconds: None,
+        foreign: Foreign = lambda _operation, _error: None,
         guard: Guard = unguarded,
     ) -> None:
         self._client = CamundaClient(
@@ -54,6 +58,7 @@ class CamundaEngine:
             tls=tls,
             headers=headers,
             observe=observe,
+            foreign=foreign,
             guard=guard,
         )
 
@@ -71,12 +76,12 @@ class CamundaEngine:
             return []
         body = self._client.fetch_body(worker_id, max_tasks, topics, wait)
         url = self._client.get_fetch_and_lock_url()
-        answer = await self._client.request("fetch", "POST", url, body, wait=wait)
-        return _read("fetch", answer, lambda rows: [_task(row) for row in rows])
+        return await self._client.ask("fetch", "POST", url, body, read=rows(_task), wait=wait)
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         body = {"workerId": worker_id, **_results(variables)}
-        await self._client.request("complete", "POST", self._client.get_task_complete_url(_quoted(task_id)), body)
+        url = self._client.get_task_complete_url(_quoted(task_id))
+        await self._client.ask("complete", "POST", url, body, read=nothing)
 
     async def fail(
         self, task_id: str, worker_id: str, *, message: str, details: str, retries: int, retry_timeout: timedelta
@@ -89,7 +94,8 @@ class CamundaEngine:
             "retries": retries,
             "retryTimeout": millis(retry_timeout),
         }
-        await self._client.request("fail", "POST", self._client.get_task_failure_url(_quoted(task_id)), body)
+        url = self._client.get_task_failure_url(_quoted(task_id))
+        await self._client.ask("fail", "POST", url, body, read=nothing)
 
     async def raise_bpmn_error(
         self, task_id: str, worker_id: str, *, code: str, message: str, variables: Variables
@@ -101,51 +107,52 @@ class CamundaEngine:
             "variables": to_wire(variables),
         }
         url = self._client.get_task_bpmn_error_url(_quoted(task_id))
-        await self._client.request("bpmn_error", "POST", url, body)
+        await self._client.ask("bpmn_error", "POST", url, body, read=nothing)
 
     async def lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
         body = {"workerId": worker_id, "lockDuration": millis(duration)}
-        await self._client.request("lock", "POST", self._url(task_id, "lock"), body)
+        await self._client.ask("lock", "POST", self._url(task_id, "lock"), body, read=nothing)
 
     async def extend_lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
         body = {"workerId": worker_id, "newDuration": millis(duration)}
-        await self._client.request("extend_lock", "POST", self._url(task_id, "extendLock"), body)
+        await self._client.ask("extend_lock", "POST", self._url(task_id, "extendLock"), body, read=nothing)
 
     async def unlock(self, task_id: str) -> None:
-        await self._client.request("unlock", "POST", self._url(task_id, "unlock"))
+        await self._client.ask("unlock", "POST", self._url(task_id, "unlock"), read=nothing)
 
     async def set_retries(self, task_id: str, retries: int) -> None:
-        await self._client.request("set_retries", "PUT", self._url(task_id, "retries"), {"retries": retries})
+        url = self._url(task_id, "retries")
+        await self._client.ask("set_retries", "PUT", url, {"retries": retries}, read=nothing)
 
     async def get(self, task_id: str) -> EngineTask:
-        return _read("get", await self._client.request("get", "GET", self._url(task_id)), _task)
+        return await self._client.ask("get", "GET", self._url(task_id), read=document(_task))
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
-        """As the port says; an answer without a date tells no `held_for`."""
-        if not task_ids:
-            return []
-        answer = await self._client.ask(
-            "get_many", "POST", self._client.external_task_base_url, {"externalTaskIdIn": list(task_ids)}
-        )
-        tasks = _read("get_many", answer.body, lambda rows: [_task(row) for row in rows])
-        now = answer.told_at
-        return tasks if now is None else [replace(task, held_for=_held_for(task, now)) for task in tasks]
+        """As the port says, by `PAGE` ids a call; an answer without a date tells no `held_for`."""
+        found: list[EngineTask] = []
+        url = f"{self._client.external_task_base_url}?maxResults={PAGE}"
+        for start in range(0, len(task_ids), PAGE):
+            body = {"externalTaskIdIn": list(task_ids[start : start + PAGE])}
+            found += await self._client.ask("get_many", "POST", url, body, read=_with_held_for)
+        return found
 
     async def read_variables(self, execution_id: str, *, local: bool = False) -> Variables:
         """As the port says; `TaskGone` when the execution has ended."""
         scope = "execution/{}/localVariables" if local else "process-instance/{}/variables"
         url = f"{self._client.base_url}/{scope.format(_quoted(execution_id))}"
         try:
-            answer = await self._client.request("read_variables", "GET", f"{url}?deserializeValues=false")
+            return await self._client.ask(
+                "read_variables", "GET", f"{url}?deserializeValues=false", read=document(from_wire)
+            )
         except EngineRejected as error:
             raise _without_instance(error) from error
-        return _read("read_variables", answer, from_wire)
 
     async def set_variables(self, execution_id: str, variables: Variables) -> None:
         """As the port says; the engine sets all of them or none."""
         url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables"
         try:
-            await self._client.request("set_variables", "POST", url, {"modifications": to_wire(variables)})
+            body = {"modifications": to_wire(variables)}
+            await self._client.ask("set_variables", "POST", url, body, read=nothing)
         except EngineRejected as error:
             raise _without_instance(error) from error
 
@@ -157,33 +164,42 @@ class CamundaEngine:
         """
         url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables/{_quoted(variable)}"
         try:
-            return await self._client.request("read_file", "GET", f"{url}/data")
+            return await self._client.ask("read_file", "GET", f"{url}/data", read=content)
         except EngineRejected as error:
             if error.kind == "InvalidRequestException" and error.status in {400, 404}:
                 raise VariableError(f"variable {variable!r}: {error}") from error
             raise _without_instance(error) from error
 
     async def locked_by(self, worker_id: str) -> Sequence[EngineTask]:
-        url = f"{self._client.external_task_base_url}?locked=true&workerId={_quoted(worker_id)}"
-        answer = await self._client.request("locked_by", "GET", url)
-        return _read("locked_by", answer, lambda rows: [_task(row) for row in rows])
+        query = f"locked=true&workerId={_quoted(worker_id)}&sortBy=id&sortOrder=asc"
+        return await self._pages("locked_by", f"{self._client.external_task_base_url}?{query}", _task)
 
     async def count(self, topic: str | None = None) -> int:
         """Count the open external tasks, locked or not, of a topic or of all."""
         query = "" if topic is None else f"?topicName={_quoted(topic)}"
         url = f"{self._client.external_task_base_url}/count{query}"
-        return _read("count", await self._client.request("count", "GET", url), lambda row: int(row["count"]))
+        return await self._client.ask("count", "GET", url, read=document(lambda row: int(row["count"])))
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first; empty when the engine keeps none."""
         query = f"externalTaskId={_quoted(task_id)}&sortBy=timestamp&sortOrder=asc"
         url = f"{self._client.base_url}/history/external-task-log?{query}"
-        answer = await self._client.request("history", "GET", url)
-        return _read("history", answer, lambda rows: [_log_entry(row) for row in rows])
+        return await self._pages("history", url, _log_entry)
 
     async def version(self) -> str:
-        answer = await self._client.request("version", "GET", f"{self._client.base_url}/version")
-        return _read("version", answer, lambda row: str(row["version"]))
+        url = f"{self._client.base_url}/version"
+        return await self._client.ask("version", "GET", url, read=document(lambda row: str(row["version"])))
+
+    async def _pages(self, operation: str, url: str, read: Callable[[Any], T]) -> Sequence[T]:
+        """Read a whole list, `PAGE` rows a call: an engine may refuse a query without a limit, or with a high one."""
+        found: list[T] = []
+        while True:
+            page = await self._client.ask(
+                operation, "GET", f"{url}&firstResult={len(found)}&maxResults={PAGE}", read=rows(read)
+            )
+            found += page
+            if len(page) < PAGE:
+                return found
 
     def _url(self, task_id: str, action: str = "") -> str:
         task = f"{self._client.external_task_base_url}/{_quoted(task_id)}"
@@ -200,11 +216,9 @@ def _text(text: str, limit: int) -> str:
     return cut.decode("utf-16-le", "ignore")
 
 
-def _read(operation: str, answer: bytes, read: Callable[[Any], T]) -> T:
-    try:
-        return read(orjson.loads(answer))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineUnavailable(f"{operation}: the answer is not the engine's: {error!r}") from error
+def _with_held_for(answer: Answer) -> list[EngineTask]:
+    tasks, now = rows(_task)(answer), answer.told_at
+    return tasks if now is None else [replace(task, held_for=_held_for(task, now)) for task in tasks]
 
 
 def _task(row: Mapping[str, Any]) -> EngineTask:
@@ -242,10 +256,10 @@ def _results(variables: Variables) -> dict[str, Any]:
 
 
 def _held_for(task: EngineTask, now: datetime) -> timedelta | None:
-    """Return how long the lock holds, at the least: `now` is the engine's, in whole seconds, rounded down."""
+    """Return how long the lock holds, at the least: `now` is the engine's, or a proxy's, and may lag."""
     if task.lock_until is None:
         return None
-    left = task.lock_until - now - timedelta(seconds=1)
+    left = task.lock_until - now - DATE_LAG
     return left if left > timedelta(0) else None
 
 

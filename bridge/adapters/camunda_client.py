@@ -7,18 +7,18 @@ import base64
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractStreamWriter
 from camunda.client.async_external_task_client import AsyncExternalTaskClient
 from pydantic import SecretStr
 
-from bridge.errors import EngineRejected, EngineUnavailable, ForeignAnswer, LeaseLost, PollCut, SetupError, TaskGone
+from bridge.adapters.camunda_answers import Answer, Read, interpret
+from bridge.errors import EngineTimeout, EngineUnavailable, ForeignAnswer, PollCut, SetupError
 from bridge.ports import TopicPoll
 
 # Below the 20 s after which the engine's Tomcat drops an idle connection: a request on one just dropped fails.
@@ -26,41 +26,40 @@ _KEEP_ALIVE: Final = 15.0
 _POLLS_AT_ONCE: Final = 8
 # Each call has its own deadline; aiohttp's timers would only add to its cost.
 _UNTIMED: Final = aiohttp.ClientTimeout(total=None)
-# A proxy's answers in the engine's stead; what became of the call is unknown.
-_NO_ANSWER: Final = frozenset({429, 502, 503, 504})
 _TIMED_OUT: Final = frozenset({408, 504})
 # A call that a dead engine doesn't take ends sooner.
 _HELD: Final = 1.0
+
+T = TypeVar("T")
 
 Observe = Callable[[str, int | None, float], None]
 Headers = Callable[[], Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the engine answered, and its `Date` header, where there is one."""
-
-    body: bytes
-    date: str | None
-
-    @property
-    def told_at(self) -> datetime | None:
-        """The engine's own time, in whole seconds (RFC 9110, 6.6.1); None where it tells none that can be read."""
-        try:
-            found = None if self.date is None else parsedate_to_datetime(self.date)
-        except ValueError:
-            return None
-        return None if found is None or found.tzinfo is None else found
+Foreign = Callable[[str, ForeignAnswer], None]
 
 
-Call = Callable[[], Awaitable[Answer]]
-Guard = Callable[[Call], Awaitable[Answer]]
-"""Makes a call, or refuses to by `EngineUnavailable`."""
+class Guard(Protocol):
+    """Makes a call, or refuses to by `EngineUnavailable`."""
+
+    async def __call__(self, call: Callable[[], Awaitable[T]]) -> T: ...
 
 
-async def unguarded(call: Call) -> Answer:
+async def unguarded(call: Callable[[], Awaitable[T]]) -> T:
     """Make the call, whatever became of those before."""
     return await call()
+
+
+class _Content(aiohttp.BytesPayload):
+    """A request's body that knows whether it was sent."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content, content_type="application/json")
+        self.sent = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await super().write_with_length(writer, content_length)
+        self.sent = True
 
 
 def authorization(
@@ -106,6 +105,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         tls: ssl.SSLContext | bool,
         headers: Headers,
         observe: Observe,
+        foreign: Foreign,
         guard: Guard,
     ) -> None:
         if urlsplit(base_url).username is not None:
@@ -127,6 +127,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         self._tls = tls
         self._call_headers = headers
         self._observe = observe
+        self._foreign = foreign
         self._guard = guard
         self._calls: aiohttp.ClientSession | None = None
         self._polls: aiohttp.ClientSession | None = None
@@ -178,40 +179,40 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             body["tenantIdIn"] = list(poll.tenant_ids)
         return {**body, **_narrowed(poll)}
 
-    async def request(
-        self, operation: str, method: str, url: str, body: Any = None, *, wait: timedelta | None = None
-    ) -> bytes:
-        """Make one call and return the body of its answer; see `ask`."""
-        return (await self.ask(operation, method, url, body, wait=wait)).body
-
     async def ask(
-        self, operation: str, method: str, url: str, body: Any = None, *, wait: timedelta | None = None
-    ) -> Answer:
-        """Make one call; `wait` is how long the engine may hold a poll.
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        body: Any = None,
+        *,
+        read: Read[T],
+        wait: timedelta | None = None,
+    ) -> T:
+        """Make one call and return what `read` takes from its answer; `wait` is how long the engine may hold a poll.
 
-        `operation` names the call for the observer. Raises as `bridge.ports.Engine` says.
+        `operation` names the call for the observer. Raises as `bridge.ports.Engine` says, and `PollCut` for a poll that
+        ended while it was held. The answer is read within the guard: what isn't the engine's is no answer there either.
         """
-        if not wait:
-            return await self._guard(lambda: self._request(operation, method, url, body, wait))
-        held = wait
-        return await self._guard(lambda: self._poll(operation, method, url, body, held))
 
-    async def _poll(self, operation: str, method: str, url: str, body: Any, wait: timedelta) -> Answer:
-        """Make a call that the engine may hold. Raises `PollCut` where it ended while it was held."""
-        began = time.monotonic()
-        try:
-            return await self._request(operation, method, url, body, wait)
-        except EngineUnavailable as error:
-            is_timed_out = isinstance(error, ForeignAnswer) and error.status in _TIMED_OUT
-            if is_timed_out or time.monotonic() - began >= _HELD:
-                raise PollCut(str(error)) from error
-            raise
+        async def call() -> T:
+            began = time.monotonic()
+            try:
+                return interpret(operation, await self._send(operation, method, url, body, wait), read)
+            except EngineUnavailable as error:
+                if wait and _is_cut(error, time.monotonic() - began):
+                    raise PollCut(str(error)) from error
+                if isinstance(error, ForeignAnswer):
+                    self._foreign(operation, error)
+                raise
 
-    async def _request(self, operation: str, method: str, url: str, body: Any, wait: timedelta | None) -> Answer:
+        return await self._guard(call)
+
+    async def _send(self, operation: str, method: str, url: str, body: Any, wait: timedelta | None) -> Answer:
         pool = self._calls if wait is None else self._polls
         if pool is None:
             raise EngineUnavailable(f"{operation}: the engine's client is not open")
-        content = None if body is None else orjson.dumps(body)
+        content = None if body is None else _Content(orjson.dumps(body))
         deadline = self.http_timeout_seconds + (0.0 if wait is None else wait.total_seconds())
         started, status = time.perf_counter(), None
         try:
@@ -223,15 +224,20 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             ):
                 status = response.status
                 answer = await response.read()
-                date = response.headers.get("Date")
+                headers = response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status = None
-            raise EngineUnavailable(f"{operation}: no answer: {error or type(error).__name__}") from error
+            raise _no_answer(operation, error, deadline, content) from error
         finally:
             self._observe(operation, status, time.perf_counter() - started)
-        if status >= 300:
-            raise _error(operation, status, answer)
-        return Answer(answer, date)
+        return Answer(
+            status,
+            answer,
+            headers.get("Content-Type", ""),
+            headers.get("Content-Disposition", ""),
+            headers.get("Date"),
+            0 if content is None else content.size or 0,
+        )
 
 
 def _narrowed(poll: TopicPoll) -> dict[str, Any]:
@@ -253,22 +259,17 @@ def millis(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
 
 
-def _error(operation: str, status: int, answer: bytes) -> EngineRejected | EngineUnavailable:
-    """Tell what an error means.
+def _is_cut(error: EngineUnavailable, seconds: float) -> bool:
+    """Tell whether a poll of so many seconds was held, and ended by the way to the engine."""
+    if isinstance(error, ForeignAnswer):
+        return error.status in _TIMED_OUT or (error.status >= 500 and seconds >= _HELD)
+    return seconds >= _HELD
 
-    Only an answer of the engine itself may cost us a task: a 404 of a proxy, or of a wrong base URL, is no `TaskGone`.
-    """
-    if status in _NO_ANSWER:
-        return EngineUnavailable(f"{operation}: HTTP {status} in place of the engine's answer")
-    try:
-        body = orjson.loads(answer)
-    except ValueError:
-        body = None
-    body = body if isinstance(body, dict) else {}
-    kind, message, code = body.get("type"), str(body.get("message", "")), body.get("code")
-    rejection = EngineRejected
-    if status == 404 and (kind == "RestException" or (kind is not None and "does not exist" in message)):
-        rejection = TaskGone
-    elif kind == "RestException" and status == 400 and not message.startswith("Unsupported value type"):
-        rejection = LeaseLost
-    return rejection(f"{operation}: HTTP {status}: {message or 'no message'}", status=status, code=code, kind=kind)
+
+def _no_answer(operation: str, error: Exception, deadline: float, content: _Content | None) -> EngineUnavailable:
+    """Tell a request that the engine has, and may be at work on, from one that never reached it."""
+    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+        if content is not None and content.sent:
+            return EngineTimeout(f"{operation}: no answer within {deadline:g} s")
+        return EngineUnavailable(f"{operation}: no answer within {deadline:g} s")
+    return EngineUnavailable(f"{operation}: no answer: {error or type(error).__name__}")

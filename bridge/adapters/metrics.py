@@ -41,6 +41,11 @@ class Metrics:
             ("operation", "status"),
             _CALLS,
         )
+        self._foreign_answers = self._counter(
+            "gateway_foreign_answers",
+            "Answers that another gave in the engine's place, by operation and HTTP status.",
+            ("operation", "status"),
+        )
         self._events = self._counter("gateway_events", "What happened, as the log has it.", ("event", "topic"))
         self.dead_letters = self._counter(
             "gateway_dead_letters", "Messages that the broker, or their subscriber, gave up on.", ("topic", "what")
@@ -110,6 +115,10 @@ class Metrics:
     def observe_engine(self, operation: str, status: int | None, seconds: float) -> None:
         """Count one call to the engine."""
         self.of(self._engine, operation, "none" if status is None else str(status)).observe(seconds)
+
+    def observe_foreign_answer(self, operation: str, status: int) -> None:
+        """Count one answer that another gave in the engine's place."""
+        self.of(self._foreign_answers, operation, str(status)).inc()
 
     def observe_http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is its template."""

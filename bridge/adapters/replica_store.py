@@ -29,6 +29,7 @@ class ReplicaDocument(Document):
     loads: list[dict[str, Any]]
     reporting: int = 0
     lag: float = 0.0
+    foreign_answer: str | None = None
 
     class Settings:
         """Read by Beanie."""
@@ -81,6 +82,7 @@ def to_replica(replica: Replica) -> Raw:
         ],
         "reporting": replica.reporting,
         "lag": replica.lag,
+        "foreign_answer": replica.foreign_answer,
     }
 
 
@@ -99,4 +101,5 @@ def from_replica(document: Mapping[str, Any]) -> Replica:
         },
         reporting=int(document["reporting"]),
         lag=float(document["lag"]),
+        foreign_answer=document.get("foreign_answer"),
     )

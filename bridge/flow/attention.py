@@ -21,6 +21,7 @@ class Needs:
 
     `unattended` are topics with messages and without a consumer that nobody paused; `depths` is None while the broker
     doesn't answer. `stale` are replicas that gave no sign of life lately, and did not say that they end.
+    `foreign_answers` says what answers to those alive in the engine's place.
     """
 
     by_state: Mapping[State, int | None]
@@ -29,6 +30,7 @@ class Needs:
     alive: tuple[Replica, ...]
     pauses: tuple[Pause, ...]
     depths: Mapping[str, Depth] | None
+    foreign_answers: tuple[str, ...] = ()
 
     @property
     def incidents(self) -> int | None:
@@ -67,14 +69,16 @@ class Attention:
         pauses = tuple(await self._pauses.pauses())
         depths = await self._depths()
         paused = {pause.topic for pause in pauses}
+        living = _of(known, lambda replica: now - replica.seen_at <= self._life)
         waiting = [topic for topic, depth in (depths or {}).items() if depth.ready and not depth.consumers]
         return Needs(
             by_state=counts.by_state,
             unattended=tuple(topic for topic in waiting if topic not in paused),
             stale=_of(known, lambda replica: now - replica.seen_at > self._life),
-            alive=_of(known, lambda replica: now - replica.seen_at <= self._life),
+            alive=living,
             pauses=pauses,
             depths=depths,
+            foreign_answers=tuple(sorted({text for replica in living if (text := replica.foreign_answer)})),
         )
 
     async def _depths(self) -> Mapping[str, Depth] | None:

@@ -23,6 +23,7 @@ class Beat:
         reporting: Callable[[], int],
         *,
         lag: Callable[[], float] = lambda: 0.0,
+        foreign_answer: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._replicas = replicas
         self._clock = clock
@@ -30,13 +31,19 @@ class Beat:
         self._replica = replica
         self._reporting = reporting
         self._lag = lag
+        self._foreign_answer = foreign_answer
         self.at: datetime | None = None
 
     async def run_once(self) -> None:
         """Write once; `StoreUnavailable` says that the store takes no writes."""
         now = self._clock.now()
         state = replace(
-            self._replica, seen_at=now, loads=self._claims.loads(), reporting=self._reporting(), lag=self._lag()
+            self._replica,
+            seen_at=now,
+            loads=self._claims.loads(),
+            reporting=self._reporting(),
+            lag=self._lag(),
+            foreign_answer=self._foreign_answer(),
         )
         await self._replicas.beat(state)
         self.at = now

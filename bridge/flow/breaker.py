@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from bridge.errors import EngineRejected, EngineUnavailable, PollCut
+from bridge.errors import EngineRejected, EngineUnavailable, PayloadRefused, PollCut
 from bridge.loop import delay_after
 from bridge.ports import Journal, Level
 
@@ -30,8 +30,9 @@ class Circuit(StrEnum):
 class Breaker:
     """Opens after `limit` calls in a row without an answer; tries again after a growing, spread delay.
 
-    Any answer closes it, an error of the engine's own as well: whoever refuses is there. `error_rate` counts those
-    that say that the engine is in trouble (5xx, but for optimistic locking), and calls without an answer.
+    Any answer of the engine closes it, an error of its own as well: whoever refuses is there. What another answers in
+    its place is no answer, but for a 413: that is about one request, and tells nothing of the engine. `error_rate`
+    counts answers that say that the engine is in trouble (5xx, but for optimistic locking), and calls without one.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Breaker:
         self._failures = 0
         self._trials = 0
         self._try_at = 0.0
+        self._last = ""
         self._closed_again: list[Callable[[], None]] = []
         self.circuit = Circuit.CLOSED
         self.error_rate = 0.0
@@ -70,10 +72,10 @@ class Breaker:
         self._admit()
         try:
             result = await call()
-        except PollCut:  # it may be the wait that was too long for a proxy: another call tells
+        except (PayloadRefused, PollCut):  # the request was too large, or the wait too long, for a proxy
             raise
-        except EngineUnavailable:
-            self._failed()
+        except EngineUnavailable as error:
+            self._failed(error)
             raise
         except EngineRejected as error:
             self._answered(bad=error.status >= 500 and not error.transient)
@@ -91,7 +93,7 @@ class Breaker:
             self.circuit = Circuit.HALF_OPEN
             return
         if self.circuit is not Circuit.CLOSED:
-            raise EngineUnavailable("the engine did not answer lately; it is tried again soon")
+            raise EngineUnavailable(f"the engine did not answer lately; it is tried again soon: {self._last}")
 
     def _answered(self, *, bad: bool) -> None:
         self.error_rate += _WEIGHT * (bad - self.error_rate)
@@ -104,13 +106,14 @@ class Breaker:
         for act in self._closed_again:
             act()
 
-    def _failed(self) -> None:
+    def _failed(self, error: EngineUnavailable) -> None:
+        self._last = str(error)
         self.error_rate += _WEIGHT * (1 - self.error_rate)
         self._failures += 1
         if self.circuit is Circuit.CLOSED and self._failures < self._limit:
             return
         if self.circuit is Circuit.CLOSED:
-            self._journal.write("engine_given_up", level=Level.ERROR, failures=self._failures)
+            self._journal.write("engine_given_up", level=Level.ERROR, failures=self._failures, error=self._last)
         self._trials += 1
         self.circuit = Circuit.OPEN
         self._try_at = self._monotonic() + delay_after(self._trials, *self._delays, self._chance).total_seconds()

@@ -45,9 +45,13 @@ class Lease:
         duration = self.duration(topic)
         return asked_at + duration - min(MARGIN, duration / 4)
 
-    def until_told(self, held_for: timedelta, asked_at: datetime) -> datetime:
-        """Return until when a lock holds for sure of which the engine, asked at that moment, told how long it holds."""
-        return asked_at + held_for - min(MARGIN, held_for / 4)
+    def until_told(self, topic: str, held_for: timedelta, asked_at: datetime) -> datetime:
+        """Return until when a lock holds of which the engine, asked at that moment, told how long it holds.
+
+        No longer than a lock of the topic can hold: what is told rests on a clock that may be a proxy's, and wrong.
+        """
+        held = min(held_for, self.duration(topic))
+        return asked_at + held - min(MARGIN, held / 4)
 
     def is_worn(self, task: Task, lease_until: datetime) -> bool:
         """Tell whether a third of the lock has gone by: renewed that early, two renewals may fail in between."""

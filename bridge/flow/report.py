@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bridge.batch import Batch
-from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
+from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
 from bridge.flow.breaker import Breaker
 from bridge.flow.cause import cause_fields
 from bridge.lifecycle import Event, Move, delivered
@@ -251,6 +251,8 @@ class Report:
         return self._move(task, Event.GONE, finished_at=now, error="the task is gone from the engine")
 
     async def _refused(self, task: Task, error: EngineRejected) -> Move:
+        if isinstance(error, EngineForbidden):
+            return self._defer(task, str(error))
         lasting = error.status < 500 or (not error.transient and task.refusals + 1 >= self._limit)
         if not lasting:
             return self._defer(task, str(error), refusals=task.refusals + (not error.transient))

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from bridge.batch import Batch
 from bridge.errors import (
     EngineError,
+    EngineForbidden,
     EngineRejected,
     EngineUnavailable,
     LeaseLost,
@@ -218,7 +219,7 @@ class Submit:
     async def _lock(self, task: Task, found: EngineTask, asked_at: datetime) -> datetime:
         """Return until when the lock holds: the submitter's own where that is fresh, else a new one."""
         if found.worker_id == task.worker_id and found.held_for is not None:
-            until = self._lease.until_told(found.held_for, asked_at)
+            until = self._lease.until_told(task.topic, found.held_for, asked_at)
             if not self._lease.is_worn(task, until):
                 return until
         asked_at = self._clock.now()
@@ -242,6 +243,8 @@ class Submit:
                 variables = await read_inputs(self._engine, self._topics[task.topic], scope)
             except TaskGone as error:
                 raise UnknownTask(f"the execution of task {task.id} has ended") from error
+            except EngineForbidden:
+                raise
             except EngineRejected as error:
                 raise UnacceptableTask(f"the variables of task {task.id} can't be read: {error}; send them") from error
         return task.changed(

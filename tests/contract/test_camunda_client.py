@@ -4,53 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from bridge.adapters.camunda import DETAILS_LIMIT, CamundaEngine
-from bridge.adapters.camunda_client import Answer as Answered
+from bridge.adapters.camunda_answers import Answer as Answered
 from bridge.adapters.camunda_client import authorization
-from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, SetupError, TaskGone
+from bridge.errors import (
+    EngineRejected,
+    EngineTimeout,
+    EngineUnavailable,
+    ForeignAnswer,
+    LeaseLost,
+    SetupError,
+    TaskGone,
+)
 from bridge.ports import TopicPoll
+from tests.contract.stub_engine import Stub, stub_engine
 
 MINUTE = timedelta(minutes=1)
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Stub:
-    """A server that keeps each request and its JSON body, and answers as told."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[web.Request, Any]] = []
-        self.answer: Answer = self._no_content
-        self.calls: list[tuple[str, int | None]] = []
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        self.requests.append((request, orjson.loads(body) if body else None))
-        return await self.answer(request)
-
-    def observe(self, operation: str, status: int | None, seconds: float) -> None:
-        assert seconds >= 0
-        self.calls.append((operation, status))
-
-    @staticmethod
-    async def _no_content(_request: web.Request) -> web.StreamResponse:
-        return web.Response(status=204)
-
-    def answers(self, status: int, body: Any = None, **headers: str) -> None:
-        async def answer(_request: web.Request) -> web.StreamResponse:
-            content = body if isinstance(body, bytes) else orjson.dumps(body)
-            return web.Response(status=status, body=content, headers=headers)
-
-        self.answer = answer
 
 
 @pytest.fixture
@@ -60,10 +37,8 @@ async def stub() -> Stub:
 
 @pytest.fixture
 async def url(stub: Stub) -> AsyncIterator[str]:
-    app = web.Application(client_max_size=10**8)
-    app.router.add_route("*", "/{path:.*}", stub.handle)
-    async with TestServer(app) as server:
-        yield str(server.make_url("/engine-rest"))
+    async with stub_engine(stub) as found:
+        yield found
 
 
 @pytest.fixture
@@ -75,6 +50,7 @@ async def engine(url: str, stub: Stub) -> AsyncIterator[CamundaEngine]:
         timeout=timedelta(seconds=5),
         headers=lambda: {"traceparent": "00-1"},
         observe=stub.observe,
+        foreign=stub.observe_foreign,
     )
     await engine.open()
     yield engine
@@ -123,19 +99,19 @@ ENGINE_404 = {"type": "RestException", "message": "External task with id t1 does
         (404, ENGINE_404, TaskGone),
         (404, {**ENGINE_404, "type": "InvalidRequestException"}, TaskGone),
         (404, {"type": "NotFoundException", "message": "HTTP 404 Not Found"}, EngineRejected),
-        (404, {"status": 404, "error": "Not Found", "path": "/"}, EngineRejected),
-        (404, b"<html>no such host</html>", EngineRejected),
+        (404, {"status": 404, "error": "Not Found", "path": "/"}, ForeignAnswer),
+        (404, b"<html>no such host</html>", ForeignAnswer),
         (400, {"type": "RestException", "message": "It is locked by worker 'w2'.", "code": 0}, LeaseLost),
         (400, {"type": "InvalidRequestException", "message": "Cannot convert value"}, EngineRejected),
         (400, {"type": "InvalidRequestException", "message": "No process engine available"}, EngineRejected),
-        (400, b"<html>bad request</html>", EngineRejected),
-        (401, b"", EngineRejected),
+        (400, b"<html>bad request</html>", ForeignAnswer),
+        (401, b"", ForeignAnswer),
         (500, {"type": "OptimisticLockingException", "message": "m", "code": 1}, EngineRejected),
-        (429, b"", EngineUnavailable),
-        (502, b"<html>bad gateway</html>", EngineUnavailable),
-        (503, b"", EngineUnavailable),
-        (504, b"", EngineUnavailable),
-        (500, b"[1]", EngineRejected),
+        (429, b"", ForeignAnswer),
+        (502, b"<html>bad gateway</html>", ForeignAnswer),
+        (503, b"", ForeignAnswer),
+        (504, b"", ForeignAnswer),
+        (500, b"[1]", ForeignAnswer),
     ],
 )
 async def test_only_the_engine_itself_can_say_that_a_task_is_lost(
@@ -146,8 +122,8 @@ async def test_only_the_engine_itself_can_say_that_a_task_is_lost(
         await engine.complete("t1", "w1", {})
     assert type(caught.value) is error
     assert stub.calls == [("complete", status)]
-    if isinstance(caught.value, EngineRejected):
-        assert caught.value.status == status
+    assert isinstance(caught.value, EngineRejected | ForeignAnswer)
+    assert caught.value.status == status
 
 
 async def test_optimistic_locking_is_transient(engine: CamundaEngine, stub: Stub) -> None:
@@ -159,7 +135,7 @@ async def test_optimistic_locking_is_transient(engine: CamundaEngine, stub: Stub
 
 async def test_credentials_follow_no_redirect(engine: CamundaEngine, stub: Stub) -> None:
     stub.answers(302, b"", Location="/elsewhere")
-    with pytest.raises(EngineRejected) as caught:
+    with pytest.raises(ForeignAnswer) as caught:
         await engine.version()
     assert (caught.value.status, len(stub.requests)) == (302, 1)
 
@@ -195,7 +171,7 @@ async def test_a_call_without_an_answer_ends_at_its_deadline(url: str, stub: Stu
     stub.answer = hang
     engine = CamundaEngine(url, timeout=timedelta(milliseconds=50))
     await engine.open()
-    with pytest.raises(EngineUnavailable):
+    with pytest.raises(EngineTimeout, match=r"complete: no answer within 0\.05 s"):
         await engine.complete("t1", "w1", {})
     never.set()
     await engine.close()
@@ -274,7 +250,7 @@ async def test_no_secret_is_logged_or_shown(url: str, stub: Stub, caplog: pytest
     with caplog.at_level(logging.DEBUG):
         engine = CamundaEngine(url, credentials="Bearer s3cret")
         await engine.open()
-        with pytest.raises(EngineRejected) as caught:
+        with pytest.raises(ForeignAnswer) as caught:
             await engine.version()
         await engine.close()
     assert caplog.records
@@ -294,4 +270,4 @@ async def test_no_secret_is_logged_or_shown(url: str, stub: Stub, caplog: pytest
     ],
 )
 def test_an_answer_tells_the_engines_time_where_that_can_be_read(header: str | None, expected: datetime | None) -> None:
-    assert Answered(b"", header).told_at == expected
+    assert Answered(200, b"", date=header).told_at == expected

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from bridge.errors import EngineRejected, EngineUnavailable
+from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, ForeignAnswer, PayloadRefused
 from bridge.flow.breaker import Breaker, Circuit
 from tests.unit.fakes import Notes
 
@@ -132,3 +132,52 @@ async def test_optimistic_locking_is_no_sign_of_trouble(breaker: Breaker) -> Non
     with pytest.raises(EngineRejected):
         await breaker.guard(engine)
     assert breaker.error_rate == 0
+
+
+async def test_an_answer_of_another_is_silence(breaker: Breaker, watch: Watch) -> None:
+    engine = Engine()
+    engine.error = ForeignAnswer("complete: the engine's address answers 401", status=401)
+    for _ in range(3):
+        with pytest.raises(ForeignAnswer):
+            await breaker.guard(engine)
+    assert breaker.circuit is Circuit.OPEN
+    with pytest.raises(
+        EngineUnavailable, match="tried again soon: complete: the engine's address answers 401"
+    ) as caught:
+        await breaker.guard(engine)
+    assert not isinstance(caught.value, ForeignAnswer)
+    watch.now += 60
+    with pytest.raises(ForeignAnswer):
+        await breaker.guard(engine)
+    assert (engine.calls, breaker.circuit) == (4, Circuit.OPEN)
+
+
+async def test_a_refused_payload_tells_nothing_of_the_engine(breaker: Breaker, watch: Watch) -> None:
+    engine = Engine()
+    await silence(breaker, engine, 2)
+    engine.error = PayloadRefused("too large", status=413)
+    for _ in range(5):
+        with pytest.raises(PayloadRefused):
+            await breaker.guard(engine)
+    assert breaker.is_closed
+    await silence(breaker, engine, 1)
+    assert breaker.circuit is Circuit.OPEN, "the silence before still counts"
+    watch.now += 60
+    engine.error = PayloadRefused("too large", status=413)
+    with pytest.raises(PayloadRefused):
+        await breaker.guard(engine)
+    assert breaker.circuit is Circuit.OPEN
+    engine.error = None
+    assert await breaker.guard(engine) == "answer", "the next one may try at once"
+
+
+async def test_who_forbids_is_there_and_well(breaker: Breaker) -> None:
+    engine = Engine()
+    await silence(breaker, engine, 2)
+    rate = breaker.error_rate
+    engine.error = EngineForbidden("no UPDATE", status=403)
+    with pytest.raises(EngineForbidden):
+        await breaker.guard(engine)
+    await silence(breaker, engine, 2)
+    assert breaker.is_closed
+    assert rate < 0.1

@@ -25,6 +25,14 @@ def test_a_lock_is_relied_on_for_less_than_it_was_asked_for() -> None:
     assert lab.lease.until("mail", NOW) == NOW + 1.5 * SECOND, "a margin must not eat up a short lock"
 
 
+def test_what_a_clock_tells_of_a_lock_is_bounded_by_the_locks_own_length() -> None:
+    """The header may be a proxy's, whose clock is hours behind."""
+    lab = Lab(topics=[Work().topic("orders"), Work().topic("mail", lock=8)])
+    assert lab.lease.until_told("orders", 20 * SECOND, NOW) == NOW + 20 * SECOND - MARGIN
+    assert lab.lease.until_told("orders", timedelta(hours=3), NOW) == NOW + LOCK - MARGIN
+    assert lab.lease.until_told("mail", timedelta(hours=3), NOW) == NOW + 8 * SECOND - MARGIN
+
+
 async def test_a_lock_is_worn_when_a_third_of_it_has_gone() -> None:
     lab = Lab()
     task = await lab.task(next_at=NOW)

@@ -10,7 +10,7 @@ import pytest
 from bridge.adapters.memory_engine import MemoryEngine
 from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.moves import alike
-from bridge.errors import EngineRejected, EngineUnavailable
+from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, ForeignAnswer, PayloadRefused
 from bridge.flow.report import Report
 from bridge.lifecycle import Move
 from bridge.ports import Clock, Level, TopicPoll
@@ -135,6 +135,48 @@ async def test_a_lasting_refusal_becomes_an_incident_that_keeps_the_outcome() ->
     assert (kept.state, kept.outcome) == (State.FAILED, Completion())
     assert "the delegate throws" in (kept.error or "")
     assert [task.id for task in flow.engine.incidents()] == [task.id]
+
+
+@pytest.mark.parametrize("outcome", [Completion(), BpmnFault("NAME_MISSING"), Failure("Fail", "no", "stack", 0)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ForeignAnswer("the engine's address answers 401", status=401),
+        PayloadRefused("the engine's address answers 413", status=413),
+        EngineForbidden("the user has no 'UPDATE' on ProcessInstance", status=403, kind="AuthorizationException"),
+    ],
+)
+async def test_what_is_no_fault_of_the_task_is_deferred_for_as_long_as_it_lasts(
+    outcome: Outcome, error: Exception
+) -> None:
+    flow = Flow()
+    task = await flow.decided(outcome)
+    operation = {Completion: "complete", BpmnFault: "bpmn_error", Failure: "fail"}[type(outcome)]
+    for _ in range(5):
+        flow.engine.fail_next(operation, error)  # type: ignore[arg-type]
+        await flow.report.deliver(flow.store.tasks[task.id])
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.reports, kept.refusals) == (State.REPORTING, 5, 0)
+    assert kept.error == str(error), "the task's page says why it waits"
+    assert flow.engine.reports == []
+    await flow.report.deliver(kept)
+    assert len(flow.engine.reports) == 1
+    assert flow.store.tasks[task.id].state is not State.REPORTING
+
+
+async def test_an_answer_that_the_engine_did_not_write_ends_nothing_that_the_engine_has() -> None:
+    """The outcome reached the engine, and a login page answered: the engine's history tells what became of it."""
+    flow = Flow()
+    task = await flow.decided(Completion())
+    flow.engine.fail_next("complete", ForeignAnswer("the engine's address answers 200", status=200), after=True)
+    await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is State.REPORTING
+    flow.engine.fail_next("history", ForeignAnswer("the engine's address answers 404", status=404))
+    await flow.report.deliver(flow.store.tasks[task.id])
+    assert flow.store.tasks[task.id].state is State.REPORTING
+    await flow.report.deliver(flow.store.tasks[task.id])
+    assert flow.store.tasks[task.id].state is State.COMPLETED
+    assert len(flow.engine.reports) == 1
 
 
 async def test_what_the_engine_took_meanwhile_is_completed_at_one_moment() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import EngineRejected, GatewayError, TaskConflict
+from bridge.errors import EngineForbidden, EngineRejected, GatewayError, TaskConflict
 from bridge.lifecycle import Event, Move
 from bridge.ports import Level
 from bridge.task import Completion, Source, State, Task, TypedValue
@@ -112,6 +112,14 @@ async def _large(rig: SubmitRig, task_id: str) -> None:
 async def _odd(rig: SubmitRig, task_id: str) -> None:
     instance = (await rig.engine.get(task_id)).process_instance_id or ""
     rig.engine.variables[instance] = {"odd": TypedValue("String", "x")}
+
+
+async def test_rights_that_the_engines_user_has_not_are_waited_for() -> None:
+    rig = SubmitRig()
+    task = await rig.hand_in_unasked(rig.add())
+    rig.engine.fail_next("read_variables", EngineForbidden("the user has no 'READ'", status=403))
+    assert await rig.submit.check_late(task) is None
+    assert rig.store.tasks[task.id].state is State.RECEIVED
 
 
 @pytest.mark.parametrize(

@@ -138,10 +138,11 @@ class DeskLab:
         }  # fmt: skip
         return Attempt(number, **{**fields, **changes})
 
-    async def replica(self, name: str = "replica-a", seconds: float = 0) -> None:
+    async def replica(self, name: str = "replica-a", seconds: float = 0, foreign_answer: str | None = None) -> None:
         """Let a replica have been seen so many seconds ago."""
         now = self.clock.now()
-        await self.store.beat(Replica(name, "1.2.3", ("web",), now, now - timedelta(seconds=seconds)))
+        seen_at = now - timedelta(seconds=seconds)
+        await self.store.beat(Replica(name, "1.2.3", ("web",), now, seen_at, foreign_answer=foreign_answer))
 
 
 def seen(task: Task, secret: str, **fields: str) -> dict[str, str]:

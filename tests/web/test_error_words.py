@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from bridge.access import Kind, Principal, Role, Scope
+from bridge.adapters.camunda_answers import Answer, content, document, interpret, nothing, rows
 from bridge.errors import ForeignPage, GatewayError
 from bridge.flow.actions import Action, Seen, check, reason_against
 from bridge.flow.run import explained
@@ -175,6 +176,35 @@ def test_a_form_of_another_page() -> None:
     with pytest.raises(ForeignPage) as caught:
         require_own_page(Asked(), insecure=False)  # type: ignore[arg-type]
     foreign(str(caught.value))
+
+
+READS: dict[str, Any] = {
+    "nothing": nothing,
+    "content": content,
+    "rows": rows(lambda row: row["id"]),
+    "document": document(lambda row: row["id"]),
+}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(Answer(status, b"") for status in (302, 400, 401, 403, 404, 407, 408, 429, 500, 502, 503, 504)),
+        Answer(413, b"", asked=2**20),
+        Answer(200, b"", "text/html; charset=utf-8"),
+        Answer(200, b"{", "application/json"),
+        Answer(200, b"{}", "application/json"),
+        Answer(205, b""),
+    ],
+    ids=lambda answer: f"{answer.status} {answer.content_type}",
+)
+@pytest.mark.parametrize("read", READS)
+def test_what_answers_in_the_engines_place(answer: Answer, read: str) -> None:
+    said_so = said(lambda: interpret("complete", answer, READS[read]))
+    told = foreign(said_so)
+    assert told.startswith("complete: o endereço do motor responde ")
+    waits = foreign(f"the engine did not answer lately; it is tried again soon: {said_so}")
+    assert waits == f"o motor não tem respondido; logo se tenta de novo: {told}"
 
 
 def test_what_others_said_stays_in_their_own_words() -> None:

@@ -136,6 +136,23 @@ async def test_recent_operations_and_the_most_frequent_failures(client: Any, lab
     assert "<script>alert" not in text
 
 
+async def test_what_answers_in_the_engines_place_is_shown_once_and_in_the_readers_language(
+    client: Any, lab: DeskLab
+) -> None:
+    text = "complete: the engine's address answers 401 (a proxy asks for a login)"
+    await lab.replica("replica-a", foreign_answer=text)
+    await lab.replica("replica-b", foreign_answer=text)
+    await lab.replica("replica-c", 90, foreign_answer="fetch: the engine's address answers 302 (gone)")
+    shown = part(unescape(await page_of(client, "/dashboard")), "attention")
+    assert shown.count(text) == 1
+    assert "answers 302" not in shown, "of a process that is gone"
+    assert "All clear" not in shown
+    client.headers["accept-language"] = "pt-BR"
+    shown = part(unescape(await page_of(client, "/dashboard")), "attention")
+    assert "Não é a resposta do motor" in shown
+    assert "complete: o endereço do motor responde 401 (um proxy pede login)" in shown
+
+
 async def test_health_is_asked_for_once_in_five_seconds(client: Any, lab: DeskLab) -> None:
     text = await page_of(client, "/dashboard")
     assert "no answer" not in text

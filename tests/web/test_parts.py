@@ -72,6 +72,23 @@ async def test_check_asks_all_parts_at_once_and_bounds_each() -> None:
     )
 
 
+async def test_check_warns_of_a_part_that_answers() -> None:
+    async def well() -> str:
+        return "7.24.0"
+
+    async def badly() -> str:
+        raise EngineUnavailable("refused")
+
+    probes = {"engine": well, "mongodb": well, "rabbitmq": badly}
+    warnings = {"engine": lambda: "answers 401", "mongodb": lambda: None, "rabbitmq": lambda: "answers 401"}
+    health = await check(probes, timedelta(seconds=5), warnings)
+    assert health.components == (
+        Component("engine", True, "7.24.0", warning="answers 401"),
+        Component("mongodb", True, "7.24.0"),
+        Component("rabbitmq", False, error="refused"),
+    )
+
+
 def test_plain_makes_json_of_everything() -> None:
     moment = datetime(2026, 1, 31, 8, tzinfo=UTC)
     value = {"b": b"\x00\xff", "f": File("a.pdf", b"x", "application/pdf"), "d": moment, "l": ({1}, None, 1.5, True)}
