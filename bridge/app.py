@@ -33,6 +33,7 @@ from bridge.flow.breaker import Breaker
 from bridge.flow.bulk import Bulk
 from bridge.flow.claims import Claims
 from bridge.flow.credit import Bounds, Credit
+from bridge.flow.edit_check import EditCheck
 from bridge.flow.examine import Examine
 from bridge.flow.foreign_answers import ForeignAnswers
 from bridge.flow.handle import Handle, Terms
@@ -261,6 +262,7 @@ class Gateway:
             replica=self.replica,
             retry_limit=settings.task_retry_limit,
             publish_within=publish_within,
+            edits=EditCheck(audit=self.desk.write, clock=clock, journal=journal, replica=self.replica),
             tracer=self.tracer,
         )
         self.poll = Poll(

@@ -97,6 +97,14 @@ class Attempt:
     details: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What somebody changed of a task's variables under the lease `epoch`: a fingerprint of each value, by name."""
+
+    epoch: int
+    values: Mapping[str, str]
+
+
 class Task(Struct, frozen=True):
     """An external task as the gateway keeps it.
 
@@ -111,7 +119,8 @@ class Task(Struct, frozen=True):
     `given` is what a submitter sent with it: a new lease brings the engine's variables anew, and never touches that.
     `reports` counts the deliveries of the current outcome that did not succeed, `refusals` those of them that the
     engine answered with an error of its own. `error_type` and `error_fp` are the last failure's type and group, gone
-    once the handler succeeds; `operation` is the last bulk operation that had the task tried again.
+    once the handler succeeds; `operation` is the last bulk operation that had the task tried again. `edit` is what
+    was last edited of its variables, to be compared with what the engine sends then.
     """
 
     id: str
@@ -153,6 +162,7 @@ class Task(Struct, frozen=True):
     error_type: str | None = None
     error_fp: str | None = None
     operation: str | None = None
+    edit: Edit | None = None
     finished_at: datetime | None = None
     trace: str | None = None
     history: tuple[Attempt, ...] = ()

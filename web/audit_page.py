@@ -158,6 +158,7 @@ ACTIONS: Final = (
     "login.failed",
     "logout",
     "task.retry",
+    "task.edit_missed",
     "operation.start",
     "operation.pause",
     "operation.resume",

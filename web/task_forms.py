@@ -118,7 +118,7 @@ class TaskForms:
             return await self._desk.operate.retry(task_id, seen, variables=changed)
 
         before = _masked({name: task.inputs[name] for name in changed.keys() & task.inputs.keys()}, also)
-        done = msg("Variables saved; the task is being retried with them.")
+        done = msg("Variables saved; the task is being retried. If one of them doesn't arrive, this page says so.")
         act = Act(Action.EDIT, call, done, _masked(changed, also), before, asks_reason=True)
         return await self._actions.do(request, principal, task, form, act)
 

@@ -13,6 +13,7 @@ from litestar.params import PathParameter
 from bridge.access import Principal, Scope, may
 from bridge.dead_letter import DeadLetter
 from bridge.desk.records import AuditFilter
+from bridge.edits import missed_edits
 from bridge.errors import BrokerError, EngineError, EngineRejected, TaskGone, UnknownTask
 from bridge.ports import Depth, EngineLogEntry, EngineTask
 from bridge.redaction import mask_text
@@ -86,6 +87,7 @@ class TaskPage:
             inputs=shown(task.variables, "engine", also, revealed),
             results=None if task.result is None else shown(task.result, "result", also, revealed),
             undelivered=undelivered(task, also),
+            missed=missed_edits(task),
             choices=choices_of(task),
             operates=may(principal, Scope.OPERATE, task.topic),
             reveals=reveals,

@@ -34,6 +34,7 @@ ACTIONS: Final = {
     "task.retry": msg("Retried"),
     "task.retry_at": msg("Retry postponed"),
     "task.edit": msg("Variables edited and retried"),
+    "task.edit_missed": msg("Edited variables did not arrive"),
     "task.set_retries": msg("Retries set"),
     "task.release": msg("Lock released"),
     "task.reveal": msg("Secret revealed"),

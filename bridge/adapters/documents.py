@@ -26,6 +26,7 @@ from bridge.task import (
     Attempt,
     BpmnFault,
     Completion,
+    Edit,
     Failure,
     Outcome,
     Source,
@@ -131,6 +132,7 @@ class TaskDocument(Document):
     error_type: str | None = None
     error_fp: str | None = None
     operation: str | None = None
+    edit: str | None = None
     finished_at: datetime | None = None
     trace: str | None = None
     history: list[AttemptRecord]
@@ -352,6 +354,14 @@ def _from_outcome(row: Raw) -> Outcome:
             raise ValueError(f"a stored outcome is of the unknown kind {kind!r}")
 
 
+def _to_edit(edit: Edit) -> str:
+    return json.dumps({"epoch": edit.epoch, "values": dict(edit.values)})
+
+
+def _from_edit(text: str) -> Edit:
+    return Edit(**json.loads(text))
+
+
 def _clean(text: str | None) -> str | None:
     """Return the text without what UTF-8 can't write: an exception's message may quote a file name that isn't text."""
     if text is None or text.isascii():
@@ -372,6 +382,7 @@ _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "outcome": _to_outcome,
     "history": _to_history,
     "properties": json.dumps,
+    "edit": _to_edit,
     "error": _clean,
     "error_type": _clean,
     "state": str,
@@ -384,6 +395,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "outcome": _from_outcome,
     "history": _from_history,
     "properties": json.loads,
+    "edit": _from_edit,
     "state": State,
     "source": Source,
     **dict.fromkeys(_NUMBERS, int),

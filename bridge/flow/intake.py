@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bridge.errors import EngineError, GatewayError, TaskTooLarge, VariableError
+from bridge.flow.edit_check import EditCheck
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
@@ -34,6 +35,7 @@ class Intake:
         replica: str,
         retry_limit: int,
         publish_within: timedelta,
+        edits: EditCheck,
         tracer: Tracer = NoTracer(),
     ) -> None:
         self._engine = engine
@@ -46,6 +48,7 @@ class Intake:
         self._replica = replica
         self._retry_limit = retry_limit
         self._publish_within = publish_within
+        self._edits = edits
         self._tracer = tracer
 
     async def accept(self, leases: Sequence[EngineTask], worker_id: str, lease_until: datetime) -> None:
@@ -87,6 +90,7 @@ class Intake:
             if task.state is State.REPORTING:
                 self._report.put(task)
         await self._relay.publish([task for task in present if task.state is State.RECEIVED])
+        await self._edits.check(present)
 
     def _task(self, lease: EngineTask, worker_id: str, lease_until: datetime, now: datetime) -> Task:
         limit = self._topics[lease.topic].retries

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 from pydantic import ValidationError
 
+from bridge.edits import edit_of
 from bridge.errors import (
     EngineRejected,
     LeaseLost,
@@ -20,6 +21,7 @@ from bridge.errors import (
 from bridge.flow.actions import Action, Seen, check
 from bridge.flow.lease import Lease
 from bridge.flow.run import explained
+from bridge.flow.scope import fetched_variables
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine, Journal, TaskStore
 from bridge.task import State, Task, Variables
@@ -84,8 +86,10 @@ class Operate:
         except TaskGone as error:
             await self._gone(action, task, error)
         now = self._clock.now()
-        changes = {"next_at": later or now, "updated_at": now, "finished_at": None, "retries": wanted, "reports": 0}
-        changes |= _edited(task, variables or {}) | ({} if operation is None else {"operation": operation})
+        changes: dict[str, Any] = {
+            "next_at": later or now, "updated_at": now, "finished_at": None, "retries": wanted, "reports": 0,
+            **({} if operation is None else {"operation": operation}),
+        }  # fmt: skip
         (happened,) = await self._store.move([Move(task_id, Event.REVIVE, task.epoch, changes=changes)])
         if later is None:
             self._nudge({task.topic})
@@ -152,6 +156,25 @@ class Operate:
         except EngineRejected as error:
             raise UnacceptableTask(f"the engine doesn't take the variables of task {task.id}: {error}") from error
 
+        # Before the task is offered: its next lease is to find the edit here, and may come at once.
+        (happened,) = await self._store.move(
+            [Move(task.id, Event.TAKE, task.epoch, changes=self._edited(task, variables))]
+        )
+        if not happened:
+            raise TaskConflict(f"task {task.id} changed after its variables were set; look at it again")
+
+    def _edited(self, task: Task, variables: Variables) -> dict[str, Any]:
+        """Return what editing changes of the task: what its submitter sent goes before what the engine has."""
+        known = self._topics.get(task.topic)
+        # Of a topic that isn't known here it is not known either what is fetched; what came before will come again.
+        fetched = task.inputs.keys() if known is None else fetched_variables(known)
+        edit = edit_of(task, variables, fetched)
+        changes: dict[str, Any] = {"variables": {**task.variables, **variables}, "edit": edit}
+        if task.given:
+            again = task.given.keys() & variables.keys()
+            changes["given"] = {**task.given, **{name: variables[name] for name in again}}
+        return changes
+
     def _validate(self, task: Task, variables: Variables) -> None:
         """Raise `UnacceptableTask` where the handler would refuse its input: trying again would be of no use."""
         known = self._topics.get(task.topic)
@@ -185,13 +208,3 @@ class Operate:
 def _check_number(retries: int) -> None:
     if not 1 <= retries <= MOST_RETRIES:
         raise UnacceptableTask(f"a task is given between 1 and {MOST_RETRIES} retries, not {retries}")
-
-
-def _edited(task: Task, variables: Variables) -> dict[str, Any]:
-    """Return what editing changes of the task: what its submitter sent goes before what the engine has."""
-    if not variables:
-        return {}
-    changes: dict[str, Any] = {"variables": {**task.variables, **variables}}
-    if task.given:
-        changes["given"] = {**task.given, **{name: variables[name] for name in task.given.keys() & variables.keys()}}
-    return changes

@@ -12,7 +12,7 @@ from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.store import MongoStore
 from bridge.lifecycle import HISTORY_LIMIT, Event, Move
 from bridge.ports import TaskFilter
-from bridge.task import Completion, Outcome, Source, State, Task, TaskKey, TypedValue
+from bridge.task import Completion, Edit, Outcome, Source, State, Task, TaskKey, TypedValue
 from tests.contract.stores import (
     MINUTE,
     NOW,
@@ -59,6 +59,18 @@ async def test_a_new_task_is_kept_as_it_is(store: Store) -> None:
     assert await store.accept([new]) == [new]
     assert await kept(store) == new
     assert await store.get("t2") is None
+
+
+async def test_a_tasks_place_and_edit_are_kept_as_they_are(store: Store) -> None:
+    new = task(
+        execution_id="e1", activity_instance_id="work:1", process_definition_id="sale:1:7", engine_created_at=NOW,
+        properties={"a.b": "$c"}, edit=Edit(3, {"a.b": "f1", "$c": "f2"}),
+    )  # fmt: skip
+    assert await store.accept([new]) == [new]
+    assert await kept(store) == new
+    edit = Edit(4, {})
+    assert await store.move([Move("t1", Event.RENEW, 1, changes={"edit": edit})]) == [True]
+    assert (await kept(store)).edit == edit
 
 
 async def test_nothing_is_asked_for_nothing(store: Store) -> None:

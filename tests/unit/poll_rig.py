@@ -11,8 +11,10 @@ from typing import Any
 
 from bridge.adapters.memory_broker import MemoryBroker, MemoryConsumer
 from bridge.adapters.memory_engine import MemoryEngine
+from bridge.desk.records import AuditEntry
 from bridge.errors import EngineError
 from bridge.flow.credit import Bounds, Credit
+from bridge.flow.edit_check import EditCheck
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.flow.poll import Pace, Poll
@@ -139,6 +141,7 @@ class PollRig:
             publisher=self.broker, replicas=self.store, store=self.store, lease=self.lease, topics=self.topics,
             clock=self.clock, bounds=bounds or Bounds(backlog=500, received=5000, replica_life=HOUR),
         )  # fmt: skip
+        self.audited: list[AuditEntry] = []
         self.intake = self._intake()
         self.poll = Poll(
             engine=self.engine, intake=self.intake, credit=self.credit, lease=self.lease, topics=self.topics,
@@ -153,7 +156,11 @@ class PollRig:
         return Intake(
             engine=self.engine, store=self.store, relay=self.relay, report=self.report, topics=self.topics,
             clock=self.clock, journal=self.notes, replica="r1", retry_limit=3, publish_within=10 * SECOND,
+            edits=EditCheck(audit=self._audit, clock=self.clock, journal=self.notes, replica="r1"),
         )  # fmt: skip
+
+    async def _audit(self, entry: AuditEntry) -> None:
+        self.audited.append(entry)
 
     async def round(self) -> list[Call]:
         """Do one turn and let what it began end; return the calls it made."""

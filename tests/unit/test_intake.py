@@ -10,8 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from bridge.adapters.memory_broker import MemoryBroker
+from bridge.adapters.memory_desk import MemoryDesk
 from bridge.adapters.memory_engine import MemoryEngine
 from bridge.errors import BrokerUnavailable, EngineUnavailable, StoreUnavailable, TaskTooLarge, VariableError
+from bridge.flow.edit_check import EditCheck
 from bridge.flow.intake import Intake
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
@@ -74,6 +76,7 @@ class Flow:
             replica="r1",
             retry_limit=3,
             publish_within=10 * SECOND,
+            edits=EditCheck(audit=MemoryDesk(self.store).write, clock=self.clock, journal=self.notes, replica="r1"),
         )
 
     async def fetch(self, worker_id: str = "w1") -> tuple[Sequence[EngineTask], str, datetime]:

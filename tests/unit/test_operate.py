@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from bridge.flow.actions import RETRY_REASONS
 from bridge.flow.operate import Operate
 from bridge.ports import Claim, TopicPoll
 from bridge.task import Completion, State, TaskKey
+from bridge.topic import Topic
 from tests.unit.fakes import LOCK, NOW, SECOND, a_task
 from tests.unit.poll_rig import LOOK, NONE, PollRig, a_topic
 
@@ -22,8 +24,9 @@ AWAY = EngineUnavailable("the engine is away")
 class OperateRig(PollRig):
     """A poll with an operator beside it."""
 
-    def __init__(self) -> None:
-        super().__init__({"orders": 8, "mail": 8}, topics=[a_topic("mail", retries=1)])
+    def __init__(self, topics: Sequence[Topic[Any, Any]] = ()) -> None:
+        slots = {"orders": 8, "mail": 8, **{topic.name: 8 for topic in topics}}
+        super().__init__(slots, topics=[a_topic("mail", retries=1), *topics])
         self.nudged: list[set[str]] = []
         self.operate = Operate(
             engine=self.engine, store=self.store, lease=self.lease, topics=self.topics, nudge=self._nudge,

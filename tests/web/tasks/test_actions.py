@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.access import Role
+from bridge.edits import edit_of
 from bridge.errors import EngineUnavailable
 from bridge.flow.actions import RETRY_REASONS, reason_against
 from bridge.flow.actions import Action as Act
@@ -84,7 +85,7 @@ async def test_variables_are_edited_and_secrets_stay(client: Any, lab: DeskLab, 
     changed = {**shown, "amount_cents": 1300, "customer": {"name": "Bia"}, "new": True}
     form = seen(task, secret, variables=json.dumps(changed))
     answer = await client.post(f"/dashboard/tasks/{task.id}/edit", data=form)
-    assert "retried with them" in await flash(client, answer)
+    assert "the task is being retried" in await flash(client, answer)
     kept = lab.engine.variables[task.process_instance_id or ""]
     assert kept["amount_cents"] == TypedValue("Long", 1300)
     assert kept["customer"] == TypedValue("Json", '{"name": "Bia"}')
@@ -93,6 +94,22 @@ async def test_variables_are_edited_and_secrets_stay(client: Any, lab: DeskLab, 
     (entry,) = lab.desk.audit
     assert entry.before == {"amount_cents": 1200, "customer": {"name": "Ana"}}
     assert CANARY not in str(lab.desk.audit)
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "An edit did not arrive"), ("pt-BR", "Uma edição não chegou")])
+async def test_an_edit_that_did_not_arrive_is_told(client: Any, lab: DeskLab, language: str, says: str) -> None:
+    kept = {"amount_cents": TypedValue("Long", 1200), "<b>": TypedValue("Long", 1)}
+    task = await lab.failed(variables=kept, epoch=1)
+    saved = {"amount_cents": TypedValue("Long", 1300), "<b>": TypedValue("Long", 1)}
+    client.headers["accept-language"] = language
+    lab.store.tasks[task.id] = waiting = task.changed(edit=edit_of(task, saved, None))
+    assert says not in await page_of(client, waiting)
+    lab.store.tasks[task.id] = again = waiting.changed(epoch=2)
+    note = (await page_of(client, again)).partition(says)[2].partition("</div>")[0]
+    assert "<code x-ignore>amount_cents</code>." in note
+    assert "&lt;b&gt;" not in note
+    lab.store.tasks[task.id] = arrived = again.changed(variables=saved)
+    assert says not in await page_of(client, arrived)
 
 
 @pytest.mark.parametrize(
