@@ -115,7 +115,7 @@ class Gateway:
             document_limit=settings.document_limit,
             retention=timedelta(days=settings.retention_days),
         )
-        self.breaker = Breaker(self.journal)
+        self.breaker = Breaker(self.journal, trial_within=2 * _seconds(settings.camunda_timeout))
         self.foreign_answers = ForeignAnswers(self.journal, self.metrics.observe_foreign_answer)
         self.engine = CamundaEngine(
             settings.camunda_url,

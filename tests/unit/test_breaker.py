@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from datetime import timedelta
 
 import pytest
 
@@ -181,3 +183,104 @@ async def test_who_forbids_is_there_and_well(breaker: Breaker) -> None:
     await silence(breaker, engine, 2)
     assert breaker.is_closed
     assert rate < 0.1
+
+
+class Held:
+    """Calls that are under way until they are let go, by a failure or an answer."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self._ends: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def __call__(self) -> str:
+        self.under_way += 1
+        return await asyncio.shield(self._ends)
+
+    def fail(self) -> None:
+        self._ends.set_exception(EngineUnavailable("cut"))
+
+    def answer(self) -> None:
+        self._ends.set_result("late")
+
+
+async def under_way(breaker: Breaker, calls: Held, count: int) -> list[asyncio.Task[str]]:
+    made = [asyncio.create_task(breaker.guard(calls)) for _ in range(count)]
+    await asyncio.sleep(0)
+    assert calls.under_way == count
+    return made
+
+
+async def test_calls_under_way_when_it_opens_do_not_lengthen_the_wait(breaker: Breaker, watch: Watch) -> None:
+    calls, engine = Held(), Engine()
+    made = await under_way(breaker, calls, 27)
+    calls.fail()
+    ends = await asyncio.gather(*made, return_exceptions=True)
+    assert [type(end) for end in ends] == [EngineUnavailable] * 27
+    assert breaker.circuit is Circuit.OPEN
+    watch.now += 0.5
+    assert await breaker.guard(engine) == "answer"
+    assert breaker.is_closed
+
+
+async def test_calls_that_outlast_an_outage_do_not_open_it_again(breaker: Breaker, watch: Watch) -> None:
+    calls, engine = Held(), Engine()
+    made = await under_way(breaker, calls, 27)
+    await silence(breaker, engine, 3)
+    watch.now += 0.5
+    engine.error = None
+    assert await breaker.guard(engine) == "answer"
+    calls.fail()
+    await asyncio.gather(*made, return_exceptions=True)
+    assert breaker.is_closed
+    await silence(breaker, engine, 2)
+    assert breaker.is_closed
+
+
+async def test_an_answer_from_before_does_not_close_it(breaker: Breaker, watch: Watch) -> None:
+    calls, engine = Held(), Engine()
+    made = await under_way(breaker, calls, 1)
+    await silence(breaker, engine, 3)
+    calls.answer()
+    assert await made[0] == "late"
+    assert breaker.circuit is Circuit.OPEN
+
+
+@pytest.mark.parametrize("end", ["fails", "is answered", "is cancelled"])
+async def test_what_is_not_the_trial_does_not_end_it(breaker: Breaker, watch: Watch, end: str) -> None:
+    old, trial, engine = Held(), Held(), Engine()
+    (before,) = await under_way(breaker, old, 1)
+    await silence(breaker, engine, 3)
+    watch.now += 0.5
+    (trying,) = await under_way(breaker, trial, 1)
+    if end == "fails":
+        old.fail()
+    elif end == "is answered":
+        old.answer()
+    else:
+        before.cancel()
+    await asyncio.gather(before, return_exceptions=True)
+    assert breaker.circuit is Circuit.HALF_OPEN
+    await silence(breaker, engine, 1)
+    assert engine.calls == 3, "there is one trial at a time"
+    trial.answer()
+    assert await trying == "late"
+    assert breaker.is_closed
+
+
+async def test_a_trial_that_hangs_is_given_up_for_another(watch: Watch) -> None:
+    breaker = Breaker(Notes(), limit=3, trial_within=timedelta(seconds=40), monotonic=watch, chance=random.Random(1))
+    hanging, engine = Held(), Engine()
+    await silence(breaker, engine, 3)
+    watch.now += 0.5
+    (trying,) = await under_way(breaker, hanging, 1)
+    watch.now += 39
+    await silence(breaker, engine, 1)
+    assert engine.calls == 3
+    watch.now += 1
+    engine.error = None
+    assert await breaker.guard(engine) == "answer"
+    assert breaker.is_closed
+    hanging.fail()
+    await asyncio.gather(trying, return_exceptions=True)
+    await silence(breaker, engine, 2)
+    assert breaker.is_closed
