@@ -172,11 +172,14 @@ class Lab:
         for deployment in self._deployments:
             await self.ask("DELETE", f"/deployment/{deployment}?cascade=true")
 
-    async def deploy(self, key: str, topic: str) -> str:
-        """Deploy a process with one external task, which catches the BPMN error `REFUSED`; return its key."""
+    async def deploy(self, key: str, topic: str, model: str | None = None) -> str:
+        """Deploy a process with one external task, which catches the BPMN error `REFUSED`; return its key.
+
+        `model` is another one, in which `{key}` and `{topic}` are replaced.
+        """
         form = aiohttp.FormData()
         form.add_field("deployment-name", f"{key}-{self.name}")
-        text = _PROCESS.format(key=f"{key}-{self.name}", topic=topic)
+        text = (model or _PROCESS).format(key=f"{key}-{self.name}", topic=topic)
         form.add_field("data", text.encode(), filename=f"{key}.bpmn")
         async with self._session.post(f"{self.engine_url}/deployment/create", data=form) as answer:
             answer.raise_for_status()

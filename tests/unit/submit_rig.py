@@ -14,6 +14,7 @@ from bridge.flow.submit import Submit
 from bridge.registry import Registry
 from bridge.submission import Submission
 from bridge.task import Task, TypedValue
+from bridge.topic import Topic
 from tests.unit.fakes import LOCK, SECOND, HandClock, Notes, UnreliableStore
 from tests.unit.poll_rig import a_topic
 
@@ -35,13 +36,14 @@ def _size_of(task: Task) -> int:
 class SubmitRig:
     """Submissions on fakes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: Topic[Any, Any]) -> None:
         self.clock = HandClock()
         self.engine = MemoryEngine(self.clock)
         self.store = UnreliableStore()
-        self.broker = MemoryBroker(["orders", "mail"])
+        self.broker = MemoryBroker(["orders", "mail", *(topic.name for topic in more)])
         self.notes = Notes()
-        topics = Registry({name: a_topic(name, retries=1 if name == "mail" else None) for name in ("orders", "mail")})
+        declared = [a_topic("orders"), a_topic("mail", retries=1), *more]
+        topics = Registry({topic.name: topic for topic in declared})
         self.relay = Relay(
             self.store, self.broker, self.clock, self.notes, again_after=5 * SECOND, look_after=20 * SECOND
         )

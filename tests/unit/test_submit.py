@@ -22,7 +22,9 @@ from bridge.errors import (
 )
 from bridge.lifecycle import Event, Move
 from bridge.task import Source, State, Task, TypedValue
+from bridge.variables import decode, encode
 from tests.unit.fakes import LOCK, NOW, SECOND, a_task
+from tests.unit.poll_rig import a_topic
 from tests.unit.submit_rig import LIMIT, TEXT, SubmitRig
 
 
@@ -95,6 +97,25 @@ async def test_variables_may_be_plain_or_typed() -> None:
         "o": TypedValue("Json", '{"value":1}'),
         "s": TypedValue("Null"),
     }
+
+
+@pytest.mark.parametrize(
+    ("terms", "seen"),
+    [
+        ({}, {"amount": 2, "country": "BR", "traceparent": "t"}),
+        ({"variables": ("amount",)}, {"amount": 2, "traceparent": "t"}),
+        ({"local_variables": True}, {"amount": 2}),
+    ],
+)
+async def test_without_variables_a_task_gets_what_a_fetch_would_have_brought(
+    terms: dict[str, Any], seen: dict[str, Any]
+) -> None:
+    rig = SubmitRig(a_topic("sums", **terms))
+    of_process = encode({"amount": 1, "country": "BR", "traceparent": "t"})
+    task_id = rig.engine.add("sums", of_process, local=encode({"amount": 2}))
+    task = await rig.hand_in(task_id, topic="sums")
+    assert decode(task.variables) == seen
+    assert task.execution_id == (await rig.engine.get(task_id)).execution_id
 
 
 @pytest.mark.parametrize(("engine_has", "kept"), [(None, 3), (3, 2), (1, 0)])
