@@ -249,6 +249,7 @@ class Gateway:
             bounds=Bounds(settings.backlog_limit, settings.received_limit),
             takes_writes=self.beats,
             error_rate=lambda: self.breaker.error_rate,
+            failing=self.relay.is_failing,
             paused=self._paused,
         )
         self.intake = Intake(

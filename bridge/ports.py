@@ -207,6 +207,10 @@ class TaskStore(Protocol):
         """Count tasks that are RECEIVED and not yet on the broker, up to 10,000."""
         ...
 
+    async def waiting_by_topic(self) -> Mapping[str, int]:
+        """Count the same by topic, up to 10,000 of all topics together."""
+        ...
+
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
         """Return tasks that the replica fetched and nobody has begun: RECEIVED or QUEUED."""
         ...

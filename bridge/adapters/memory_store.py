@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from bridge.dead_letter import DeadLetter
@@ -68,6 +69,10 @@ class MemoryStore:
 
     async def waiting(self) -> int:
         return min(WAITING_CAP, sum(task.state is State.RECEIVED for task in self.tasks.values()))
+
+    async def waiting_by_topic(self) -> Mapping[str, int]:
+        received = (task.topic for task in self.tasks.values() if task.state is State.RECEIVED)
+        return Counter(islice(received, WAITING_CAP))
 
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
         early = {State.RECEIVED, State.QUEUED}

@@ -139,6 +139,16 @@ class StoreReader:
                 {"state": {"$eq": State.RECEIVED.value}}, limit=WAITING_CAP, maxTimeMS=self._patience
             )
 
+    async def waiting_by_topic(self) -> Mapping[str, int]:
+        pipeline: list[dict[str, object]] = [
+            {"$match": {"state": {"$eq": State.RECEIVED.value}}},
+            {"$limit": WAITING_CAP},
+            {"$group": {"_id": "$topic", "tasks": {"$sum": 1}}},
+        ]
+        with translated("waiting_by_topic"):
+            found = await self._tasks.aggregate(pipeline, maxTimeMS=self._patience)
+            return {str(row["_id"]): int(row["tasks"]) async for row in found}
+
     async def count_of(self, state: State) -> int:
         """Count the tasks in a state, up to `WAITING_CAP`."""
         with translated("count_of"):

@@ -41,6 +41,7 @@ class Credit:
 
     Nothing has room while `takes_writes` says that the store keeps nothing, and all have less by the engine's
     `error_rate` (0 to 1). A topic that is `paused` has none: what is being fetched by then, or was before, is worked.
+    Nor has one that is `failing`, as the broker takes nothing of it.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Credit:
         bounds: Bounds,
         takes_writes: Callable[[], bool] = lambda: True,
         error_rate: Callable[[], float] = lambda: 0.0,
+        failing: Callable[[str], bool] = lambda _topic: False,
         paused: Callable[[], Awaitable[frozenset[str]]] | None = None,
     ) -> None:
         self._publisher = publisher
@@ -66,13 +68,14 @@ class Credit:
         self._bounds = bounds
         self._takes_writes = takes_writes
         self._error_rate = error_rate
+        self._failing = failing
         self._ask_paused = paused
         self._paused: frozenset[str] = frozenset()
         self._held: Counter[str] = Counter()
         self._since: Counter[str] = Counter()
         self._looks: dict[str, _Look] = {}
         self._fleet: tuple[Replica, ...] = ()
-        self._waiting = 0
+        self._waiting: Mapping[str, int] = {}
         self._shares = 1
         self._census_at: datetime | None = None
 
@@ -89,19 +92,27 @@ class Credit:
         """Return how many tasks of each topic may be locked now. Raises `BrokerError` or `StoreError`."""
         now = self._clock.now()
         await self._take_census(now)
-        if self._waiting >= self._bounds.received or not self._takes_writes():
+        if not self._takes_writes():
             return dict.fromkeys(self._topics, 0)
-        limits = {topic: self.limit(topic) for topic in self._topics}
+        limits = {topic: 0 if self._is_held_up(topic) else self.limit(topic) for topic in self._topics}
         await self._look(limits, now)
         # Each replica that fetches sees the same room, and the others' locks only at its next look.
         self._shares = max(1, sum("intake" in replica.roles for replica in self._fleet))
         rooms = {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
         return {topic: -(-room // self._shares) for topic, room in rooms.items()}
 
+    def _is_held_up(self, topic: str) -> bool:
+        """Tell whether, where too many tasks wait for the broker, the topic has its even share of them.
+
+        Where all topics wait alike all are held up; where it is one queue's fault the others go on.
+        """
+        waiting = sum(self._waiting.values())
+        return waiting > 0 and self._waiting.get(topic, 0) * len(self._waiting) >= waiting
+
     def limit(self, topic: str) -> int:
         """Return how many tasks of the topic may be locked and not yet running; 0 while nobody consumes it."""
         slots, rate = capacity(self._fleet, topic)
-        if slots == 0 or topic in self._paused:
+        if slots == 0 or topic in self._paused or self._failing(topic):
             return 0
         # Two rounds of all slots keep the handlers busy whatever is known about their times.
         floor = 2 * slots
@@ -131,7 +142,8 @@ class Credit:
         if self._census_at is not None and now - self._census_at < self._bounds.census:
             return
         self._fleet = tuple(await self._replicas.replicas(now - self._bounds.replica_life))
-        self._waiting = await self._store.waiting()
+        too_many = await self._store.waiting() >= self._bounds.received
+        self._waiting = await self._store.waiting_by_topic() if too_many else {}
         self._paused = frozenset() if self._ask_paused is None else await self._ask_paused()
         self._census_at = now
 

@@ -298,14 +298,19 @@ class Poll:
             if self._stopping:
                 await self._orphans.unlock(leases)
                 return
-            for until, some in by_end.items():
-                for start in range(0, len(some), FIRST):  # a large call must not hold up what else there is to do
-                    part = some[start : start + FIRST]
-                    await self._intake.accept(part, worker_id, until)
-                    kept.update(lease.topic for lease in part)
+            keeping = (self._accept(some, worker_id, until, kept) for until, some in by_end.items())
+            for end in await asyncio.gather(*keeping, return_exceptions=True):
+                if isinstance(end, BaseException):
+                    raise end
         finally:
             for topic, some in by_topic.items():
                 self._credit.settle(topic, len(some), queued=kept[topic])
+
+    async def _accept(self, leases: Sequence[EngineTask], worker_id: str, until: datetime, kept: Counter[str]) -> None:
+        for start in range(0, len(leases), FIRST):  # a large call must not hold up what else there is to do
+            part = leases[start : start + FIRST]
+            await self._intake.accept(part, worker_id, until)
+            kept.update(lease.topic for lease in part)
 
     def _kept(self, keeping: asyncio.Task[None]) -> None:
         self._accepting.discard(keeping)

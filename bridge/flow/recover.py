@@ -95,7 +95,7 @@ class Recover:
         self._patience = patience
         self._tracer = tracer
         self._slots = asyncio.Semaphore(patience.at_once)
-        self._publishing: asyncio.Task[None] | None = None
+        self._publishing: dict[str, asyncio.Task[None]] = {}
 
     async def run_once(self) -> int:
         """Look at the tasks that are due, the longest overdue first; return how many there were."""
@@ -198,9 +198,9 @@ class Recover:
 
     async def _publish(self, tasks: Sequence[Task]) -> None:
         """Publish what is still in its outbox; a submission that the engine could not be asked about is asked first."""
-        if self._publishing is not None and not self._publishing.done():
-            await self._wait_for_turn(tasks)
-            return
+        busy = {topic for topic, sending in self._publishing.items() if not sending.done()}
+        await self._wait_for_turn([task for task in tasks if task.topic in busy])
+        tasks = [task for task in tasks if task.topic not in busy]
         checked = await asyncio.gather(*(self._checked(task) for task in tasks if not task.verified))
         ready = [task for task in tasks if task.verified] + [task for task in checked if task is not None]
         held = [task for task in ready if not self._lease.is_worn(task, task.lease_until)]
@@ -214,9 +214,9 @@ class Recover:
             await self._store.move([Move(t.id, Event.RENEW, t.epoch, changes={"next_at": later}) for t in tasks])
 
     def _start(self, tasks: Sequence[Task]) -> None:
-        """Publish beside the sweep: while the broker doesn't answer, outcomes and lost claims must not wait for it."""
-        if tasks:
-            self._publishing = asyncio.create_task(self._send(tasks))
+        """Publish beside the sweep, topic by topic: neither outcomes nor other topics wait for a queue that is sick."""
+        for topic in {task.topic for task in tasks}:
+            self._publishing[topic] = asyncio.create_task(self._send([t for t in tasks if t.topic == topic]))
 
     async def _send(self, tasks: Sequence[Task]) -> None:
         try:
@@ -226,8 +226,7 @@ class Recover:
 
     async def settle(self) -> None:
         """Wait for what is being published."""
-        if self._publishing is not None:
-            await self._publishing
+        await asyncio.gather(*self._publishing.values())
 
     async def _checked(self, task: Task) -> Task | None:
         async with self._slots:

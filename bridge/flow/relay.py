@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
 
 from bridge.batch import Batch
 from bridge.errors import StoreError
@@ -14,13 +16,18 @@ from bridge.ports import Clock, Journal, Level, Publisher, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import Task, TaskKey
 
+_FAILING: Final = 2
+"""For how many times `again_after` the last publish of a topic, which failed, says that the next would fail as well."""
+
 
 class Relay:
     """Publishes tasks with confirms; one that gets none stays RECEIVED and is published again when it is due.
 
-    What was confirmed is written down `delay` later. Most tasks are claimed by then, here or by another process, and
-    have moved on by themselves: that write would only be in the way of their claims. Of those that were claimed here,
-    which `begun` tells, there is nothing to write at all.
+    Each topic has batches of its own: one whose queue takes nothing keeps no other waiting. What was confirmed is
+    written down `delay` later. Most tasks are claimed by then, here or by another process, and have moved on by
+    themselves: that write would only be in the way of their claims. Of those that were claimed here, which `begun`
+    tells, there is nothing to write at all. At most `put_limit` tasks of a topic are `put` at a time: the outbox is
+    the store, and not this process's memory.
     """
 
     def __init__(
@@ -34,6 +41,7 @@ class Relay:
         look_after: timedelta,
         tracer: Tracer = NoTracer(),
         delay: timedelta = timedelta(0),
+        put_limit: int = 500,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -42,25 +50,48 @@ class Relay:
         self._again_after = again_after
         self._look_after = look_after
         self._tracer = tracer
-        self._batch = Batch(self._flush, limit=500, lanes=2)
+        self._batches: dict[str, Batch[Sequence[Task], Sequence[Task]]] = {}
         self._confirms = Batch(self._confirm, limit=500, delay=delay)
         self._awaited: set[tuple[str, int]] = set()
+        self._put_limit = put_limit
+        self._put: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
+        self._full: set[str] = set()
+        self._failed_at: dict[str, datetime] = {}
         self.unconfirmed: Counter[str] = Counter()
-        self._put: set[asyncio.Task[None]] = set()
 
     def put(self, task: Task) -> None:
-        """Begin to publish a task, and don't wait: what fails stays in its outbox and is found there."""
+        """Begin to publish a task, and don't wait: what fails stays in its outbox and is found there when it is due.
+
+        So does what comes while too many of its topic wait for the broker: it is only left where it is.
+        """
+        sent = self._put[task.topic]
+        if len(sent) >= self._put_limit:
+            if task.topic not in self._full:
+                self._full.add(task.topic)
+                self._journal.write("publishes_postponed", level=Level.WARNING, topic=task.topic, waiting=len(sent))
+            return
         sending = asyncio.create_task(self._send(task))
-        self._put.add(sending)
-        sending.add_done_callback(self._put.discard)
+        sent.add(sending)
+        sending.add_done_callback(partial(self._sent, task.topic))
+
+    def _sent(self, topic: str, sending: asyncio.Task[None]) -> None:
+        self._put[topic].discard(sending)
+        if not self._put[topic]:
+            self._full.discard(topic)
 
     def begun(self, task: Task) -> None:
         """Know that the task was claimed here."""
         self._awaited.discard((task.id, task.epoch))
 
+    def is_failing(self, topic: str) -> bool:
+        """Tell whether the broker takes nothing of the topic, as far as the last publishes tell."""
+        at = self._failed_at.get(topic)
+        # It must be tried again some time, and there may be nothing left to publish but what is not fetched yet.
+        return at is not None and self._clock.now() - at < _FAILING * self._again_after
+
     async def drain(self) -> None:
         """Wait for all that was `put`."""
-        await asyncio.gather(*self._put)
+        await asyncio.gather(*(sending for sent in self._put.values() for sending in sent))
 
     async def _send(self, task: Task) -> None:
         try:
@@ -70,25 +101,28 @@ class Relay:
 
     async def publish(self, tasks: Sequence[Task]) -> int:
         """Publish the tasks together with whatever else waits; return how many were confirmed, once that is stored."""
-        confirmed = (await self._batch.put(tasks)) if tasks else []
+        by_topic: defaultdict[str, list[Task]] = defaultdict(list)
+        for task in tasks:
+            by_topic[task.topic].append(task)
+        publishes = [self._publish(topic, some) for topic, some in by_topic.items()]
+        if len(publishes) == 1:
+            return await publishes[0]
+        confirmed = 0
+        for end in await asyncio.gather(*publishes, return_exceptions=True):
+            if isinstance(end, BaseException):
+                raise end
+            confirmed += end
+        return confirmed
+
+    async def _publish(self, topic: str, tasks: Sequence[Task]) -> int:
+        batch = self._batches.get(topic)
+        if batch is None:
+            batch = self._batches[topic] = Batch(partial(self._flush, topic), limit=500, lanes=2)
+        confirmed = await batch.put(tasks)
         if confirmed:
             self._awaited.update((task.id, task.epoch) for task in confirmed)
             await self._confirms.put(confirmed)
         return len(confirmed)
-
-    async def _flush(self, groups: Sequence[Sequence[Task]]) -> Sequence[Sequence[Task]]:
-        tasks = [task for group in groups for task in group]
-        by_topic: dict[str, list[Task]] = defaultdict(list)
-        for task in tasks:
-            by_topic[task.topic].append(task)
-        # Side by side: one task of a topic must not wait for a hundred of another's.
-        publishes = (self._publish(topic, some) for topic, some in by_topic.items())
-        confirmed: set[str] = set()
-        for end in await asyncio.gather(*publishes, return_exceptions=True):
-            if isinstance(end, BaseException):
-                raise end
-            confirmed |= end
-        return [[task for task in group if task.id in confirmed] for group in groups]
 
     async def _confirm(self, groups: Sequence[Sequence[Task]]) -> Sequence[None]:
         """Write down that the broker has them, and when to look at them: before the first of their locks ends."""
@@ -102,7 +136,8 @@ class Relay:
         await self._store.confirm([TaskKey(task.id, task.epoch) for task in tasks], now, look)
         return [None] * len(groups)
 
-    async def _publish(self, topic: str, tasks: Sequence[Task]) -> set[str]:
+    async def _flush(self, topic: str, groups: Sequence[Sequence[Task]]) -> Sequence[Sequence[Task]]:
+        tasks = [task for group in groups for task in group]
         self.unconfirmed[topic] += len(tasks)
         try:
             errors = await self._tracer.publish(topic, tasks, self._publisher.publish)
@@ -110,11 +145,16 @@ class Relay:
             self.unconfirmed[topic] -= len(tasks)
         good = {task.id for task, error in zip(tasks, errors, strict=True) if error is None}
         bad = [task for task, error in zip(tasks, errors, strict=True) if error is not None]
+        if good:
+            self._failed_at.pop(topic, None)
         if bad:
+            now = self._clock.now()
+            if not good:
+                self._failed_at[topic] = now
             first = next(error for error in errors if error is not None)
             self._journal.write(
                 "publish_failed", level=Level.WARNING, topic=topic, tasks=len(bad), error=str(first) or repr(first)
             )
-            again = self._clock.now() + self._again_after
+            again = now + self._again_after
             await self._store.move([Move(t.id, Event.RENEW, t.epoch, changes={"next_at": again}) for t in bad])
-        return good
+        return [[task for task in group if task.id in good] for group in groups]

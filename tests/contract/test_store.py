@@ -302,6 +302,8 @@ async def test_waiting_counts_the_received(store: Store) -> None:
     await store.confirm([TaskKey("1", 1)], NOW, NOW)
     await store.claim([claim("2")])
     assert await store.waiting() == 3
+    await store.accept([task("other", topic="mail")])
+    assert await store.waiting_by_topic() == {(await kept(store, "0")).topic: 3, "mail": 1}
 
 
 async def test_pages_follow_each_other_also_where_moments_are_the_same(store: Store) -> None:

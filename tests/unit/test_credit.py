@@ -47,6 +47,7 @@ class Rig:
         self.store = MemoryStore()
         self.broker = AskedBroker(self.topics.names)
         self.writes = True
+        self.failing: set[str] = set()
         self.credit = Credit(
             publisher=self.broker,
             replicas=self.store,
@@ -56,6 +57,7 @@ class Rig:
             clock=self.clock,
             bounds=bounds or Bounds(backlog=500, received=100),
             takes_writes=lambda: self.writes,
+            failing=lambda topic: topic in self.failing,
         )
 
     def works(self, slots: int, seconds: float | None = None, name: str = "worker-1") -> None:
@@ -203,14 +205,32 @@ async def test_a_topic_without_a_queue_is_fetched_for_no_further_than_its_room()
 
 
 async def test_past_the_bound_of_what_waits_for_the_broker_nothing_is_fetched() -> None:
-    rig = Rig("a", "b", bounds=Bounds(backlog=500, received=3))
+    rig = Rig("a", "b", bounds=Bounds(backlog=500, received=4))
     rig.works(8)
-    await rig.store.accept([a_task(f"t{number}") for number in range(3)])
+    await rig.store.accept([a_task(f"{topic}{number}", topic) for number in range(2) for topic in ("a", "b")])
     assert await rig.credit.rooms() == {"a": 0, "b": 0}
-    await rig.store.confirm([TaskKey("t0", 1)], NOW, NOW)
-    assert rig.store.tasks["t0"].state is State.QUEUED
+    await rig.store.confirm([TaskKey("a0", 1)], NOW, NOW)
+    assert rig.store.tasks["a0"].state is State.QUEUED
     assert await rig.room() == 0, "they are counted once a second"
     assert await rig.room(after=SECOND) == 16
+
+
+async def test_what_waits_for_the_broker_by_one_queues_fault_holds_up_no_other_topic() -> None:
+    rig = Rig("a", "b", "c", bounds=Bounds(backlog=500, received=10))
+    rig.works(8)
+    await rig.store.accept([a_task(f"a{number}", "a") for number in range(9)])
+    await rig.store.accept([a_task("b0", "b")])
+    assert await rig.credit.rooms() == {"a": 0, "b": 16, "c": 16}
+
+
+async def test_a_topic_of_which_the_broker_takes_nothing_is_not_fetched() -> None:
+    rig = Rig("a", "b")
+    rig.works(8)
+    rig.failing = {"a"}
+    assert await rig.credit.rooms() == {"a": 0, "b": 16}
+    assert rig.broker.asked == [["b"]]
+    rig.failing = set()
+    assert await rig.credit.rooms() == {"a": 16, "b": 16}
 
 
 async def test_while_the_store_takes_no_writes_nothing_is_fetched() -> None:

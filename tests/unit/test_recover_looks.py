@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
+from bridge.adapters.memory_broker import MemoryBroker
 from bridge.errors import EngineUnavailable
 from bridge.flow.recover import WITHOUT_POLL, WITHOUT_PUBLISHER
 from bridge.flow.report import INCIDENT_LOOK
 from bridge.lifecycle import Event, Move
 from bridge.ports import Depth
-from bridge.task import Completion, Failure, State
+from bridge.task import Completion, Failure, State, TaskKey
 from tests.unit.fakes import SECOND
 from tests.unit.flow_lab import CLAIM
 from tests.unit.sweeper import STALE, Sweeper
@@ -146,3 +148,36 @@ async def test_a_message_lost_from_a_queue_that_is_never_empty_is_sent_again_in_
     assert flow.published == [task.id]
     assert flow.lab.state(task) is State.QUEUED
     flow.lab.clock.advance(SECOND)
+
+
+class Deaf(MemoryBroker):
+    """A broker that takes nothing of `orders` until it `hears`."""
+
+    def __init__(self) -> None:
+        super().__init__(["orders", "mail"])
+        self.hears = asyncio.Event()
+
+    async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
+        if topic == "orders":
+            await self.hears.wait()
+        return await super().publish(topic, keys)
+
+
+async def test_a_queue_that_takes_nothing_holds_up_no_other_topics_tasks() -> None:
+    broker = Deaf()
+    flow = Sweeper(broker=broker)
+    first = await flow.due(State.RECEIVED)
+    await flow.recover.run_once()
+    second = await flow.due(State.RECEIVED)
+    mail = await flow.due(State.RECEIVED, topic="mail")
+    await flow.recover.run_once()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert flow.lab.state(mail) is State.QUEUED
+    assert [flow.lab.state(task) for task in (first, second)] == [State.RECEIVED, State.RECEIVED]
+    later = flow.lab.now(second).next_at
+    assert later is not None
+    assert later > flow.lab.clock.now(), "it has its turn later, and hides nothing meanwhile"
+    broker.hears.set()
+    await flow.recover.settle()
+    assert flow.lab.state(first) is State.QUEUED

@@ -312,3 +312,77 @@ async def test_what_is_put_and_can_not_be_recorded_is_told_and_stays_due() -> No
     assert flow.store.refused == ["confirm"]
     assert [line.task for line in flow.notes.of("publish_unrecorded")] == [task]
     assert [due.id for due in await flow.store.due(NOW + LOCK, 10)] == ["t1"]
+
+
+class Stuck(MemoryBroker):
+    """A broker that takes nothing of `orders` and says nothing, until `release` is set: then it refuses."""
+
+    def __init__(self) -> None:
+        super().__init__(["orders", "mail"])
+        self.release = asyncio.Event()
+        self.batches: list[int] = []
+
+    async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
+        if topic == "orders":
+            self.batches.append(len(keys))
+            await self.release.wait()
+            return [BrokerUnavailable("queue gateway.orders: no confirm in time") for _ in keys]
+        return await super().publish(topic, keys)
+
+
+async def test_a_queue_that_takes_nothing_keeps_only_its_own_topic_waiting() -> None:
+    flow, broker = Flow(), Stuck()
+    relay = Relay(flow.store, broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK)
+    sick = await flow.received(*(a_task(f"o{number}") for number in range(10)))
+    stuck = [asyncio.create_task(relay.publish([task])) for task in sick]
+    async with asyncio.timeout(5):
+        for number in range(10):
+            assert await relay.publish(await flow.received(a_task(f"m{number}", "mail"))) == 1
+    assert {state for name, state in flow.states().items() if name.startswith("m")} == {State.QUEUED}
+    assert broker.batches
+    assert not any(task.done() for task in stuck)
+    broker.release.set()
+    assert set(await asyncio.gather(*stuck)) == {0}
+    assert relay.is_failing("orders")
+    assert not relay.is_failing("mail")
+
+
+async def test_a_topic_fails_until_one_of_its_publishes_is_confirmed_or_it_is_time_to_try() -> None:
+    flow = Flow()
+    flow.broker.unbind("orders")
+    tasks = await flow.received(a_task("a"))
+    await flow.relay.publish(tasks)
+    assert flow.relay.is_failing("orders")
+    flow.clock.advance(2 * AGAIN)
+    assert not flow.relay.is_failing("orders")
+    await flow.relay.publish(tasks)
+    assert flow.relay.is_failing("orders")
+    flow.broker.bind("orders")
+    await flow.relay.publish(tasks)
+    assert not flow.relay.is_failing("orders")
+
+
+async def test_a_flood_while_the_broker_is_silent_is_held_in_the_outbox_alone() -> None:
+    flow, broker = Flow(), Stuck()
+    relay = Relay(flow.store, broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, put_limit=100)
+    before = len(asyncio.all_tasks())
+    most = 0
+    for start in range(0, 20_000, 1_000):
+        for task in await flow.received(*(a_task(f"o{number}") for number in range(start, start + 1_000))):
+            relay.put(task)
+        await asyncio.sleep(0)
+        most = max(most, len(asyncio.all_tasks()) - before)
+    assert most <= 100 + 2, "a hundred that wait, and the topic's two batches under way"
+    assert sum(broker.batches) <= 100
+    assert flow.states().keys() == {f"o{number}" for number in range(20_000)}
+    assert set(flow.states().values()) == {State.RECEIVED}
+    (line,) = flow.notes.of("publishes_postponed")
+    assert line.values == {"topic": "orders", "waiting": 100}
+    relay.put((await flow.received(a_task("m", "mail")))[0])
+    broker.release.set()
+    await relay.drain()
+    assert flow.states()["m"] is State.QUEUED
+    assert len(await flow.store.due(NOW + LOCK, 30_000)) == 20_001, "whatever was not sent is found when it is due"
+    relay.put(flow.store.tasks["o19999"])
+    await relay.drain()
+    assert len(broker.batches) > 1, "there is room again"
