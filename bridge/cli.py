@@ -115,6 +115,9 @@ def list_topics() -> None:
         retries = settings.task_retry_limit if topic.retries is None else topic.retries
         kind = "async" if topic.is_async else "thread"
         typer.echo(f"{topic.name:30} timeout={timeout:g}s concurrency={topic.concurrency} retries={retries} {kind}")
+        typer.echo(f"{'':30} variables={'*' if topic.variables is None else ','.join(topic.variables) or 'none'}")
+        for name, value in topic.filters.items():
+            typer.echo(f"{'':30} {name}={value}")
 
 
 @topics_app.command("new")

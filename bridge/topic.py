@@ -28,6 +28,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 ALL: Final = "*"
 """As a topic's `variables`: all that a task sees."""
 
+_FILTERS: Final = (
+    "business_key", "process_variables", "process_definition_keys", "process_definition_ids",
+    "process_definition_version_tag", "tenant_ids", "without_tenant_id",
+)  # fmt: skip
+
 Scalar = str | bool | int | float
 """What a process variable can be compared with in a fetch."""
 
@@ -146,6 +151,11 @@ class Topic(Generic[In, Out]):
     process_definition_ids: tuple[str, ...] | None = None
     process_definition_version_tag: str | None = None
     without_tenant_id: bool = False
+
+    @property
+    def filters(self) -> Mapping[str, Any]:
+        """By which tasks are fetched, each by the name that `topic` has for it; only those that are set."""
+        return {name: value for name in _FILTERS if (value := getattr(self, name))}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.handler(*args, **kwargs)

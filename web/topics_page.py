@@ -22,6 +22,7 @@ from bridge.replica import Load, Replica, alive
 from bridge.search.page import Sort, SortKey
 from bridge.search.query import Field, all_of, among
 from bridge.task import State
+from bridge.topic import Topic
 from web.asked import asked_choice
 from web.audited import audit_entry
 from web.charts import Sparkline, lines, sparkline, stacked
@@ -143,6 +144,7 @@ class TopicsPages:
             minutes=wanted.span / timedelta(minutes=1),
             counts=Count,
             topic=self._door.topics.get(name),
+            filters=_further_filters(self._door.topics.get(name)),
             terms=self._door.terms,
             may_steer=may(principal, Scope.OPERATE, name),
             most_reason=MOST_REASON,
@@ -236,6 +238,12 @@ _DRAWN: Final = (("completed", Count.COMPLETED), ("failed", Count.FAILED))
 
 def _quantiles(times: Sequence[Any]) -> dict[str, list[float | None]]:
     return {name: [getattr(one, name) for one in times] for name in ("p50", "p95")}
+
+
+def _further_filters(topic: Topic[Any, Any] | None) -> list[str]:
+    """Return the filters that have no place of their own on the page."""
+    shown = {"process_definition_keys", "tenant_ids", "without_tenant_id"}
+    return [] if topic is None else [f"{name}={value}" for name, value in topic.filters.items() if name not in shown]
 
 
 def topics_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:

@@ -87,6 +87,14 @@ def test_everything_can_be_said() -> None:
     assert (declared.local_variables, declared.include_extension_properties) == (True, True)
     assert (declared.business_key, declared.process_definition_version_tag) == ("A-17", "stable")
     assert declared.process_variables == {"country": "BR", "express": True}
+    assert declared.filters == {
+        "business_key": "A-17",
+        "process_variables": {"country": "BR", "express": True},
+        "process_definition_keys": ("sale",),
+        "process_definition_version_tag": "stable",
+        "tenant_ids": ("acme",),
+    }
+    assert topic("price")(price).filters == {}
     assert topic("price", process_definition_ids=["sale:1:7"])(price).process_definition_ids == ("sale:1:7",)
 
 

@@ -51,7 +51,7 @@ async def charge_card(order: Order) -> Order:
     return order
 
 
-@topic("ship")
+@topic("ship", business_key="A-17", process_variables={"country": "<BR>"}, without_tenant_id=True)
 async def ship(order: Order) -> Order:
     return order
 

@@ -55,6 +55,18 @@ async def test_a_topic_stands_with_its_numbers(lab: OperationsLab) -> None:
         assert fact in html
 
 
+async def test_a_topic_shows_what_it_fetches(lab: OperationsLab) -> None:
+    await lab.worker()
+    visitor = await person(lab, Role.VIEWER)
+    facts = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", (await visitor.get(TOPIC)).partition('id="terms"')[2]))
+    assert "Variables amount_cents Processes all Tenants all Further filters –" in facts
+    await count_some(lab, "ship")
+    html = (await visitor.get(f"{TOPICS}/ship")).partition('id="terms"')[2]
+    facts = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+    assert "Tenants without a tenant Further filters business_key=A-17 and process_variables={" in facts
+    assert "&lt;BR&gt;" in html
+
+
 async def test_no_consumers_are_told_unless_it_is_paused(lab: OperationsLab) -> None:
     visitor = await person(lab, Role.VIEWER)
     assert "No consumers" in row_of(await visitor.get(TOPICS), "ship")
