@@ -232,6 +232,7 @@ class Gateway:
             self.claims,
             Replica(self.replica, self.version, roles, now, now),
             lambda: self.report.pending,
+            gap=settings.claim / 3,
             lag=lambda: self.lag.recent,
             foreign_answer=lambda: self.foreign_answers.latest,
         )
@@ -303,6 +304,7 @@ class Gateway:
             submit=self.submit,
             lease=self.lease,
             nudge=self.poll.nudge,
+            sees_renewals=lambda: self.beat.in_reach_for() >= settings.claim,
             clock=clock,
             journal=journal,
             replica=self.replica,

@@ -35,6 +35,7 @@ from web.pages_of_tasks import task_pages
 
 _PROBE_WITHIN: Final = timedelta(seconds=3)
 _SLOW_RETRY: Final = timedelta(seconds=15)
+_BEAT: Final = timedelta(seconds=2)
 _RELEASED_AT_ONCE: Final = 16
 _MOST_RELEASED: Final = 5000
 _WORKERS_SWEEP: Final = 5
@@ -241,13 +242,16 @@ class Process:
 
     def _start_loops(self) -> None:
         gateway, settings = self._gateway, self._gateway.settings
-        self._loop("beat", gateway.beat.run_once, timedelta(seconds=2))
+        often = min(_BEAT, settings.claim / 6)
+        self._loop("beat", gateway.beat.run_once, often, most_delay=often)
         self._loop("lag", gateway.lag.run_once, timedelta(0))
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
         self._loop("tally", gateway.tally.flush, timedelta(seconds=2))
         if Role.WORK in gateway.roles:
             locks = [gateway.lease.duration(topic) for topic in gateway.topics]
-            self._loop("renew", gateway.renew.run_once, min([settings.claim, *locks]) / 3)
+            self._loop(
+                "renew", gateway.renew.run_once, min([settings.claim, *locks]) / 3, most_delay=settings.claim / 6
+            )
             self._loop("consumers", self._watch_consumers, timedelta(seconds=3))
         if gateway.roles & {Role.INTAKE, Role.WORK}:
             # Workers make good what they can even where no intake lives; where one does it comes first.
@@ -259,8 +263,10 @@ class Process:
             self._loop("bulk", gateway.bulk.run_once, timedelta(seconds=0.5))
             self._poll_loop = self._loop("poll", gateway.poll.run_once, timedelta(0))
 
-    def _loop(self, name: str, step: Callable[[], Awaitable[object]], every: timedelta) -> Loop:
-        loop = Loop(name, step, self._gateway.journal, every=every)
+    def _loop(
+        self, name: str, step: Callable[[], Awaitable[object]], every: timedelta, *, most_delay: timedelta = _SLOW_RETRY
+    ) -> Loop:
+        loop = Loop(name, step, self._gateway.journal, every=every, most_delay=most_delay)
         self._loops.append(loop)
         self._running.append(asyncio.create_task(loop.run(), name=name))
         return loop

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
+from bridge.errors import StoreError
 from bridge.flow.claims import Claims
 from bridge.ports import Clock, Replicas
 from bridge.replica import Replica
 
 
 class Beat:
-    """Writes the replica's state; what it wrote last is `at`."""
+    """Writes the replica's state; `at` is the moment of the last one that the store took.
+
+    The store is in reach without a break while it takes one at least every `gap`.
+    """
 
     def __init__(
         self,
@@ -22,6 +26,7 @@ class Beat:
         replica: Replica,
         reporting: Callable[[], int],
         *,
+        gap: timedelta = timedelta(seconds=5),
         lag: Callable[[], float] = lambda: 0.0,
         foreign_answer: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -32,7 +37,10 @@ class Beat:
         self._reporting = reporting
         self._lag = lag
         self._foreign_answer = foreign_answer
+        self._gap = gap
         self.at: datetime | None = None
+        self._since: datetime | None = None
+        self._answered = datetime.min.replace(tzinfo=UTC)
 
     async def run_once(self) -> None:
         """Write once; `StoreUnavailable` says that the store takes no writes."""
@@ -45,8 +53,22 @@ class Beat:
             lag=self._lag(),
             foreign_answer=self._foreign_answer(),
         )
-        await self._replicas.beat(state)
-        self.at = now
+        try:
+            await self._replicas.beat(state)
+        except StoreError:
+            self._since = None
+            raise
+        self.at, answered = now, self._clock.now()
+        # One that took long, or a clock that was set ahead, is a break too: others' renewals may be late as well.
+        if self._since is None or answered - self._answered > self._gap:
+            self._since = answered
+        self._answered = answered
+
+    def in_reach_for(self) -> timedelta:
+        """Return how long the store has been in reach without a break; zero while it is not."""
+        if self._since is None or self._clock.now() - self._answered > self._gap:
+            return timedelta(0)
+        return self._answered - self._since
 
     async def leave(self) -> None:
         """Take this process off the list."""

@@ -57,7 +57,9 @@ _MOST_LOOKED_THROUGH: Final = 32
 class Recover:
     """Looks at the tasks whose time has come. Any number of replicas may do so: every step is a compare-and-set.
 
-    `states` are those that this process can look after; the others are left to the processes that can. `nudge` is told
+    `states` are those that this process can look after; the others are left to the processes that can. Claims are
+    ended only while `sees_renewals` tells that this process has been in touch with the store for as long as a claim
+    lasts: after an outage of the store those who hold them renew them first. `nudge` is told
     the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of an expired lock
     only every 30 s.
     """
@@ -73,6 +75,7 @@ class Recover:
         submit: Submit,
         lease: Lease,
         nudge: Callable[[Collection[str]], None],
+        sees_renewals: Callable[[], bool],
         clock: Clock,
         journal: Journal,
         replica: str,
@@ -80,7 +83,7 @@ class Recover:
         states: Collection[State] = ALL,
         tracer: Tracer = NoTracer(),
     ) -> None:
-        self._states = states
+        self._states = frozenset(states)
         self._store = store
         self._engine = engine
         self._publisher = publisher
@@ -89,6 +92,7 @@ class Recover:
         self._submit = submit
         self._lease = lease
         self._nudge = nudge
+        self._sees_renewals = sees_renewals
         self._clock = clock
         self._journal = journal
         self._replica = replica
@@ -120,9 +124,10 @@ class Recover:
     async def _due(self) -> Sequence[Task]:
         """Read what is due; what others are to look after, and don't, must not hide what this process can."""
         now, limit = self._clock.now(), self._patience.batch
+        states = self._states if self._sees_renewals() else self._states - {State.RUNNING}
         while True:
             due = await self._store.due(now, limit)
-            ours = [task for task in due if task.state in self._states]
+            ours = [task for task in due if task.state in states]
             if ours or len(due) < limit or limit >= _MOST_LOOKED_THROUGH * self._patience.batch:
                 return ours
             limit *= 2

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bridge.errors import EngineError, LeaseStolen, TaskGone
+from bridge.errors import EngineError, LeaseStolen, StoreError, StoreUnavailable, TaskGone
 from bridge.flow.claims import Claim, Claims
 from bridge.flow.lease import Lease
 from bridge.lifecycle import Event, Move
@@ -23,8 +23,9 @@ class _Lost:
 class Renew:
     """`at_once` bounds the calls to the engine, so that renewals never crowd out the delivery of outcomes.
 
-    An engine that hangs is waited for only a part of `claim`: claims must be renewed before they expire, or others
-    take them for those of a dead process. The calls go on beside that.
+    An engine that hangs, or a store, is waited for only a part of `claim`: claims must be renewed before they expire,
+    or others take them for those of a dead process. Calls to the engine go on beside that. Locks are extended while
+    the store is away, too: the engine would offer the tasks again, and their handlers would run twice.
     """
 
     def __init__(
@@ -44,23 +45,35 @@ class Renew:
         self._clock = clock
         self._journal = journal
         self._claim = claim
+        self._within = claim.total_seconds() / 4
         self._slots = asyncio.Semaphore(at_once)
         self._extending: dict[tuple[str, str], asyncio.Task[_Lost | None]] = {}
+        self._ends: list[Move] = []
 
     async def run_once(self) -> None:
-        """Renew every claim of this process, and the locks of which a third has gone by."""
+        """Renew every claim of this process, and the locks of which a third has gone by.
+
+        `StoreError`, raised once the locks are seen to, says that the claims were not renewed.
+        """
         claims = [claim for claim in self._claims if claim.lost is None]
+        away: StoreError | None = None
         if claims:
             # First the claims: they cost one write, and the engine may take its time.
-            await self._renew_claims(claims)
+            try:
+                await self._renew_claims(claims)
+            except StoreError as error:
+                away = error
         for claim in claims:
             if claim.lost is None and self._lease.is_worn(claim.task, claim.lease_until):
                 self._start(claim)
         if self._extending:
-            await asyncio.wait(self._extending.values(), timeout=self._claim.total_seconds() / 4)
-        lost = [end.move for end in self._ended() if end is not None]
-        if lost:
-            await self._store.move(lost)
+            await asyncio.wait(self._extending.values(), timeout=self._within)
+        self._ends += [end.move for end in self._ended() if end is not None]
+        if away is not None:
+            raise away
+        if self._ends:
+            await self._move(self._ends)
+            self._ends = []
 
     async def settle(self) -> None:
         """Wait for the calls under way."""
@@ -77,11 +90,18 @@ class Renew:
 
     async def _renew_claims(self, claims: Sequence[Claim]) -> None:
         now = self._clock.now()
-        kept = await self._store.move([self._renewal(claim, now) for claim in claims])
+        kept = await self._move([self._renewal(claim, now) for claim in claims])
         for claim, yes in zip(claims, kept, strict=True):
             # One that has just decided is no longer RUNNING, and is not to be cancelled.
             if not yes and self._works(claim):
                 self._lose(claim, "the claim was taken over")
+
+    async def _move(self, moves: Sequence[Move]) -> Sequence[bool]:
+        try:
+            async with asyncio.timeout(self._within):
+                return await self._store.move(moves)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"the store did not take renewals within {self._within:g} s") from error
 
     def _renewal(self, claim: Claim, now: datetime) -> Move:
         changes = {"next_at": now + self._claim, "lease_until": claim.lease_until}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from bridge.task import State
 from sandbox import Part, Sandbox
 from tests.faults.broker import end_disk_alarm, raise_disk_alarm, set_ack_timeout
-from tests.faults.lab import FaultLab
+from tests.faults.lab import HASTE, FaultLab, FaultyGateway
 
 
 async def kill(sandbox: Sandbox, part: Part) -> None:
@@ -74,6 +76,50 @@ async def test_the_store_is_down_and_nothing_new_is_fetched(outage: FaultLab, di
     await outage.assert_each_once(key, tasks)
     # A claim that could not be renewed may have been given to another run, whose outcome alone counts then.
     assert len({run.task_id for run in outage.runs()}) == 9
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_the_store_is_away_for_two_claims_and_no_handler_runs_twice(
+    outage: FaultLab, disturbed: Sandbox, frozen: bool
+) -> None:
+    """All claims have expired when the store comes back, and whoever looks first may not end another's."""
+    key = await outage.counted(gated=True, concurrency=2)
+    gateways = [await outage.faulty(), await outage.faulty()]
+    tasks = await outage.begin(key, 4)
+    await outage.gate.until(4)
+    before = [await outage.kept(task_id) for task_id in tasks]
+    assert {task.state for task in before} == {State.RUNNING}
+    assert len({task.replica for task in before}) == 2
+    if frozen:
+        await asyncio.to_thread(disturbed.pause, Part.STORE)
+    else:
+        await kill(disturbed, Part.STORE)
+    await until_failing_for(2 * float(HASTE["CLAIM_DURATION"]), gateways)
+    if frozen:
+        await asyncio.to_thread(disturbed.resume, Part.STORE)
+    else:
+        await start(disturbed, Part.STORE)
+    # Longer than a claim, for whoever is to be proven wrong by it.
+    for task in before:
+        await outage.until_renewed(task, 5)
+    await outage.gate.open()
+    await outage.until_finished(key, 4)
+    await outage.assert_each_once(key, tasks)
+    assert sorted(run.task_id for run in outage.runs()) == sorted(tasks)
+    assert [gateway.events("claim_expired") for gateway in gateways] == [[], []]
+
+
+async def until_failing_for(seconds: float, gateways: list[FaultyGateway]) -> None:
+    """Return once no gateway has been able to renew its claims for so long."""
+    loop = asyncio.get_running_loop()
+    for gateway in gateways:
+        count = len(gateway.events("loop_failed", loop="renew"))
+        await gateway.until_count("loop_failed", count + 1, loop="renew")
+    since = loop.time()
+    while loop.time() - since < seconds:
+        for gateway in gateways:
+            count = len(gateway.events("loop_failed", loop="renew"))
+            await gateway.until_count("loop_failed", count + 1, loop="renew")
 
 
 async def test_the_broker_is_down_and_restarts_with_messages_held(outage: FaultLab, disturbed: Sandbox) -> None:

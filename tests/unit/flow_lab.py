@@ -40,7 +40,10 @@ THIEF = "thief"
 
 
 class LabStore(MemoryStore):
-    """A store whose next calls fail as told: instead of their effect, or after it. `struck` has those that failed."""
+    """A store whose next calls fail as told: instead of their effect, or after it. `struck` has those that failed.
+
+    `hangs` keeps moves waiting.
+    """
 
     def __init__(self, order: list[str]) -> None:
         super().__init__()
@@ -48,6 +51,7 @@ class LabStore(MemoryStore):
         self.moves: list[Sequence[Move]] = []
         self.before: dict[str, Callable[[], object]] = {}
         self.together: asyncio.Barrier | None = None
+        self.hangs: asyncio.Event | None = None
         self._order = order
         self._faults: dict[str, deque[tuple[Exception, bool]]] = defaultdict(deque)
 
@@ -61,6 +65,8 @@ class LabStore(MemoryStore):
 
     async def move(self, moves: Sequence[Move]) -> Sequence[bool]:
         late = self._strike("move")
+        if self.hangs is not None:
+            await self.hangs.wait()
         self.moves.append(moves)
         made = await super().move(moves)
         self._order.extend(move.event.value for move, yes in zip(moves, made, strict=True) if yes)

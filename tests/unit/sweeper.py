@@ -31,6 +31,7 @@ class Sweeper:
             self.lab.broker = broker
             self.lab.relay._publisher = broker
         self.nudged: list[Collection[str]] = []
+        self.sees_renewals = True
         self.recover = self.another(states, **patience)
 
     def another(self, states: Collection[State] = ALL, **patience: Any) -> Recover:
@@ -58,6 +59,7 @@ class Sweeper:
             submit=submit,
             lease=lab.lease,
             nudge=self.nudged.append,
+            sees_renewals=lambda: self.sees_renewals,
             clock=lab.clock,
             journal=lab.notes,
             replica="r1",

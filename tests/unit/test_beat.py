@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from bridge.flow.claims import Claim, Claims
 from bridge.replica import Load, Replica
 from tests.unit.fakes import NOW, SECOND, HandClock, a_task
 
+GAP = 5 * SECOND
+
 
 class AwayStore(MemoryStore):
     """A store that takes no sign of life while it is `away`."""
@@ -21,8 +24,10 @@ class AwayStore(MemoryStore):
         super().__init__()
         self.away = False
         self.refused = 0
+        self.slow: Callable[[], None] = lambda: None
 
     async def beat(self, replica: Replica) -> None:
+        self.slow()
         if self.away:
             self.refused += 1
             raise StoreUnavailable("beat: the store is away")
@@ -36,7 +41,7 @@ class Rig:
         self.claims = Claims({"orders": 4, "mail": 2})
         self.reporting = 0
         stand = Replica("r1", "1.0", ("intake", "work"), NOW, NOW)
-        self.beat = Beat(self.store, self.clock, self.claims, stand, lambda: self.reporting)
+        self.beat = Beat(self.store, self.clock, self.claims, stand, lambda: self.reporting, gap=GAP)
 
     def last(self) -> datetime | None:
         return self.beat.at
@@ -85,3 +90,44 @@ async def test_who_leaves_is_counted_no_more() -> None:
     await rig.beat.leave()
     assert await rig.store.replicas(NOW) == []
     await rig.beat.leave()
+
+
+async def beats(rig: Rig, times: int) -> None:
+    for _ in range(times):
+        rig.clock.advance(2 * SECOND)
+        await rig.beat.run_once()
+
+
+async def test_the_store_is_in_reach_since_the_first_beat_that_it_took() -> None:
+    rig = Rig()
+    assert rig.beat.in_reach_for() == timedelta(0)
+    await beats(rig, 11)
+    assert rig.beat.in_reach_for() == 20 * SECOND
+    rig.clock.advance(GAP)
+    assert rig.beat.in_reach_for() == 20 * SECOND
+    rig.clock.advance(SECOND)
+    assert rig.beat.in_reach_for() == timedelta(0), "nothing is known of it since"
+
+
+async def test_after_an_outage_the_store_is_in_reach_anew() -> None:
+    rig = Rig()
+    await beats(rig, 11)
+    rig.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await rig.beat.run_once()
+    assert (rig.store.refused, rig.beat.in_reach_for()) == (1, timedelta(0))
+    rig.store.away = False
+    await beats(rig, 2)
+    assert rig.beat.in_reach_for() == 2 * SECOND
+
+
+async def test_a_beat_that_the_store_took_late_is_a_break_too() -> None:
+    """A store that froze answers once it goes on, with no error: others could not renew meanwhile."""
+    rig = Rig()
+    await beats(rig, 11)
+    rig.store.slow = lambda: rig.clock.advance(GAP)
+    await beats(rig, 1)
+    rig.store.slow = lambda: None
+    assert rig.beat.in_reach_for() == timedelta(0)
+    await beats(rig, 1)
+    assert rig.beat.in_reach_for() == 2 * SECOND

@@ -132,6 +132,20 @@ async def test_a_lost_claim_is_taken_back_and_published_with_an_attempt_that_say
     assert (flow.lab.state(task), flow.lab.now(task).attempts) == (State.COMPLETED, 2)
 
 
+async def test_claims_are_left_while_renewals_may_not_have_come_through_and_nothing_else_is() -> None:
+    flow = Sweeper(batch=1)
+    flow.sees_renewals = False
+    running = await flow.lost(next_at=NOW - SECOND)
+    outcome = await flow.due(State.REPORTING, outcome=Completion())
+    await flow.sweep()
+    assert (flow.lab.state(running), flow.lab.now(running).lost_claims) == (State.RUNNING, 0)
+    assert flow.lab.notes.of("claim_expired") == []
+    assert flow.lab.state(outcome) is State.COMPLETED, "a claim that is left hides nothing behind it"
+    flow.sees_renewals = True
+    await flow.sweep()
+    assert (flow.lab.state(running), flow.lab.now(running).lost_claims) == (State.QUEUED, 1)
+
+
 async def test_a_handler_that_kills_its_process_too_often_is_an_incident() -> None:
     flow = Sweeper()
     task = await flow.lost(lost_claims=LOST_CLAIMS - 1)

@@ -271,6 +271,50 @@ async def test_a_loss_that_can_not_be_stored_cancels_the_handler_all_the_same() 
     assert (lab.work.cancelled, lab.state(task)) == (1, State.RUNNING), "its claim expires, and it is asked about anew"
 
 
+async def test_a_loss_that_could_not_be_stored_is_stored_by_the_next_round() -> None:
+    lab = Lab(Work(held=True))
+    task, running, _ = await at_work(lab)
+    await lab.steal(task)
+    lab.clock.advance(WORN)
+    lab.engine.before["extend_lock"] = lambda: lab.store.fail_next("move")
+    with pytest.raises(StoreUnavailable):
+        await lab.renew.run_once()
+    await running
+    await lab.renew.run_once()
+    await lab.renew.run_once()
+    assert events(lab) == [[Event.RENEW], [Event.SUPERSEDE]]
+    assert (lab.store.struck, lab.state(task)) == (["move"], State.SUPERSEDED)
+
+
+async def test_locks_are_extended_while_the_store_is_away() -> None:
+    """A lock that ended would have the engine offer the task again, and its handler run a second time."""
+    lab = Lab(Work(held=True))
+    task, running, claim = await at_work(lab)
+    lab.clock.advance(WORN)
+    lab.store.fail_next("move")
+    with pytest.raises(StoreUnavailable):
+        await lab.renew.run_once()
+    assert (lab.store.struck, lab.engine.of("extend_lock")) == (["move"], [task.id])
+    assert claim.lease_until == NOW + WORN + LOCK - MARGIN
+    await lab.renew.run_once()
+    assert lab.now(task).lease_until == claim.lease_until
+    await ended(lab, running)
+
+
+async def test_a_store_that_hangs_is_not_waited_for_until_the_claims_expire() -> None:
+    lab = Lab(Work(held=True))
+    lab.renew = Renew(lab.store, lab.lease, lab.claims, lab.clock, lab.notes, claim=SECOND / 1000)
+    task, running, claim = await at_work(lab)
+    lab.clock.advance(WORN)
+    lab.store.hangs = asyncio.Event()
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreUnavailable, match="did not take renewals within"):
+            await lab.renew.run_once()
+    assert (lab.engine.of("extend_lock"), claim.lost) == ([task.id], None)
+    lab.store.hangs = None
+    await ended(lab, running)
+
+
 async def test_a_claim_that_expired_cancels_the_handler_before_anybody_else_claims() -> None:
     lab = Lab(Work(held=True))
     task, running, claim = await at_work(lab)
