@@ -46,6 +46,7 @@ from bridge.flow.recover import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, Patience, 
 from bridge.flow.relay import Relay
 from bridge.flow.renew import Renew
 from bridge.flow.report import Report
+from bridge.flow.rights import RightsCheck
 from bridge.flow.run import Run
 from bridge.flow.scope import context_of
 from bridge.flow.submit import Submit
@@ -197,6 +198,7 @@ class Gateway:
             tracer=self.tracer,
             delay=NO_HURRY,
         )
+        self.rights = RightsCheck(self.engine, clock, journal, self.topics.definitions)
         self._build_work()
         self._build_intake()
 
@@ -355,6 +357,11 @@ class Gateway:
 
     async def _paused(self) -> frozenset[str]:
         return frozenset(pause.topic for pause in await self.desk.pauses())
+
+    def engine_warnings(self) -> tuple[str, ...]:
+        """Tell what is wrong with an engine that answers: what isn't its answer, and rights that its user lacks."""
+        foreign = self.foreign_answers.latest
+        return (*(() if foreign is None else (foreign,)), *map(str, self.rights.missing))
 
     def beats(self) -> bool:
         """Tell whether the store took this process's sign of life not long ago."""

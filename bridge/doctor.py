@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bridge.app import Gateway
-from bridge.errors import GatewayError
+from bridge.errors import GatewayError, SetupError
 from bridge.ports import Level
 from bridge.registry import Registry
 from bridge.settings import Role, Settings
@@ -39,10 +39,14 @@ async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
         return (Finding("settings", ok=False, says=str(error)),)
     tests: dict[str, tuple[str, Callable[[], Awaitable[str]]]] = {
         "engine": (_address(settings.camunda_url), lambda: _engine(gateway)),
+        "rights": (settings.camunda_username or "the engine", lambda: _rights(gateway)),
         "mongodb": (_address(settings.mongodb_uri.get_secret_value()), lambda: _store(gateway)),
         "rabbitmq": (_address(settings.rabbitmq_url.get_secret_value()), lambda: _broker(gateway)),
     }
-    found = await asyncio.gather(*(_test(name, where, test) for name, (where, test) in tests.items()))
+    async with AsyncExitStack() as stack:
+        await gateway.engine.open()
+        stack.push_async_callback(gateway.engine.close)
+        found = await asyncio.gather(*(_test(name, where, test) for name, (where, test) in tests.items()))
     listed = ", ".join(topics.names) or "none"
     return (*found, Finding("topics", ok=bool(topics), says=listed if topics else "none: add a file to topics/"))
 
@@ -58,12 +62,17 @@ async def _test(name: str, where: str, test: Callable[[], Awaitable[str]]) -> Fi
 
 
 async def _engine(gateway: Gateway) -> str:
-    async with AsyncExitStack() as stack:
-        await gateway.engine.open()
-        stack.push_async_callback(gateway.engine.close)
-        version = await gateway.engine.version()
-        waiting = await gateway.engine.count()
-        return f"Camunda {version}, {waiting} open external tasks"
+    version = await gateway.engine.version()
+    waiting = await gateway.engine.count()
+    return f"Camunda {version}, {waiting} open external tasks"
+
+
+async def _rights(gateway: Gateway) -> str:
+    """Say that the engine's user may do all that is needed; raises `SetupError` where they may not."""
+    missing = await gateway.engine.missing_rights(gateway.topics.definitions)
+    if missing:
+        raise SetupError("; ".join(map(str, missing)))
+    return "all that are needed, or the engine asks for none"
 
 
 async def _store(gateway: Gateway) -> str:
@@ -93,6 +102,7 @@ def _address(url: str) -> str:
 
 _HINTS = {
     "engine": "check CAMUNDA_URL (it ends with /engine-rest), CAMUNDA_USERNAME and CAMUNDA_PASSWORD or CAMUNDA_TOKEN",
+    "rights": "the manual lists them under `Rights in the engine`",
     "mongodb": "check MONGODB_URI, and that a primary answers there",
     "rabbitmq": "check RABBITMQ_URL (user, password, virtual host) and RABBITMQ_EXCHANGE",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -16,14 +16,14 @@ from bridge.ports import Probe
 class Component:
     """One part as its probe found it: its `version` when it answered, else the `error`.
 
-    `warning` says what is wrong with one that answered.
+    `warnings` say what is wrong with one that answered.
     """
 
     name: str
     ok: bool
     version: str | None = None
     error: str | None = None
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +49,20 @@ class Readiness:
 async def check(
     probes: Mapping[str, Probe],
     within: timedelta,
-    warnings: Mapping[str, Callable[[], str | None]] = MappingProxyType({}),
+    warnings: Mapping[str, Callable[[], Sequence[str]]] = MappingProxyType({}),
 ) -> Health:
     """Ask all parts at once and give each `within` to answer; a probe that fails in any way makes its part not ok.
 
-    `warnings` says of a part that answered what is wrong with it nevertheless, or None.
+    `warnings` say of a part that answered what is wrong with it nevertheless.
     """
     found = await asyncio.gather(*(_ask(name, probe, within) for name, probe in probes.items()))
     components = [_warned(component, warnings) for component in found]
     return Health(all(component.ok for component in components), tuple(components))
 
 
-def _warned(component: Component, warnings: Mapping[str, Callable[[], str | None]]) -> Component:
-    warning = warnings.get(component.name)
-    return replace(component, warning=warning()) if component.ok and warning is not None else component
+def _warned(component: Component, warnings: Mapping[str, Callable[[], Sequence[str]]]) -> Component:
+    found = warnings.get(component.name)
+    return replace(component, warnings=tuple(found())) if component.ok and found is not None else component
 
 
 async def _ask(name: str, probe: Probe, within: timedelta) -> Component:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from bridge.dead_letter import DeadLetter, DeadMessage
 from bridge.lifecycle import Move
 from bridge.replica import Replica
+from bridge.rights import MissingRight
 from bridge.task import Source, State, Task, TaskKey, Variables
 
 
@@ -154,6 +155,13 @@ class Engine(Protocol):
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]: ...
 
     async def version(self) -> str: ...
+
+    async def missing_rights(self, definitions: Collection[str] = ()) -> Sequence[MissingRight]:
+        """Return what the engine's user lacks for these process definitions, by key; with none for all that they see.
+
+        Empty where the engine checks no rights: authorization is off, or it lets everybody in without a login.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,6 +246,7 @@ class Process:
         self._loop("beat", gateway.beat.run_once, often, most_delay=often)
         self._loop("lag", gateway.lag.run_once, timedelta(0))
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
+        self._loop("rights", gateway.rights.run_once, timedelta(seconds=5))
         self._loop("tally", gateway.tally.flush, timedelta(seconds=2))
         if Role.WORK in gateway.roles:
             locks = [gateway.lease.duration(topic) for topic in gateway.topics]
@@ -284,7 +285,7 @@ class Process:
             "mongodb": gateway.store.version,
             "rabbitmq": gateway.broker_version,
         }
-        return await check(probes, _PROBE_WITHIN, {"engine": lambda: gateway.foreign_answers.latest})
+        return await check(probes, _PROBE_WITHIN, {"engine": gateway.engine_warnings})
 
     async def ready(self) -> Readiness:
         """Tell whether the process does what its roles ask of it, and why not."""

@@ -36,6 +36,12 @@ class Registry(Mapping[str, Topic[Any, Any]]):
         """The topics' names, sorted."""
         return tuple(self.topics)
 
+    @property
+    def definitions(self) -> frozenset[str]:
+        """The keys of the process definitions that the topics take tasks of; none where one takes those of any."""
+        keys = [topic.process_definition_keys for topic in self.topics.values()]
+        return frozenset() if None in keys else frozenset(key for some in keys for key in some or ())
+
 
 def load_topics(package: str, supported: tuple[str, ...] | None = None) -> Registry:
     """Import every file of the package, by its dotted name, and return the topics; `supported` None takes them all.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox import Part, Sandbox
+from tests.guarded import QUERY_LIMIT, GuardedEngine
 
 
 def base_port(offset: int = 0) -> int:
@@ -28,6 +29,19 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     try:
         sandbox.up((Part.ENGINE, Part.STORE, Part.BROKER))
         yield sandbox.env()
+    finally:
+        sandbox.down()
+
+
+@pytest.fixture(scope="session")
+def guarded_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedEngine]:
+    """Start an engine with authorization on; only its own tests wait for it."""
+    sandbox = Sandbox(
+        tmp_path_factory.mktemp("guarded"), base_port=base_port(200), authorization=True, query_limit=QUERY_LIMIT
+    )
+    try:
+        sandbox.up((Part.ENGINE,))
+        yield GuardedEngine(sandbox.env()["CAMUNDA_URL"])
     finally:
         sandbox.down()
 

@@ -40,6 +40,18 @@ _PARTS: Final = (
     msg("the probe failed: %(kind)s"),
     msg("MongoDB did not answer (%(operation)s): %(error)s"),
     msg("the store is not open"),
+    msg(
+        "the engine's user sees no external task of process definition %(definition)s: grant READ_INSTANCE on "
+        "PROCESS_DEFINITION, or READ on PROCESS_INSTANCE"
+    ),
+    msg(
+        "the engine's user can't fetch or complete external tasks of process definition %(definition)s: grant "
+        "UPDATE_INSTANCE on PROCESS_DEFINITION, or UPDATE on PROCESS_INSTANCE"
+    ),
+    msg(
+        "the engine's user can't read how a task of process definition %(definition)s ended: grant READ_HISTORY on "
+        "PROCESS_DEFINITION"
+    ),
     msg("RabbitMQ does not deliver to every topic's consumer"),
     msg("%(operation)s: no answer: %(error)s"),
     msg("%(operation)s: no answer within %(seconds)s s"),

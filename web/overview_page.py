@@ -121,7 +121,8 @@ def _sum(counts: Mapping[State, int | None], *states: State) -> int | None:
 
 
 def _is_calm(found: Needs, counts: Mapping[State, int | None], health: Health) -> bool:
-    troubles = found.unattended or found.stale or found.foreign_answers
+    warned = any(part.warnings for part in health.components)
+    troubles = found.unattended or found.stale or found.foreign_answers or warned
     return health.ok and bool(found.alive) and counts[State.FAILED] == 0 and not troubles
 
 

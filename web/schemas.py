@@ -212,9 +212,12 @@ class ComponentStatus(_Answer):
     status: Annotated[Literal["healthy", "unhealthy"], Field(examples=["healthy"])]
     version: Annotated[str | None, Field(description="What the part says it is.", examples=["7.24.0"])] = None
     error: Annotated[str | None, Field(description="Why the part is unhealthy.")] = None
-    warning: Annotated[
-        str | None, Field(description="What is wrong though the part answers: another may answer in its place.")
-    ] = None
+    warnings: Annotated[
+        tuple[str, ...],
+        Field(
+            description="What is wrong though the part answers: rights that are missing there, or another in its place."
+        ),
+    ] = ()
 
 
 class HealthStatus(_Answer):
@@ -232,7 +235,7 @@ class HealthStatus(_Answer):
             version=version,
             components={
                 part.name: ComponentStatus(
-                    status=_healthy(part.ok), version=part.version, error=part.error, warning=part.warning
+                    status=_healthy(part.ok), version=part.version, error=part.error, warnings=part.warnings
                 )
                 for part in health.components
             },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 from bridge.adapters.camunda_answers import Answer, content, document, nothing, rows
 from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
+from bridge.adapters.camunda_rights import find_missing_rights
 from bridge.errors import EngineRejected, TaskGone, VariableError
 from bridge.ports import EngineLogEntry, EngineTask, TopicPoll
+from bridge.rights import MissingRight
 from bridge.task import Variables
 from bridge.variables import from_wire, parse_date, to_wire
 
@@ -200,6 +202,9 @@ class CamundaEngine:
             found += page
             if len(page) < PAGE:
                 return found
+
+    async def missing_rights(self, definitions: Collection[str] = ()) -> Sequence[MissingRight]:
+        return await find_missing_rights(self._client, definitions)
 
     def _url(self, task_id: str, action: str = "") -> str:
         task = f"{self._client.external_task_base_url}/{_quoted(task_id)}"

@@ -26,6 +26,8 @@ _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 # Statuses that the engine's REST interface never gives: a login, a proxy or a gateway answered in its place.
 _NEVER_THE_ENGINES: Final = frozenset({401, 407, 408, 413, 429, 502, 503, 504})
+# But for this 401, of an engine without a login that is asked for rights. Source: AuthorizationRestServiceImpl.
+_NOBODY_LOGGED_IN: Final = ("InvalidRequestException", "You must be authenticated in order to use this resource.")
 _HINTS: Final = {
     401: "a login, or CAMUNDA_USERNAME, CAMUNDA_PASSWORD or CAMUNDA_TOKEN are refused",
     403: "a proxy or a firewall refuses the call",
@@ -146,8 +148,8 @@ def _error(operation: str, answer: Answer) -> EngineError:
             f"{answer.asked} bytes through; raise its limit (nginx: client_max_body_size), or make the result smaller",
             status=status,
         )
-    told = None if status in _NEVER_THE_ENGINES else _told(answer)
-    if told is None:
+    told = _told(answer)
+    if told is None or (status in _NEVER_THE_ENGINES and told[:2] != _NOBODY_LOGGED_IN):
         return ForeignAnswer(f"{operation}: the engine's address answers {status} ({_hint(status)})", status=status)
     kind, message, code = told
     return _class(status, kind, message)(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
@@ -12,8 +12,9 @@ from uuid import uuid4
 
 from bridge.adapters.memory_faults import Fault, Faults, Operation
 from bridge.adapters.memory_scopes import Scopes
-from bridge.errors import EngineRejected, LeaseLost, TaskGone, VariableError
+from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
 from bridge.ports import Clock, EngineLogEntry, EngineTask, TopicPoll
+from bridge.rights import ANY, MissingRight, Right
 from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue, Variables
 from bridge.topic import File
 from bridge.variables import STRING_LIMIT, decode, encode
@@ -41,13 +42,15 @@ class MemoryEngine:
     by a new task and by `unlock`, but learns of an expired lock only when its time is up.
 
     `reports` has every accepted outcome in order. `variables` has, by process instance, what it was started with and
-    what completions and BPMN errors added. Each task has a scope of its own within its process instance.
+    what completions and BPMN errors added. Each task has a scope of its own within its process instance. `lacking` are
+    the rights that the user hasn't: none, where all is well.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.reports: list[Report] = []
         self._scopes = Scopes()
         self.variables = self._scopes.instances
+        self.lacking: set[Right] = set()
         self._clock = clock
         self._tasks: dict[str, EngineTask] = {}
         self._tags: dict[str, str | None] = {}
@@ -183,6 +186,7 @@ class MemoryEngine:
     async def lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
         lost = self._faults.before("lock")
         task = self._find(task_id)
+        self._require(Right.UPDATE)
         if duration <= timedelta(0):
             _lose("lockDuration is not greater than 0")
         if task.worker_id not in {None, worker_id} and self._is_locked(task):
@@ -200,6 +204,8 @@ class MemoryEngine:
 
     async def unlock(self, task_id: str) -> None:
         lost = self._faults.before("unlock")
+        self._find(task_id)
+        self._require(Right.UPDATE)
         self._change(task_id, worker_id=None, lock_until=None)
         self._wake()
         _raise(lost)
@@ -207,6 +213,7 @@ class MemoryEngine:
     async def set_retries(self, task_id: str, retries: int) -> None:
         lost = self._faults.before("set_retries")
         self._find(task_id)
+        self._require(Right.UPDATE)
         if retries < 0:
             raise _rejected(400, "The number of retries cannot be negative", "BadUserRequestException")
         self._change(task_id, retries=retries)
@@ -214,12 +221,12 @@ class MemoryEngine:
 
     async def get(self, task_id: str) -> EngineTask:
         _raise(self._faults.before("get"))
-        return replace(self._find(task_id), properties=None)
+        return replace(self._find("" if Right.READ in self.lacking else task_id), properties=None)
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
         _raise(self._faults.before("get_many"))
         now = self._clock.now()
-        found = [task for task in map(self._tasks.get, task_ids) if task is not None]
+        found = [task for task in map(self._seen().get, task_ids) if task is not None]
         ends = [task.lock_until for task in found]
         return [
             replace(task, properties=None, held_for=None if end is None or end <= now else end - now)
@@ -248,21 +255,25 @@ class MemoryEngine:
 
     async def locked_by(self, worker_id: str) -> Sequence[EngineTask]:
         _raise(self._faults.before("locked_by"))
-        return [task for task in self._tasks.values() if task.worker_id == worker_id and self._is_locked(task)]
+        return [task for task in self._seen().values() if task.worker_id == worker_id and self._is_locked(task)]
 
     async def count(self, topic: str | None = None) -> int:
         """Count the open external tasks, locked or not, of a topic or of all."""
         _raise(self._faults.before("count"))
-        return sum(topic in {None, task.topic} for task in self._tasks.values())
+        return sum(topic in {None, task.topic} for task in self._seen().values())
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first."""
         _raise(self._faults.before("history"))
-        return tuple(self._log.get(task_id, ()))
+        return () if Right.HISTORY in self.lacking else tuple(self._log.get(task_id, ()))
 
     async def version(self) -> str:
         _raise(self._faults.before("version"))
         return "memory"
+
+    async def missing_rights(self, definitions: Collection[str] = ()) -> Sequence[MissingRight]:
+        _raise(self._faults.before("missing_rights"))
+        return [MissingRight(right, key) for right in Right if right in self.lacking for key in definitions or (ANY,)]
 
     def _find(self, task_id: str) -> EngineTask:
         task = self._tasks.get(task_id)
@@ -270,11 +281,20 @@ class MemoryEngine:
             raise TaskGone(f"External task with id {task_id} does not exist", status=404, code=0, kind="RestException")
         return task
 
+    def _require(self, right: Right) -> None:
+        """Refuse as the real engine does, which says so only where it found the task; lists just leave it out."""
+        if right in self.lacking:
+            raise EngineForbidden(f"the user lacks {right}", status=403, code=0, kind="AuthorizationException")
+
+    def _seen(self) -> Mapping[str, EngineTask]:
+        return {} if Right.READ in self.lacking else self._tasks
+
     def _held(self, task_id: str, worker_id: str) -> EngineTask:
         """Return a task that the worker may report on: its lock may have expired, nobody else may have taken it."""
         task = self._find(task_id)
         if task.worker_id != worker_id:
             _lose(f"External Task {task_id}: worker '{worker_id}' does not hold it, '{task.worker_id}' does.")
+        self._require(Right.UPDATE)
         if task.suspended:
             _lose(f"ExternalTask with id '{task_id}' is suspended.")
         return task
@@ -295,6 +315,7 @@ class MemoryEngine:
     def _is_ready(self, task: EngineTask, poll: TopicPoll) -> bool:
         return (
             task.topic == poll.topic
+            and not self.lacking & {Right.READ, Right.UPDATE}
             and not task.suspended
             and task.retries != 0
             and not self._is_locked(task)

@@ -171,8 +171,8 @@ class MemoryLab:
 class CamundaLab:
     """A running Camunda; each topic gets a process of its own, which is removed in the end."""
 
-    def __init__(self, base_url: str, session: aiohttp.ClientSession) -> None:
-        self.engine = CamundaEngine(base_url)
+    def __init__(self, base_url: str, session: aiohttp.ClientSession, credentials: str | None = None) -> None:
+        self.engine = CamundaEngine(base_url, credentials=credentials)
         self._base_url = base_url
         self._session = session
         self._keys: dict[tuple[str, str | None], str] = {}
@@ -197,7 +197,7 @@ class CamundaLab:
         body = {"variables": wired, "businessKey": business_key}
         of_tenant = "" if tenant is None else f"/tenant-id/{tenant}"
         instance = await self._ask("POST", f"/process-definition/key/{key}{of_tenant}/start", body)
-        (task,) = await self._ask("GET", f"/external-task?processInstanceId={instance['id']}")
+        (task,) = await self._ask("GET", f"/external-task?processInstanceId={instance['id']}&maxResults=2")
         if retries is not None:
             await self.engine.set_retries(task["id"], retries)
         return str(task["id"])

@@ -47,6 +47,7 @@ CALLS: Final[Mapping[str, Callable[[CamundaEngine], Awaitable[Any]]]] = {
     "count": lambda e: e.count(),
     "history": lambda e: e.history("t1"),
     "version": lambda e: e.version(),
+    "missing_rights": lambda e: e.missing_rights(),
 }
 CONFIRMED: Final = frozenset(
     {"complete", "fail", "raise_bpmn_error", "lock", "extend_lock", "unlock", "set_retries", "set_variables"}
@@ -70,6 +71,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "count": {"count": 1},
     "history": [LINE],
     "version": {"version": "7.24.0"},
+    "missing_rights": {"authorized": True},
 }
 """What the engine sends where a body is due."""
 PROBLEM: Final = {"type": "https://example.org/problems/not-found", "title": "Not Found", "message": "does not exist"}
@@ -99,6 +101,7 @@ FOREIGN: Final[Mapping[str, tuple[int, Any, str | None]]] = {
     "307": (307, b"", None),
     "401": (401, HTML, "text/html"),
     "401 in the engine's form": (401, own("RestException"), None),
+    "401 of another service": (401, own("InvalidRequestException", "You must log in"), None),
     "403 HTML": (403, HTML, "text/html"),
     "403 JSON of another service": (403, {"error": "forbidden"}, None),
     "404 HTML": (404, HTML, "text/html"),
@@ -181,7 +184,15 @@ def test_the_table_has_every_call_to_the_engine() -> None:
 async def test_the_engines_answer(engine: CamundaEngine, stub: Stub, guard: Guarded, call: str) -> None:
     of_the_engine(stub, call)
     await CALLS[call](engine)
-    assert (stub.foreign, guard.seen) == ([], [None])
+    assert (stub.foreign, guard.seen) == ([], [None] * len(stub.calls))
+
+
+async def test_an_engine_without_a_login_answers_the_question_for_rights_by_a_401_of_its_own(
+    engine: CamundaEngine, stub: Stub, guard: Guarded
+) -> None:
+    stub.answers(401, own("InvalidRequestException", "You must be authenticated in order to use this resource.", None))
+    assert list(await engine.missing_rights()) == []
+    assert (stub.foreign, guard.seen) == ([], [EngineRejected])
 
 
 @pytest.mark.parametrize("answer", FOREIGN)

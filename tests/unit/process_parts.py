@@ -47,6 +47,7 @@ class Parts:
         self.begun: dict[str, asyncio.Event] = {}
         self.attached: Mapping[str, bool] = {"orders": True, "mail": True}
         self.notes = Notes()
+        self.engine_warnings: tuple[str, ...] = ()
         self.rig = PollRig({"orders": 4})
         self.stop = asyncio.Event()
         self.never = asyncio.get_running_loop().create_future()
@@ -75,6 +76,8 @@ class Parts:
             store=Stub(self, "store", unstarted=rig.store.unstarted, move=rig.store.move),
             clock=Stub(self, "clock", now=rig.clock.now),
             consumer=Stub(self, "consumer", consuming=self.part("consumer.consuming", lambda: self.attached)),
+            rights=Stub(self, "rights"),
+            engine_warnings=lambda: self.engine_warnings,
             handle=SimpleNamespace(stop=lambda: told.append("handle.stop")),
             run=SimpleNamespace(close=lambda: told.append("run.close")),
             broker_version=self.part("broker.version"),

@@ -15,6 +15,7 @@ from bridge.errors import (
     StoreUnavailable,
 )
 from bridge.ports import Level
+from bridge.rights import MissingRight, Right
 from bridge.settings import Role
 from bridge.task import State
 from tests.unit.fakes import LOCK, NOW, SECOND, a_task
@@ -172,6 +173,14 @@ async def test_health_asks_every_part() -> None:
         ("rabbitmq", True),
     ]
     assert (health.ok, health.components[0].error) == (False, "the engine is away")
+
+
+async def test_health_warns_of_an_engine_that_answers() -> None:
+    parts = Parts()
+    parts.engine_warnings = (str(MissingRight(Right.UPDATE, "orders")),)
+    health = await parts.process.health()
+    assert health.ok
+    assert [part.warnings for part in health.components] == [parts.engine_warnings, (), ()]
 
 
 # end

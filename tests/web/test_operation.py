@@ -18,7 +18,7 @@ async def test_health_when_all_is_well(client: Any) -> None:
     assert response.json() == {
         "status": "healthy",
         "version": "1.2.3",
-        "components": {"engine": {"status": "healthy", "version": "7.24.0", "error": None, "warning": None}},
+        "components": {"engine": {"status": "healthy", "version": "7.24.0", "error": None, "warnings": []}},
     }
 
 
@@ -31,16 +31,16 @@ async def test_health_when_a_part_is_down(client: Any, stub: Any) -> None:
         "status": "unhealthy",
         "version": None,
         "error": "no answer within 2 s",
-        "warning": None,
+        "warnings": [],
     }
 
 
 async def test_health_when_a_part_answers_and_something_is_wrong_with_it(client: Any, stub: Any) -> None:
     warning = "complete: the engine's address answers 401 (a login)"
-    stub.found = Health(True, (Component("engine", True, "7.24.0", warning=warning),))
+    stub.found = Health(True, (Component("engine", True, "7.24.0", warnings=(warning,)),))
     response = await client.get("/health")
     assert response.status_code == 200
-    assert response.json()["components"]["engine"]["warning"] == warning
+    assert response.json()["components"]["engine"]["warnings"] == [warning]
 
 
 async def test_live_asks_nobody(client: Any, stub: Any) -> None:

@@ -19,6 +19,7 @@ from bridge.desk.statistics import Count, Failures, Range, Rollup
 from bridge.errors import StoreUnavailable
 from bridge.health import Component, Health
 from bridge.histogram import bucket_of
+from bridge.rights import MissingRight, Right
 from bridge.task import State, TaskKey
 from tests.web.access_lab import AccessLab, browser
 from tests.web.desk_lab import DeskLab
@@ -95,6 +96,19 @@ async def test_what_needs_a_person_comes_first(client: Any, lab: DeskLab) -> Non
     assert "no answer within 3 s" in alarms
     assert "paused by bob" in alarms
     assert "Nothing does" not in text
+
+
+async def test_rights_that_the_engines_user_lacks_are_named_in_the_readers_language(client: Any, lab: DeskLab) -> None:
+    await lab.replica()
+    warnings = tuple(str(MissingRight(right)) for right in Right)
+    lab.health = Health(True, (Component("engine", True, "7.24.0", warnings=warnings),))
+    text = unescape(await page_of(client, "/dashboard"))
+    assert "All clear" not in text
+    assert all(warning in part(text, "attention") for warning in warnings)
+    client.headers["accept-language"] = "pt-BR"
+    text = unescape(await page_of(client, "/dashboard"))
+    assert not [warning for warning in warnings if warning in text]
+    assert text.count("da definição de processo *") == len(warnings)
 
 
 async def test_every_number_leads_to_its_list(client: Any, lab: DeskLab) -> None:

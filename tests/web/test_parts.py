@@ -80,10 +80,10 @@ async def test_check_warns_of_a_part_that_answers() -> None:
         raise EngineUnavailable("refused")
 
     probes = {"engine": well, "mongodb": well, "rabbitmq": badly}
-    warnings = {"engine": lambda: "answers 401", "mongodb": lambda: None, "rabbitmq": lambda: "answers 401"}
+    warnings = {"engine": lambda: ["answers 401"], "mongodb": list, "rabbitmq": lambda: ["answers 401"]}
     health = await check(probes, timedelta(seconds=5), warnings)
     assert health.components == (
-        Component("engine", True, "7.24.0", warning="answers 401"),
+        Component("engine", True, "7.24.0", warnings=("answers 401",)),
         Component("mongodb", True, "7.24.0"),
         Component("rabbitmq", False, error="refused"),
     )

@@ -1,0 +1,82 @@
+"""What the gateway's user may do in an engine with authorization on: what is needed, and what to grant for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Resource(StrEnum):
+    """A kind of resource that Camunda grants permissions on, by the name in its documentation."""
+
+    PROCESS_DEFINITION = "PROCESS_DEFINITION"
+    PROCESS_INSTANCE = "PROCESS_INSTANCE"
+
+    @property
+    def number(self) -> int:
+        """What the REST interface calls it (Camunda's `Resources`)."""
+        return 6 if self is Resource.PROCESS_DEFINITION else 8
+
+    @property
+    def of_definitions(self) -> bool:
+        """Whether a grant may name a process definition by its key."""
+        return self is Resource.PROCESS_DEFINITION
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A permission on all resources of a kind, or on those of one process definition."""
+
+    permission: str
+    resource: Resource
+
+
+class Right(StrEnum):
+    """What the gateway must be allowed to do."""
+
+    READ = "read"
+    UPDATE = "update"
+    HISTORY = "history"
+
+
+GRANTS: Final[Mapping[Right, tuple[Grant, ...]]] = {
+    Right.READ: (
+        Grant("READ_INSTANCE", Resource.PROCESS_DEFINITION),
+        Grant("READ", Resource.PROCESS_INSTANCE),
+    ),
+    Right.UPDATE: (
+        Grant("UPDATE_INSTANCE", Resource.PROCESS_DEFINITION),
+        Grant("UPDATE", Resource.PROCESS_INSTANCE),
+    ),
+    Right.HISTORY: (Grant("READ_HISTORY", Resource.PROCESS_DEFINITION),),
+}
+"""Each of a right's grants is enough. Source: Camunda 7.24's "Authorization Service", and what the engine answered."""
+
+_WITHOUT: Final[Mapping[Right, str]] = {
+    Right.READ: (
+        "the engine's user sees no external task of process definition {definition}: grant READ_INSTANCE on "
+        "PROCESS_DEFINITION, or READ on PROCESS_INSTANCE"
+    ),
+    Right.UPDATE: (
+        "the engine's user can't fetch or complete external tasks of process definition {definition}: grant "
+        "UPDATE_INSTANCE on PROCESS_DEFINITION, or UPDATE on PROCESS_INSTANCE"
+    ),
+    Right.HISTORY: (
+        "the engine's user can't read how a task of process definition {definition} ended: grant READ_HISTORY on "
+        "PROCESS_DEFINITION"
+    ),
+}
+ANY: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRight:
+    """A right that the user lacks for a process definition, by its key; `*` where they have it for none."""
+
+    right: Right
+    definition: str = ANY
+
+    def __str__(self) -> str:
+        return _WITHOUT[self.right].format(definition=self.definition)
