@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation import set_span_in_context
 
 from bridge.adapters.trace_export import SpanSink
 from bridge.adapters.trace_spans import AttemptSpan, Attributes, Draft, Hide, nanos, scope_with
-from bridge.errors import EngineRejected, EngineUnavailable, GatewayError
+from bridge.errors import EngineRejected, EngineUnavailable, ForeignAnswer, GatewayError
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, EngineTask
 from bridge.ports_trace import UNSEEN, Attempt, Deliver, Fetch, Publish, Take
@@ -270,7 +270,7 @@ class OtelTracer:
 
     def _refused(self, draft: Draft, error: EngineRejected | EngineUnavailable, hide: Hide) -> None:
         draft.end = self._now()
-        if isinstance(error, EngineRejected):
+        if isinstance(error, EngineRejected | ForeignAnswer):
             draft.attributes["http.response.status_code"] = error.status
         draft.fail(type(error).__name__, hide(str(error)), draft.end)
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from bridge.adapters.tracing import TAKEN_OVER, OtelTracer, Surroundings
-from bridge.errors import EngineRejected, EngineUnavailable, TaskConflict
+from bridge.errors import EngineRejected, EngineUnavailable, ForeignAnswer, TaskConflict
 from bridge.lifecycle import Event, Move
 from bridge.ports import EngineTask
 from bridge.submission import Submission
@@ -243,7 +243,13 @@ def test_a_second_attempt_shows_its_wait_and_the_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(EngineRejected("no", status=500), 500), (EngineUnavailable("away"), None), (None, 204)]
+    ("error", "status"),
+    [
+        (EngineRejected("no", status=500), 500),
+        (ForeignAnswer("a login", status=401), 401),
+        (EngineUnavailable("away"), None),
+        (None, 204),
+    ],
 )
 async def test_a_delivery_says_what_the_engine_answered(error: Exception | None, status: int | None) -> None:
     bench = Bench()
