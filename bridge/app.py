@@ -37,6 +37,7 @@ from bridge.flow.edit_check import EditCheck
 from bridge.flow.examine import Examine
 from bridge.flow.foreign_answers import ForeignAnswers
 from bridge.flow.handle import Handle, Terms
+from bridge.flow.in_flight import Deadlines
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.flow.measure import Measure
@@ -123,6 +124,7 @@ class Gateway:
             credentials=authorization(settings.camunda_username, settings.camunda_password, settings.camunda_token),
             connections=settings.camunda_connections,
             timeout=_seconds(settings.camunda_timeout),
+            outcome_timeout=_seconds(settings.camunda_timeout_max),
             headers=self._trace_headers,
             observe=self.metrics.observe_engine,
             foreign=self.foreign_answers.observe,
@@ -187,6 +189,10 @@ class Gateway:
             breaker=self.breaker,
             tracer=self.tracer,
             rest=NO_HURRY,
+            deadlines=Deadlines(
+                _seconds(settings.camunda_timeout),
+                _seconds(max(settings.camunda_timeout, settings.camunda_timeout_max)),
+            ),
         )
         self.relay = Relay(
             store,

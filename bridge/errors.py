@@ -31,12 +31,16 @@ class EngineUnavailable(EngineError):
     """The engine could not be reached or did not answer: nothing is known about the call's effect."""
 
 
+class CallNotMade(EngineUnavailable):
+    """The engine was not asked: it did not answer lately, or takes no connection."""
+
+
 class EngineTimeout(EngineUnavailable):
     """The engine has the request and did not answer within the deadline: it may be at work on it yet."""
 
 
-class PollCut(EngineUnavailable):
-    """A fetch ended without an answer while the engine held it: by a proxy's time limit, or as the engine went away."""
+class CallCut(EngineUnavailable):
+    """A call that the engine held ended without an answer: by a proxy's time limit, or as the engine went away."""
 
 
 class ForeignAnswer(EngineUnavailable):

@@ -328,7 +328,7 @@ class Process:
         await self._part("relay", gateway.relay.drain())
         await self._part("release", self._release_unstarted())
         await self._part("leave", gateway.beat.leave())
-        await self._part("report", gateway.report.drain())
+        await self._part("report", gateway.report.drain(timedelta(seconds=gateway.settings.shutdown_grace)))
         gateway.run.close()
         if gateway.roles & {Role.WEB, Role.INTAKE}:
             await self._part("publisher", gateway.publisher.close())
@@ -360,7 +360,8 @@ class Process:
         if self._consuming:
             await self._part("consumer", self._gateway.consumer.stop())
             await self._part("consumer", self._gateway.consumer.close())
-        await self._part("report", self._gateway.report.drain())
+        grace = timedelta(seconds=self._gateway.settings.shutdown_grace)
+        await self._part("report", self._gateway.report.drain(grace))
 
     async def _release_unstarted(self) -> None:
         """Give back what this process fetched and nobody has begun: others fetch it at once, and no retry is burnt."""

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     camunda_token: SecretStr | None = None
     camunda_connections: int = Field(default=16, ge=2, le=256)
     camunda_timeout: float = Field(default=30, gt=0)
+    camunda_timeout_max: float = Field(default=600, gt=0, le=86_400)
 
     mongodb_uri: SecretStr = SecretStr("mongodb://localhost:27017")
     mongodb_database: str = Field(default="worker_gateway", min_length=1)

@@ -118,9 +118,10 @@ class Task(Struct, frozen=True):
     `engine_created_at` is when the engine made it, and `properties` are the extension properties of its activity.
     `given` is what a submitter sent with it: a new lease brings the engine's variables anew, and never touches that.
     `reports` counts the deliveries of the current outcome that did not succeed, `refusals` those of them that the
-    engine answered with an error of its own. `error_type` and `error_fp` are the last failure's type and group, gone
-    once the handler succeeds; `operation` is the last bulk operation that had the task tried again. `edit` is what
-    was last edited of its variables, to be compared with what the engine sends then.
+    engine answered with an error of its own. Until `in_flight_until` the engine may be at work on a delivery that it
+    has not answered, and the outcome is not sent again. `error_type` and `error_fp` are the last failure's type and
+    group, gone once the handler succeeds; `operation` is the last bulk operation that had the task tried again. `edit`
+    is what was last edited of its variables, to be compared with what the engine sends then.
     """
 
     id: str
@@ -157,6 +158,7 @@ class Task(Struct, frozen=True):
     outcome: Outcome | None = None
     reports: int = 0
     refusals: int = 0
+    in_flight_until: datetime | None = None
     result: Variables | None = None
     error: str | None = None
     error_type: str | None = None

@@ -33,8 +33,10 @@ T = TypeVar("T")
 class CamundaEngine:
     """`bridge.ports.Engine` on Camunda 7's REST interface; `open` it before use and `close` it after.
 
-    `timeout` bounds each call (a poll: on top of its wait). `credentials` is what `authorization` returned. `tls` is
-    an SSL context for an own CA, or False to check nothing. `headers` is asked before each call, for trace context.
+    `timeout` bounds each call (a poll: on top of its wait), but for an outcome's, which may take `outcome_timeout`: the
+    engine answers when the next steps are done, as far as they run in the same transaction. `credentials` is what
+    `authorization` returned. `tls` is an SSL context for an own CA, or False to check nothing. `headers` is asked
+    before each call, for trace context.
     `observe` is told of each: the operation, its HTTP status (None when no answer came) and its seconds. `foreign` is
     told of answers that are not the engine's. `guard` makes each call: a circuit breaker may refuse to.
     """
@@ -46,12 +48,14 @@ class CamundaEngine:
         credentials: str | None = None,
         connections: int = 16,
         timeout: timedelta = timedelta(seconds=30),
+        outcome_timeout: timedelta = timedelta(minutes=10),
         tls: ssl.SSLContext | bool = True,
         headers: Headers = dict,
         observe: Observe = lambda _operation, _status, _seconds: None,
         foreign: Foreign = lambda _operation, _error: None,
         guard: Guard = unguarded,
     ) -> None:
+        self._outcome_timeout = max(timeout, outcome_timeout)
         self._client = CamundaClient(
             base_url.rstrip("/"),
             credentials=credentials,
@@ -83,7 +87,7 @@ class CamundaEngine:
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         body = {"workerId": worker_id, **_results(variables)}
         url = self._client.get_task_complete_url(_quoted(task_id))
-        await self._client.ask("complete", "POST", url, body, read=nothing)
+        await self._client.ask("complete", "POST", url, body, read=nothing, deadline=self._outcome_timeout)
 
     async def fail(
         self, task_id: str, worker_id: str, *, message: str, details: str, retries: int, retry_timeout: timedelta
@@ -97,7 +101,7 @@ class CamundaEngine:
             "retryTimeout": millis(retry_timeout),
         }
         url = self._client.get_task_failure_url(_quoted(task_id))
-        await self._client.ask("fail", "POST", url, body, read=nothing)
+        await self._client.ask("fail", "POST", url, body, read=nothing, deadline=self._outcome_timeout)
 
     async def raise_bpmn_error(
         self, task_id: str, worker_id: str, *, code: str, message: str, variables: Variables
@@ -109,7 +113,7 @@ class CamundaEngine:
             "variables": to_wire(variables),
         }
         url = self._client.get_task_bpmn_error_url(_quoted(task_id))
-        await self._client.ask("bpmn_error", "POST", url, body, read=nothing)
+        await self._client.ask("bpmn_error", "POST", url, body, read=nothing, deadline=self._outcome_timeout)
 
     async def lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
         body = {"workerId": worker_id, "lockDuration": millis(duration)}

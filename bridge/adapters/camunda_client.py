@@ -17,8 +17,9 @@ from aiohttp.abc import AbstractStreamWriter
 from camunda.client.async_external_task_client import AsyncExternalTaskClient
 from pydantic import SecretStr
 
+from bridge.adapters.call_slots import LONG_CALLS, CallSlots
 from bridge.adapters.camunda_answers import Answer, Read, interpret
-from bridge.errors import EngineTimeout, EngineUnavailable, ForeignAnswer, PollCut, SetupError
+from bridge.errors import CallCut, CallNotMade, EngineTimeout, EngineUnavailable, ForeignAnswer, SetupError
 from bridge.ports import TopicPoll
 
 # Below the 20 s after which the engine's Tomcat drops an idle connection: a request on one just dropped fails.
@@ -129,13 +130,15 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         self._observe = observe
         self._foreign = foreign
         self._guard = guard
+        self._slots = CallSlots(connections)
+        self._poll_slots = CallSlots(_POLLS_AT_ONCE)
         self._calls: aiohttp.ClientSession | None = None
         self._polls: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Make the pools; connections are opened as they are needed."""
         if self._calls is None:
-            self._calls = self._pool(self._connections)
+            self._calls = self._pool(self._connections + LONG_CALLS)
             self._polls = self._pool(_POLLS_AT_ONCE)
 
     async def close(self) -> None:
@@ -188,36 +191,44 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         *,
         read: Read[T],
         wait: timedelta | None = None,
+        deadline: timedelta | None = None,
     ) -> T:
-        """Make one call and return what `read` takes from its answer; `wait` is how long the engine may hold a poll.
+        """Make one call and return what `read` takes from its answer.
 
-        `operation` names the call for the observer. Raises as `bridge.ports.Engine` says, and `PollCut` for a poll that
-        ended while it was held. The answer is read within the guard: what isn't the engine's is no answer there either.
+        `wait` is how long the engine may hold a poll, `deadline` how long this call may take instead of the usual time.
+
+        `operation` names the call for the observer. Raises as `bridge.ports.Engine` says, and `CallCut` for a long one
+        that ended while it was held. The answer is read within the guard: what isn't the engine's is none there either.
         """
 
         async def call() -> T:
             began = time.monotonic()
             try:
-                return interpret(operation, await self._send(operation, method, url, body, wait), read)
+                return interpret(operation, await self._send(operation, method, url, body, wait, most=deadline), read)
             except EngineUnavailable as error:
-                if wait and _is_cut(error, time.monotonic() - began):
-                    raise PollCut(str(error)) from error
+                took = time.monotonic() - began
+                if (wait and _is_cut(error, took)) or (deadline and took >= self.http_timeout_seconds):
+                    raise CallCut(str(error)) from error
                 if isinstance(error, ForeignAnswer):
                     self._foreign(operation, error)
                 raise
 
         return await self._guard(call)
 
-    async def _send(self, operation: str, method: str, url: str, body: Any, wait: timedelta | None) -> Answer:
-        pool = self._calls if wait is None else self._polls
+    async def _send(
+        self, operation: str, method: str, url: str, body: Any, wait: timedelta | None, *, most: timedelta | None
+    ) -> Answer:
+        pool, slots = (self._calls, self._slots) if wait is None else (self._polls, self._poll_slots)
         if pool is None:
             raise EngineUnavailable(f"{operation}: the engine's client is not open")
         content = None if body is None else _Content(orjson.dumps(body))
-        deadline = self.http_timeout_seconds + (0.0 if wait is None else wait.total_seconds())
+        usual = self.http_timeout_seconds + (0.0 if wait is None else wait.total_seconds())
+        deadline = usual if most is None else most.total_seconds()
         started, status = time.perf_counter(), None
         try:
             async with (
                 asyncio.timeout(deadline),
+                slots.slot(usual if most else None),
                 pool.request(
                     method, url, data=content, headers=self._call_headers(), allow_redirects=False, timeout=_UNTIMED
                 ) as response,
@@ -271,5 +282,6 @@ def _no_answer(operation: str, error: Exception, deadline: float, content: _Cont
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
         if content is not None and content.sent:
             return EngineTimeout(f"{operation}: no answer within {deadline:g} s")
-        return EngineUnavailable(f"{operation}: no answer within {deadline:g} s")
-    return EngineUnavailable(f"{operation}: no answer: {error or type(error).__name__}")
+        return CallNotMade(f"{operation}: no answer within {deadline:g} s")
+    no_answer = CallNotMade if isinstance(error, aiohttp.ClientConnectorError) else EngineUnavailable
+    return no_answer(f"{operation}: no answer: {error or type(error).__name__}")

@@ -127,6 +127,7 @@ class TaskDocument(Document):
     outcome: OutcomeRecord | None = None
     reports: int
     refusals: int = 0
+    in_flight_until: datetime | None = None
     result: list[VariableRecord] | None = None
     error: str | None = None
     error_type: str | None = None
@@ -373,6 +374,7 @@ _FIELDS: Final = frozenset(name for name in Task.__struct_fields__ if name != "i
 _CHANGEABLE: Final = _FIELDS - {"state", "history"}
 _MOMENTS: Final[Sequence[str]] = (
     "lease_until", "created_at", "updated_at", "next_at", "claimed_at", "finished_at", "engine_created_at",
+    "in_flight_until",
 )  # fmt: skip
 _NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "lost_claims", "reports", "refusals")
 _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {

@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from bridge.errors import EngineRejected, EngineUnavailable, PayloadRefused, PollCut
+from bridge.errors import CallCut, CallNotMade, EngineRejected, EngineUnavailable, PayloadRefused
 from bridge.loop import delay_after
 from bridge.ports import Journal, Level
 
@@ -80,7 +80,7 @@ class Breaker:
         phase = self._admit()
         try:
             result = await call()
-        except (PayloadRefused, PollCut):  # the request was too large, or the wait too long, for a proxy
+        except (PayloadRefused, CallCut):  # too large a request, or too long a call, for a proxy
             raise
         except EngineUnavailable as error:
             self._failed(phase, error)
@@ -102,7 +102,7 @@ class Breaker:
         if self.circuit is not Circuit.CLOSED:
             now = self._monotonic()
             if now < self._try_at:
-                raise EngineUnavailable(f"the engine did not answer lately; it is tried again soon: {self._last}")
+                raise CallNotMade(f"the engine did not answer lately; it is tried again soon: {self._last}")
             self._enter(Circuit.HALF_OPEN)
             self._try_at = now + self._trial_within
         return self._phase

@@ -11,7 +11,7 @@ from typing import Any
 
 from ulid import ULID
 
-from bridge.errors import EngineUnavailable, GatewayError, PollCut
+from bridge.errors import CallCut, EngineUnavailable, GatewayError
 from bridge.flow.credit import Credit
 from bridge.flow.fairness import Tenants, Whose
 from bridge.flow.fetch_size import FIRST, FetchSize
@@ -234,7 +234,7 @@ class Poll:
         except EngineUnavailable as error:
             # The engine may have locked tasks for this call all the same, as long as it would have held it.
             self._orphans.expect(worker_id, asked_at + wait, max(self._lease.duration(topic) for topic in ask.topics))
-            if not isinstance(error, PollCut):
+            if not isinstance(error, CallCut):
                 raise
             took = self._clock.now() - asked_at
             await self._engine.version()  # raises where the engine is away; else only waiting calls are cut

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,13 +14,14 @@ from bridge.batch import Batch
 from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
 from bridge.flow.breaker import Breaker
 from bridge.flow.cause import cause_fields
+from bridge.flow.in_flight import Deadlines, Delivery, InFlight
+from bridge.flow.lanes import Entry, Lanes
 from bridge.lifecycle import Event, Move, delivered
 from bridge.loop import delay_after
 from bridge.ports import Clock, Engine, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task
 from bridge.trace import traced
-from bridge.turns import Turns
 
 MOST_REMEMBERED: Final = 20_000
 """How many outcomes are known by id that wait for the engine to answer again; any more are found when they are due."""
@@ -27,6 +29,10 @@ INCIDENT_LOOK: Final = timedelta(minutes=10)
 """After how long the engine is asked first whether an incident still stands."""
 AT_ONCE: Final = 200
 """How many of those are read from the store together."""
+MOST_SLOW: Final = 32
+"""How many deliveries may be under way beside the others that the engine takes long for."""
+_STALE: Final = timedelta(seconds=10)
+"""After how long in the line a task is read again: another process may have sent its outcome meanwhile."""
 
 
 class Report:
@@ -35,7 +41,8 @@ class Report:
 
     While the breaker is open outcomes wait in the store. When the engine answers again they are delivered at once,
     and `backlogged` says that they go first: nothing new is to be fetched before them. Topics take turns, so that a
-    topic with many outcomes doesn't hold up the others'.
+    topic with many outcomes doesn't hold up the others'. One that the engine takes long for has a lane of its own, and
+    is sent again only when the engine was asked, and can't be at work on it any more.
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Report:
         breaker: Breaker | None = None,
         tracer: Tracer = NoTracer(),
         rest: timedelta = timedelta(0),
+        deadlines: Deadlines = Deadlines(),
     ) -> None:
         self._engine = engine
         self._store = store
@@ -61,8 +69,9 @@ class Report:
         self._limit = limit
         self._concurrency = concurrency
         self._tracer = tracer
-        self._waiting: Turns[Task] = Turns()
-        self._sending = 0
+        self._in_flight = InFlight(engine, store, clock, journal, deadlines)
+        self._lanes = Lanes(concurrency, MOST_SLOW, self._in_flight.is_slow)
+        self._open: set[Delivery] = set()
         self._settle = Batch(self._write_down, limit=100, rest=rest)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._pending: dict[str, asyncio.Future[None]] = {}
@@ -86,44 +95,78 @@ class Report:
         """
         away = self._breaker is not None and not self._breaker.is_closed and bool(self._undelivered)
         redelivers = self._redelivery is not None and not self._redelivery.done()
-        return away or redelivers or len(self._pending) > 8 * self._concurrency
+        return away or redelivers or self._lanes.quick > 8 * self._concurrency
 
     def put(self, task: Task) -> None:
         """Start the delivery of a task's outcome when its topic's turn comes, unless it is under way."""
         if task.id not in self._pending:
             self._pending[task.id] = asyncio.get_running_loop().create_future()
-            self._waiting.push(task.topic, task)
+            self._lanes.put(task, self._clock.now())
             self._start()
 
     def _start(self) -> None:
-        while self._sending < self._concurrency and (task := self._waiting.pop()) is not None:
-            self._sending += 1
+        while (entry := self._lanes.next()) is not None:
             # In a context of its own: it may begin as the delivery of another task ends.
-            delivery = asyncio.create_task(self._deliver_in_turn(task), context=Context())
+            delivery = asyncio.create_task(self._deliver_in_turn(entry), context=Context())
             self._deliveries.add(delivery)
             delivery.add_done_callback(self._deliveries.discard)
 
-    async def _deliver_in_turn(self, task: Task) -> None:
+    async def _deliver_in_turn(self, entry: Entry) -> None:
+        task: Task | None = entry.task
         try:
             try:
-                move = await self._tell(task)
+                if self._clock.now() - entry.put_at >= _STALE:
+                    task = await self._reread(entry.task)
+                move = None if task is None else await self._tell(task, lambda: self._outlast(entry))
             finally:
-                self._sending -= 1
+                self._lanes.end(entry)
                 self._start()
-            if move is not None:
-                await self._settled(task, move)
+            if task is not None and move is not None and not await self._settled(task, move):
+                await self._let_go(task, move)
         except StoreError as error:
             # The outcome stays in the store, and is delivered again when it is due: the engine takes it once.
             self._journal.write("outcome_unsettled", task=task, level=Level.WARNING, error=str(error))
         finally:
-            self._pending.pop(task.id).set_result(None)
+            self._pending.pop(entry.task.id).set_result(None)
 
-    async def drain(self) -> None:
-        """Wait for the deliveries under way."""
-        if self._redelivery is not None:
-            await self._redelivery
-        while self._pending:
-            await asyncio.wait(list(self._pending.values()))
+    async def _reread(self, task: Task) -> Task | None:
+        """Return a task as it stands by now; None where its outcome is delivered, or is to be under another lease."""
+        found = await self._store.get(task.id)
+        ours = found is not None and found.state is State.REPORTING and found.epoch == task.epoch
+        return found if ours else None
+
+    async def _let_go(self, task: Task, move: Move) -> None:
+        """Let an outcome be sent under its new lease at once, which it got while the engine was at work on it."""
+        if move.changes.get("in_flight_until") is not None or "in_flight_until" not in move.changes:
+            return
+        found = await self._store.get(task.id)
+        if found is not None and found.state is State.REPORTING and found.in_flight_until is not None:
+            changes = {"in_flight_until": None, "next_at": self._clock.now()}
+            await self._store.move([Move(task.id, Event.TAKE, found.epoch, changes=changes)])
+
+    def _outlast(self, entry: Entry) -> None:
+        self._lanes.outlast(entry)
+        self._start()
+
+    async def drain(self, within: timedelta | None = None) -> None:
+        """Wait for the deliveries under way; what the engine has not answered `within` that time is left to others."""
+        try:
+            async with asyncio.timeout(None if within is None else within.total_seconds()):
+                if self._redelivery is not None:
+                    await asyncio.shield(self._redelivery)
+                while self._pending:
+                    await asyncio.wait(list(self._pending.values()))
+        except TimeoutError:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Give up the deliveries under way; the store says until when the engine may be at work on them."""
+        self._journal.write("outcomes_left", level=Level.WARNING, tasks=len(self._pending))
+        await asyncio.gather(*(self._in_flight.leave(delivery) for delivery in self._open))
+        left = [*self._deliveries, *([] if self._redelivery is None else [self._redelivery])]
+        for delivery in left:
+            delivery.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _redeliver(self) -> None:
         if self._undelivered and (self._redelivery is None or self._redelivery.done()):
@@ -157,23 +200,65 @@ class Report:
         move = await self._tell(task)
         return move is not None and await self._settled(task, move)
 
-    async def _tell(self, task: Task) -> Move | None:
+    async def _tell(self, task: Task, outlasts: Callable[[], None] = lambda: None) -> Move | None:
         """Tell the engine, and return what is to be written of it; None where there is nothing to tell."""
         outcome = task.outcome
         if outcome is None:
             return None
+        if (known := await self._prepare(task, outcome)) is not None:
+            return known
+        delivery = self._in_flight.watch(task, outlasts)
+        self._open.add(delivery)
+        until: datetime | None = None
         try:
             await self._tracer.deliver(task, lambda: self._send(task, outcome))
         except (LeaseLost, TaskGone):
             move = await self._reconcile(task, outcome)
         except EngineUnavailable as error:
             self._remember(task)
+            until = self._in_flight.unanswered(delivery, error)
             move = self._defer(task, str(error))
         except EngineRejected as error:
             move = await self._refused(task, error)
         else:
+            self._in_flight.answered(delivery)
             move = self._delivered(task, outcome)
-        return move
+        finally:
+            self._open.discard(delivery)
+            await self._in_flight.end(delivery)
+        if until is None and not delivery.is_written and task.in_flight_until is None:
+            return move
+        return replace(move, changes={**move.changes, "in_flight_until": until})
+
+    async def _prepare(self, task: Task, outcome: Outcome) -> Move | None:
+        """Make sure that an outcome which the engine takes long for may be sent; else return what is to be written."""
+        until, lock = task.in_flight_until, self._in_flight.lock(task)
+        if lock is None:
+            return None
+        if until is not None and (known := await self._ask(task, outcome, until)) is not None:
+            return known
+        try:
+            # Before the outcome and not meanwhile: a transaction whose task is changed by another fails at its end.
+            await self._engine.lock(task.id, task.worker_id, lock)
+        except (LeaseLost, TaskGone):
+            return await self._reconcile(task, outcome)
+        except (EngineUnavailable, EngineRejected) as error:
+            return self._defer(task, str(error))
+        return None
+
+    async def _ask(self, task: Task, outcome: Outcome, until: datetime) -> Move | None:
+        """Ask the engine about an outcome that it may be at work on; None where it is to be sent again."""
+        try:
+            found = await self._engine.get(task.id)
+        except TaskGone:
+            return await self._look_back(task, outcome)
+        except (EngineUnavailable, EngineRejected) as error:
+            return self._defer(task, str(error))
+        if found.worker_id not in {None, task.worker_id}:
+            return self._move(task, Event.SUPERSEDE, error=f"worker {found.worker_id} holds the task now")
+        if self._clock.now() < until:
+            return self._defer(task, task.error or "the engine may be at work on the outcome")
+        return None
 
     async def _settled(self, task: Task, move: Move) -> bool:
         if move.event is not Event.DEFER:

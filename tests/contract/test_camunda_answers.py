@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bridge.adapters.camunda import PAGE, CamundaEngine
 from bridge.errors import (
+    CallCut,
     EngineForbidden,
     EngineRejected,
     EngineTimeout,
@@ -19,7 +20,6 @@ from bridge.errors import (
     ForeignAnswer,
     LeaseLost,
     PayloadRefused,
-    PollCut,
     TaskGone,
 )
 from bridge.ports import Engine, TopicPoll
@@ -313,7 +313,7 @@ async def test_no_more_tasks_are_asked_for_at_once_than_a_page_has(engine: Camun
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(504, PollCut), (408, PollCut), (401, ForeignAnswer), (502, ForeignAnswer)]
+    ("status", "error"), [(504, CallCut), (408, CallCut), (401, ForeignAnswer), (502, ForeignAnswer)]
 )
 async def test_a_poll_that_a_proxy_cuts_short_is_no_news_of_the_engine(
     engine: CamundaEngine, stub: Stub, guard: Guarded, status: int, error: type[Exception]

@@ -219,6 +219,25 @@ class FaultLab(Lab):
             raise AssertionError(f"task {task_id} did not become {states}: {task}") from None
         return task
 
+    async def until_told(self, task_id: str, error: str) -> Task:
+        """Return a task once its page says so; each look is a call to the store."""
+        async with asyncio.timeout(PATIENCE):
+            while (task := await self.store.get(task_id)) is None or task.error != error:
+                pass
+        return task
+
+    async def until_looked_at(self, task_id: str, times: int) -> None:
+        """Return once its outcome was due so often, and a process asked the engine about it."""
+        async with asyncio.timeout(PATIENCE):
+            while (task := await self.store.get(task_id)) is None or task.reports < times:
+                pass
+
+    async def until_leased(self, task_id: str, times: int) -> None:
+        """Return once the engine has given a task so often."""
+        async with asyncio.timeout(PATIENCE):
+            while (task := await self.store.get(task_id)) is None or task.epoch < times:
+                pass
+
     async def until_all_kept(self, state: State) -> list[str]:
         """Return the ids of all kept tasks once there are some, and all are in this state."""
         async with asyncio.timeout(PATIENCE):

@@ -50,7 +50,7 @@ async def test_the_engine_freezes_and_goes_on(outage: FaultLab, disturbed: Sandb
     await outage.gate.until(4)
     await asyncio.to_thread(disturbed.pause, Part.ENGINE)
     await outage.gate.open()
-    await gateway.until("outcome_settled", how="defer")
+    await gateway.until("outcome_unanswered")
     await asyncio.to_thread(disturbed.resume, Part.ENGINE)
     await outage.until_finished(key, 6)
     await outage.assert_each_once(key, tasks)

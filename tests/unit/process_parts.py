@@ -19,7 +19,7 @@ from tests.unit.fakes import SECOND, Notes
 from tests.unit.poll_rig import PollRig, a_topic
 
 ALL = frozenset({Role.INTAKE, Role.WORK})
-SETTINGS = SimpleNamespace(port=0, metrics_port=None, claim=20 * SECOND, sweep_every=1.0)
+SETTINGS = SimpleNamespace(port=0, metrics_port=None, claim=20 * SECOND, sweep_every=1.0, shutdown_grace=25.0)
 
 
 class Stub:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.errors import EngineUnavailable, PollCut
+from bridge.errors import CallCut, EngineUnavailable
 from bridge.flow.breaker import Breaker, Circuit
 from bridge.flow.poll import Pace
 from bridge.flow.poll_wait import PollWait, Why
@@ -211,7 +211,7 @@ async def test_a_poll_that_is_cut_is_no_failure_while_the_engine_answers_and_its
     rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
     (task_id,) = rig.add("a")
     loop = Loop("poll", rig.poll.run_once, rig.notes)
-    rig.engine.fail_next("fetch", PollCut("fetch: HTTP 504"), after=True)
+    rig.engine.fail_next("fetch", CallCut("fetch: HTTP 504"), after=True)
     rig.engine.takes = lambda _: rig.clock.advance(4 * SECOND)
     assert await loop.run_once()
     await rig.settle()
@@ -231,7 +231,7 @@ async def test_a_poll_that_is_cut_is_no_failure_while_the_engine_answers_and_its
 
 async def test_a_poll_that_ends_as_the_engine_goes_away_is_a_failure_like_any() -> None:
     rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
-    rig.engine.fail_next("fetch", PollCut("reset"))
+    rig.engine.fail_next("fetch", CallCut("reset"))
     rig.engine.fail_next("version", EngineUnavailable("the engine is away"))
     with pytest.raises(EngineUnavailable, match="away"):
         await rig.poll.run_once()
@@ -242,10 +242,10 @@ async def test_the_breaker_counts_no_poll_that_was_cut() -> None:
     breaker = Breaker(Notes(), limit=2)
 
     async def cut() -> None:
-        raise PollCut("fetch: HTTP 504")
+        raise CallCut("fetch: HTTP 504")
 
     for _ in range(10):
-        with pytest.raises(PollCut):
+        with pytest.raises(CallCut):
             await breaker.guard(cut)
     assert breaker.circuit is Circuit.CLOSED
 
