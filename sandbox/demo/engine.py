@@ -18,7 +18,7 @@ from sandbox.demo.errors import EngineRefused, EngineUnreachable
 PATIENCE = 30.0
 _PAGE = 500
 _AWAY = frozenset({502, 503, 504})  # a proxy speaks for an engine that is away
-_DEPLOYMENT = "worker-api-gateway-demo"
+DEPLOYMENT = "worker-api-gateway-demo"
 
 
 class LogKind(Enum):
@@ -68,11 +68,11 @@ class EngineApi:
         self._base_url = base_url.rstrip("/")
         self._headers = dict(headers or {})
 
-    async def deploy(self, files: Iterable[Path]) -> str:
+    async def deploy(self, files: Iterable[Path], name: str = DEPLOYMENT) -> str:
         """Deploy the files, unless the engine has them just so already; return the deployment's id."""
         form = aiohttp.FormData()
-        form.add_field("deployment-name", _DEPLOYMENT)
-        form.add_field("deployment-source", _DEPLOYMENT)
+        form.add_field("deployment-name", name)
+        form.add_field("deployment-source", name)
         form.add_field("enable-duplicate-filtering", "true")
         for file in files:
             form.add_field(file.name, file.read_bytes(), filename=file.name)
@@ -113,6 +113,23 @@ class EngineApi:
             LogEntry(_kind(entry), entry["activityId"], _moment(entry["timestamp"]), entry["retries"])
             for entry in entries
         )
+
+    async def state(self, instance_id: str) -> str:
+        """Return the state of an instance, running or ended."""
+        answer = await self._ask("GET", f"/history/process-instance/{instance_id}")
+        return str(answer["state"])
+
+    async def ends(self, instance_id: str) -> tuple[str, ...]:
+        """Return the end events that an instance itself came to, without those of its subprocesses."""
+        query = {"processInstanceId": instance_id, "activityType": "noneEndEvent", "maxResults": str(_PAGE)}
+        rows = await self._ask("GET", "/history/activity-instance", query=query)
+        return tuple(str(row["activityId"]) for row in rows if row["parentActivityInstanceId"] == instance_id)
+
+    async def values(self, instance_id: str, variable: str) -> tuple[str, ...]:
+        """Return the values of a variable in all scopes of an instance, as text."""
+        query = {"processInstanceId": instance_id, "variableName": variable, "deserializeValues": "false"}
+        rows = await self._ask("GET", "/history/variable-instance", query={**query, "maxResults": str(_PAGE)})
+        return tuple(str(row["value"]) for row in rows)
 
     async def incidents(self, instance_id: str) -> tuple[str, ...]:
         """Return the activity of each open incident of an instance."""

@@ -20,9 +20,10 @@ from sandbox.demo.definitions import DEFINITIONS
 from sandbox.demo.engine import EngineApi, authorization
 from sandbox.demo.gateway import POLL_EVERY, Gateway, login_of, probe
 from sandbox.demo.history import observe
+from sandbox.demo.models import check_models, start_models
 from sandbox.demo.progress import Board, GaveUp, Limits, watch
 from sandbox.demo.samples import Sample, business_keys, samples
-from sandbox.demo.summary import show_addresses, show_summary, show_traces, show_verdict
+from sandbox.demo.summary import show_addresses, show_models, show_summary, show_traces, show_verdict
 from sandbox.demo.together import together
 from sandbox.demo.traces import check_traces
 
@@ -82,6 +83,7 @@ class Demo:
         await engine.deploy(definition.file for definition in DEFINITIONS)
         wanted = samples(plan.instances, plan.seed, plan.run)
         self.console.print(f"starting {len(wanted)} instances; their business keys begin with {plan.run}")
+        models = await start_models(engine, plan.run)
         board = Board(self.console, len(wanted))
         starting = asyncio.create_task(start(engine, wanted, plan.concurrency))
 
@@ -101,9 +103,11 @@ class Demo:
             starting.cancel()
         observed = await observe(engine, keys)
         mismatches = find_mismatches(wanted, observed)
+        wrong = await check_models(engine, models, plan.limits.stall)
         show_summary(self.console, observed)
+        show_models(self.console, wrong)
         show_verdict(self.console, len(wanted), mismatches)
-        return observed, settled and not mismatches
+        return observed, settled and not mismatches and not wrong
 
     async def _stay(self) -> None:
         self.console.print("everything stays up: end it with Ctrl-C")

@@ -12,6 +12,7 @@ from rich.table import Table
 from sandbox.demo.checks import Mismatch, Observed
 from sandbox.demo.definitions import DEFINITIONS, STORED, Definition
 from sandbox.demo.engine import LogKind
+from sandbox.demo.models import MODELS
 from sandbox.demo.traces import Traces
 
 SHOWN = 10
@@ -76,6 +77,16 @@ def show_summary(console: Console, observed: Sequence[Observed]) -> None:
     stored = sum(STORED in seen.ends for seen in observed)
     known = sum("ja_conhecida" in seen.ends for seen in observed)
     console.print(f"publications: {stored} stored as new, {known} already known")
+
+
+def show_models(console: Console, wrong: Sequence[Mismatch]) -> None:
+    """Print whether the instance of each kind of model came to what it must, and those that didn't."""
+    kinds = ", ".join(model.kind for model in MODELS)
+    if not wrong:
+        console.print(f"[bold green]every kind of model came to its end[/]: {kinds}", soft_wrap=True)
+        return
+    console.print(f"[bold red]{len(wrong)} of {len(MODELS)} kinds of models are not right[/]:")
+    _show(console, wrong)
 
 
 def show_traces(console: Console, traces: Traces) -> None:

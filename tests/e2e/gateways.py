@@ -238,7 +238,7 @@ class Lab:
 
     async def variables(self, instance: str) -> dict[str, Any]:
         """Return the variables that an instance had, by name."""
-        path = f"/history/variable-instance?processInstanceId={instance}&deserializeValues=false"
+        path = f"/history/variable-instance?processInstanceId={instance}&deserializeValues=false&maxResults=1000"
         return {row["name"]: row for row in await self.ask("GET", path)}
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
