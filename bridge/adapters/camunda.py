@@ -12,7 +12,7 @@ from urllib.parse import quote
 from bridge.adapters.camunda_answers import Answer, content, document, nothing, rows
 from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
 from bridge.adapters.camunda_rights import find_missing_rights
-from bridge.errors import EngineRejected, TaskGone, VariableError
+from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
 from bridge.ports import EngineLogEntry, EngineTask, TopicPoll
 from bridge.rights import MissingRight
 from bridge.task import Variables
@@ -24,6 +24,8 @@ DETAILS_LIMIT: Final = 1_000_000
 """How many characters of error details are sent."""
 PAGE: Final = 100
 """How many rows a list call asks for: `queryMaxResultsLimit` of a hardened engine is seldom below it."""
+_NOBODY: Final = "bridge-nobody"
+"""A worker id under which nothing is ever locked."""
 DATE_LAG: Final = timedelta(seconds=2)
 """By how much a `Date` header may be behind: whole seconds, and Tomcat 9 makes up a new one once a second."""
 
@@ -131,7 +133,19 @@ class CamundaEngine:
         await self._client.ask("set_retries", "PUT", url, {"retries": retries}, read=nothing)
 
     async def get(self, task_id: str) -> EngineTask:
-        return await self._client.ask("get", "GET", self._url(task_id), read=document(_task))
+        """As the port says; `EngineForbidden` where the engine has the task and its user may not read it."""
+        try:
+            return await self._client.ask("get", "GET", self._url(task_id), read=document(_task))
+        except TaskGone:
+            # To a user without READ every task is a 404. A command tells the two apart, and this one changes nothing.
+            try:
+                await self.extend_lock(task_id, _NOBODY, timedelta(seconds=1))
+            except LeaseLost as found:
+                message = (
+                    f"get: the engine has task {task_id}, and its user may not read it: grant READ on ProcessInstance"
+                )
+                raise EngineForbidden(message, status=403, kind="AuthorizationException") from found
+            raise
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
         """As the port says, by `PAGE` ids a call; an answer without a date tells no `held_for`."""

@@ -283,6 +283,32 @@ async def test_an_error_of_the_engine(engine: CamundaEngine, stub: Stub, call: s
     assert stub.foreign == []
 
 
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (own("RestException", "External task with id t1 does not exist") | {"status": 404}, TaskGone),
+        (own("RestException", "It is locked by worker 'w2'.") | {"status": 400}, EngineForbidden),
+        (own("AuthorizationException", "The user does not have 'UPDATE'") | {"status": 403}, EngineForbidden),
+        ({"status": 401}, ForeignAnswer),
+    ],
+)
+async def test_a_task_is_gone_only_if_a_command_does_not_find_it_either(
+    engine: CamundaEngine, stub: Stub, command: dict[str, Any], error: type[Exception]
+) -> None:
+    """To a user without the right to read every task is a 404 (seen on Camunda 7.24 with authorization)."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            return web.json_response(own("RestException", "External task with id t1 does not exist"), status=404)
+        return web.json_response(command, status=command["status"])
+
+    stub.answer = answer
+    with pytest.raises(error) as caught:
+        await engine.get("t1")
+    assert type(caught.value) is error
+    assert [operation for operation, _ in stub.calls] == ["get", "extend_lock"]
+
+
 async def test_a_file_as_older_engines_send_it(engine: CamundaEngine, stub: Stub) -> None:
     stub.answers(200, HTML, "text/html", **{"Content-Disposition": 'attachment; filename="page.html"'})
     assert await engine.read_file("p1", "page") == HTML
