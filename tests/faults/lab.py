@@ -40,7 +40,7 @@ from bridge.topic import Context, topic
 class Input(BaseModel):
     number: int = 0
 
-@topic("{topic}", timeout={timeout}, concurrency={concurrency}, retries=3)
+@topic("{topic}", timeout={timeout}, concurrency={concurrency}, retries=3, variables="*")
 async def work(given: Input, context: Context) -> dict[str, int]:
     line = f"{{context.task_id}} {{context.idempotency_key}} {{context.attempt}}\\n".encode()
     file = os.open({runs!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
