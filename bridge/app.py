@@ -26,7 +26,7 @@ from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.adapters.store import MongoStore
 from bridge.adapters.telemetry import Identity, Telemetry, wants_traces
 from bridge.entrance import Entrance
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerUnavailable, GatewayError
 from bridge.flow.attention import Attention
 from bridge.flow.beat import Beat
 from bridge.flow.breaker import Breaker
@@ -132,7 +132,11 @@ class Gateway:
         )
         broker = settings.rabbitmq_url.get_secret_value()
         self.publisher = RabbitPublisher(
-            broker, settings.rabbitmq_exchange, self.topics.names, timeout=_seconds(settings.publish_timeout)
+            broker,
+            settings.rabbitmq_exchange,
+            self.topics.names,
+            timeout=_seconds(settings.publish_timeout),
+            on_fault=self._queue_failed,
         )
         self.consumer = RabbitConsumer(
             broker,
@@ -140,6 +144,7 @@ class Gateway:
             tuple(self.topics.values()),
             graceful=_seconds(settings.shutdown_grace),
             on_undecodable=self._undecodable,
+            on_fault=self._queue_failed,
         )
         if settings.crash_at is not None:
             self._set_crash_points(settings.crash_at)
@@ -384,6 +389,9 @@ class Gateway:
     def _undecodable(self, topic: str, reason: str) -> None:
         self.journal.write("message_undecodable", level=Level.ERROR, topic=topic, reason=reason)
 
+    def _queue_failed(self, topic: str, error: GatewayError) -> None:
+        self.journal.write("queue_failed", level=Level.WARNING, topic=topic, error=str(error))
+
     def _clock_differs(self, difference: timedelta) -> None:
         self.journal.write(
             "clock_differs",
@@ -393,9 +401,17 @@ class Gateway:
         )
 
     async def broker_version(self) -> str:
-        """Ask RabbitMQ for its version: by the publisher's connection, or the consumer's where there is no other."""
-        if self.roles & {Role.WEB, Role.INTAKE}:
-            return await self.publisher.version()
-        if not all((await self.consumer.consuming()).values()):
-            raise BrokerUnavailable("RabbitMQ does not deliver to every topic's consumer")
-        return "consuming"
+        """Ask RabbitMQ for its version: by the publisher's connection, or the consumer's where there is no other.
+
+        Raises `BrokerUnavailable` where a queue can't be used; its text names each.
+        """
+        publishes = bool(self.roles & {Role.WEB, Role.INTAKE})
+        version = await self.publisher.version() if publishes else "consuming"
+        faults = {**(self.publisher.faults() if publishes else {}), **self.consumer.faults()}
+        if faults:
+            raise BrokerUnavailable("; ".join(faults.values()))
+        if not publishes:
+            detached = [topic for topic, attached in (await self.consumer.consuming()).items() if not attached]
+            if detached:
+                raise BrokerUnavailable(f"RabbitMQ does not deliver to the consumers of {', '.join(detached)}")
+        return version

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bridge.app import Gateway
-from bridge.errors import GatewayError, SetupError
+from bridge.errors import GatewayError, QueueMismatch, SetupError
 from bridge.ports import Level
 from bridge.registry import Registry
 from bridge.settings import Role, Settings
@@ -57,6 +57,8 @@ async def _test(name: str, where: str, test: Callable[[], Awaitable[str]]) -> Fi
             return Finding(name, ok=True, says=f"{where}: {await test()}")
     except TimeoutError:
         return Finding(name, ok=False, says=f"{where}: no answer within 15 s: {_HINTS[name]}")
+    except QueueMismatch as error:
+        return Finding(name, ok=False, says=f"{where}: {error}")
     except GatewayError as error:
         return Finding(name, ok=False, says=f"{where}: {error}: {_HINTS[name]}")
 
@@ -91,7 +93,11 @@ async def _broker(gateway: Gateway) -> str:
         stack.push_async_callback(gateway.publisher.close)
         depths = await gateway.publisher.depths(gateway.topics.names)
         queues = ", ".join(f"{topic}: {d.ready} ready, {d.consumers} consumers" for topic, d in depths.items())
-        return f"RabbitMQ {await gateway.publisher.version()}; {queues}"
+        version = await gateway.publisher.version()
+        faults = gateway.publisher.faults()
+        if faults:
+            raise QueueMismatch(f"RabbitMQ {version}; {queues}; not usable: {'; '.join(faults.values())}")
+        return f"RabbitMQ {version}; {queues}"
 
 
 def _address(url: str) -> str:

@@ -304,7 +304,11 @@ class Publisher(Protocol):
     async def depth(self, topic: str) -> Depth: ...
 
     async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
-        """Return the depths of many topics at once; one without a queue is left out."""
+        """Return the depths of many topics at once; one without a queue, or whose queue doesn't answer, is left out."""
+        ...
+
+    def faults(self) -> Mapping[str, str]:
+        """Return why topics' queues can't be published to now, by topic; each text names the queue."""
         ...
 
 
@@ -346,7 +350,9 @@ Handle = Callable[[str, TaskKey, Verdict], Awaitable[None]]
 class Consumer(Protocol):
     """The consuming side of the broker: one subscriber a topic, each with its own prefetch."""
 
-    async def start(self, handle: Handle) -> None: ...
+    async def start(self, handle: Handle) -> None:
+        """Attach every topic; one that fails is tried again by itself. Raises where none can be attached."""
+        ...
 
     async def stop(self) -> None:
         """Stop taking messages; those already being handled go on."""
@@ -354,6 +360,10 @@ class Consumer(Protocol):
 
     async def consuming(self) -> Mapping[str, bool]:
         """Tell for each topic whether its subscriber is attached now."""
+        ...
+
+    def faults(self) -> Mapping[str, str]:
+        """Return why topics' subscribers are not attached, by topic; each text names the queue."""
         ...
 
 

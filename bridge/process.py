@@ -296,7 +296,12 @@ class Process:
         if self._stop.is_set():
             reasons.append("the process is ending")
         if not reasons:
-            reasons += [f"no consumer is attached to topic {topic}" for topic, yes in self._attached.items() if not yes]
+            faults = self._gateway.consumer.faults()
+            detached = [topic for topic, yes in self._attached.items() if not yes]
+            reasons += [
+                f"no consumer is attached to topic {topic}" + (f": {faults[topic]}" if topic in faults else "")
+                for topic in detached
+            ]
             reasons += [
                 f"{loop.name} has failed {loop.failures} times in a row" for loop in self._loops if loop.failures > 2
             ]

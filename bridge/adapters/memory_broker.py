@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 
 from bridge.dead_letter import DeadMessage
-from bridge.errors import BrokerError, BrokerUnavailable, BrokerUnroutable
+from bridge.errors import BrokerError, BrokerUnavailable, BrokerUnroutable, QueueMismatch
 from bridge.ports import Depth, Examination, Handle
 from bridge.task import TaskKey
 from bridge.topic import Topic
@@ -32,6 +32,7 @@ class _Message:
 class _Queue:
     ready: deque[_Message] = field(default_factory=deque)
     bound: bool = True
+    differs: bool = False
 
 
 class MemoryBroker:
@@ -104,6 +105,18 @@ class MemoryBroker:
         """Delete the binding of a topic's queue: what is published is returned."""
         self._queues[topic].bound = False
 
+    def differ(self, topic: str) -> None:
+        """Have a topic's queue stand with other arguments than ours: nothing is published to it, nor taken from it."""
+        self._queues[topic].differs = True
+
+    def agree(self, topic: str) -> None:
+        """Have the queue as it is to be again."""
+        self._queues[topic].differs = False
+        self.deliver(topic)
+
+    def faults(self) -> Mapping[str, str]:
+        return {topic: str(_mismatch(topic)) for topic, queue in self._queues.items() if queue.differs}
+
     def bind(self, topic: str) -> None:
         """Bind a topic's queue again."""
         self._queues[topic].bound = True
@@ -165,6 +178,8 @@ class MemoryBroker:
         except BaseException as error:  # noqa: BLE001 - what a test injects is an answer, of whatever type
             return error
         queue = self._queues.get(topic)
+        if queue is not None and queue.differs:
+            return _mismatch(topic)
         if queue is None or not queue.bound:
             return BrokerUnroutable(f"publish to {topic}: no queue is bound for {topic!r}")
         queue.ready.append(_Message(key))
@@ -172,6 +187,10 @@ class MemoryBroker:
             self.published.append((topic, key))
         self.deliver(topic)
         return late
+
+
+def _mismatch(topic: str) -> QueueMismatch:
+    return QueueMismatch(f"the queue of {topic!r} stands with other arguments")
 
 
 class MemoryConsumer:
@@ -194,6 +213,8 @@ class MemoryConsumer:
 
     async def start(self, handle: Handle) -> None:
         self._broker.answer("start")
+        if self._room and self._room.keys() <= self._broker.faults().keys():
+            raise _mismatch(next(iter(self._room)))
         self._handle = handle
         self._broker.attach(self)
 
@@ -213,9 +234,13 @@ class MemoryConsumer:
     async def consuming(self) -> Mapping[str, bool]:
         return {topic: self.attached(topic) for topic in self._room}
 
+    def faults(self) -> Mapping[str, str]:
+        return {topic: fault for topic, fault in self._broker.faults().items() if topic in self._room}
+
     def attached(self, topic: str) -> bool:
         """Tell whether the topic's messages come here."""
-        return self._handle is not None and topic in self._room and not self._broker.lost
+        here = self._handle is not None and topic in self._room
+        return here and not self._broker.lost and topic not in self._broker.faults()
 
     def has_room(self, topic: str) -> bool:
         """Tell whether one more message of the topic may be delivered."""

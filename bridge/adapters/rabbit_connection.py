@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final, cast
@@ -155,49 +155,12 @@ class RabbitConnection:
                 if not channel.is_closed:
                     await self._part(channel.close())
 
-    async def consumers(self, which: Channel) -> Mapping[str, bool]:
-        """Return the tags of the channel's consumers; False where RabbitMQ has not answered the subscription yet."""
-        if not self.connected:
-            return {}
-        channel = await self.channel(which)
-        if channel.is_closed:
-            return {}
-        try:
-            raw = cast("aiormq.Channel", await channel.get_underlay_channel())
-        except ChannelInvalidStateError:
-            return {}
-        answered = True
-        try:
-            async with asyncio.timeout(0):
-                await channel.ready()
-        except TimeoutError:
-            answered = False
-        return {} if raw.is_closed else dict.fromkeys(raw.consumers, answered)
-
-    async def renew_when_cancelled(self, which: Channel) -> None:
-        """Connect anew when RabbitMQ cancels a consumer of the channel, as it does when the queue is deleted.
-
-        aio-pika alone would subscribe again on the same channel, to a queue of which RabbitMQ's end of the channel
-        may remember what was delivered before.
-        """
-
-        async def watch(channel: object) -> None:
-            raw = cast("aiormq.Channel", await cast("RobustChannel", channel).get_underlay_channel())
-            raw.on_consumer_cancel_callbacks.add(lambda _: self.renew())
-
-        channel = await self.channel(which)
-        channel.reopen_callbacks.add(watch)
-        await watch(channel)
-
-    def renew(self, first: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Begin to connect anew, with all channels and consumers, once `first` is done; not while that is under way."""
+    def renew(self) -> None:
+        """Begin to connect anew, with all channels; not while that is under way."""
         if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._reconnect(first))
+            self._renewal = asyncio.create_task(self._reconnect())
 
-    async def _reconnect(self, first: Callable[[], Awaitable[None]] | None) -> None:
-        with suppress(BrokerUnavailable):
-            if first is not None:
-                await first()
+    async def _reconnect(self) -> None:
         with suppress(BrokerUnavailable):
             async with self.call("reconnect"):
                 if self._connection is not None:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
-from aio_pika import IncomingMessage
-from faststream import AckPolicy
-from faststream.rabbit import Channel, RabbitMessage
+from faststream.rabbit import RabbitMessage
 
-from bridge.adapters.rabbit_connection import LOGGER, PARTING, RabbitConnection, translated
+from bridge.adapters.rabbit_connection import LOGGER, RabbitConnection, translated
 from bridge.adapters.rabbit_messages import Undecodable, from_message
-from bridge.adapters.rabbit_repair import redeclare
-from bridge.adapters.rabbit_topology import QueueRules, Topology, refused
-from bridge.errors import BrokerError
+from bridge.adapters.rabbit_queues import OnFault, declare
+from bridge.adapters.rabbit_subscription import Subscription
+from bridge.adapters.rabbit_topology import QueueRules, Topology
+from bridge.errors import BrokerError, GatewayError, SetupError
 from bridge.ports import Handle
 from bridge.task import TaskKey
 from bridge.topic import Topic
-
-MOST_PATIENCE: Final = 120.0
-"""Seconds after which at the latest a consumer that gets nothing is connected anew."""
 
 OnUndecodable = Callable[[str, str], None]
 
@@ -56,17 +51,22 @@ def _log_undecodable(topic: str, reason: str) -> None:
     logging.getLogger(LOGGER).error("message on %s sent to the dead letters: %s", topic, reason)
 
 
+def _log_fault(topic: str, error: GatewayError) -> None:
+    logging.getLogger(LOGGER).warning("topic %s is not attached: %s", topic, error)
+
+
 class RabbitConsumer:
     """`bridge.ports.Consumer` on RabbitMQ: for each topic a channel whose prefetch is its concurrency and `reserve`.
 
     `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
     on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
     runs, cancels the rest, and ends the connection. `on_undecodable` is told the topic and the reason of a message
-    that went to the dead letters.
+    that went to the dead letters, `on_fault` the topic of a subscription that failed, and the error.
 
-    A topic that is detached, or holds nothing and gets nothing though messages are ready, is connected anew when that
-    lasts `stalled_after` and somebody asks for `consuming`; after `repair_after` times its queue is deleted and
-    declared anew, too (None: never). The store still has the tasks.
+    Each topic is attached by itself (`Subscription`): one whose queue differs, or is out of order, stops no other. One
+    that holds nothing and gets nothing though messages are ready is attached anew when that lasts `stalled_after` and
+    somebody asks for `consuming`; after `repair_after` times its queue is deleted and declared anew, too (None:
+    never). The store still has the tasks.
     """
 
     def __init__(
@@ -82,44 +82,44 @@ class RabbitConsumer:
         reserve: int = 0,
         rules: QueueRules = QueueRules(),
         on_undecodable: OnUndecodable = _log_undecodable,
+        on_fault: OnFault = _log_fault,
     ) -> None:
         for topic in topics:
             rules.check(topic.name, topic.timeout)
         self._topology = Topology(exchange, rules)
-        self._channels = {topic.name: Channel(prefetch_count=topic.concurrency + reserve) for topic in topics}
+        self._prefetch = {topic.name: topic.concurrency + reserve for topic in topics}
         self._url, self._timeout, self._graceful = url, timeout, graceful
-        self._stalled_after = self._patience = stalled_after.total_seconds()
+        self._stalled_after = stalled_after.total_seconds()
         self._repair_after = repair_after
         self._on_undecodable = on_undecodable
+        self._on_fault = on_fault
         self._link: RabbitConnection | None = None
+        self._subscriptions: dict[str, Subscription] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._held: Counter[str] = Counter()
-        self._lame_since: dict[str, float] = {}
-        self._renewals: Counter[str] = Counter()
         self._stopping = False
 
     async def start(self, handle: Handle) -> None:
-        """Connect, declare and subscribe; raise `BrokerUnavailable`, or `SetupError` where the queues differ."""
+        """Connect, and begin to attach each topic; raise `BrokerUnavailable`, or where none can be attached its error.
+
+        A topic that fails is tried again by itself, and named by `faults` meanwhile.
+        """
         link = RabbitConnection(self._url, "gateway consumer", self._timeout)
         self._stopping = False
-        for topic in self._channels:
-            self._subscribe(link, topic, handle)
+        subscriptions = {topic: self._subscription(link, topic, handle) for topic in self._prefetch}
         async with AsyncExitStack() as undo:
             undo.push_async_callback(link.close)
             await link.open()
-            async with link.call("subscribe"):
-                await self._topology.declare(await link.channel(), tuple(self._channels))
-                with refused():
-                    await link.broker.start()
-                for which in self._channels.values():
-                    await link.renew_when_cancelled(which)
+            undo.push_async_callback(_detach, subscriptions.values())
+            await asyncio.gather(self._declare_dead(link), *(one.begin() for one in subscriptions.values()))
+            faults = [one.fault for one in subscriptions.values() if one.fault is not None]
+            if faults and len(faults) == len(subscriptions):
+                raise faults[0]
             undo.pop_all()
-        self._link = link
+        self._link, self._subscriptions = link, subscriptions
 
     async def stop(self) -> None:
         self._stopping = True
-        if self._link is not None:
-            await asyncio.gather(*(self._detach(self._link, topic) for topic in self._channels))
+        await _detach(self._subscriptions.values())
 
     async def close(self) -> None:
         """Stop, wait for running handlers as long as may be, and end the connection."""
@@ -136,71 +136,40 @@ class RabbitConsumer:
     async def consuming(self) -> Mapping[str, bool]:
         """As the port says; False too where RabbitMQ does not answer, or leaves a consumer without what is ready.
 
-        Ask every few seconds: while connected, a topic that is detached or starved for long is connected anew.
+        Ask every few seconds: while connected, a topic that is starved for long is attached anew.
         """
-        link = self._link
-        if link is None or self._stopping:
-            return dict.fromkeys(self._channels, False)
-        consumers = {topic: await link.consumers(which) for topic, which in self._channels.items()}
-        attached = {topic: any(tags.values()) for topic, tags in consumers.items()}
-        if not link.connected:
-            self._lame_since.clear()
-            return attached
+        if self._link is None or self._stopping:
+            return dict.fromkeys(self._prefetch, False)
+        checks = await asyncio.gather(*(one.check() for one in self._subscriptions.values()))
+        return dict(zip(self._subscriptions, checks, strict=True))
+
+    def faults(self) -> Mapping[str, str]:
+        return {topic: str(one.fault) for topic, one in self._subscriptions.items() if one.fault is not None}
+
+    async def _declare_dead(self, link: RabbitConnection) -> None:
         try:
-            starved = {topic for topic in attached if attached[topic] and await self._is_hungry(link, topic)}
-        except BrokerError:
-            return dict.fromkeys(self._channels, False)
-        stalled = self._stalled(starved | {topic for topic in attached if not attached[topic]})
-        if stalled:
-            logging.getLogger(LOGGER).warning("RabbitMQ delivers nothing of %s: connecting anew", ", ".join(stalled))
-            # Subscriptions are made one by one: what has none yet may only wait for one that is never answered.
-            at_fault = [topic for topic in stalled if topic in starved or consumers[topic]]
-            link.renew(partial(self._repair, link, [topic for topic in at_fault if self._is_beyond(topic)]))
-        return {topic: attached[topic] and topic not in stalled for topic in attached}
+            await declare(link, self._topology, self._topology.dead)
+        except (BrokerError, SetupError) as error:
+            # The topics work without it: what the broker gives up on stays in their queues.
+            self._on_fault(self._topology.dead, error)
 
-    async def _is_hungry(self, link: RabbitConnection, topic: str) -> bool:
-        if self._held[topic]:
-            return False
-        async with link.ask(f"depth of {topic}") as channel:
-            answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
-        return bool(answer.message_count) and not self._held[topic]
-
-    def _is_beyond(self, topic: str) -> bool:
-        return self._repair_after is not None and self._renewals[topic] > self._repair_after
-
-    async def _repair(self, link: RabbitConnection, topics: Sequence[str]) -> None:
-        for topic in topics:
-            await redeclare(link, self._topology, topic)
-
-    def _stalled(self, lame: set[str]) -> list[str]:
-        now = asyncio.get_running_loop().time()
-        self._renewals = Counter({topic: self._renewals[topic] for topic in lame})
-        self._lame_since = {topic: self._lame_since.get(topic, now) for topic in sorted(lame)}
-        stalled = [topic for topic, since in self._lame_since.items() if now - since >= self._patience]
-        if stalled:
-            # Connecting anew takes all topics' deliveries back, so a topic that it doesn't help must not repeat it.
-            self._lame_since.clear()
-            self._renewals.update(stalled)
-            self._patience = min(2 * self._patience, MOST_PATIENCE)
-        elif not lame:
-            self._patience = self._stalled_after
-        return stalled
-
-    def _subscribe(self, link: RabbitConnection, topic: str, handle: Handle) -> None:
+    def _subscription(self, link: RabbitConnection, topic: str, handle: Handle) -> Subscription:
         async def deliver(message: RabbitMessage) -> None:
-            await self._deliver(topic, message, handle)
+            await self._deliver(topic, made, message, handle)
 
-        link.broker.subscriber(
-            self._topology.queue(topic),
-            self._topology.exchange,
-            channel=self._channels[topic],
-            ack_policy=AckPolicy.MANUAL,
-            no_reply=True,
-            parser=_parsed,
-            decoder=_whole,
-        )(deliver)
+        made = Subscription(
+            link,
+            self._topology,
+            topic,
+            self._prefetch[topic],
+            deliver,
+            stalled_after=self._stalled_after,
+            repair_after=self._repair_after,
+            on_fault=self._on_fault,
+        )
+        return made
 
-    async def _deliver(self, topic: str, message: RabbitMessage, handle: Handle) -> None:
+    async def _deliver(self, topic: str, by: Subscription, message: RabbitMessage, handle: Handle) -> None:
         with suppress(BrokerError), translated("deliver"):
             if self._stopping:
                 await message.nack(requeue=True)
@@ -214,37 +183,19 @@ class RabbitConsumer:
             # Not in this task: aiormq cancels its consumer tasks when the channel closes.
             task = asyncio.create_task(_run(handle, topic, key, _Delivery(message)))
             self._running.add(task)
-            self._held[topic] += 1
-            self._lame_since.pop(topic, None)
-            task.add_done_callback(partial(self._ended, topic))
+            by.delivered()
+            task.add_done_callback(partial(self._ended, by))
 
-    def _ended(self, topic: str, task: asyncio.Task[None]) -> None:
+    def _ended(self, by: Subscription, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._held[topic] -= 1
+        by.held -= 1
         error = None if task.cancelled() else task.exception()
         if error is not None:
             logging.getLogger(LOGGER).error("a delivery's handler failed; the message is requeued", exc_info=error)
 
-    async def _detach(self, link: RabbitConnection, topic: str) -> None:
-        which = self._channels[topic]
-        with suppress(BrokerError):
-            async with link.call("unsubscribe", at_most=PARTING):
-                if not any((await link.consumers(which)).values()):
-                    # Nothing is to be acknowledged by it any more, and it must not be subscribed again.
-                    await (await link.channel(which)).close()
-                    return
-                queue = await link.broker.config.declarer.declare_queue(self._topology.queue(topic), channel=which)
-                for tag in await link.consumers(which):
-                    await queue.cancel(tag)
 
-
-async def _parsed(message: IncomingMessage) -> RabbitMessage:
-    # FastStream's own parser would make up a correlation id for each.
-    return RabbitMessage(message, message.body, headers=message.headers, correlation_id=message.message_id)
-
-
-async def _whole(message: RabbitMessage) -> RabbitMessage:
-    return message
+async def _detach(subscriptions: Iterable[Subscription]) -> None:
+    await asyncio.gather(*(one.detach() for one in subscriptions))
 
 
 async def _run(handle: Handle, topic: str, key: TaskKey, delivery: _Delivery) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -14,25 +15,38 @@ from aio_pika import RobustChannel
 from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
 from faststream.exceptions import IncorrectState
 
-from bridge.adapters.rabbit_connection import RabbitConnection, translated
+from bridge.adapters.rabbit_connection import LOGGER, RabbitConnection, translated
 from bridge.adapters.rabbit_dead import RabbitDeadLetters
 from bridge.adapters.rabbit_messages import to_message
+from bridge.adapters.rabbit_queues import DeclaredQueues, OnFault
 from bridge.adapters.rabbit_repair import redeclare
 from bridge.adapters.rabbit_topology import QueueRules, Topology
-from bridge.errors import BrokerError, BrokerUnroutable
+from bridge.errors import BrokerError, BrokerUnavailable, BrokerUnroutable, GatewayError, SetupError
 from bridge.ports import Depth
 from bridge.task import TaskKey
 
 AT_ONCE: Final = 100
 """How many publishes of a batch wait for their confirms together."""
 
+ANSWER_WITHIN: Final = 2.0
+"""Seconds within which RabbitMQ is to tell one queue's depth."""
+SILENT_FOR: Final = 10.0
+"""Seconds for which a queue is not asked about again that gave no answer."""
+
+
+def _log_fault(topic: str, error: GatewayError) -> None:
+    logging.getLogger(LOGGER).warning("queue of %s: %s", topic, error)
+
 
 class RabbitPublisher:
     """`bridge.ports.Publisher` on RabbitMQ; `open` it before use and `close` it after.
 
     `timeout` bounds a batch as a whole, and every other call. A lost connection comes back by itself; a publish waits
-    for it within its time. Where all publishes to one topic go unconfirmed `repair_after` batches in a row, though
-    RabbitMQ answers otherwise, `repair` is called; None leaves that to the caller.
+    for it within its time. Each topic's queue is declared by itself: where one can't be, what is published to it fails
+    by an error that names it, until it can, and the other topics' are used meanwhile.
+
+    Where all publishes to one topic go unconfirmed `repair_after` batches in a row, though RabbitMQ answers otherwise,
+    `repair` is called; None leaves that to the caller. `on_fault` is told of queues that can't be declared.
     """
 
     def __init__(
@@ -44,27 +58,31 @@ class RabbitPublisher:
         timeout: timedelta,
         rules: QueueRules = QueueRules(),
         repair_after: int | None = 3,
+        on_fault: OnFault = _log_fault,
     ) -> None:
         self._topology = Topology(exchange, rules)
         self._channel: RobustChannel | None = None
-        self._topics = tuple(topics)
         self._link = RabbitConnection(url, "gateway publisher", timeout)
+        self._queues = DeclaredQueues(self._link, self._topology, topics, on_fault)
         self._repair_after = repair_after
         self._unconfirmed: Counter[str] = Counter()
+        self._silent_until: dict[str, float] = {}
 
     async def open(self) -> None:
-        """Connect and declare; raise `BrokerUnavailable`, or `SetupError` where the queues differ."""
+        """Connect and declare; raise `BrokerUnavailable`, or where no topic's queue can be declared its error."""
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self._link.close)
             await self._link.open()
-            async with self._link.call("declare"):
+            async with self._link.call("open a channel"):
                 channel = await self._link.channel()
-                await self._topology.declare(channel, self._topics)
-                self._channel = channel
+                channel.reopen_callbacks.add(self._reopened)
+            await self._queues.open()
+            self._channel = channel
             undo.pop_all()
 
     async def close(self) -> None:
         self._channel = None
+        await self._queues.close()
         await self._link.close()
 
     async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
@@ -72,6 +90,14 @@ class RabbitPublisher:
         deadline = asyncio.get_running_loop().time() + self._link.timeout
         # RabbitMQ's returns are told apart by message id: the same key twice at once would be taken for one another.
         unique = list({(key.id, key.epoch): key for key in keys}.values())
+        try:
+            async with asyncio.timeout_at(deadline):
+                if self._channel is not None:
+                    await self._queues.ready(topic)
+        except (BrokerError, SetupError) as error:
+            return [error] * len(keys)
+        except TimeoutError:
+            return [BrokerUnavailable(f"queue {self._topology.queue_name(topic)}: not declared in time")] * len(keys)
         errors: dict[tuple[str, int], BrokerError | None] = {}
         for start in range(0, len(unique), AT_ONCE):
             batch = unique[start : start + AT_ONCE]
@@ -79,6 +105,12 @@ class RabbitPublisher:
             errors.update(((key.id, key.epoch), end) for key, end in zip(batch, ends, strict=True))
         await self._watch(topic, list(errors.values()))
         return [errors[key.id, key.epoch] for key in keys]
+
+    def faults(self) -> Mapping[str, str]:
+        return self._queues.faults
+
+    def _reopened(self, _channel: object) -> None:
+        self._queues.renew()
 
     async def depth(self, topic: str) -> Depth:
         """Return the topic's depth now; `BrokerUnroutable` when it has no queue."""
@@ -91,17 +123,27 @@ class RabbitPublisher:
             return Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
 
     async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
-        """As the port says, over one channel: it is asked several times a second while there is much to do."""
+        """As the port says, over one channel: it is asked several times a second while there is much to do.
+
+        A queue of which RabbitMQ doesn't answer is left out, too, and left alone for `SILENT_FOR` seconds.
+        """
         depths: dict[str, Depth] = {}
-        rest = list(topics)
+        now = asyncio.get_running_loop().time()
+        rest = [topic for topic in topics if self._silent_until.get(topic, 0.0) <= now]
         while rest:
             async with self._link.ask("depths") as channel:
                 while rest:
                     topic = rest.pop()
                     try:
-                        answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
+                        async with asyncio.timeout(min(ANSWER_WITHIN, self._link.timeout / 2)):
+                            answer = await channel.queue_declare(self._topology.queue_name(topic), passive=True)
                     except ChannelNotFoundEntity:
                         break  # the refusal has closed the channel; the rest is asked on another
+                    except TimeoutError as error:
+                        if not await self._answers():
+                            raise BrokerUnavailable("depths: RabbitMQ does not answer") from error
+                        self._silent_until[topic] = now + SILENT_FOR
+                        break
                     depths[topic] = Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
         return depths
 
@@ -129,7 +171,7 @@ class RabbitPublisher:
         Below FastStream, which asks for the exchange anew for each message, and aio-pika, which drains the connection
         after each: together they take twice as long.
         """
-        operation = f"publish to {topic}"
+        operation = f"publish to queue {self._topology.queue_name(topic)}"
         try:
             with translated(operation):
                 async with asyncio.timeout_at(deadline):

@@ -22,5 +22,4 @@ async def redeclare(link: RabbitConnection, topology: Topology, topic: str) -> N
         await channel.queue_delete(name)
     await asyncio.sleep(DELETED_FOR)
     async with link.ask(f"repair of {topic}") as channel:
-        await channel.queue_declare(name, durable=True, arguments=topology.arguments())
-        await channel.queue_bind(name, topology.name, routing_key=topic)
+        await topology.declare(channel, name)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelPreconditionFailed
-from faststream.rabbit import RabbitExchange, RabbitQueue
-from faststream.rabbit.schemas import QueueType
-from faststream.rabbit.schemas.queue import QuorumQueueArgs
+from aiormq.abc import AbstractChannel
 
 from bridge.errors import QueueMismatch, SetupError
 
@@ -56,19 +52,13 @@ class Topology:
         """The name of the dead letters' exchange and queue."""
         return f"{self.name}.dead"
 
-    @property
-    def exchange(self) -> RabbitExchange:
-        return RabbitExchange(self.name, durable=True)
-
     def queue_name(self, topic: str) -> str:
         return f"{self.name}.{topic}"
 
-    def queue(self, topic: str) -> RabbitQueue:
-        """Describe a topic's queue for FastStream, which binds it when it subscribes."""
-        # FastStream's own list of arguments lacks x-consumer-timeout.
-        arguments = cast("QuorumQueueArgs", self.arguments())
-        name = self.queue_name(topic)
-        return RabbitQueue(name, queue_type=QueueType.QUORUM, arguments=arguments, routing_key=topic)
+    @property
+    def dead_arguments(self) -> dict[str, Any]:
+        """What the dead letters' queue is declared with."""
+        return {"x-queue-type": "quorum", "x-max-length": self.rules.dead_limit, "x-overflow": "drop-head"}
 
     def arguments(self) -> dict[str, Any]:
         """Return what a topic's queue is declared with."""
@@ -81,24 +71,17 @@ class Topology:
             "x-consumer-timeout": int(self.rules.consumer_timeout.total_seconds() * 1000),
         }
 
-    async def declare(self, channel: AbstractChannel, topics: Sequence[str]) -> None:
-        """Declare and bind all; on a robust channel they are declared again at each reconnection."""
+    async def declare(self, channel: AbstractChannel, name: str) -> None:
+        """Declare and bind the queue of this name, a topic's or the dead letters', with the exchanges that it needs."""
         with refused():
-            dead_exchange = await channel.declare_exchange(self.dead, ExchangeType.FANOUT, durable=True)
-            dead_queue = await channel.declare_queue(
-                self.dead,
-                durable=True,
-                arguments={
-                    "x-queue-type": "quorum",
-                    "x-max-length": self.rules.dead_limit,
-                    "x-overflow": "drop-head",
-                },
-            )
-            await dead_queue.bind(dead_exchange, routing_key="")
-            exchange = await channel.declare_exchange(self.name, ExchangeType.DIRECT, durable=True)
-            for topic in topics:
-                queue = await channel.declare_queue(self.queue_name(topic), durable=True, arguments=self.arguments())
-                await queue.bind(exchange, routing_key=topic)
+            await channel.exchange_declare(self.dead, exchange_type="fanout", durable=True)
+            if name == self.dead:
+                await channel.queue_declare(name, durable=True, arguments=self.dead_arguments)
+                await channel.queue_bind(name, self.dead)
+                return
+            await channel.exchange_declare(self.name, exchange_type="direct", durable=True)
+            await channel.queue_declare(name, durable=True, arguments=self.arguments())
+            await channel.queue_bind(name, self.name, routing_key=name.removeprefix(f"{self.name}."))
 
 
 @contextmanager
@@ -114,7 +97,7 @@ def refused() -> Iterator[None]:
         kind, name = found["kind"], found["name"]
         raise QueueMismatch(
             f"RabbitMQ has the {kind} {name!r} with another {found['argument']} than this gateway declares ({text})."
-            f" Stop the gateways, let consumers drain it if you can, and delete it (`rabbitmqctl delete_queue {name}`"
-            " for a queue): a gateway declares it again when it starts, and publishes again every task that waits,"
-            " as the task store keeps them all."
+            f" Stop gateways of other settings, let consumers drain it if you can, and delete it (`rabbitmqctl"
+            f" delete_queue {name}` for a queue): the gateway declares it again by itself, and publishes again every"
+            " task that waits, as the task store keeps them all."
         ) from error

@@ -112,6 +112,14 @@ class BrokerLab(Protocol):
 
     async def unbind(self, topic: str) -> None: ...
 
+    async def differ(self, topic: str) -> None:
+        """Have the topic's queue stand with other arguments, as a gateway finds it that starts now."""
+        ...
+
+    async def agree(self, topic: str) -> None:
+        """Mend that, as an operator does."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -129,6 +137,12 @@ class MemoryBrokerLab:
 
     async def unbind(self, topic: str) -> None:
         self.publisher.unbind(topic)
+
+    async def differ(self, topic: str) -> None:
+        self.publisher.differ(topic)
+
+    async def agree(self, topic: str) -> None:
+        self.publisher.agree(topic)
 
     async def close(self) -> None:
         for consumer in self._consumers:
@@ -167,6 +181,23 @@ class RabbitLab:
             await queue.unbind(self.exchange, topic)
 
         await self.admin(unbind)
+
+    async def differ(self, topic: str) -> None:
+        name = f"{self.exchange}.{topic}"
+
+        async def replace(channel: aio_pika.abc.AbstractChannel) -> None:
+            await channel.queue_delete(name)
+            await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
+
+        await self.publisher.close()
+        await self.admin(replace)
+        await self.publisher.open()
+
+    async def agree(self, topic: str) -> None:
+        async def delete(channel: aio_pika.abc.AbstractChannel) -> None:
+            await channel.queue_delete(f"{self.exchange}.{topic}")
+
+        await self.admin(delete)
 
     async def admin(self, act: Callable[[aio_pika.abc.AbstractChannel], Awaitable[None]]) -> None:
         """Do something to the broker past the adapter, on a connection of its own."""

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from bridge.errors import BrokerUnroutable
+from bridge.errors import BrokerUnroutable, QueueMismatch
 from bridge.ports import Consumer, Depth, Verdict
 from bridge.task import TaskKey
 from tests.contract.brokers import SHORT, BrokerLab, Inbox, MemoryBrokerLab, RabbitLab, keys, kinds, make_topic, until
@@ -269,3 +269,35 @@ async def test_a_consumer_starts_again_after_it_was_closed(lab: BrokerLab) -> No
 async def test_version(lab: BrokerLab) -> None:
     version = getattr(lab.publisher, "version")  # noqa: B009 - a probe's, and no part of the port
     assert await version()
+
+
+async def test_a_queue_with_other_arguments_stops_its_own_topic_alone_until_it_is_mended(lab: BrokerLab) -> None:
+    inbox = Inbox()
+    await lab.differ("beta")
+    consumer = lab.consumer(ALPHA, BETA)
+    await consumer.start(inbox)
+    assert await consumer.consuming() == {"alpha": True, "beta": False}
+    for side in (consumer, lab.publisher):
+        (fault,) = side.faults().items()
+        assert fault[0] == "beta"
+        assert "beta" in fault[1]
+    assert kinds(await lab.publisher.publish("beta", [KEY])) == [QueueMismatch]
+    assert list(await lab.publisher.publish("alpha", [KEY])) == [None]
+    delivery = await inbox.next()
+    assert (delivery.topic, delivery.key) == ("alpha", KEY)
+    await delivery.ack()
+    await lab.agree("beta")
+
+    async def mended() -> bool:
+        return not consumer.faults() and not lab.publisher.faults()
+
+    await until(mended)
+    assert list(await lab.publisher.publish("beta", [KEY])) == [None]
+    assert (await inbox.next()).topic == "beta"
+    assert await consumer.consuming() == {"alpha": True, "beta": True}
+
+
+async def test_where_no_queue_can_be_used_a_consumer_does_not_start(lab: BrokerLab) -> None:
+    await lab.differ("beta")
+    with pytest.raises(QueueMismatch):
+        await lab.consumer(BETA).start(Inbox())

@@ -64,7 +64,8 @@ async def arrive(inbox: Inbox, wanted: set[TaskKey]) -> None:
 
 async def delete_and_redeclare(exchange: str, channel: aio_pika.abc.AbstractChannel) -> None:
     await channel.queue_delete(f"{exchange}.alpha")
-    await Topology(exchange).declare(channel, ["alpha"])
+    raw = await channel.get_underlay_channel()
+    await Topology(exchange).declare(raw, f"{exchange}.alpha")
 
 
 async def test_a_message_is_persistent_and_carries_the_key_alone(rabbit: RabbitLab) -> None:

@@ -46,6 +46,7 @@ class Parts:
         self.gates: dict[str, asyncio.Event] = {}
         self.begun: dict[str, asyncio.Event] = {}
         self.attached: Mapping[str, bool] = {"orders": True, "mail": True}
+        self.detached: Mapping[str, str] = {}
         self.notes = Notes()
         self.engine_warnings: tuple[str, ...] = ()
         self.rig = PollRig({"orders": 4})
@@ -75,7 +76,10 @@ class Parts:
             metrics=SimpleNamespace(registry=CollectorRegistry()),
             store=Stub(self, "store", unstarted=rig.store.unstarted, move=rig.store.move),
             clock=Stub(self, "clock", now=rig.clock.now),
-            consumer=Stub(self, "consumer", consuming=self.part("consumer.consuming", lambda: self.attached)),
+            consumer=Stub(
+                self, "consumer", faults=lambda: self.detached,
+                consuming=self.part("consumer.consuming", lambda: self.attached),
+            ),
             rights=Stub(self, "rights"),
             engine_warnings=lambda: self.engine_warnings,
             handle=SimpleNamespace(stop=lambda: told.append("handle.stop")),

@@ -30,6 +30,9 @@ class Broker:
             raise BrokerUnavailable("away")
         return {topic: Depth(3, 1) for topic in topics}
 
+    def faults(self) -> Mapping[str, str]:
+        raise AssertionError("depths alone")
+
 
 @dataclass
 class Counts:

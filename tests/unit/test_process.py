@@ -137,6 +137,10 @@ async def test_a_topic_without_its_consumer_is_a_reason() -> None:
     running = await parts.started()
     await parts.loop("consumers").run_once()
     assert await parts.reasons() == ("no consumer is attached to topic mail",)
+    parts.detached = {"mail": "queue gateway.mail stands with other arguments"}
+    assert await parts.reasons() == (
+        "no consumer is attached to topic mail: queue gateway.mail stands with other arguments",
+    )
     await parts.end(running)
 
 
