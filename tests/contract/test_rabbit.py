@@ -6,8 +6,11 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import aio_pika
+import aiormq
+import aiormq.abc
 import orjson
 import pytest
 
@@ -15,6 +18,7 @@ from bridge.adapters.rabbit_consumer import RabbitConsumer
 from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.adapters.rabbit_topology import QueueRules, Topology
 from bridge.errors import BrokerUnavailable, SetupError
+from bridge.ports import Depth
 from bridge.task import TaskKey
 from tests.contract.brokers import (
     ALPHA,
@@ -179,3 +183,59 @@ async def test_a_consumer_that_is_left_without_deliveries_connects_anew(rabbit: 
     await arrivals
     assert await consumer.consuming() == {"alpha": True}
     await consumer.close()
+
+
+async def test_a_queue_that_does_not_answer_stops_its_own_topic_alone(
+    rabbit: RabbitLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, declare = asyncio.Event(), Topology.declare
+
+    async def silent(topology: Topology, channel: aiormq.abc.AbstractChannel, name: str) -> None:
+        if name.endswith(".beta"):
+            await answers.wait()
+        await declare(topology, channel, name)
+
+    monkeypatch.setattr(Topology, "declare", silent)
+    within = timedelta(seconds=2)
+    publisher = RabbitPublisher(rabbit.url, rabbit.exchange, TOPICS, timeout=within)
+    topics, inbox = [ALPHA, make_topic("beta")], Inbox()
+    consumer = RabbitConsumer(rabbit.url, rabbit.exchange, topics, graceful=BRIEF, timeout=within, repair_after=None)
+    await publisher.open()
+    await consumer.start(inbox)
+    assert await consumer.consuming() == {"alpha": True, "beta": False}
+    text = f"declare queue {rabbit.exchange}.beta: RabbitMQ did not answer in time"
+    assert (publisher.faults(), consumer.faults()) == ({"beta": text}, {"beta": text})
+    assert [str(end) for end in await publisher.publish("beta", [KEY])] == [text]
+    assert list(await publisher.publish("alpha", [KEY])) == [None]
+    await (await inbox.next()).ack()
+    answers.set()
+
+    async def mended() -> bool:
+        return not publisher.faults() and not consumer.faults()
+
+    await until(mended)
+    assert list(await publisher.publish("beta", [KEY])) == [None]
+    assert (await inbox.next()).topic == "beta"
+    await consumer.close()
+    await publisher.close()
+
+
+async def test_a_queue_that_tells_no_depth_is_left_out_and_left_alone(
+    rabbit: RabbitLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    declare = aiormq.Channel.queue_declare
+
+    async def silent(channel: aiormq.Channel, queue: str = "", **how: Any) -> Any:
+        asked.append(queue.removeprefix(f"{rabbit.exchange}."))
+        if queue.endswith(".beta"):
+            await asyncio.Event().wait()
+        return await declare(channel, queue, **how)
+
+    publisher = RabbitPublisher(rabbit.url, rabbit.exchange, TOPICS, timeout=timedelta(seconds=2))
+    await publisher.open()
+    monkeypatch.setattr(aiormq.Channel, "queue_declare", silent)
+    for _ in range(2):
+        assert await publisher.depths(TOPICS) == {"alpha": Depth(0, 0)}
+    assert sorted(asked) == ["alpha", "alpha", "beta"]
+    await publisher.close()
