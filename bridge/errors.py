@@ -105,6 +105,13 @@ class StoreUnavailable(StoreError):
     """The store could not be reached: nothing is known about the write's effect."""
 
 
+class StoreRefusing(StoreUnavailable):
+    """The store is there, and refuses all such calls until somebody mends it: rights, the disk, a quota.
+
+    Waited out as an outage is: what was to be written is not lost by it.
+    """
+
+
 class TaskTooLarge(StoreError):
     """A task that exceeds what one document may hold."""
 

@@ -12,16 +12,17 @@ from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pydantic_core import to_jsonable_python
-from pymongo import ReturnDocument, UpdateMany, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError, ServerSelectionTimeoutError
+from pymongo import ASCENDING, ReturnDocument, UpdateMany, UpdateOne
+from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
+from pymongo.read_concern import ReadConcern
 
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
 from bridge.adapters.documents import Raw, as_kept, encode, from_document, to_document
 from bridge.adapters.moves import alike, writes_of
 from bridge.adapters.payload import PAYLOAD, most_bytes_of
 from bridge.adapters.replica_store import ReplicaStore
-from bridge.adapters.store_reader import TOO_LARGE, translated, unclear
-from bridge.errors import StoreError, TaskTooLarge, VariableError
+from bridge.adapters.store_reader import REFUSING, TOO_LARGE, codes_of, translated, unclear
+from bridge.errors import StoreError, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.lifecycle import Event, Move, claim_of, refetch
 from bridge.ports import Claim
 from bridge.task import Source, State, Task, TaskKey
@@ -32,13 +33,17 @@ HEAVY: Final = 250_000
 """Changes above this size are written alone, after a look at what they are added to."""
 
 _DUPLICATE: Final = 11000
+_BY_ID: Final = [("_id", ASCENDING)]
+"""The index of the flow's writes, named so that no planner tries another: each names its tasks by their ids."""
+_MAJORITY: Final = ReadConcern("majority")
 
 
 class MongoStore(ReplicaStore, DeadLetterStore):
     """`bridge.ports.TaskStore`, `TaskReader`, `Replicas` and `Records` on MongoDB.
 
-    Where the connection breaks, a write's token is looked for before it is sent again, once; only if that fails too
-    is `StoreUnavailable` raised. `TaskTooLarge` and `VariableError` are raised before anything of the batch is
+    Where the connection breaks, the primary steps down or a majority does not confirm in time, a write's token is
+    looked for before it is sent again, once; it happened where a majority has the token. Only if that fails too is
+    `StoreUnavailable` raised. `TaskTooLarge` and `VariableError` are raised before anything of the batch is
     written: repeat its members one by one. `document_limit` bounds a new task, or what one move brings. Tasks that
     ended are deleted after `retention`; None keeps them.
     """
@@ -116,21 +121,25 @@ class MongoStore(ReplicaStore, DeadLetterStore):
         document = {"_id": ObjectId(), "kind": kind, "key": key, "record": to_jsonable_python(record)}
         with translated("put_once"):
             try:
-                await self._records.insert_one(document)
-            except DuplicateKeyError:
-                return key, False
+                return key, await self._put(document)
             except PyMongoError as error:
                 _raise_unless_worth_repeating(error)
-                return key, await self._put_again(document)
-        return key, True
-
-    async def _put_again(self, document: Raw) -> bool:
-        try:
-            await self._records.insert_one(document)
-        except DuplicateKeyError:
-            wanted = {"kind": {"$eq": document["kind"]}, "key": {"$eq": document["key"]}}
+                # A second insert that finds a duplicate waits for a majority to have it, whose ever it is.
+                if await self._put(document):
+                    return key, True
+            wanted = {"kind": {"$eq": kind}, "key": {"$eq": key}}
             kept = await self._records.find_one(wanted, {"_id": 1})
-            return kept is not None and kept["_id"] == document["_id"]
+        return key, kept is not None and kept["_id"] == document["_id"]
+
+    async def _put(self, document: Raw) -> bool:
+        """Insert the record; tell whether its key was free."""
+        try:
+            # Not `insert_one`, which says nothing of a majority that has not confirmed the other's record.
+            await self._records.insert_many([document])
+        except BulkWriteError as error:
+            if unclear(error) or codes_of(error) != {_DUPLICATE}:
+                raise _refused(error) from error
+            return False
         return True
 
     def _encoded(self, task: Task, token: int) -> RawBSONDocument:
@@ -149,14 +158,14 @@ class MongoStore(ReplicaStore, DeadLetterStore):
         rest = [place for place, task_id in enumerate(ids) if task_id not in kept]
         if rest:
             await self._insert_new([ids[place] for place in rest], [documents[place] for place in rest])
-        return await self._landed(ids, token)
+        return await self._proven(ids, token)
 
     async def _insert_new(self, ids: list[str], documents: list[RawBSONDocument]) -> set[str]:
         try:
             await self._tasks.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             failures = error.details["writeErrors"]
-            if unclear(error) or any(failure["code"] != _DUPLICATE for failure in failures):
+            if unclear(error) or codes_of(error) != {_DUPLICATE}:
                 raise _refused(error) from error
             return set(ids) - {ids[failure["index"]] for failure in failures}
         return set(ids)
@@ -174,7 +183,9 @@ class MongoStore(ReplicaStore, DeadLetterStore):
         token = _token()
         if len(moves) == 1 and len(writes := writes_of(moves, token, self._retention)) == 1:
             try:
-                document = await self._tasks.find_one_and_update(*writes[0], return_document=ReturnDocument.AFTER)
+                document = await self._tasks.find_one_and_update(
+                    *writes[0], return_document=ReturnDocument.AFTER, hint=_BY_ID
+                )
             except PyMongoError as error:
                 _raise_unless_worth_repeating(error)
                 await self._resolve(moves, token)
@@ -208,10 +219,11 @@ class MongoStore(ReplicaStore, DeadLetterStore):
             return await self._resolve(moves, token)
 
     async def _resolve(self, moves: Sequence[Move], token: int) -> int:
-        """After a broken connection: send again what didn't happen; return how many moves did, then or now."""
-        landed = await self._landed((move.task_id for move in moves), token)
+        """After an unclear write: send again what didn't happen; return how many moves did, then or now."""
+        ids = [move.task_id for move in moves]
+        landed = await self._landed(ids, token)
         await self._write([move for move in moves if move.task_id not in landed], token)
-        return len(await self._landed((move.task_id for move in moves), token))
+        return len(await self._proven(ids, token))
 
     async def _write(self, moves: Sequence[Move], token: int) -> int:
         try:
@@ -220,19 +232,28 @@ class MongoStore(ReplicaStore, DeadLetterStore):
             if len(writes) == 1:
                 ((tasks, write),) = writes
                 update = self._tasks.update_one if tasks == 1 else self._tasks.update_many
-                return (await update(*write)).matched_count
+                return (await update(*write, hint=_BY_ID)).matched_count
             if not writes:
                 return 0
-            updates = [(UpdateOne if tasks == 1 else UpdateMany)(*write) for tasks, write in writes]
+            updates = [(UpdateOne if tasks == 1 else UpdateMany)(*write, hint=_BY_ID) for tasks, write in writes]
             return (await self._tasks.bulk_write(updates, ordered=False)).matched_count
         except BulkWriteError as error:
             raise _refused(error) from error
         except (BSONError, UnicodeEncodeError, OverflowError) as error:
             raise VariableError(f"a move can't be stored: {error}") from error
 
-    async def _landed(self, ids: Iterable[str], token: int) -> set[str]:
+    async def _landed(self, ids: Iterable[str], token: int, concern: ReadConcern | None = None) -> set[str]:
+        """Return which of the tasks have the token, as the primary has them: after a write that was confirmed."""
         wanted = {"_id": {"$in": list(ids)}, "tokens": {"$eq": token}}
-        return {document["_id"] for document in await self._tasks.find(wanted, {"_id": 1}).to_list()}
+        found = self._tasks.with_options(read_concern=concern).find(wanted, {"_id": 1})
+        return {document["_id"] for document in await found.to_list()}
+
+    async def _proven(self, ids: Sequence[str], token: int) -> set[str]:
+        """Return which of the tasks have the token, after a write that was not confirmed: a majority has to agree."""
+        landed = await self._landed(ids, token)
+        if landed and landed != await self._landed(ids, token, _MAJORITY):
+            raise StoreUnavailable("MongoDB has a write that a majority of its members has not confirmed yet")
+        return landed
 
     async def _is_heavy(self, move: Move) -> bool:
         """Tell whether the move is better written alone. Raises `TaskTooLarge` where it would burst the document."""
@@ -277,6 +298,8 @@ def _raise_unless_worth_repeating(error: PyMongoError) -> None:
 
 def _refused(error: BulkWriteError) -> Exception:
     if unclear(error):
+        return error
+    if REFUSING & codes_of(error):
         return error
     first = error.details["writeErrors"][0]
     kind = TaskTooLarge if first.get("code") in TOO_LARGE else StoreError

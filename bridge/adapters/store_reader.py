@@ -20,6 +20,7 @@ from pymongo.errors import (
     PyMongoError,
     WriteConcernError,
 )
+from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from bridge.adapters.documents import (
@@ -31,13 +32,22 @@ from bridge.adapters.documents import (
     TaskDocument,
     from_document,
 )
-from bridge.errors import SetupError, StoreError, StoreUnavailable, TaskTooLarge
+from bridge.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge
 from bridge.ports import Page, Statistics, TaskFilter
 from bridge.task import State, Task
 
 WAITING_CAP: Final = 10_000
 TOO_LARGE: Final = frozenset({10334, 17280, 17419})
 """The server's codes for a document, a key or an update's result that is too large."""
+INTERRUPTED: Final = frozenset(
+    {6, 7, 89, 91, 112, 133, 134, 189, 202, 262, 9001, 10107, 11600, 11602, 13435, 13436, 16500}
+)
+"""The server's codes for a call that a step-down, a shutdown, a conflict or the load ended: nothing speaks against it.
+
+Source: MongoDB's `error_codes.yml`, categories RetriableError, NetworkError and NotPrimaryError; 16500 is Cosmos DB's.
+"""
+REFUSING: Final = frozenset({13, 18, 371, 8000, 14031})
+"""The server's codes for what somebody must mend: rights, a password, blocked writes, Atlas's quotas, a full disk."""
 NO_SUCH_COMMAND: Final = 59
 OLD_GREETING: Final = "isMaster"
 
@@ -195,8 +205,12 @@ class StoreReader:
         client = self._connected()
         known = self._collections.get(name)
         if known is None:
-            durable = WriteConcern(w="majority", j=True, wtimeout=self._timeout)
-            known = self._collections[name] = client[self._database].get_collection(name, write_concern=durable)
+            # Half of what the socket allows, so that the server tells what it waited for in vain. Reads go to the
+            # primary whatever the URI says: a member that lags shows tasks as free that others have claimed.
+            durable = WriteConcern(w="majority", j=True, wtimeout=self._timeout // 2)
+            known = self._collections[name] = client[self._database].get_collection(
+                name, write_concern=durable, read_preference=ReadPreference.PRIMARY
+            )
         return known
 
     def _connected(self) -> AsyncMongoClient[Raw]:
@@ -217,6 +231,9 @@ class StoreReader:
                 connectTimeoutMS=_millis(_CONNECT),
                 socketTimeoutMS=self._timeout,
                 waitQueueTimeoutMS=self._timeout,
+                # The store repeats its writes itself, by their tokens: a server that doesn't know the driver's repeats
+                # by their number would run them a second time, and the answer would be that nothing happened.
+                retryWrites=False,
             )
         except (ConfigurationError, ValueError) as error:
             raise SetupError(f"MONGODB_URI can't be used: {error}") from error
@@ -232,15 +249,26 @@ def translated(operation: str) -> Iterator[None]:
     except PyMongoError as error:
         if unclear(error):
             raise StoreUnavailable(f"MongoDB did not answer ({operation}): {_first(error)}") from error
+        if REFUSING & codes_of(error):
+            raise StoreRefusing(f"MongoDB refuses all calls of its kind ({operation}): {_first(error)}") from error
         kind = TaskTooLarge if getattr(error, "code", None) in TOO_LARGE else StoreError
         raise kind(f"MongoDB refused ({operation}): {_first(error)}") from error
 
 
 def unclear(error: PyMongoError) -> bool:
     """Tell whether nothing is known about what the call did, or whether it will last."""
+    if isinstance(error, BulkWriteError) and error.details.get("writeConcernErrors"):
+        return True
+    lost = error.timeout or isinstance(error, ConnectionFailure | WriteConcernError)
+    return lost or bool(INTERRUPTED & codes_of(error))
+
+
+def codes_of(error: PyMongoError) -> frozenset[int]:
+    """Return the server's codes in an error; of a bulk write those of its writes."""
     if isinstance(error, BulkWriteError):
-        return bool(error.details.get("writeConcernErrors"))
-    return error.timeout or isinstance(error, ConnectionFailure | WriteConcernError)
+        return frozenset(failure["code"] for failure in error.details.get("writeErrors", ()))
+    code = error.code if isinstance(error, OperationFailure) else None
+    return frozenset() if code is None else frozenset({code})
 
 
 def _first(error: PyMongoError) -> str:

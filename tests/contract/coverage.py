@@ -42,6 +42,7 @@ class Index:
 SELECTIVE = frozenset({"_id", "business_key", "process_instance_id"})
 _IGNORED = frozenset(
     {"hello", "isMaster", "ismaster", "ping", "endSessions", "getMore", "killCursors", "insert", "createIndexes"}
+    | {"saslStart", "saslContinue", "authenticate", "getnonce", "logout"}
     | {"listIndexes", "listCollections", "create", "buildInfo", "dropDatabase"}
 )
 

@@ -1,0 +1,179 @@
+"""A way to a MongoDB on which a test spoils answers, as a replica set does when its primary steps down or it lags."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import bson
+
+from sandbox.ports import LOOPBACK
+
+Document = Mapping[str, Any]
+
+_HEAD: Final = struct.Struct("<iiii")
+_REPLY: Final = 1
+_MESSAGE: Final = 2013
+_REPLY_BODY: Final = 16 + 20
+"""Where the document of an OP_REPLY begins: after the head, the flags, the cursor and two counts."""
+_MESSAGE_BODY: Final = 16 + 5
+"""Where the document of an OP_MSG begins: after the head, the flags and the kind of its first section."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """What is done to the answers of a command: `change` makes the answer from the server's own.
+
+    Where the server is not `asked` it never sees the command, and `change` gets an empty document. `struck` counts the
+    answers that were spoiled; after `times` of them the command is left alone, None for never.
+    """
+
+    command: str
+    change: Callable[[Document], Document]
+    asked: bool = True
+    times: int | None = 1
+    where: Callable[[Document], bool] = lambda _command: True
+    struck: int = 0
+
+    def wants(self, command: Document) -> bool:
+        open_ = self.times is None or self.struck < self.times
+        return open_ and next(iter(command)) == self.command and self.where(command)
+
+
+class SpoilingProxy:
+    """Passes on questions and answers, each a whole message. `poses` is added to every greeting of the server."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.port = 0
+        self.poses: Document = {}
+        self.commands: list[Document] = []
+        self._target = (host, port)
+        self._faults: list[Fault] = []
+
+    @property
+    def uri(self) -> str:
+        return f"mongodb://{LOOPBACK}:{self.port}/"
+
+    def spoil(self, fault: Fault) -> Fault:
+        self._faults.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        """Leave all commands alone from now on."""
+        self._faults.clear()
+
+    def pose_as_replica_set(self) -> None:
+        """Have the server look like the primary, and only member so far, of a replica set with sessions."""
+        address = f"{LOOPBACK}:{self.port}"
+        primary = {"ismaster": True, "isWritablePrimary": True, "secondary": False}
+        self.poses = {
+            **primary,
+            "setName": "rs0",
+            "setVersion": 1,
+            "hosts": [address],
+            "primary": address,
+            "me": address,
+            "logicalSessionTimeoutMinutes": 30,
+        }
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection(*self._target)
+        try:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    question = await _message(reader)
+                    fault = self._fault_for(question)
+                    if fault is not None and not fault.asked:
+                        answer = _answer_to(question, fault.change({}))
+                    else:
+                        to_server.write(question)
+                        answer = self._spoiled(await _message(from_server), fault)
+                    if fault is not None:
+                        fault.struck += 1
+                    writer.write(answer)
+                    await writer.drain()
+        finally:
+            for end in (writer, to_server):
+                end.close()
+                with suppress(ConnectionError):
+                    await end.wait_closed()
+
+    def _fault_for(self, question: bytes) -> Fault | None:
+        if _HEAD.unpack_from(question)[3] != _MESSAGE:
+            return None
+        command = _document(question, _MESSAGE_BODY)
+        self.commands.append(command)
+        return next((fault for fault in self._faults if fault.wants(command)), None)
+
+    def _spoiled(self, answer: bytes, fault: Fault | None) -> bytes:
+        place = _REPLY_BODY if _HEAD.unpack_from(answer)[3] == _REPLY else _MESSAGE_BODY
+        document = _document(answer, place)
+        if "maxWireVersion" in document and self.poses:
+            document = {**document, **self.poses}
+        elif fault is not None:
+            document = fault.change(document)
+        else:
+            return answer
+        return _with_length(answer[:place] + bson.encode(document))
+
+
+def _document(message: bytes, place: int) -> Document:
+    (length,) = struct.unpack_from("<i", message, place)
+    found: Document = bson.decode(message[place : place + length])
+    return found
+
+
+def _answer_to(question: bytes, document: Document) -> bytes:
+    number = _HEAD.unpack_from(question)[1]
+    return _with_length(_HEAD.pack(0, 0, number, _MESSAGE) + b"\0" * 5 + bson.encode(document))
+
+
+def _with_length(message: bytes) -> bytes:
+    return struct.pack("<i", len(message)) + message[4:]
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readexactly(4)
+    (length,) = struct.unpack("<i", head)
+    return head + await reader.readexactly(length - 4)
+
+
+@asynccontextmanager
+async def spoiling(uri: str) -> AsyncIterator[SpoilingProxy]:
+    """Give such a way to the server."""
+    address = urlsplit(uri)
+    proxy = SpoilingProxy(str(address.hostname), address.port or 27017)
+    server = await asyncio.start_server(proxy.serve, LOOPBACK, 0)
+    proxy.port = int(server.sockets[0].getsockname()[1])
+    async with server:
+        yield proxy
+
+
+def refusal(code: int, name: str) -> Callable[[Document], Document]:
+    """Return what makes any answer the server's refusal with that code."""
+    return lambda _answer: {"ok": 0.0, "code": code, "codeName": name, "errmsg": name}
+
+
+def unconfirmed(code: int = 64, name: str = "WriteConcernFailed") -> Callable[[Document], Document]:
+    """Return what adds to an answer that no majority has confirmed the write."""
+    told = {
+        "code": code,
+        "codeName": name,
+        "errmsg": "waiting for replication timed out",
+        "errInfo": {"wtimeout": True},
+    }
+    return lambda answer: {**answer, "writeConcernError": told}
+
+
+def asks_a_majority(command: Document) -> bool:
+    return bool(command.get("readConcern", {}).get("level") == "majority")
+
+
+def finding_nothing(answer: Document) -> Document:
+    """Return the answer to a find as if nothing had been found."""
+    return {**answer, "cursor": {**answer["cursor"], "firstBatch": []}}
