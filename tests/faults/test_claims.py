@@ -11,12 +11,12 @@ from tests.faults.lab import FaultLab, FaultyGateway
 async def test_killed_in_its_handler_the_task_gets_a_new_claim(faults: FaultLab) -> None:
     key = await faults.counted(gated=True)
     (task_id,) = await faults.begin(key)
-    first = await faults.faulty()
+    first = await faults.faulty(LOCK_DURATION="60")
     (visit,) = await faults.gate.until(1)
     claim = (await faults.kept(task_id)).claim_id
     await first.kill()
     await visit.gone()
-    second = await faults.faulty()
+    second = await faults.faulty(LOCK_DURATION="60")
     await faults.gate.until(2)
     again = await faults.kept(task_id)
     assert again.claim_id not in {None, claim}
