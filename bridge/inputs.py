@@ -20,6 +20,11 @@ def input_names(model: type[BaseModel]) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(name for field, info in model.model_fields.items() for name in _names(field, info)))
 
 
+def refuses_others(model: type[BaseModel]) -> bool:
+    """Tell whether the model refuses what it doesn't name, so that nothing else may be handed to it."""
+    return model.model_config.get("extra") == "forbid"
+
+
 def _names(field: str, info: FieldInfo) -> Iterator[str]:
     yield field
     aliases = info.validation_alias

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.inputs import refuses_others
 from bridge.ports import Engine, Records
 from bridge.task import Task, Variables
 from bridge.topic import Context, Log, Topic
@@ -12,7 +13,9 @@ from bridge.trace import VARIABLE
 
 def fetched_variables(topic: Topic[Any, Any]) -> tuple[str, ...] | None:
     """Return the variables to ask the engine for, None for all: the topic's, and the one that a trace comes in."""
-    return None if topic.variables is None else tuple(dict.fromkeys((*topic.variables, VARIABLE)))
+    if topic.variables is None or refuses_others(topic.input):
+        return topic.variables
+    return tuple(dict.fromkeys((*topic.variables, VARIABLE)))
 
 
 async def read_inputs(engine: Engine, topic: Topic[Any, Any], execution_id: str) -> Variables:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import BaseModel
+
 from bridge.adapters.memory_broker import MemoryBroker, MemoryConsumer
 from bridge.adapters.memory_engine import MemoryEngine
 from bridge.desk.records import AuditEntry
@@ -104,7 +106,7 @@ class AskedEngine(MemoryEngine):
 
 def a_topic(name: str, **terms: Any) -> Topic[Any, Any]:
     """Return a topic with these terms; its handler is never called here."""
-    return Topic(name, handler=lambda: None, input=object, takes_context=False, is_async=True, **terms)
+    return Topic(name, handler=lambda: None, input=BaseModel, takes_context=False, is_async=True, **terms)
 
 
 def fleet(slots: Mapping[str, int], seconds: float | None = None, seen_at: datetime = NOW) -> Replica:

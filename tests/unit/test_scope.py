@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import BaseModel
 
 from bridge.adapters.memory_engine import MemoryEngine
 from bridge.errors import VariableError
-from bridge.flow.scope import context_of
+from bridge.flow.scope import context_of, fetched_variables
 from bridge.task import Task
 from bridge.testing import MemoryRecords, RecordingLog
-from bridge.topic import Context, File
+from bridge.topic import Context, File, topic
 from bridge.variables import encode
 from tests.unit.fakes import NOW, HandClock, a_task
 
@@ -27,6 +30,34 @@ async def test_a_file_is_read_where_the_task_sees_it() -> None:
     assert await context(task.changed(execution_id=None), engine).read_file("scan") == b"outer"
     with pytest.raises(VariableError, match="photo"):
         await context(task, engine).read_file("photo")
+
+
+class Strict(BaseModel, extra="forbid"):
+    amount: int
+
+
+class Lenient(BaseModel):
+    amount: int
+
+
+@pytest.mark.parametrize(
+    ("model", "named", "fetched"),
+    [
+        (Lenient, None, ("amount", "traceparent")),
+        (Lenient, ["traceparent"], ("traceparent",)),
+        (Lenient, "*", None),
+        (Strict, ["amount"], ("amount",)),
+        (Strict, None, None),
+    ],
+)
+def test_the_traces_variable_is_fetched_besides_unless_the_model_would_refuse_it(
+    model: type[BaseModel], named: Any, fetched: tuple[str, ...] | None
+) -> None:
+    async def handler(given: BaseModel) -> None:
+        """Do nothing."""
+
+    handler.__annotations__ = {"given": model}
+    assert fetched_variables(topic("sums", variables=named)(handler)) == fetched
 
 
 async def test_a_handler_is_told_of_its_task() -> None:
