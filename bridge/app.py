@@ -221,6 +221,7 @@ class Gateway:
             timeout=_seconds(settings.task_timeout),
             first_delay=_seconds(settings.retry_delay),
             most_delay=_seconds(settings.retry_delay_max),
+            engine_format=settings.engine_format,
         )
         self.handle = Handle(
             store=store,
@@ -338,6 +339,7 @@ class Gateway:
             clock=clock,
             journal=journal,
             retry_limit=settings.task_retry_limit,
+            engine_format=settings.engine_format,
         )
 
     async def _outcomes_first(self) -> bool:

@@ -17,7 +17,7 @@ def input_names(model: type[BaseModel]) -> tuple[str, ...] | None:
     """
     if issubclass(model, RootModel) or model.model_config.get("extra", "ignore") != "ignore":
         return None
-    return tuple(dict.fromkeys(name for field, info in model.model_fields.items() for name in _names(field, info)))
+    return tuple(dict.fromkeys(name for field, info in model.model_fields.items() for name in field_names(field, info)))
 
 
 def refuses_others(model: type[BaseModel]) -> bool:
@@ -25,7 +25,8 @@ def refuses_others(model: type[BaseModel]) -> bool:
     return model.model_config.get("extra") == "forbid"
 
 
-def _names(field: str, info: FieldInfo) -> Iterator[str]:
+def field_names(field: str, info: FieldInfo) -> Iterator[str]:
+    """Return the names under which a model reads one field: its own, and its aliases."""
     yield field
     aliases = info.validation_alias
     for alias in aliases.choices if isinstance(aliases, AliasChoices) else (aliases,):

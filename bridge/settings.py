@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bridge.errors import SetupError
+from bridge.variables import EngineFormat
+
+_NAMES: Final = TypeAdapter(list[str])
 
 
 class Role(StrEnum):
@@ -55,6 +59,8 @@ class Settings(BaseSettings):
     camunda_connections: int = Field(default=16, ge=2, le=256)
     camunda_timeout: float = Field(default=30, gt=0)
     camunda_timeout_max: float = Field(default=600, gt=0, le=86_400)
+    engine_timezone: str = "UTC"
+    engine_string_limit: int = Field(default=4000, ge=100, le=1_000_000)
 
     mongodb_uri: SecretStr = SecretStr("mongodb://localhost:27017")
     mongodb_database: str = Field(default="worker_gateway", min_length=1)
@@ -93,6 +99,8 @@ class Settings(BaseSettings):
     @field_validator("supported_topics", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            return tuple(_NAMES.validate_json(value)) or None  # for names with a comma, or a space at an end
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip()) or None
         return value
@@ -102,6 +110,15 @@ class Settings(BaseSettings):
     def _networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for network in value or ():
             ip_network(network)  # raises ValueError; `*` is none, as everybody could then claim any address
+        return value
+
+    @field_validator("engine_timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is no time zone: name one as in America/Sao_Paulo") from None
         return value
 
     @field_validator("jaeger_ui_url", "cockpit_url")
@@ -127,6 +144,11 @@ class Settings(BaseSettings):
         if self.alpine_integrity is not None and self.alpine_url is None:
             raise ValueError("ALPINE_INTEGRITY is the hash of a copy that ALPINE_URL names: set both, or neither")
         return self
+
+    @property
+    def engine_format(self) -> EngineFormat:
+        """How values are written for the engine."""
+        return EngineFormat(ZoneInfo(self.engine_timezone), self.engine_string_limit)
 
     @property
     def lock(self) -> timedelta:

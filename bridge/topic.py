@@ -9,7 +9,6 @@ async def charge_card(order: Order, context: Context) -> Receipt: ...
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,11 +19,30 @@ from pydantic import BaseModel
 
 from bridge.errors import TopicError
 from bridge.inputs import input_names
+from bridge.results import CamundaType, Local, LocalResult, Transient, Variable
+from bridge.signals import BpmnError, Fail, Retry
+
+__all__ = [
+    "BpmnError",
+    "CamundaType",
+    "Context",
+    "Fail",
+    "File",
+    "Local",
+    "LocalResult",
+    "Log",
+    "Retry",
+    "Topic",
+    "Transient",
+    "Variable",
+    "topic",
+]
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+NAME_LIMIT: Final = 255
+"""How many characters, as Java counts them, the engine's column for a topic's name holds."""
 ALL: Final = "*"
 """As a topic's `variables`: all that a task sees."""
 
@@ -35,30 +53,6 @@ _FILTERS: Final = (
 
 Scalar = str | bool | int | float
 """What a process variable can be compared with in a fetch."""
-
-
-class Retry(Exception):
-    """Raise it when the work can't be done now: the task is tried again `after` seconds (or our growing delay)."""
-
-    def __init__(
-        self, message: str = "retry asked for by the handler", *, after: float | timedelta | None = None
-    ) -> None:
-        super().__init__(message)
-        self.after = timedelta(seconds=after) if isinstance(after, int | float) else after
-
-
-class Fail(Exception):
-    """Raise it when trying again is of no use: an incident is raised at once."""
-
-
-class BpmnError(Exception):
-    """Raise it to throw a BPMN error with `code` at the task's activity, with optional variables."""
-
-    def __init__(self, code: str, message: str = "", variables: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message or code)
-        self.code = code
-        self.message = message
-        self.variables = dict(variables or {})
 
 
 class Log(Protocol):
@@ -187,8 +181,7 @@ def topic(
     in a thread). `variables` are those to fetch; None takes those that the model names, `"*"` all.
     Raises `TopicError` where the name, a bound, a filter or the signature is not usable.
     """
-    if not _NAME.fullmatch(name):
-        raise TopicError(f"topic name {name!r}: use letters, digits and _ . : - only, 128 at most")
+    _check_name(name)
     for label, bound in (("timeout", timeout), ("concurrency", concurrency), ("lock", lock), ("weight", weight)):
         if bound is not None and bound <= 0:
             raise TopicError(f"topic {name!r}: {label} must be above 0, not {bound}")
@@ -249,6 +242,20 @@ def _check_filters(name: str, options: Mapping[str, Any]) -> None:
     for label in ("process_definition_keys", "process_definition_version_tag"):
         if options["process_definition_ids"] is not None and options[label] is not None:
             raise TopicError(f"topic {name!r}: process_definition_ids tell all of {label}; choose one of them")
+
+
+def _check_name(name: str) -> None:
+    """Raise `TopicError` for a name that no model can have; otherwise it is for the engine to say what a name is."""
+    if not isinstance(name, str) or not name:
+        raise TopicError(f"topic name {name!r}: it is a text of 1 to {NAME_LIMIT} characters")
+    try:
+        length = len(name.encode("utf-16-le")) // 2
+    except UnicodeEncodeError as error:
+        raise TopicError(f"topic name {name!r}: it is not valid Unicode: {error.reason}") from error
+    if length > NAME_LIMIT:
+        raise TopicError(f"topic name {name[:40]!r}...: it has {length} characters, the engine keeps {NAME_LIMIT}")
+    if "\0" in name:
+        raise TopicError(f"topic name {name!r}: no model can name a topic with a NUL")
 
 
 def _read_signature(name: str, handler: Callable[..., Any]) -> tuple[type[BaseModel], bool]:

@@ -9,15 +9,13 @@ import hashlib
 import json
 import re
 import unicodedata
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bridge.topic import BpmnError, Context, topic
 
-_BRASILIA = ZoneInfo("America/Sao_Paulo")
 _NUMERO = re.compile(r"([0-9]{7})-?([0-9]{2})\.?([0-9]{4})\.?([1-9])\.?([0-9]{2})\.?([0-9]{4})")
 _DATA_BRASILEIRA = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")
 
@@ -39,28 +37,14 @@ def normalizar_numero(numero: str) -> str:
 
 
 def _ler_data(valor: Any) -> Any:
-    """Read a date from `DD/MM/AAAA` or from a moment, as the engine's Date variables are."""
-    if isinstance(valor, str):
-        valor = valor.strip()
-        if brasileira := _DATA_BRASILEIRA.fullmatch(valor):
-            dia, mes, ano = brasileira.groups()
-            return f"{ano}-{mes}-{dia}"
-        if "T" in valor:
-            valor = datetime.fromisoformat(valor)
-    if not isinstance(valor, datetime):
+    """Read a date from text: `DD/MM/AAAA`, or the day that a moment in ISO 8601 names."""
+    if not isinstance(valor, str):
         return valor
-    try:
-        return _dia(valor)
-    except OverflowError as error:
-        raise ValueError("a data está fora dos anos 1 a 9999") from error
-
-
-def _dia(momento: datetime) -> date:
-    if momento.tzinfo is None:
-        return momento.date()
-    # Midnight in UTC is how a date without a time is encoded; any other moment belongs to a day of Brasília.
-    utc = momento.astimezone(UTC)
-    return utc.date() if utc.time() == time() else momento.astimezone(_BRASILIA).date()
+    valor = valor.strip()
+    if brasileira := _DATA_BRASILEIRA.fullmatch(valor):
+        dia, mes, ano = brasileira.groups()
+        return f"{ano}-{mes}-{dia}"
+    return datetime.fromisoformat(valor).date() if "T" in valor else valor
 
 
 def _recusar_vazio(texto: str) -> str:

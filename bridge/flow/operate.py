@@ -26,7 +26,7 @@ from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine, Journal, TaskStore
 from bridge.task import State, Task, Variables
 from bridge.topic import Topic
-from bridge.variables import decode
+from bridge.variables import EngineFormat, decode, read_input
 
 MOST_RETRIES: Final = 1000
 
@@ -45,8 +45,10 @@ class Operate:
         clock: Clock,
         journal: Journal,
         retry_limit: int,
+        engine_format: EngineFormat = EngineFormat(),
     ) -> None:
         self._engine = engine
+        self._format = engine_format
         self._store = store
         self._lease = lease
         self._topics = topics
@@ -179,9 +181,9 @@ class Operate:
         """Raise `UnacceptableTask` where the handler would refuse its input: trying again would be of no use."""
         known = self._topics.get(task.topic)
         try:
-            given = decode({**task.inputs, **variables})
+            decode(variables)
             if known is not None:
-                known.input.model_validate(given)
+                read_input(known.input, {**task.inputs, **variables}, self._format.zone)
         except (ValidationError, VariableError) as error:
             raise UnacceptableTask(f"topic {task.topic} doesn't take these variables: {explained(error)}") from error
 

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import random
 import traceback
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
@@ -15,9 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from bridge.errors import VariableError
 from bridge.loop import delay_after
+from bridge.signals import as_text, checked_delay
 from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
 from bridge.topic import BpmnError, Context, Fail, Retry, Topic
-from bridge.variables import decode, encode
+from bridge.variables import EngineFormat, encode_result, read_input
 
 MESSAGE_LIMIT: Final = 4_000
 STACK_LIMIT: Final = 50_000
@@ -31,8 +31,16 @@ class HandlerTimeout(Exception):
 class Run:
     """Runs handlers: async ones on this loop, plain ones in a thread of their topic's pool."""
 
-    def __init__(self, *, timeout: timedelta, first_delay: timedelta, most_delay: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: timedelta,
+        first_delay: timedelta,
+        most_delay: timedelta,
+        engine_format: EngineFormat = EngineFormat(),
+    ) -> None:
         self._timeout = timeout
+        self._format = engine_format
         self._delays = (first_delay, most_delay)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._threads: dict[str, ThreadPoolExecutor] = {}
@@ -45,14 +53,14 @@ class Run:
     async def run(self, topic: Topic[Any, Any], task: Task, context: Context) -> Outcome:
         """Return what the engine is to be told. Only cancellation passes through."""
         try:
-            given = topic.input.model_validate(decode(task.inputs))
+            given = read_input(topic.input, task.inputs, self._format.zone)
         except Exception as error:  # noqa: BLE001 - a model's own validators may raise anything
             return _failure("InvalidInput", explained(error), error, 0)
         limit = topic.timeout or self._timeout
         try:
             async with asyncio.timeout(limit.total_seconds()) as deadline:
                 result = await self._call(topic, given, context)
-            return Completion(encode(_as_values(result)))
+            return Completion(encode_result(result, task.inputs, self._format))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the task's failure
             if isinstance(error, TimeoutError) and deadline.expired():
                 error = HandlerTimeout(f"no result within {limit.total_seconds():g} s; the handler was cancelled")
@@ -69,20 +77,32 @@ class Run:
         return await asyncio.get_running_loop().run_in_executor(pool, lambda: scope.run(_plainly, topic, arguments))
 
     def _outcome_of(self, task: Task, error: Exception) -> Outcome:
+        try:
+            return self._told(task, error)
+        except Exception as wrong:  # noqa: BLE001 - a topic's own kind of Retry or BpmnError may lack what ours have
+            wrong.__cause__ = error
+            return self._failed(task, type(wrong).__name__, _text(wrong), wrong, None)
+
+    def _told(self, task: Task, error: Exception) -> Outcome:
         match error:
             case BpmnError():
-                return self._bpmn(error)
+                return self._bpmn(task, error)
             case Fail():
                 return _failure("Fail", str(error) or "the handler gave up", error, 0)
             case VariableError():
                 return _failure("InvalidResult", str(error), error, 0)
             case _:
-                after = error.after if isinstance(error, Retry) else None
+                asked = error.after if isinstance(error, Retry) else None
+                after = None if asked is None else checked_delay(asked)
                 return self._failed(task, type(error).__name__, _text(error), error, after)
 
-    def _bpmn(self, error: BpmnError) -> Outcome:
+    def _bpmn(self, task: Task, error: BpmnError) -> Outcome:
         try:
-            return BpmnFault(error.code, error.message, encode(error.variables))
+            variables = encode_result(error.variables, task.inputs, self._format)
+            for name, variable in variables.items():
+                if variable.local:
+                    raise VariableError(f"variable {name!r}: a BPMN error's variables are never local to its task")
+            return BpmnFault(as_text(error.code), as_text(error.message), variables)
         except VariableError as wrong:
             return _failure("InvalidResult", str(wrong), wrong, 0)
 
@@ -131,17 +151,3 @@ def explained(error: Exception) -> str:
         f"{'.'.join(str(part) for part in item['loc']) or 'input'}: {item['msg']}"
         for item in error.errors(include_input=False, include_url=False)
     )
-
-
-def _as_values(result: Any) -> Mapping[str, Any]:
-    match result:
-        case None:
-            return {}
-        case BaseModel():
-            return {name: getattr(result, name) for name in type(result).model_fields}
-        case Mapping():
-            return {str(name): value for name, value in result.items()}
-        case _:
-            raise VariableError(
-                f"a handler returns a pydantic model, a dict or None, not {type(result).__name__}: give it a name"
-            )

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
-from typing import Any
+from typing import TypeVar
 from xml.etree import ElementTree
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bridge.task import TypedValue
 from bridge.testing import make_context
 from bridge.topic import BpmnError
-from bridge.variables import decode
+from bridge.variables import read_input
 from sandbox.demo.definitions import DEFINITIONS, PUBLICACOES, SAUDACAO, Definition
 from sandbox.demo.samples import NEVER, End, Sample, samples
 from topics.nova_publicacao import Publicacao, normalizar_numero, nova_publicacao
 from topics.say_hello import Person, say_hello
 
+Model = TypeVar("Model", bound=BaseModel)
 BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 DI = "{http://www.omg.org/spec/BPMN/20100524/DI}"
 CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
@@ -26,10 +27,10 @@ CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
 MANY = samples(400, 7, "demo-run")
 
 
-def received(sample: Sample) -> dict[str, Any]:
-    """Return the variables as a handler's input model gets them, by way of the engine."""
+def received(model: type[Model], sample: Sample) -> Model:
+    """Return the input that a handler gets by way of the engine."""
     wired = {name: TypedValue(str(entry["type"]), entry["value"]) for name, entry in sample.wired().items()}
-    return dict(decode(wired))
+    return read_input(model, wired)
 
 
 def of(definition: Definition, *ends: End) -> list[Sample]:
@@ -75,7 +76,7 @@ def test_every_valid_number_is_valid_and_every_misread_one_is_not() -> None:
 
 def test_a_publication_is_read_as_it_was_meant() -> None:
     for sample in of(PUBLICACOES, End.COMPLETED):
-        read = Publicacao.model_validate(received(sample))
+        read = received(Publicacao, sample)
         assert read.data_disponibilizacao is not None
         assert read.data_disponibilizacao < read.data_publicacao
         assert {read.data_disponibilizacao.weekday(), read.data_publicacao.weekday()} <= set(range(5))
@@ -83,13 +84,13 @@ def test_a_publication_is_read_as_it_was_meant() -> None:
         assert read.numero_processo in read.texto
     for sample in of(PUBLICACOES, End.REJECTED):
         with pytest.raises(ValidationError, match="numero_processo"):
-            Publicacao.model_validate(received(sample))
+            received(Publicacao, sample)
 
 
 def test_some_publications_come_twice_in_another_dress() -> None:
     alike: dict[str, list[Sample]] = {}
     for sample in of(PUBLICACOES, End.COMPLETED):
-        alike.setdefault(Publicacao.model_validate(received(sample)).impressao_digital, []).append(sample)
+        alike.setdefault(received(Publicacao, sample).impressao_digital, []).append(sample)
     assert Counter(len(group) for group in alike.values()) == {1: 110, 2: 30}
     for first, again in (group for group in alike.values() if len(group) == 2):
         assert first.publication == again.publication
@@ -100,13 +101,13 @@ def test_some_publications_come_twice_in_another_dress() -> None:
 async def test_the_sealed_end_in_a_bpmn_error() -> None:
     for sample in of(PUBLICACOES, End.BPMN_ERROR):
         with pytest.raises(BpmnError) as caught:
-            await nova_publicacao(Publicacao.model_validate(received(sample)), make_context())
+            await nova_publicacao(received(Publicacao, sample), make_context())
         assert caught.value.code in error_codes(PUBLICACOES)
 
 
 def test_greetings_fail_as_often_as_their_end_says() -> None:
     for sample in of(SAUDACAO, End.COMPLETED, End.RETRIED, End.EXHAUSTED):
-        person = Person.model_validate(received(sample))
+        person = received(Person, sample)
         times = person.fail_times
         assert (times == 0, 1 <= times <= 2, times == NEVER) == (
             sample.end is End.COMPLETED,
@@ -116,7 +117,7 @@ def test_greetings_fail_as_often_as_their_end_says() -> None:
         assert str(sample.variables["name"]) in say_hello(person, make_context(attempt=times + 1)).greeting
     for sample in of(SAUDACAO, End.BPMN_ERROR):
         with pytest.raises(BpmnError) as caught:
-            say_hello(Person.model_validate(received(sample)), make_context())
+            say_hello(received(Person, sample), make_context())
         assert caught.value.code in error_codes(SAUDACAO)
 
 

@@ -6,8 +6,9 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel, Field, field_validator
@@ -15,8 +16,8 @@ from pydantic import BaseModel, Field, field_validator
 from bridge.flow.run import MESSAGE_LIMIT, STACK_LIMIT, HandlerTimeout, Run
 from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue
 from bridge.testing import make_context
-from bridge.topic import BpmnError, Context, Fail, Retry, topic
-from bridge.variables import encode
+from bridge.topic import BpmnError, Context, Fail, Retry, Variable, topic
+from bridge.variables import EngineFormat, encode
 from tests.unit.fakes import SECOND, a_task
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
@@ -25,6 +26,11 @@ INSTANT = 1e-3
 
 class Order(BaseModel):
     amount: int = Field(default=1, gt=0)
+
+
+class Due(BaseModel):
+    day: date
+    number: int
 
 
 class Checked(BaseModel):
@@ -296,6 +302,50 @@ async def test_what_a_plain_function_sets_stays_its_own(runner: Run) -> None:
     WHO.set("caller")
     await outcome_of(runner, handler)
     assert WHO.get() == "caller"
+
+
+class Impatient(Retry):
+    def __init__(self) -> None:
+        self.after = timedelta(days=4000)
+
+
+class Codeless(BpmnError):
+    def __init__(self) -> None:
+        """Leave out all that the class needs."""
+
+
+@pytest.mark.parametrize(("error", "name"), [(Impatient(), "ValueError"), (Codeless(), "AttributeError")])
+async def test_an_error_that_lacks_what_ours_have_is_a_failure(runner: Run, error: Exception, name: str) -> None:
+    outcome = await failure_of(runner, raising(error), retries=2)
+    assert (outcome.name, outcome.retries) == (name, 2)
+    assert type(error).__name__ in outcome.details
+
+
+async def test_what_a_handler_asks_for_wrongly_is_told_in_its_own_line(runner: Run) -> None:
+    async def handler(order: Order) -> None:
+        raise Retry("later", after=float("nan"))
+
+    outcome = await failure_of(runner, handler, retries=2)
+    assert (outcome.name, outcome.retries) == ("ValueError", 2)
+    assert 'raise Retry("later", after=float("nan"))' in outcome.details
+
+
+async def test_a_bpmn_errors_variables_are_not_local(runner: Run) -> None:
+    outcome = await failure_of(runner, raising(BpmnError("X", variables={"a": Variable(1, local=True)})))
+    assert (outcome.name, outcome.retries) == ("InvalidResult", 0)
+    assert "'a'" in outcome.message
+
+
+async def test_days_are_the_engines_and_types_stay(runner: Run) -> None:
+    async def handler(due: Due) -> Due:
+        return due
+
+    sent = {"day": TypedValue("Date", "2026-01-09T03:00:00.000+0000"), "number": TypedValue("Long", 5)}
+    broken = {"other": TypedValue("Date", "9999-12-31")}
+    there = EngineFormat(ZoneInfo("America/Sao_Paulo"))
+    run = Run(timeout=SECOND, first_delay=SECOND, most_delay=SECOND, engine_format=there)
+    outcome = await run.run(topic("due")(handler), a_task(variables={**sent, **broken}), make_context())
+    assert outcome == Completion(sent)
 
 
 async def test_a_plain_functions_errors_are_outcomes_too(runner: Run) -> None:

@@ -166,6 +166,8 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         (TypedValue("Xml", "<a/>"), "<a/>"),
         (TypedValue("Custom", [1]), [1]),
         (TypedValue("File", None, {"filename": "a"}), File("a")),
+        (TypedValue("Bytes", "QUJD\r\nREVG\r\n"), b"ABCDEF"),
+        (TypedValue("File", "QUJD\nREVG\n", {"filename": "a"}), File("a", b"ABCDEF")),
     ],
 )
 def test_decode_reads_what_an_engine_sends(typed: TypedValue, value: Any) -> None:
@@ -185,6 +187,8 @@ def test_decode_reads_what_an_engine_sends(typed: TypedValue, value: Any) -> Non
         TypedValue("String", 1),
         TypedValue("Date", "yesterday"),
         TypedValue("Date", 5),
+        TypedValue("Date", "10000-13-01T00:00:00.000+0000"),
+        TypedValue("Date", "10000-01-01"),
         TypedValue("Bytes", "ü"),
         TypedValue("Bytes", "AAA"),
         TypedValue("Json", "{"),
