@@ -24,6 +24,7 @@ from bridge.adapters.passwords import Argon2Passwords
 from bridge.adapters.rabbit_consumer import RabbitConsumer
 from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.adapters.store import MongoStore
+from bridge.adapters.string_column import StringColumn
 from bridge.adapters.telemetry import Identity, Telemetry, wants_traces
 from bridge.entrance import Entrance
 from bridge.errors import BrokerUnavailable, GatewayError
@@ -129,6 +130,7 @@ class Gateway:
             observe=self.metrics.observe_engine,
             foreign=self.foreign_answers.observe,
             guard=self.breaker.guard,
+            strings=StringColumn(settings.engine_string_limit, self._string_limit_lowered),
         )
         broker = settings.rabbitmq_url.get_secret_value()
         self.publisher = RabbitPublisher(
@@ -393,6 +395,10 @@ class Gateway:
 
     def _queue_failed(self, topic: str, error: GatewayError) -> None:
         self.journal.write("queue_failed", level=Level.WARNING, topic=topic, error=str(error))
+
+    def _string_limit_lowered(self, limit: int) -> None:
+        hint = f"the engine refused a longer String: set ENGINE_STRING_LIMIT={limit}"
+        self.journal.write("string_limit_lowered", level=Level.WARNING, limit=limit, hint=hint)
 
     def _clock_differs(self, difference: timedelta) -> None:
         self.journal.write(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 
 class GatewayError(Exception):
     """Anything the gateway itself can say went wrong."""
@@ -58,6 +61,14 @@ class PayloadRefused(ForeignAnswer):
     """413: what stands before the engine lets no request of this size through. The engine itself is there."""
 
 
+_TOO_SMALL: Final = re.compile(
+    r"too long for column|too large for column|too long for type|ORA-12899|ORA-01461|SQLCODE[=:] ?-302"
+    r"|would be truncated",
+    re.IGNORECASE,
+)
+"""How H2, MySQL, Oracle, PostgreSQL, DB2 and SQL Server say so."""
+
+
 class EngineRejected(EngineError):
     """The engine answered with an error.
 
@@ -75,6 +86,14 @@ class EngineRejected(EngineError):
     def transient(self) -> bool:
         """Whether the same call may well succeed a moment later (optimistic locking)."""
         return self.status >= 500 and self.code == 1
+
+    @property
+    def column_too_small(self) -> bool:
+        """Whether a column of the engine's database is too small for a value: a text, or a name.
+
+        10002 is `BuiltinExceptionCode.COLUMN_SIZE_TOO_SMALL`; engines before 7.18 quote the database alone.
+        """
+        return self.code == 10002 or _TOO_SMALL.search(str(self)) is not None
 
 
 class EngineForbidden(EngineRejected):

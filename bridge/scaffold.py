@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
+import json
 import keyword
 import re
+import unicodedata
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -13,7 +16,7 @@ from bridge.errors import TopicError
 from bridge.topic import topic
 
 _TOPIC: Final = Template('''\
-"""The topic `$name`: say here what it does, and how it fails."""
+"""The topic `$shown`: say here what it does, and how it fails."""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Output(BaseModel):
     words: int
 
 
-@topic("$name", timeout=30)
+@topic($literal, timeout=30)
 async def $module(wanted: Input, context: Context) -> Output:
     """Replace this by the work. `Retry`, `Fail` and `BpmnError` of `bridge.topic` say how it went wrong."""
     words = len(wanted.text.split())
@@ -43,7 +46,7 @@ async def $module(wanted: Input, context: Context) -> Output:
 ''')
 
 _TEST: Final = Template('''\
-"""The topic `$name`."""
+"""The topic `$shown`."""
 
 from __future__ import annotations
 
@@ -63,6 +66,7 @@ def test_it_refuses_an_empty_text() -> None:
         Input(text="")
 ''')
 
+_LONGEST: Final = 60
 # The templates' own names, which the function's name must not hide.
 _TAKEN: Final = frozenset({"context", "pydantic", "pytest", "topic", "wanted", "words"})
 
@@ -83,18 +87,24 @@ def write_topic(name: str, root: Path) -> tuple[Path, Path]:
     package = code.parent / "__init__.py"
     if not package.exists():
         _write(package, '"""The work itself: one file a topic."""\n', root)
+    literal = json.dumps(name, ensure_ascii=False)  # as Python reads it, too
     for path, template in ((code, _TOPIC), (test, _TEST)):
-        _write(path, template.substitute(name=name, module=module), root)
+        _write(path, template.substitute(literal=literal, shown=literal[1:-1], module=module), root)
     return code, test
 
 
 def module_name(name: str) -> str:
     """Return the name of the file, and function, of a topic: `charge-card` and `chargeCard` become `charge_card`.
 
-    What can't be a name in Python, or is one already, gets `topic_` before it: `topic_2fa`, `topic_class`.
+    Letters lose their accents. Of a name in another script, or a long one, a part of its hash is kept: two such
+    would else be one. What can't be a name in Python, or is one already, gets `topic_` before it: `topic_2fa`,
+    `topic_class`.
     """
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    module = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign))
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
+    module = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_") or "topic"
+    if not plain.isascii() or len(module) > _LONGEST:
+        module = f"{module[:_LONGEST]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     is_free = module.isidentifier() and not keyword.iskeyword(module) and not hasattr(builtins, module)
     return module if is_free and module not in _TAKEN else f"topic_{module}"
 

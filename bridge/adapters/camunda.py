@@ -12,6 +12,7 @@ from urllib.parse import quote
 from bridge.adapters.camunda_answers import Answer, content, document, nothing, rows
 from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
 from bridge.adapters.camunda_rights import find_missing_rights
+from bridge.adapters.string_column import StringColumn
 from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
 from bridge.ports import EngineLogEntry, EngineTask, TopicPoll
 from bridge.rights import MissingRight
@@ -56,8 +57,10 @@ class CamundaEngine:
         observe: Observe = lambda _operation, _status, _seconds: None,
         foreign: Foreign = lambda _operation, _error: None,
         guard: Guard = unguarded,
+        strings: StringColumn | None = None,
     ) -> None:
         self._outcome_timeout = max(timeout, outcome_timeout)
+        self._strings = strings or StringColumn()
         self._client = CamundaClient(
             base_url.rstrip("/"),
             credentials=credentials,
@@ -87,9 +90,13 @@ class CamundaEngine:
         return await self._client.ask("fetch", "POST", url, body, read=rows(_task), wait=wait)
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
-        body = {"workerId": worker_id, **_results(variables)}
         url = self._client.get_task_complete_url(_quoted(task_id))
-        await self._client.ask("complete", "POST", url, body, read=nothing, deadline=self._outcome_timeout)
+
+        async def complete(sized: Variables) -> None:
+            body = {"workerId": worker_id, **_results(sized)}
+            await self._client.ask("complete", "POST", url, body, read=nothing, deadline=self._outcome_timeout)
+
+        await self._strings.send(variables, complete)
 
     async def fail(
         self, task_id: str, worker_id: str, *, message: str, details: str, retries: int, retry_timeout: timedelta
@@ -108,14 +115,16 @@ class CamundaEngine:
     async def raise_bpmn_error(
         self, task_id: str, worker_id: str, *, code: str, message: str, variables: Variables
     ) -> None:
-        body = {
-            "workerId": worker_id,
-            "errorCode": code,
-            "errorMessage": _text(message, MESSAGE_LIMIT),
-            "variables": to_wire(variables),
-        }
+        body: dict[str, Any] = {"workerId": worker_id, "errorCode": code}
+        if message:  # an empty one is a 500: "Error Message is empty"
+            body["errorMessage"] = _text(message, MESSAGE_LIMIT)
         url = self._client.get_task_bpmn_error_url(_quoted(task_id))
-        await self._client.ask("bpmn_error", "POST", url, body, read=nothing, deadline=self._outcome_timeout)
+
+        async def raise_error(sized: Variables) -> None:
+            sent = {**body, "variables": to_wire(sized)}
+            await self._client.ask("bpmn_error", "POST", url, sent, read=nothing, deadline=self._outcome_timeout)
+
+        await self._strings.send(variables, raise_error)
 
     async def lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
         body = {"workerId": worker_id, "lockDuration": millis(duration)}
@@ -170,9 +179,12 @@ class CamundaEngine:
     async def set_variables(self, execution_id: str, variables: Variables) -> None:
         """As the port says; the engine sets all of them or none."""
         url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables"
+
+        async def set_them(sized: Variables) -> None:
+            await self._client.ask("set_variables", "POST", url, {"modifications": to_wire(sized)}, read=nothing)
+
         try:
-            body = {"modifications": to_wire(variables)}
-            await self._client.ask("set_variables", "POST", url, body, read=nothing)
+            await self._strings.send(variables, set_them)
         except EngineRejected as error:
             raise _without_instance(error) from error
 

@@ -17,7 +17,8 @@ from bridge.ports import Clock, EngineLogEntry, EngineTask, TopicPoll
 from bridge.rights import ANY, MissingRight, Right
 from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue, Variables
 from bridge.topic import File
-from bridge.variables import STRING_LIMIT, decode, encode
+from bridge.variables import STRING_LIMIT, decode, encode, long_text_as_object
+from bridge.variables.results import NAME_LIMIT
 
 MESSAGE_LIMIT: Final = 666
 _FILE_TYPES: Final = frozenset({"File", "Bytes"})
@@ -368,9 +369,11 @@ class MemoryEngine:
         for name, variable in variables.items():
             if variable.type not in _TYPES:
                 raise _rejected(400, f"Unsupported value type '{variable.type}'", "RestException")
-            if variable.type == "String" and len(str(variable.value)) > STRING_LIMIT:
-                raise _rejected(500, f"{name}: too long for a String", "ProcessEnginePersistenceException", 10002)
-        for name, variable in variables.items():
+            if len(name) > NAME_LIMIT:
+                raise _rejected(500, f"{name}: too long for a name", "ProcessEnginePersistenceException", 10002)
+        for name, variable in long_text_as_object(variables, STRING_LIMIT).items():
+            if variable.value_info.get("transient"):
+                continue
             self._scopes.set(execution_id, {name: replace(variable, local=False)}, local=variable.local)
 
     def _end(self, task: EngineTask, *, succeeded: bool = False, deleted: bool = False) -> None:

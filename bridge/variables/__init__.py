@@ -6,7 +6,7 @@ returns, `dates` is about moments and days, `wire` about the forms of the REST i
 
 from bridge.variables.dates import format_date, parse_date
 from bridge.variables.decoding import decode
-from bridge.variables.encoding import STRING_LIMIT, EngineFormat, encode, long_text_as_object
+from bridge.variables.encoding import STRING_LIMIT, EngineFormat, encode, java_length, long_text_as_object
 from bridge.variables.reading import read_input
 from bridge.variables.results import encode_result
 from bridge.variables.wire import from_wire, parse_submitted, to_wire
@@ -19,6 +19,7 @@ __all__ = [
     "encode_result",
     "format_date",
     "from_wire",
+    "java_length",
     "long_text_as_object",
     "parse_date",
     "parse_submitted",

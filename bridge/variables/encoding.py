@@ -69,12 +69,12 @@ def encode_one(name: str, value: Any, into: EngineFormat) -> TypedValue:
 
 def long_text_as_object(variables: Variables, limit: int) -> Variables:
     """Return the variables with each String that is longer than the limit as an Object."""
-    return {
-        name: replace(_text_object(variable.value), local=variable.local, value_info=_merged(variable))
-        if variable.type == "String" and isinstance(variable.value, str) and java_length(variable.value) > limit
-        else variable
+    too_long = [
+        name
         for name, variable in variables.items()
-    }
+        if variable.type == "String" and isinstance(variable.value, str) and java_length(variable.value) > limit
+    ]
+    return {**variables, **{name: _as_object(variables[name]) for name in too_long}} if too_long else variables
 
 
 def java_length(text: str) -> int:
@@ -116,8 +116,9 @@ def _text_object(value: str) -> TypedValue:
     return TypedValue("Object", json.dumps(value, ensure_ascii=False), info)
 
 
-def _merged(variable: TypedValue) -> Mapping[str, Any]:
-    return {**variable.value_info, **_text_object("").value_info}
+def _as_object(variable: TypedValue) -> TypedValue:
+    typed = _text_object(variable.value)
+    return replace(typed, local=variable.local, value_info={**variable.value_info, **typed.value_info})
 
 
 def _encode_typed(_name: str, value: TypedValue, _into: EngineFormat) -> TypedValue:

@@ -139,16 +139,16 @@ async def test_complete_stores_the_variables_and_ends_the_task(engine_lab: Engin
 
 
 @pytest.mark.parametrize(
-    ("variable", "status"),
-    [(TypedValue("Nonsense", 1), 400), (TypedValue("String", "x" * 4001), 500)],
+    ("name", "variable", "status"),
+    [("v", TypedValue("Nonsense", 1), 400), ("v" * 256, TypedValue("String", "x"), 500)],
 )
 async def test_a_refused_variable_is_no_lost_lease(
-    engine_lab: EngineLab, topic: str, variable: TypedValue, status: int
+    engine_lab: EngineLab, topic: str, name: str, variable: TypedValue, status: int
 ) -> None:
     await engine_lab.start(topic)
     (task,) = await fetch(engine_lab, topic)
     with pytest.raises(EngineRejected) as caught:
-        await engine_lab.engine.complete(task.id, "w1", {"v": variable})
+        await engine_lab.engine.complete(task.id, "w1", {name: variable})
     assert (type(caught.value), caught.value.status, caught.value.transient) == (EngineRejected, status, False)
     await engine_lab.engine.complete(task.id, "w1", {})
 

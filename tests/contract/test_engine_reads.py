@@ -94,9 +94,9 @@ async def test_variables_are_set_beside_the_others(engine_lab: EngineLab, topic:
     (found,) = await fetch(engine_lab, topic)
     values = decode(found.variables)
     assert [values[name] for name in ("kept", "changed", "new", "a.b")] == [1, 2, {"a": [1]}, True]
-    for variable in (TypedValue("Nonsense", 1), TypedValue("String", "x" * 4001)):
+    for name, variable in (("bad", TypedValue("Nonsense", 1)), ("x" * 256, TypedValue("String", "x"))):
         with pytest.raises(EngineRejected):
-            await engine.set_variables(instance, {"kept": TypedValue("Integer", 9), "bad": variable})
+            await engine.set_variables(instance, {"kept": TypedValue("Integer", 9), name: variable})
     assert decode(await engine.read_variables(instance))["kept"] == 1
     await engine_lab.cancel(task_id)
     with pytest.raises(TaskGone):

@@ -46,14 +46,18 @@ def test_the_written_test_passes_and_notices_a_broken_handler(tmp_path: Path) ->
 
 
 def test_what_is_written_is_loaded_as_a_topic(tmp_path: Path) -> None:
-    for name in ("charge-card", "class", "2fa", "topic", "order.ship:v2"):
+    names = ("charge-card", "class", "2fa", "topic", "order.ship:v2", "Ação/de cobrança 1", "../a", "$name")
+    odd = ('a"b', '"""', "b\\", "c\nd", "日本", "日木", "é" * 255)
+    for name in (*names, *odd):
         write_topic(name, tmp_path)
     loaded = run(
         tmp_path, "timeit", "-n1", "-r1", "-s", "import bridge.registry as r", "print(r.load_topics('topics'))"
     )
     assert loaded.returncode == 0, loaded.stderr
-    for name in ("charge-card", "class", "2fa", "topic", "order.ship:v2"):
-        assert f"name='{name}'" in loaded.stdout
+    for name in (*names, *odd):
+        assert f"name={name!r}" in loaded.stdout
+    tested = run_tests(tmp_path)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_what_is_written_is_clean(tmp_path: Path) -> None:
@@ -78,13 +82,17 @@ def test_what_is_written_is_clean(tmp_path: Path) -> None:
         ("Print", "topic_print"),
         ("topic", "topic_topic"),
         ("match", "match"),
+        ("Ação/de cobrança 1", "acao_de_cobranca_1"),
+        ("../a", "a"),
+        ("日本", "topic_cf2abf0c"),
+        ("x" * 255, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_d22609da"),
     ],
 )
 def test_the_name_of_the_file(name: str, module: str) -> None:
     assert module_name(name) == module
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../a", "/etc/a", "_a", 'a"b', "$name", "ação"])
+@pytest.mark.parametrize("name", ["", "a\0", "x" * 256, "\ud800"])
 def test_an_unusable_name_writes_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(TopicError, match="topic name"):
         write_topic(name, tmp_path)
