@@ -102,9 +102,9 @@ def module_name(name: str) -> str:
     """
     plain = "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign))
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
-    module = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_") or "topic"
-    if not plain.isascii() or len(module) > _LONGEST:
-        module = f"{module[:_LONGEST]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    module = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    if not plain.isascii() or not 0 < len(module) <= _LONGEST:
+        module = f"{module[:_LONGEST] or 'topic'}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     is_free = module.isidentifier() and not keyword.iskeyword(module) and not hasattr(builtins, module)
     return module if is_free and module not in _TAKEN else f"topic_{module}"
 

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     mongodb_uri: SecretStr = SecretStr("mongodb://localhost:27017")
     mongodb_database: str = Field(default="worker_gateway", min_length=1)
     rabbitmq_url: SecretStr = SecretStr("amqp://guest:guest@localhost:5672/")
-    rabbitmq_exchange: str = Field(default="worker.gateway", min_length=1)
+    rabbitmq_exchange: str = Field(default="worker.gateway", min_length=1, max_length=200)
 
     supported_topics: Annotated[tuple[str, ...] | None, NoDecode] = None
     topics_package: str = "topics"

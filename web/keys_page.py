@@ -26,7 +26,8 @@ REVOKED: Final = 20
 """How many of the keys that open nothing any more are listed."""
 
 _MOST_TOPICS: Final = 50
-_LONGEST_TOPIC: Final = 128
+_TYPED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,;"]+)')
+_LONGEST_TOPIC: Final = 255
 _MADE: Final = {"prefix": 12, "label": 200, "topics": 8000, "reason": REASON}
 
 Prefix = Annotated[str, PathParameter(min_length=1, max_length=64)]
@@ -48,8 +49,11 @@ class Draft:
 
     @property
     def names(self) -> list[str]:
-        """The topics that were typed, with commas or spaces between them."""
-        return list(dict.fromkeys(name for name in re.split(r"[\s,;]+", self.topics) if name))
+        """The topics that were typed, with commas or spaces between them; one that has such is in double quotes."""
+        found = _TYPED.findall(self.topics)
+        return list(
+            dict.fromkeys(re.sub(r"\\(.)", r"\1", quoted) or plain for quoted, plain in found if quoted or plain)
+        )
 
 
 def faults_of(draft: Draft) -> dict[str, str]:
@@ -60,7 +64,7 @@ def faults_of(draft: Draft) -> dict[str, str]:
     if not draft.scopes or not set(draft.scopes) <= set(Scope):
         errors["scopes"] = msg("Select at least one: a key without permissions can do nothing.")
     if len(draft.names) > _MOST_TOPICS or any(len(name) > _LONGEST_TOPIC for name in draft.names):
-        errors["topics"] = msg("Name at most 50 topics, of at most 128 characters each.")
+        errors["topics"] = msg("Name at most 50 topics, of at most 255 characters each.")
     elif draft.names and Scope.ADMIN in draft.scopes:
         errors["topics"] = msg("A key with full access can't be limited to topics.")
     return errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -14,6 +15,21 @@ Value = str | int | float | Iterable[str] | None
 def root_of(request: Request[Any, Any, Any]) -> str:
     """Return the path that the gateway is mounted under, without a slash at its end; empty at the top."""
     return str(request.scope.get("root_path") or "").rstrip("/")
+
+
+def segment(name: str) -> str:
+    """Return a name as one segment of a path, to be encoded with the path: whatever is in it, it stays one segment.
+
+    A server decodes a path before it divides it, and proxies and browsers take out `.` and `..`; so these signs are
+    escaped by `~` and their code.
+    """
+    special = r"." if name in {".", ".."} else r"[~%/\\]"
+    return re.sub(special, lambda found: f"~{ord(found[0]):02X}", name)
+
+
+def from_segment(text: str) -> str:
+    """Return the name that a segment stands for."""
+    return re.sub(r"~([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text)
 
 
 class Links:

@@ -21,7 +21,7 @@ from web.error_words import told_error
 from web.flash import Flash, add_flash, drop_flash, flash_of
 from web.format import Formatter
 from web.guard import form_token_of, principal_of
-from web.links import Links, root_of
+from web.links import Links, root_of, segment
 from web.nav import is_within, sections_for
 from web.preferences import Preferences, language_for, preferences_of, zone_for
 from web.security import new_nonce, page_policy
@@ -200,6 +200,7 @@ def _environment(folder: Path, language: str, *, fresh: bool) -> Environment:
         lstrip_blocks=True,
         auto_reload=fresh,
     )
+    environment.filters["segment"] = segment
     environment.policies["ext.i18n.trimmed"] = True
     environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     return environment

@@ -17,7 +17,7 @@ from bridge.task import Source, State, Task
 from web.results import plain_result
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"
-TOPIC_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"
+TOPIC_PATTERN = r"^[^\x00]{1,255}$"
 WORKER_ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,255}$"
 MAX_DEPTH = 32
 MAX_VARIABLES = 1000

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
@@ -30,6 +31,7 @@ from web.desk_operations import OperationsDesk
 from web.flash import Flash
 from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs, require
+from web.links import from_segment, segment
 from web.page import go_on, render
 from web.texts import msg
 
@@ -38,7 +40,7 @@ GROUPS: Final = 5
 
 _WAITS: Final = (State.RECEIVED.value, State.QUEUED.value)
 
-TopicName = Annotated[str, PathParameter(min_length=1, max_length=128)]
+TopicName = Annotated[str, PathParameter(min_length=1, max_length=1000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class TopicsPages:
         """Have nothing more fetched of a topic."""
         require(principal, Scope.OPERATE, name)
         reason = (await read_form(request, {"reason": MOST_REASON}))["reason"].strip()
-        path = f"/dashboard/topics/{name}"
+        path = f"/dashboard/topics/{quote(segment(name))}"
         if not reason:
             return go_on(request, path, Flash(msg("Give a reason: others see it with the topic."), level="error"))
         if name not in self._door.topics and not await self._is_known(name):
@@ -174,7 +176,7 @@ class TopicsPages:
         """Have a topic fetched again."""
         require(principal, Scope.OPERATE, name)
         reason = (await read_form(request, {"reason": MOST_REASON}))["reason"]
-        path = f"/dashboard/topics/{name}"
+        path = f"/dashboard/topics/{quote(segment(name))}"
         if await self._pause_of(name) is None:
             return go_on(request, path, Flash(msg("The topic was no longer paused."), level="note"))
         entry = audit_entry(
@@ -257,14 +259,14 @@ def topics_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
 
     @get("/topics/{name:str}", opt=needs(Scope.READ))
     async def topic(request: Request[Any, Any, Any], principal: GivenPrincipal, name: TopicName) -> Response[str]:
-        return await pages.one(request, principal, name)
+        return await pages.one(request, principal, from_segment(name))
 
     @post("/topics/{name:str}/pause", **change)
     async def pause(request: Request[Any, Any, Any], principal: GivenPrincipal, name: TopicName) -> Response[Any]:
-        return await pages.pause(request, principal, name)
+        return await pages.pause(request, principal, from_segment(name))
 
     @post("/topics/{name:str}/resume", **change)
     async def resume(request: Request[Any, Any, Any], principal: GivenPrincipal, name: TopicName) -> Response[Any]:
-        return await pages.resume(request, principal, name)
+        return await pages.resume(request, principal, from_segment(name))
 
     return topics, topic, pause, resume

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bridge.adapters.rabbit_connection import RabbitConnection
 from bridge.adapters.rabbit_messages import Undecodable, from_message
-from bridge.adapters.rabbit_topology import Topology
+from bridge.adapters.rabbit_topology import Topology, topic_of
 from bridge.dead_letter import DeadMessage
 from bridge.ports import Examination
 
@@ -39,7 +39,7 @@ class RabbitDeadLetters:
 def _read(body: bytes, headers: Mapping[str, Any], routing_key: str) -> DeadMessage:
     death = _last_death(headers)
     keys = death.get("routing-keys")
-    topic = str(keys[0]) if isinstance(keys, list) and keys else routing_key
+    topic = topic_of(str(keys[0]) if isinstance(keys, list) and keys else routing_key)
     try:
         return DeadMessage(topic, str(death.get("reason", "unknown")), from_message(body, headers))
     except Undecodable as error:

@@ -191,8 +191,9 @@ class RabbitPublisher:
 
     async def _send(self, channel: aiormq.Channel, topic: str, key: TaskKey) -> None:
         body, properties = to_message(key)
+        name, to = self._topology.name, self._topology.routing_key(topic)
         await channel.basic_publish(
-            body, exchange=self._topology.name, routing_key=topic, properties=properties, mandatory=True, wait=False
+            body, exchange=name, routing_key=to, properties=properties, mandatory=True, wait=False
         )
 
     async def _watch(self, topic: str, ends: Sequence[BrokerError | None]) -> None:

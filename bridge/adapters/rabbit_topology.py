@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from aio_pika.exceptions import ChannelPreconditionFailed
 from aiormq.abc import AbstractChannel
 
 from bridge.errors import QueueMismatch, SetupError
 
+_LONGEST: Final = 255
+"""How many bytes a name of the broker may have (AMQP 0-9-1, "short string")."""
+_LEAST_ROOM: Final = 50
 _INEQUIVALENT: Final = re.compile(r"inequivalent arg '(?P<argument>[^']+)' for (?P<kind>\w+) '(?P<name>[^']+)'")
 
 
@@ -47,13 +53,36 @@ class Topology:
     name: str
     rules: QueueRules = QueueRules()
 
+    def __post_init__(self) -> None:
+        if self._room < _LEAST_ROOM:
+            raise SetupError(f"RABBITMQ_EXCHANGE is too long: with it no queue has a name of {_LONGEST} bytes at most")
+
     @property
     def dead(self) -> str:
         """The name of the dead letters' exchange and queue."""
         return f"{self.name}.dead"
 
     def queue_name(self, topic: str) -> str:
-        return f"{self.name}.{topic}"
+        """Return the name of the topic's queue: EXCHANGE.TOPIC, the topic as in `routing_key`."""
+        return f"{self.name}.{self.routing_key(topic)}"
+
+    def routing_key(self, topic: str) -> str:
+        """Return the topic as names of the broker have it, each topic another.
+
+        Letters, digits and `_ . : -` stay; any other sign is encoded as in a URL, but by `+`, as the client lets no `%`
+        into a queue's name. What is then longer than a name may be keeps its beginning, and gets its hash after a `+@`,
+        which no encoding has.
+        """
+        quoted = _quoted(topic)
+        if len(quoted) <= self._room:
+            return quoted
+        mark = f"+@{hashlib.sha256(topic.encode()).hexdigest()[:32]}"
+        return quoted[: self._room - len(mark)] + mark
+
+    @property
+    def _room(self) -> int:
+        """How many bytes of a queue's name are left for the topic."""
+        return _LONGEST - len(f"{self.name}.".encode())
 
     @property
     def dead_arguments(self) -> dict[str, Any]:
@@ -82,6 +111,17 @@ class Topology:
             await channel.exchange_declare(self.name, exchange_type="direct", durable=True)
             await channel.queue_declare(name, durable=True, arguments=self.arguments())
             await channel.queue_bind(name, self.name, routing_key=name.removeprefix(f"{self.name}."))
+
+
+def topic_of(routing_key: str) -> str:
+    """Return the topic that a routing key names; of one that was too long only what is left of it."""
+    return unquote(routing_key.replace("+", "%"))
+
+
+@lru_cache(maxsize=1024)
+def _quoted(topic: str) -> str:
+    # A topic of the name of the dead letters' queue would be that queue.
+    return "+64ead" if topic == "dead" else quote(topic, safe=":").replace("~", "%7E").replace("%", "+")
 
 
 @contextmanager

@@ -72,6 +72,30 @@ async def delete_and_redeclare(exchange: str, channel: aio_pika.abc.AbstractChan
     await Topology(exchange).declare(raw, f"{exchange}.alpha")
 
 
+@pytest.mark.parametrize("name", ["Ação/de cobrança 1", "dead", "é" * 255, " a\tb#*", "x" * 255])
+async def test_any_topic_of_a_model_has_its_queue(rabbit: RabbitLab, name: str) -> None:
+    publisher = RabbitPublisher(rabbit.url, rabbit.exchange, (name,), timeout=SHORT)
+    await publisher.open()
+    inbox = Inbox()
+    consumer = rabbit.consumer(make_topic(name))
+    await consumer.start(inbox)
+    try:
+        assert list(await publisher.publish(name, [KEY])) == [None]
+        delivery = await inbox.next()
+        assert (delivery.topic, delivery.key) == (name, KEY)
+        await delivery.ack()
+        assert (await publisher.depth(name)).consumers == 1
+        assert (await publisher.depths([name])).keys() == {name}
+    finally:
+        await consumer.close()
+        await publisher.close()
+        await rabbit.admin(partial(_delete, Topology(rabbit.exchange).queue_name(name)))
+
+
+async def _delete(queue: str, channel: aio_pika.abc.AbstractChannel) -> None:
+    await channel.queue_delete(queue)
+
+
 async def test_a_message_is_persistent_and_carries_the_key_alone(rabbit: RabbitLab) -> None:
     await rabbit.publisher.publish("alpha", [KEY])
     message = await inspect(rabbit, "alpha")

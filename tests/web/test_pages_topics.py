@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from html import escape, unescape
+from urllib.parse import unquote
 
 import pytest
 
@@ -13,8 +15,10 @@ from bridge.desk.records import Pause
 from bridge.desk.statistics import Count, Rollup, Step
 from bridge.health import Component, Health
 from bridge.histogram import bucket_of
+from bridge.replica import Load, Replica
 from bridge.task import State
 from tests.web.operations_lab import HOSTILE, OperationsLab, bound_to, person, told
+from web.links import from_segment
 
 TOPICS, TOPIC, WORKERS = "/dashboard/topics", "/dashboard/topics/charge_card", "/dashboard/workers"
 
@@ -108,6 +112,28 @@ async def test_a_topic_is_paused_and_resumed_with_a_reason_and_the_audit_has_bot
         ("topic.resume", "topic:charge_card", "it is back"),
     ]
     assert (lab.desk.audit[0].before, lab.desk.audit[0].after) == ({"paused": False}, {"paused": True})
+
+
+@pytest.mark.parametrize(
+    "topic", ["Ação/de cobrança 1", "a/pause", "50%", "%2F", "~2F", "..", "a\\b", "?x#y", "é" * 255]
+)
+async def test_any_topic_of_a_model_has_its_page(lab: OperationsLab, topic: str) -> None:
+    visitor = await person(lab)
+    await count_some(lab, topic)
+    html = await visitor.get(TOPICS)
+    links = [unescape(link) for link in re.findall(r'href="(/dashboard/topics/[^"]+)"[^>]*data-open', html)]
+    (path,) = (link for link in links if from_segment(unquote(link.removeprefix("/dashboard/topics/"))) == topic)
+    assert path.count("/") == 3
+    html = await visitor.get(path)
+    assert "90 in this period" in html
+    filtered = re.search(r'href="(/dashboard/tasks\?state=queued&amp;topic=[^"]+)"', html)
+    assert filtered is not None
+    assert escape(topic) in await visitor.get(unescape(filtered[1]))
+    now = lab.clock.now()
+    await lab.store.beat(Replica("replica-a", "1", ("work",), now, now, {topic: Load(1, 0, 0.0)}, reporting=0))
+    assert "paused" in told(await visitor.post(f"{path}/pause", {"reason": "the bank is down"}))
+    assert [pause.topic for pause in await lab.desk.pauses()] == [topic]
+    assert "resumed" in told(await visitor.post(f"{path}/resume", {"reason": ""}))
 
 
 async def test_a_viewer_pauses_nothing(lab: OperationsLab) -> None:
