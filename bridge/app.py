@@ -397,8 +397,7 @@ class Gateway:
         self.journal.write("queue_failed", level=Level.WARNING, topic=topic, error=str(error))
 
     def _string_limit_lowered(self, limit: int) -> None:
-        hint = f"the engine refused a longer String: set ENGINE_STRING_LIMIT={limit}"
-        self.journal.write("string_limit_lowered", level=Level.WARNING, limit=limit, hint=hint)
+        self.journal.write("string_limit_lowered", level=Level.WARNING, limit=limit, hint="set ENGINE_STRING_LIMIT")
 
     def _clock_differs(self, difference: timedelta) -> None:
         self.journal.write(
