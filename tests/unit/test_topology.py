@@ -33,7 +33,7 @@ ODD = [
 def test_a_plain_topic_keeps_the_names_it_had(topic: str) -> None:
     topology = Topology("worker.gateway")
     assert topology.queue_name(topic) == f"worker.gateway.{topic}"
-    assert topology.queue(topic).routing_key == topic
+    assert topology.routing_key(topic) == topic
 
 
 @pytest.mark.parametrize("exchange", ["worker.gateway", "x" * 200])
