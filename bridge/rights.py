@@ -39,6 +39,7 @@ class Right(StrEnum):
     READ = "read"
     UPDATE = "update"
     HISTORY = "history"
+    DEFINITIONS = "definitions"
 
 
 GRANTS: Final[Mapping[Right, tuple[Grant, ...]]] = {
@@ -51,6 +52,7 @@ GRANTS: Final[Mapping[Right, tuple[Grant, ...]]] = {
         Grant("UPDATE", Resource.PROCESS_INSTANCE),
     ),
     Right.HISTORY: (Grant("READ_HISTORY", Resource.PROCESS_DEFINITION),),
+    Right.DEFINITIONS: (Grant("READ", Resource.PROCESS_DEFINITION),),
 }
 """Each of a right's grants is enough. Source: Camunda 7.24's "Authorization Service", and what the engine answered."""
 
@@ -67,6 +69,7 @@ _WITHOUT: Final[Mapping[Right, str]] = {
         "the engine's user can't read how a task of process definition {definition} ended: grant READ_HISTORY on "
         "PROCESS_DEFINITION"
     ),
+    Right.DEFINITIONS: "the engine's user can't see process definition {definition}: grant READ on PROCESS_DEFINITION",
 }
 ANY: Final = "*"
 

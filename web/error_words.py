@@ -52,6 +52,7 @@ _PARTS: Final = (
         "the engine's user can't read how a task of process definition %(definition)s ended: grant READ_HISTORY on "
         "PROCESS_DEFINITION"
     ),
+    msg("the engine's user can't see process definition %(definition)s: grant READ on PROCESS_DEFINITION"),
     msg("RabbitMQ does not deliver to every topic's consumer"),
     msg("%(operation)s: no answer: %(error)s"),
     msg("%(operation)s: no answer within %(seconds)s s"),

@@ -222,7 +222,9 @@ class MemoryEngine:
 
     async def get(self, task_id: str) -> EngineTask:
         _raise(self._faults.before("get"))
-        return replace(self._find("" if Right.READ in self.lacking else task_id), properties=None)
+        found = self._find(task_id)
+        self._require(Right.READ)
+        return replace(found, properties=None)
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
         _raise(self._faults.before("get_many"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -64,7 +65,7 @@ async def rights_lab(request: pytest.FixtureRequest) -> AsyncIterator[RightsLab]
 async def test_each_missing_right_is_named_until_it_is_granted(rights_lab: RightsLab) -> None:
     assert await rights_lab.user.missing_rights() == [MissingRight(right) for right in Right]
     assert await rights_lab.user.missing_rights(["a"]) == [MissingRight(right, "a") for right in Right]
-    await rights_lab.grant(Right.READ, Right.HISTORY)
+    await rights_lab.grant(Right.READ, Right.HISTORY, Right.DEFINITIONS)
     assert await rights_lab.user.missing_rights() == [MissingRight(Right.UPDATE)]
     await rights_lab.grant(Right.UPDATE)
     assert list(await rights_lab.user.missing_rights()) == []
@@ -78,8 +79,10 @@ async def test_without_rights_an_engine_looks_idle(rights_lab: RightsLab, topic:
     assert list(await user.locked_by("w1")) == []
     assert await user.count(topic) == 0
     assert list(await user.history(task_id)) == []
-    with pytest.raises(TaskGone):
+    with pytest.raises(EngineForbidden):
         await user.get(task_id)
+    with pytest.raises(TaskGone):
+        await user.get(str(uuid4()))
     await rights_lab.grant(Right.READ)
     assert (await user.get(task_id)).id == task_id
     assert await user.count(topic) == 1

@@ -63,24 +63,32 @@ class Refusing(Granting):
 
 
 async def test_all_rights_take_one_call_each() -> None:
-    engine = Granting(("READ_INSTANCE", None), ("UPDATE_INSTANCE", None), ("READ_HISTORY", None), seen=("a",))
+    engine = Granting(
+        ("READ_INSTANCE", None), ("UPDATE_INSTANCE", None), ("READ_HISTORY", None), ("READ", None), seen=("a",)
+    )
     assert await find_missing_rights(engine, ()) == ()
     assert engine.asked == list(engine.grants)
 
 
 async def test_a_right_on_instances_is_as_good_as_one_on_definitions() -> None:
-    engine = Granting(("READ", None), ("UPDATE", None))
+    engine = Granting(("READ", None), ("UPDATE", None))  # READ is a right on both
     assert await find_missing_rights(engine, ()) == [MissingRight(Right.HISTORY)]
 
 
 @pytest.mark.parametrize("shown", [{"seen": ("a", "b")}, {"tasks": ("a", "b")}])
 async def test_a_right_on_any_definition_that_the_user_sees_is_none_missing(shown: dict[str, tuple[str, ...]]) -> None:
     engine = Granting(("READ_INSTANCE", "b"), ("UPDATE_INSTANCE", "c"), **shown)
-    assert await find_missing_rights(engine, ()) == [MissingRight(Right.UPDATE), MissingRight(Right.HISTORY)]
+    assert await find_missing_rights(engine, ()) == [
+        MissingRight(Right.UPDATE),
+        MissingRight(Right.HISTORY),
+        MissingRight(Right.DEFINITIONS),
+    ]
 
 
 async def test_each_definition_that_a_topic_names_is_asked_for() -> None:
-    engine = Granting(("READ_INSTANCE", None), ("UPDATE_INSTANCE", "a"), ("READ_HISTORY", "a"), ("READ_HISTORY", "b"))
+    engine = Granting(
+        ("READ_INSTANCE", None), ("UPDATE_INSTANCE", "a"), ("READ_HISTORY", "a"), ("READ_HISTORY", "b"), ("READ", None)
+    )
     assert await find_missing_rights(engine, {"b", "a"}) == [MissingRight(Right.UPDATE, "b")]
 
 

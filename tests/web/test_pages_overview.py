@@ -108,7 +108,7 @@ async def test_rights_that_the_engines_user_lacks_are_named_in_the_readers_langu
     client.headers["accept-language"] = "pt-BR"
     text = unescape(await page_of(client, "/dashboard"))
     assert not [warning for warning in warnings if warning in text]
-    assert text.count("da definição de processo *") == len(warnings)
+    assert text.count("definição de processo *") == len(warnings)
 
 
 async def test_every_number_leads_to_its_list(client: Any, lab: DeskLab) -> None:
