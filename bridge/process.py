@@ -6,9 +6,10 @@ import asyncio
 import gc
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -22,6 +23,7 @@ from bridge.health import Health, Readiness, check
 from bridge.lifecycle import Event, Move
 from bridge.loop import Loop, delay_after
 from bridge.ports import Level, Probe
+from bridge.server import Server, listen
 from bridge.settings import Role
 from bridge.standing import standing_of
 from bridge.task import Task
@@ -42,14 +44,6 @@ _WORKERS_SWEEP: Final = 5
 """How many times the pause of an intake's sweeps those of a worker have."""
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn on our loop; signals are the process's own affair, not the server's."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class Process:
     """Runs a `Gateway` until `stop` is set."""
 
@@ -59,7 +53,7 @@ class Process:
         self._missing: dict[str, str] = {"start": "the process is starting"}
         self._attached: Mapping[str, bool] = {}
         self._consuming = False
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._fault: ServerEnded | None = None
         self._running: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
@@ -111,12 +105,12 @@ class Process:
             proxy_headers=settings.trusted_proxies is not None,
             forwarded_allow_ips=list(settings.trusted_proxies or ()),
         )
-        listener = _listen(settings.host, port, name)
-        self._server = _Server(config)
+        listener = listen(settings.host, port, name)
+        self._server = Server(config)
         self._running.append(asyncio.create_task(self._serve(self._server, listener)))
         gateway.journal.write("listening", host=settings.host, port=listener.getsockname()[1])
 
-    async def _serve(self, server: _Server, listener: socket.socket) -> None:
+    async def _serve(self, server: Server, listener: socket.socket) -> None:
         """Serve until the process ends; where the server ends before that, the process ends with it."""
         fault: BaseException | None = None
         try:
@@ -181,7 +175,7 @@ class Process:
     async def _open_access(self) -> None:
         """Open the store of people and keys, and keep the admin that the environment names."""
         gateway, settings = self._gateway, self._gateway.settings
-        await gateway.access_store.open()
+        await gateway.access_store.open(partial(self._tell_build, "access"))
         if settings.gateway_admin_user is not None and settings.gateway_admin_password is not None:
             password = settings.gateway_admin_password.get_secret_value()
             try:
@@ -194,10 +188,10 @@ class Process:
         gateway, roles = self._gateway, self._gateway.roles
         await gateway.engine.open()
         steps: dict[str, Callable[[], Awaitable[object]]] = {
-            "mongodb": gateway.store.open,
+            "mongodb": lambda: gateway.store.open(partial(self._tell_build, "mongodb")),
             "clock": gateway.clock.sync,
             "store": gateway.beat.run_once,
-            "desk": gateway.desk.open,
+            "desk": lambda: gateway.desk.open(partial(self._tell_build, "desk")),
         }
         if self._server is not None:
             steps["access"] = self._open_access
@@ -239,6 +233,10 @@ class Process:
         self._gateway.journal.write(
             "not_connected", level=Level.WARNING, part=name, error=str(error), failures=failures + 1
         )
+
+    def _tell_build(self, name: str, progress: str) -> None:
+        self._missing = {name: f"indexes are being built: {progress}"}
+        self._gateway.journal.write("indexes_being_built", part=name, progress=progress)
 
     def _start_loops(self) -> None:
         gateway, settings = self._gateway, self._gateway.settings
@@ -395,12 +393,3 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-
-
-def _listen(host: str, port: int, name: str) -> socket.socket:
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise SetupError(f"{name} {port} on {host} can't be listened on: {error.strerror}; choose another") from error
-    listener.setblocking(False)
-    return listener

@@ -59,8 +59,9 @@ class MongoStore(ReplicaStore, DeadLetterStore):
         retention: timedelta | None = timedelta(days=30),
         pool_size: int = 32,
         timeout: timedelta = timedelta(seconds=10),
+        tell_every: timedelta = timedelta(seconds=5),
     ) -> None:
-        super().__init__(uri, database, pool_size=pool_size, timeout=timeout)
+        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, tell_every=tell_every)
         self._limit = document_limit
         self._retention = retention
 

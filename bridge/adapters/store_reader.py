@@ -32,6 +32,7 @@ from bridge.adapters.documents import (
     TaskDocument,
     from_document,
 )
+from bridge.adapters.index_builds import OnBuild, create_indexes
 from bridge.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge
 from bridge.ports import Page, Statistics, TaskFilter
 from bridge.task import State, Task
@@ -59,7 +60,7 @@ class StoreReader:
     """`bridge.ports.TaskReader` on MongoDB; `open` it before use and `close` it after, or use it as a context.
 
     `timeout` bounds each call once a server is found; for that it waits three seconds. `patience` is how long the
-    server may work on a list or a count.
+    server may work on a list or a count, `tell_every` how often is told of indexes that are being built.
     """
 
     models: ClassVar[Sequence[type[Document]]] = (TaskDocument, RecordDocument)
@@ -72,8 +73,10 @@ class StoreReader:
         pool_size: int = 32,
         timeout: timedelta = timedelta(seconds=10),
         patience: timedelta = timedelta(seconds=5),
+        tell_every: timedelta = timedelta(seconds=5),
     ) -> None:
         self._uri = uri
+        self._tell_every = tell_every
         self._database = database
         self._pool_size = pool_size
         self._timeout = _millis(timeout)
@@ -89,16 +92,17 @@ class StoreReader:
     async def __aexit__(self, *_exception: object) -> None:
         await self.close()
 
-    async def open(self) -> None:
-        """Connect, and create the collections' indexes where they are missing.
+    async def open(self, on_build: OnBuild = lambda _progress: None) -> None:
+        """Connect, and create the collections' indexes where they are missing; `on_build` is told while that lasts.
 
         Raises `SetupError` for an address that can't be read, and `StoreUnavailable` where nobody answers.
         """
         client = self._connect()
         try:
             with translated("open"):
-                await init_beanie(database=client[self._database], document_models=[*self.models])
-        except StoreError:
+                await init_beanie(database=client[self._database], document_models=[*self.models], skip_indexes=True)
+                await create_indexes(client, self._database, self.models, on_build=on_build, every=self._tell_every)
+        except (StoreError, asyncio.CancelledError):
             await client.close()
             raise
         self._client = client

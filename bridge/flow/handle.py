@@ -16,6 +16,7 @@ from bridge.errors import (
     BrokerError,
     EngineError,
     LeaseStolen,
+    StoreError,
     StoreUnavailable,
     TaskGone,
     TaskTooLarge,
@@ -43,12 +44,14 @@ _LONGEST_WAIT = timedelta(seconds=5)
 class Terms:
     """`claim`: how long a claim stands without a renewal. `report_within`: after how long an outcome that its own
     process did not deliver is taken up by another. `release_after`: when a task that was given back is looked at.
+    `return_after`: after how long a message goes back whose task the store refuses to have claimed.
     `rest`: how much of a busy moment goes to the store together."""
 
     replica: str
     claim: timedelta
     report_within: timedelta = timedelta(seconds=30)
     release_after: timedelta = timedelta(seconds=1)
+    return_after: timedelta = timedelta(seconds=5)
     rest: timedelta = timedelta(0)
 
 
@@ -141,6 +144,10 @@ class Handle:
                 await self._wait_for_store(failures, error)
                 wish = self._wishes.again(wish)
                 continue
+            except StoreError:
+                # The message would come back at once, and use up its deliveries before anything has changed.
+                await asyncio.sleep(self._terms.return_after.total_seconds())
+                raise
             if task is None:
                 return None
             self._begun(task)

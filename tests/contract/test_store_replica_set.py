@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandStartedEvent
 
 from bridge.adapters import store_reader
+from bridge.adapters.documents import TaskDocument
 from bridge.adapters.store import MongoStore
 from bridge.errors import StoreRefusing, StoreUnavailable
 from bridge.lifecycle import Event, Move
@@ -19,6 +24,7 @@ from bridge.task import State, Task, TaskKey
 from tests.contract.coverage import Commands
 from tests.contract.stores import MINUTE, NOW, claim, mongo_store, task
 from tests.contract.wire import (
+    Document,
     Fault,
     SpoilingProxy,
     asks_a_majority,
@@ -28,6 +34,7 @@ from tests.contract.wire import (
     unconfirmed,
 )
 
+TIMEOUT = timedelta(seconds=1)
 STEPPED_DOWN = [
     (10107, "NotWritablePrimary"),
     (13435, "NotPrimaryNoSecondaryOk"),
@@ -239,6 +246,63 @@ async def test_nothing_in_the_uri_has_the_driver_repeat_writes_or_read_from_othe
     assert {next(iter(command)) for command in writes} == {"insert", "update"}
     assert not [command for command in proxy.commands if "txnNumber" in command]
     assert all(command["writeConcern"]["w"] == "majority" for command in writes)
+
+
+INSTANT = timedelta(milliseconds=10)
+MODELS_WITH_INDEXES = [model for model in MongoStore.models if getattr(model.Settings, "indexes", ())]
+
+
+def same(answer: Document) -> Document:
+    return answer
+
+
+def progress(_answer: Document) -> Document:
+    batch = [{"ns": "x.tasks", "msg": "Index Build", "progress": {"done": 250, "total": 1000}}]
+    return {"ok": 1.0, "cursor": {"id": 0, "ns": "admin.$cmd.aggregate", "firstBatch": batch}}
+
+
+@pytest.mark.parametrize("may_look", [True, False])
+async def test_indexes_that_are_being_built_are_waited_for_and_told_of(proxy: SpoilingProxy, may_look: bool) -> None:
+    """The build takes longer than any other call may; to ask how far it is takes a right that the user may lack."""
+    build = proxy.spoil(Fault("createIndexes", same, released=asyncio.Event()))
+    look = refusal(13, "Unauthorized") if not may_look else progress
+    looks = proxy.spoil(Fault("aggregate", look, asked=False, times=None))
+    told: list[str] = []
+    began = time.monotonic()
+
+    def tell(words: str) -> None:
+        told.append(words)
+        if time.monotonic() - began > 3 * TIMEOUT.total_seconds() and len(told) > 2:
+            assert build.released is not None
+            build.released.set()
+
+    database = f"test_{uuid4().hex}"
+    store = MongoStore(proxy.uri, database, timeout=TIMEOUT, tell_every=INSTANT)
+    async with asyncio.timeout(60):
+        await store.open(tell)
+    try:
+        assert (build.struck, looks.struck) == (1, len(told))
+        assert len(told) > 2
+        assert all(words.startswith("collection ") and " s" in words for words in told)
+        assert all(("25 %" in words) is may_look for words in told)
+        created = [command for command in proxy.commands if next(iter(command)) == "createIndexes"]
+        assert len(created) == len(MODELS_WITH_INDEXES)
+        assert await store.accept([task()]) == [task()]
+    finally:
+        await TaskDocument.get_pymongo_collection().database.client.drop_database(database)
+        await store.close()
+
+
+async def test_a_server_that_goes_away_while_it_builds_indexes_is_an_outage(proxy: SpoilingProxy) -> None:
+    build = proxy.spoil(Fault("createIndexes", same, released=asyncio.Event()))
+    away = proxy.spoil(Fault("aggregate", same, released=asyncio.Event(), times=None))
+    with pytest.raises(StoreUnavailable):
+        await MongoStore(proxy.uri, f"test_{uuid4().hex}", timeout=TIMEOUT, tell_every=INSTANT).open()
+    assert build.struck == 1
+    assert away.struck >= 1
+    for fault in (build, away):
+        assert fault.released is not None
+        fault.released.set()
 
 
 def test_a_login_is_no_command_that_needs_an_index() -> None:

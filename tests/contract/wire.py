@@ -30,7 +30,8 @@ class Fault:
     """What is done to the answers of a command: `change` makes the answer from the server's own.
 
     Where the server is not `asked` it never sees the command, and `change` gets an empty document. `struck` counts the
-    answers that were spoiled; after `times` of them the command is left alone, None for never.
+    answers that were spoiled; after `times` of them the command is left alone, None for never. Answers are kept back
+    until `released`.
     """
 
     command: str
@@ -38,6 +39,7 @@ class Fault:
     asked: bool = True
     times: int | None = 1
     where: Callable[[Document], bool] = lambda _command: True
+    released: asyncio.Event | None = None
     struck: int = 0
 
     def wants(self, command: Document) -> bool:
@@ -95,6 +97,8 @@ class SpoilingProxy:
                         answer = self._spoiled(await _message(from_server), fault)
                     if fault is not None:
                         fault.struck += 1
+                        if fault.released is not None:
+                            await fault.released.wait()
                     writer.write(answer)
                     await writer.drain()
         finally:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from bridge.errors import BrokerUnavailable, StoreError, StoreUnavailable, TaskTooLarge, VariableError
+from bridge.errors import BrokerUnavailable, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.lifecycle import Event, Move
 from bridge.task import Completion, Failure, State, Task, TaskKey
 from bridge.topic import Topic, topic
@@ -393,3 +395,35 @@ async def test_the_outcome_is_stored_with_its_attempt_and_a_time_by_which_it_is_
     assert isinstance(kept.outcome, Completion)
     assert (kept.state, kept.next_at, kept.history[0].replica) == (State.REPORTING, NOW + 30 * SECOND, "r1")
     await lab.report.drain()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_message_goes_back_late_where_the_store_refuses_its_claim(at_once: bool) -> None:
+    """Given back at once it would come back at once, until the broker gives it up."""
+    lab = Lab()
+    task = await lab.task()
+    after = timedelta(0) if at_once else timedelta(hours=1)
+    lab.handle._terms = replace(lab.handle._terms, return_after=after)
+    lab.store.fail_next("claim", StoreError("MongoDB refused (claim): no such thing"))
+    delivering = asyncio.create_task(lab.deliver(task))
+    while not lab.store.struck:
+        await asyncio.wait({delivering}, timeout=0)
+    if at_once:
+        with pytest.raises(StoreError, match="no such thing"):
+            await delivering
+    else:
+        await asyncio.wait({delivering}, timeout=0.01)
+        assert not delivering.done()
+        delivering.cancel()
+        await asyncio.wait({delivering})
+    assert (lab.work.runs, lab.state(task)) == ([], State.RECEIVED)
+
+
+async def test_a_refusal_that_lasts_is_waited_out_as_an_outage_is() -> None:
+    lab = Lab()
+    task = await lab.task()
+    lab.store.fail_next("claim", StoreRefusing("not authorized"))
+    verdict = await lab.deliver(task)
+    assert (lab.store.struck, verdict.given) == (["claim"], ["ack"])
+    assert len(lab.notes.of("store_awaited")) == 1
+    assert lab.work.runs == [task.id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -19,7 +20,7 @@ from bridge.rights import MissingRight, Right
 from bridge.settings import Role
 from bridge.task import State
 from tests.unit.fakes import LOCK, NOW, SECOND, a_task
-from tests.unit.process_parts import END, Parts, ended
+from tests.unit.process_parts import ALL, END, SETTINGS, Parts, ended
 
 pytestmark = pytest.mark.usefixtures("process_at_once")
 
@@ -104,6 +105,39 @@ async def test_what_is_missing_is_the_reason_not_to_be_ready() -> None:
     again.set()
     await parts.until("publisher.open")
     assert await parts.reasons() == ("rabbitmq: mend the queue",)
+    await parts.end(running)
+
+
+@pytest.mark.parametrize("part", ["store", "desk"])
+async def test_indexes_that_are_being_built_are_no_outage_and_the_reason_not_to_be_ready(part: str) -> None:
+    parts = Parts()
+    built, told = asyncio.Event(), asyncio.Event()
+
+    async def building(on_build: Callable[[str], None]) -> None:
+        on_build("collection tasks, 25 %, since 90 s")
+        told.set()
+        await built.wait()
+
+    getattr(parts.process._gateway, part).open = building
+    running = asyncio.create_task(parts.process.run())
+    await told.wait()
+    name = {"store": "mongodb", "desk": "desk"}[part]
+    assert await parts.reasons() == (f"{name}: indexes are being built: collection tasks, 25 %, since 90 s",)
+    (line,) = parts.notes.of("indexes_being_built")
+    assert (line.level, line.values["part"]) == (Level.INFO, name)
+    built.set()
+    await parts.until("poll.run_once")
+    assert (await parts.reasons(), parts.notes.of("not_connected")) == ((), [])
+    await parts.end(running)
+
+
+async def test_failing_renewals_and_heartbeats_come_again_well_within_a_claim() -> None:
+    parts = Parts(ALL)
+    running = await parts.started()
+    most = {loop.name: loop._delays[1] for loop in parts.process._loops}
+    assert most["renew"] == SETTINGS.claim / 6
+    assert most["beat"] <= SETTINGS.claim / 6
+    assert most["poll"] > SETTINGS.claim / 6
     await parts.end(running)
 
 
