@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from bridge.task import State
 from tests.faults.impatient import ImpatientProxy
@@ -33,24 +34,38 @@ _MODEL = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 class SlowStep:
-    """A process whose step after the task reads from a pipe, in the same transaction, until `go`."""
+    """A process whose step after the task waits in the same transaction, each run of it for one `go`."""
 
     def __init__(self, lab: FaultLab) -> None:
         self._lab = lab
         self._pipe = lab.folder / "pipe"
         os.mkfifo(self._pipe)
+        self._end = os.open(self._pipe, os.O_RDWR)
 
     async def deploy(self) -> str:
         """Deploy it; return its key."""
-        return await self._lab.deploy_text("slow", _MODEL.format(pipe=self._pipe), self._lab.write_counted(name="slow"))
+        text = _MODEL.format(pipe=self._pipe)
+        return await self._lab.deploy_text("slow", text, self._lab.write_counted(name="slow"))
 
-    async def go(self) -> None:
-        """Let a run of the step end, once there is one."""
-        await asyncio.to_thread(self._pipe.write_bytes, b"x")
+    def go(self) -> None:
+        """Let one run of the step end."""
+        os.write(self._end, b"x")
+
+    def close(self) -> None:
+        """Let all runs end that still wait."""
+        os.close(self._end)
 
 
-async def test_a_slow_step_runs_once_and_holds_up_no_other(faults: FaultLab) -> None:
+@pytest.fixture
+def step(faults: FaultLab) -> Iterator[SlowStep]:
     step = SlowStep(faults)
+    try:
+        yield step
+    finally:
+        step.close()
+
+
+async def test_a_slow_step_runs_once_and_holds_up_no_other(faults: FaultLab, step: SlowStep) -> None:
     slow, quick = await step.deploy(), await faults.counted()
     async with ImpatientProxy(faults.engine_url, HOUR) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, REPORT_CONCURRENCY="1", **PATIENT)
@@ -63,7 +78,7 @@ async def test_a_slow_step_runs_once_and_holds_up_no_other(faults: FaultLab) -> 
         await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
         await faults.until_looked_at(task_id, 3)
         assert await faults.finished(slow) == 0, "they waited for the slow one"
-        await step.go()
+        step.go()
         await faults.until_finished(slow, 1)
         done = await faults.until_kept(task_id, State.COMPLETED)
         assert (done.error, done.in_flight_until) == (None, None)
@@ -72,8 +87,7 @@ async def test_a_slow_step_runs_once_and_holds_up_no_other(faults: FaultLab) -> 
     assert len(faults.runs()) == 4
 
 
-async def test_the_process_that_sent_it_is_killed_meanwhile(faults: FaultLab) -> None:
-    step = SlowStep(faults)
+async def test_the_process_that_sent_it_is_killed_meanwhile(faults: FaultLab, step: SlowStep) -> None:
     key = await step.deploy()
     async with ImpatientProxy(faults.engine_url, HOUR) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
@@ -83,15 +97,14 @@ async def test_the_process_that_sent_it_is_killed_meanwhile(faults: FaultLab) ->
         await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
         await faults.until_looked_at(task_id, 3)
         assert (await faults.kept(task_id)).error == WHY
-        await step.go()
+        step.go()
         await faults.until_kept(task_id, State.COMPLETED)
         assert proxy.asked["complete"] == 1
     assert await faults.successes(key) == [task_id]
     assert len(faults.runs()) == 1
 
 
-async def test_a_proxy_cuts_the_call_meanwhile(faults: FaultLab) -> None:
-    step = SlowStep(faults)
+async def test_a_proxy_cuts_the_call_meanwhile(faults: FaultLab, step: SlowStep) -> None:
     key = await step.deploy()
     async with ImpatientProxy(faults.engine_url, timedelta(seconds=4)) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
@@ -99,7 +112,7 @@ async def test_a_proxy_cuts_the_call_meanwhile(faults: FaultLab) -> None:
         await gateway.until("outcome_settled", task_id=task_id, how="defer")
         assert proxy.cut["complete"] == 1
         await faults.until_looked_at(task_id, 3)
-        await step.go()
+        step.go()
         await faults.until_kept(task_id, State.COMPLETED)
         assert proxy.asked["complete"] == 1
         assert not gateway.events("engine_given_up")
@@ -107,17 +120,18 @@ async def test_a_proxy_cuts_the_call_meanwhile(faults: FaultLab) -> None:
     assert len(faults.runs()) == 1
 
 
-async def test_a_lock_that_ends_during_the_transaction_is_longer_the_next_time(faults: FaultLab) -> None:
-    """The engine offers the task again, and refuses the transaction in the end: that can't be helped the first time."""
-    step = SlowStep(faults)
+async def test_a_lock_that_ends_during_the_transaction_is_longer_the_next_time(
+    faults: FaultLab, step: SlowStep
+) -> None:
+    """The engine offers the task again, and refuses the transaction in the end: which can't be helped at first."""
     key = await step.deploy()
     async with ImpatientProxy(faults.engine_url, HOUR) as proxy:
         await faults.faulty(CAMUNDA_URL=proxy.url, CAMUNDA_TIMEOUT="2", LOCK_DURATION="4")
         (task_id,) = await faults.begin(key)
         await faults.until_leased(task_id, 2)
         assert proxy.asked["complete"] == 1, "the engine may be at work on it"
-        await step.go()
-        await step.go()
+        step.go()
+        step.go()
         await faults.until_kept(task_id, State.COMPLETED)
         assert proxy.asked["complete"] == 2
         assert proxy.asked["lock"] == 1
@@ -125,8 +139,7 @@ async def test_a_lock_that_ends_during_the_transaction_is_longer_the_next_time(f
     assert len(faults.runs()) == 1
 
 
-async def test_the_end_of_the_process_waits_for_the_grace_only(faults: FaultLab) -> None:
-    step = SlowStep(faults)
+async def test_the_end_of_the_process_waits_for_the_grace_only(faults: FaultLab, step: SlowStep) -> None:
     key = await step.deploy()
     async with ImpatientProxy(faults.engine_url, HOUR) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, SHUTDOWN_GRACE="2", **PATIENT)
@@ -136,7 +149,7 @@ async def test_the_end_of_the_process_waits_for_the_grace_only(faults: FaultLab)
         assert gateway.events("outcomes_left", tasks=1)
         await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
         await faults.until_looked_at(task_id, 1)
-        await step.go()
+        step.go()
         await faults.until_kept(task_id, State.COMPLETED)
         assert proxy.asked["complete"] == 1
     assert await faults.successes(key) == [task_id]
