@@ -33,6 +33,8 @@ MOST_SLOW: Final = 32
 """How many deliveries may be under way beside the others that the engine takes long for."""
 _STALE: Final = timedelta(seconds=10)
 """After how long in the line a task is read again: another process may have sent its outcome meanwhile."""
+_LOCK: Final = timedelta(seconds=60)
+"""For how long a task is locked again that somebody unlocked before its outcome was delivered."""
 
 
 class Report:
@@ -211,7 +213,7 @@ class Report:
         self._open.add(delivery)
         until: datetime | None = None
         try:
-            await self._tracer.deliver(task, lambda: self._send(task, outcome))
+            await self._tracer.deliver(task, lambda: self._send_held(task, outcome))
         except (LeaseLost, TaskGone):
             move = await self._reconcile(task, outcome)
         except EngineUnavailable as error:
@@ -275,6 +277,18 @@ class Report:
         now = self._clock.now()
         return await self._store.move([_at(move, now) for move in moves])
 
+    async def _send_held(self, task: Task, outcome: Outcome) -> None:
+        """Send; a task that somebody unlocked, and nobody took, is locked anew under its worker id for that."""
+        try:
+            await self._send(task, outcome)
+        except LeaseLost:
+            found = await self._engine.get(task.id)
+            if found.worker_id is not None or found.suspended:
+                raise
+            await self._engine.lock(task.id, task.worker_id, self._in_flight.lock(task) or _LOCK)
+            self._journal.write("lock_regained", task=task)
+            await self._send(task, outcome)
+
     async def _send(self, task: Task, outcome: Outcome) -> None:
         match outcome:
             case Completion(variables):
@@ -301,7 +315,7 @@ class Report:
         """Ask the engine what became of a task on which our worker id can't report."""
         try:
             found = await self._engine.get(task.id)
-            if found.worker_id == task.worker_id:
+            if found.worker_id in {None, task.worker_id}:
                 return self._defer(task, "the task is suspended, or another transaction works on it")
             return self._move(task, Event.SUPERSEDE, error=f"worker {found.worker_id} holds the task now")
         except TaskGone:

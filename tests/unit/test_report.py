@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bridge.adapters.memory_engine import MemoryEngine
 from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.moves import alike
-from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, ForeignAnswer, PayloadRefused
+from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, ForeignAnswer, LeaseLost, PayloadRefused
 from bridge.flow.report import Report
 from bridge.lifecycle import Move
 from bridge.ports import Clock, Level, TopicPoll
@@ -112,6 +113,51 @@ async def test_a_stolen_lock_supersedes_and_keeps_the_outcome() -> None:
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.outcome) == (State.SUPERSEDED, Completion())
     assert flow.engine.reports == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Completion(), State.COMPLETED),
+        (BpmnFault("NAME_MISSING"), State.COMPLETED),
+        (Failure("ValueError", "no", "stack", 2), State.RETRYING),
+    ],
+)
+async def test_a_task_that_somebody_unlocked_is_locked_again_and_its_outcome_delivered(
+    outcome: Outcome, state: State
+) -> None:
+    flow = Flow()
+    task = await flow.decided(outcome)
+    await flow.engine.unlock(task.id)
+    assert await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is state
+    expected = replace(outcome, name="") if isinstance(outcome, Failure) else outcome
+    assert [(report.worker_id, report.outcome) for report in flow.engine.reports] == [(task.worker_id, expected)]
+
+
+@pytest.mark.parametrize("error", [LeaseLost("another was faster", status=400), EngineUnavailable("cut")])
+async def test_an_unlocked_task_that_can_not_be_locked_again_keeps_its_outcome(error: Exception) -> None:
+    flow = Flow()
+    task = await flow.decided(Completion())
+    await flow.engine.unlock(task.id)
+    flow.engine.fail_next("lock", error)
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.outcome, flow.engine.reports) == (State.REPORTING, Completion(), [])
+    await flow.report.deliver(kept)
+    assert flow.store.tasks[task.id].state is State.COMPLETED
+
+
+async def test_a_suspended_task_that_somebody_unlocked_keeps_its_outcome_until_it_is_active() -> None:
+    flow = Flow()
+    task = await flow.decided(Completion())
+    await flow.engine.unlock(task.id)
+    flow.engine.suspend(task.id)
+    await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is State.REPORTING
+    flow.engine.suspend(task.id, False)
+    await flow.report.deliver(flow.store.tasks[task.id])
+    assert flow.store.tasks[task.id].state is State.COMPLETED
 
 
 async def test_optimistic_locking_is_sent_again_and_never_becomes_a_failure() -> None:
