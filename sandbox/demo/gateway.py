@@ -33,8 +33,8 @@ MADE_UP = "demo-"
 """How the login made up for a demo begins; the store keeps those of earlier ones, whose passwords are gone."""
 
 _LIKE_THIS = {"PORT": DEFAULT_PORT, "HOST": LOOPBACK, "RETRY_DELAY": "1", "RETRY_DELAY_MAX": "3", "LOG_FORMAT": "json"}
-# The samples count on these: how often a failure is retried, and that both topics are served.
-_FIXED = {"TASK_RETRY_LIMIT": "3", "TOPICS_PACKAGE": "topics", "SUPPORTED_TOPICS": ""}
+# The samples count on these: how often a failure is retried, and that their topics are served.
+_FIXED = {"TASK_RETRY_LIMIT": "3", "TOPICS_PACKAGE": "sandbox.demo.topics", "SUPPORTED_TOPICS": ""}
 
 
 def environment(servers: Mapping[str, str]) -> dict[str, str]:

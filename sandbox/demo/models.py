@@ -63,10 +63,10 @@ MODELS: Final = (
     Model(
         key="convites",
         kind="parallel multi-instance",
-        end="todos_saudados",
-        variables={"convidados": _json(_GUESTS), "saudacoes": _json([])},
+        end="todos_convidados",
+        variables={"convidados": _json(_GUESTS), "convites": _json([])},
         log={LogKind.CREATION: len(_GUESTS), LogKind.SUCCESS: len(_GUESTS)},
-        results={"greeting": [f"Hello, {guest}!" for guest in _GUESTS]},
+        results={"invitation": [f"Convite: {guest}" for guest in _GUESTS]},
     ),
     Model(
         key="cobranca",

@@ -7,11 +7,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bridge.registry import load_topics
 from sandbox.demo.engine import LogKind
+from sandbox.demo.gateway import environment
 from sandbox.demo.models import MODELS, Ended, Model, problems_of
 
 BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 DI = "{http://www.omg.org/spec/BPMN/20100524/DI}"
+CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
 
 
 def as_it_must_be(model: Model) -> Ended:
@@ -45,3 +48,10 @@ def test_everything_in_the_process_is_drawn_and_its_end_is_there(model: Model) -
     assert process.get("id") == model.key
     assert drawn == elements
     assert model.end in {end.get("id") for end in process.findall(f"{BPMN}endEvent")}
+
+
+def test_the_demos_gateway_works_every_topic_of_the_models() -> None:
+    topics = load_topics(environment({})["TOPICS_PACKAGE"])
+    tasks = [task for model in MODELS for task in ElementTree.parse(model.file).iter(f"{BPMN}serviceTask")]
+    assert {task.get(f"{CAMUNDA}topic") for task in tasks} <= set(topics)
+    assert {"nova_publicacao", "say_hello"} < set(topics)
