@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from bridge.app import Gateway
 from bridge.errors import GatewayError, QueueMismatch, SetupError
@@ -15,6 +16,7 @@ from bridge.registry import Registry
 from bridge.settings import Role, Settings
 from bridge.task import Task
 from bridge.testing import RecordingLog
+from bridge.zones import agrees, offset_of, suggested
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
     tests: dict[str, tuple[str, Callable[[], Awaitable[str]]]] = {
         "engine": (_address(settings.camunda_url), lambda: _engine(gateway)),
         "rights": (settings.camunda_username or "the engine", lambda: _rights(gateway)),
+        "time zone": (f"ENGINE_TIMEZONE={settings.engine_timezone}", lambda: _zone(gateway)),
         "mongodb": (_address(settings.mongodb_uri.get_secret_value()), lambda: _store(gateway)),
         "rabbitmq": (_address(settings.rabbitmq_url.get_secret_value()), lambda: _broker(gateway)),
     }
@@ -77,6 +80,17 @@ async def _rights(gateway: Gateway) -> str:
     return "all that are needed, or the engine asks for none"
 
 
+async def _zone(gateway: Gateway) -> str:
+    """Say that ENGINE_TIMEZONE has the offsets in which the engine writes; raises `SetupError` where it has not."""
+    moments = await gateway.engine.written_moments()
+    if not moments:
+        return "can't be compared: the engine has no deployment that its user may read"
+    written = ", ".join(dict.fromkeys(offset_of(moment) for moment in moments))
+    if not agrees(ZoneInfo(gateway.settings.engine_timezone), moments):
+        raise SetupError(f"the engine writes dates in {written}; set ENGINE_TIMEZONE, as to {suggested(moments)}")
+    return f"the engine writes dates in {written}, which agrees"
+
+
 async def _store(gateway: Gateway) -> str:
     async with AsyncExitStack() as stack:
         await gateway.store.open()
@@ -109,6 +123,7 @@ def _address(url: str) -> str:
 _HINTS = {
     "engine": "check CAMUNDA_URL (it ends with /engine-rest), CAMUNDA_USERNAME and CAMUNDA_PASSWORD or CAMUNDA_TOKEN",
     "rights": "the manual lists them under `Rights in the engine`",
+    "time zone": "it is the zone of the engine's JVM, its -Duser.timezone or TZ, and decides on which day a Date is",
     "mongodb": "check MONGODB_URI, and that a primary answers there",
     "rabbitmq": "check RABBITMQ_URL (user, password, virtual host) and RABBITMQ_EXCHANGE",
 }

@@ -156,6 +156,12 @@ class Engine(Protocol):
 
     async def version(self) -> str: ...
 
+    async def written_moments(self) -> Sequence[datetime]:
+        """Return moments as the engine wrote them, each in the offset that it wrote, the latest first.
+
+        They are those of its deployments, as an engine has these before it has a task; empty where there are none.
+        """
+
     async def missing_rights(self, definitions: Collection[str] = ()) -> Sequence[MissingRight]:
         """Return what the engine's user lacks for these process definitions, by key; with none for all that they see.
 

@@ -222,6 +222,12 @@ class CamundaEngine:
         url = f"{self._client.base_url}/version"
         return await self._client.ask("version", "GET", url, read=document(lambda row: str(row["version"])))
 
+    async def written_moments(self) -> Sequence[datetime]:
+        """As the port says."""
+        url = f"{self._client.base_url}/deployment?sortBy=deploymentTime&sortOrder=desc&maxResults={PAGE}"
+        read = rows(lambda row: datetime.fromisoformat(row["deploymentTime"]))
+        return await self._client.ask("written_moments", "GET", url, read=read)
+
     async def _pages(self, operation: str, url: str, read: Callable[[Any], T]) -> Sequence[T]:
         """Read a whole list, `PAGE` rows a call: an engine may refuse a query without a limit, or with a high one."""
         found: list[T] = []

@@ -274,6 +274,10 @@ class MemoryEngine:
         _raise(self._faults.before("version"))
         return "memory"
 
+    async def written_moments(self) -> Sequence[datetime]:
+        _raise(self._faults.before("written_moments"))
+        return [self._clock.now()]
+
     async def missing_rights(self, definitions: Collection[str] = ()) -> Sequence[MissingRight]:
         _raise(self._faults.before("missing_rights"))
         return [MissingRight(right, key) for right in Right if right in self.lacking for key in definitions or (ANY,)]
