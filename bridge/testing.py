@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic_core import to_jsonable_python
 
 from bridge.errors import VariableError
+from bridge.task import Variables
 from bridge.topic import Context
+from bridge.variables import EngineFormat, encode, encode_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,16 @@ class MemoryFiles:
         if variable not in self.contents:
             raise VariableError(f"variable {variable!r}: there is no such file")
         return self.contents[variable]
+
+
+def variables_of(result: Any, inputs: Mapping[str, Any] | None = None, timezone: str = "UTC") -> Variables:
+    """Return what the engine is sent of a handler's result: by name, each with its type, value and scope.
+
+    `inputs` are the variables that the process had, as Python values; `timezone` is ENGINE_TIMEZONE. Raises
+    `VariableError` where the run would fail as `InvalidResult`.
+    """
+    into = EngineFormat(ZoneInfo(timezone))
+    return encode_result(result, encode(inputs or {}, into), into)
 
 
 def make_context(**overrides: Any) -> Context:
