@@ -57,7 +57,7 @@ async def test_the_example_of_a_topic_passes_the_example_of_its_tests() -> None:
         exec(compile(block, "docs/topics.md", "exec"), names)
     assert [value.name for value in names.values() if isinstance(value, Topic)] == ["charge_card"]
     tests = [value for name, value in names.items() if name.startswith("test_")]
-    assert len(tests) == 4
+    assert len(tests) == 5
     for test in tests:
         assert inspect.iscoroutinefunction(test)
         await test()
