@@ -42,6 +42,7 @@ from bridge.flow.in_flight import Deadlines
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.flow.measure import Measure
+from bridge.flow.offer import Offer
 from bridge.flow.operate import Operate
 from bridge.flow.poll import Pace, Poll
 from bridge.flow.recover import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, Patience, Recover
@@ -311,9 +312,11 @@ class Gateway:
             replica=self.replica,
             tracer=self.tracer,
         )
+        self.offer = Offer(self.engine, store, clock, journal, self.report.end_of)
         self.recover = Recover(
             store=store,
             engine=self.engine,
+            offer=self.offer,
             publisher=self.publisher,
             relay=self.relay,
             report=self.report,
@@ -336,6 +339,7 @@ class Gateway:
             engine=self.engine,
             store=store,
             lease=self.lease,
+            offer=self.offer,
             topics=self.topics,
             nudge=self.poll.nudge,
             clock=clock,

@@ -105,6 +105,18 @@ class Edit:
     values: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class PendingRetry:
+    """What an operator asked for under the lease `epoch` and the engine may not know yet.
+
+    The task is to be tried again `at` that moment; `variables` names those of its variables that they edited.
+    """
+
+    epoch: int
+    at: datetime
+    variables: tuple[str, ...] = ()
+
+
 class Task(Struct, frozen=True):
     """An external task as the gateway keeps it.
 
@@ -121,7 +133,8 @@ class Task(Struct, frozen=True):
     engine answered with an error of its own. Until `in_flight_until` the engine may be at work on a delivery that it
     has not answered, and the outcome is not sent again. `error_type` and `error_fp` are the last failure's type and
     group, gone once the handler succeeds; `operation` is the last bulk operation that had the task tried again. `edit`
-    is what was last edited of its variables, to be compared with what the engine sends then.
+    is what was last edited of its variables, to be compared with what the engine sends then. `pending_retry` is an
+    operator's retry until the engine has been asked for it.
     """
 
     id: str
@@ -165,6 +178,7 @@ class Task(Struct, frozen=True):
     error_fp: str | None = None
     operation: str | None = None
     edit: Edit | None = None
+    pending_retry: PendingRetry | None = None
     finished_at: datetime | None = None
     trace: str | None = None
     history: tuple[Attempt, ...] = ()
@@ -172,6 +186,12 @@ class Task(Struct, frozen=True):
     def changed(self, **fields: Any) -> Task:
         """Return the task with these fields instead of its own."""
         return structs.replace(self, **fields)
+
+    @property
+    def is_retry_pending(self) -> bool:
+        """Whether an operator's retry waits for the engine to be asked; a new lease makes it void."""
+        pending = self.pending_retry
+        return self.state is State.RETRYING and pending is not None and pending.epoch == self.epoch
 
     @property
     def scope(self) -> str:

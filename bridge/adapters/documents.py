@@ -29,6 +29,7 @@ from bridge.task import (
     Edit,
     Failure,
     Outcome,
+    PendingRetry,
     Source,
     State,
     Task,
@@ -134,6 +135,7 @@ class TaskDocument(Document):
     error_fp: str | None = None
     operation: str | None = None
     edit: str | None = None
+    pending_retry: str | None = None
     finished_at: datetime | None = None
     trace: str | None = None
     history: list[AttemptRecord]
@@ -363,6 +365,16 @@ def _from_edit(text: str) -> Edit:
     return Edit(**json.loads(text))
 
 
+def _to_pending_retry(pending: PendingRetry) -> str:
+    at = cut(pending.at).isoformat()
+    return json.dumps({"epoch": pending.epoch, "at": at, "variables": list(pending.variables)})
+
+
+def _from_pending_retry(text: str) -> PendingRetry:
+    row = json.loads(text)
+    return PendingRetry(row["epoch"], datetime.fromisoformat(row["at"]), tuple(row["variables"]))
+
+
 def _clean(text: str | None) -> str | None:
     """Return the text without what UTF-8 can't write: an exception's message may quote a file name that isn't text."""
     if text is None or text.isascii():
@@ -385,6 +397,7 @@ _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "history": _to_history,
     "properties": json.dumps,
     "edit": _to_edit,
+    "pending_retry": _to_pending_retry,
     "error": _clean,
     "error_type": _clean,
     "state": str,
@@ -398,6 +411,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "history": _from_history,
     "properties": json.loads,
     "edit": _from_edit,
+    "pending_retry": _from_pending_retry,
     "state": State,
     "source": Source,
     **dict.fromkeys(_NUMBERS, int),

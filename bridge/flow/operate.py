@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -10,8 +11,9 @@ from pydantic import ValidationError
 
 from bridge.edits import edit_of
 from bridge.errors import (
+    EngineError,
     EngineRejected,
-    LeaseLost,
+    EngineUnavailable,
     TaskConflict,
     TaskGone,
     UnacceptableTask,
@@ -20,15 +22,21 @@ from bridge.errors import (
 )
 from bridge.flow.actions import Action, Seen, check
 from bridge.flow.lease import Lease
+from bridge.flow.offer import OFFER_WITHIN, Offer
 from bridge.flow.run import explained
 from bridge.flow.scope import fetched_variables
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine, Journal, TaskStore
-from bridge.task import State, Task, Variables
+from bridge.task import PendingRetry, State, Task, Variables
 from bridge.topic import Topic
 from bridge.variables import EngineFormat, decode, read_input
 
 MOST_RETRIES: Final = 1000
+_REVIVED: Final = (
+    "pending_retry", "next_at", "updated_at", "finished_at", "retries", "reports", "lost_claims", "operation",
+    "variables", "given", "edit",
+)  # fmt: skip
+"""What a retry changes of a task."""
 
 
 class Operate:
@@ -40,6 +48,7 @@ class Operate:
         engine: Engine,
         store: TaskStore,
         lease: Lease,
+        offer: Offer,
         topics: Mapping[str, Topic[Any, Any]],
         nudge: Callable[[Collection[str]], None],
         clock: Clock,
@@ -51,6 +60,7 @@ class Operate:
         self._format = engine_format
         self._store = store
         self._lease = lease
+        self._offer = offer
         self._topics = topics
         self._nudge = nudge
         self._clock = clock
@@ -79,24 +89,15 @@ class Operate:
         if retries is not None:
             _check_number(retries)
         wanted = self._retries(task) if retries is None else retries
-        now = self._clock.now()
-        later = at if at is not None and at > now else None
-        try:
-            if variables:
-                await self._set_variables(task, variables)
-            await self._offer_again(task, wanted, later)
-        except TaskGone as error:
-            await self._gone(action, task, error)
-        now = self._clock.now()
-        changes: dict[str, Any] = {
-            "next_at": later or now, "updated_at": now, "finished_at": None, "retries": wanted, "reports": 0,
-            **({} if operation is None else {"operation": operation}),
-        }  # fmt: skip
-        (happened,) = await self._store.move([Move(task_id, Event.REVIVE, task.epoch, changes=changes)])
-        if later is None:
+        if variables:
+            self._validate(task, variables)
+        revived = await self._revive(task, wanted, at, variables, operation)
+        move = await self._offer_again(action, task, revived)
+        if move.changes["next_at"] <= self._clock.now():
             self._nudge({task.topic})
+        # Where the fetch was faster the task has moved on, as it was meant to.
+        (happened,) = await self._store.move([move])
         self._journal.write("task_revived", task=task, retries=wanted, kept=happened)
-        # Where another was faster, or the fetch already was, the task has moved on as it was meant to.
         return await self._store.get(task_id) or task
 
     async def set_retries(self, task_id: str, retries: int, seen: Seen | None = None) -> Task:
@@ -145,25 +146,70 @@ class Operate:
         return task
 
     async def _gone(self, action: Action, task: Task, error: TaskGone) -> NoReturn:
-        await self._store.move([self._lease.lost(task, error)])
+        lost = self._lease.lost(task, error)
+        # Nothing was tried again: neither the retry nor its bulk operation stays on the task.
+        changes = {**lost.changes, "operation": task.operation, "pending_retry": None}
+        await self._store.move([replace(lost, changes=changes)])
         check(action, task.changed(state=State.CANCELLED), None)
         raise error
 
-    async def _set_variables(self, task: Task, variables: Variables) -> None:
-        self._validate(task, variables)
-        try:
-            await self._engine.set_variables(task.scope, variables)
-        except TaskGone:
-            raise
-        except EngineRejected as error:
-            raise UnacceptableTask(f"the engine doesn't take the variables of task {task.id}: {error}") from error
+    async def _revive(
+        self, task: Task, retries: int, at: datetime | None, variables: Variables | None, operation: str | None
+    ) -> Task:
+        """Write down what is asked for before the engine hears of it; of several people only one comes to that.
 
-        # Before the task is offered: its next lease is to find the edit here, and may come at once.
-        (happened,) = await self._store.move(
-            [Move(task.id, Event.TAKE, task.epoch, changes=self._edited(task, variables))]
-        )
+        What then keeps this process from asking the engine is made up for when the task is due.
+        """
+        now = self._clock.now()
+        pending = PendingRetry(task.epoch, now if at is None else at, tuple(variables or ()))
+        changes: dict[str, Any] = {
+            "pending_retry": pending, "next_at": now + OFFER_WITHIN, "updated_at": now, "finished_at": None,
+            "retries": retries, "reports": 0, "lost_claims": 0,
+            **(self._edited(task, variables) if variables else {}),
+            **({} if operation is None else {"operation": operation}),
+        }  # fmt: skip
+        (happened,) = await self._store.move([Move(task.id, Event.REVIVE, task.epoch, changes=changes)])
         if not happened:
-            raise TaskConflict(f"task {task.id} changed after its variables were set; look at it again")
+            await self._found(Action.RETRY, task.id, Seen(task.state, task.epoch))
+            raise TaskConflict(f"task {task.id} changed just now; look at it again")
+        return task.changed(state=State.RETRYING, **changes)
+
+    async def _offer_again(self, action: Action, task: Task, revived: Task) -> Move:
+        """Ask the engine for what was written down; what it doesn't do is taken back, so that it can be asked again."""
+        edited = False
+        try:
+            await self._offer.set_variables(revived)
+            edited = True
+            await self._check_untouched(revived)
+            return await self._offer.make(revived)
+        except TaskGone as error:
+            await self._gone(action, task, error)
+        except (EngineError, TaskConflict) as error:
+            await self._take_back(task, revived, edited=edited, unclear=isinstance(error, EngineUnavailable))
+            if isinstance(error, EngineRejected) and not edited:
+                text = f"the engine doesn't take the variables of task {task.id}: {error}"
+                raise UnacceptableTask(text) from error
+            raise
+
+    async def _check_untouched(self, revived: Task) -> None:
+        """Raise `TaskConflict` where a lease came while variables were set: it may not have brought them."""
+        if revived.pending_retry is None or not revived.pending_retry.variables:
+            return
+        soon = {"next_at": self._clock.now() + OFFER_WITHIN}
+        (still,) = await self._store.move([Move(revived.id, Event.TAKE, revived.epoch, changes=soon)])
+        if not still:
+            raise TaskConflict(f"task {revived.id} changed after its variables were set; look at it again")
+
+    async def _take_back(self, task: Task, revived: Task, *, edited: bool, unclear: bool) -> None:
+        """Let the task be failed as before, but for variables that the engine has taken over.
+
+        Where it is unclear what the engine did it is asked soon: it may offer a task that no fetch brings.
+        """
+        kept = {"variables", "given", "edit"} if edited else set()
+        changes = {name: getattr(task, name) for name in _REVIVED if name not in kept}
+        if unclear:
+            changes["next_at"] = self._clock.now() + OFFER_WITHIN
+        await self._store.move([Move(task.id, Event.EXHAUSTED, revived.epoch, changes=changes)])
 
     def _edited(self, task: Task, variables: Variables) -> dict[str, Any]:
         """Return what editing changes of the task: what its submitter sent goes before what the engine has."""
@@ -186,20 +232,6 @@ class Operate:
                 read_input(known.input, {**task.inputs, **variables}, self._format.zone)
         except (ValidationError, VariableError) as error:
             raise UnacceptableTask(f"topic {task.topic} doesn't take these variables: {explained(error)}") from error
-
-    async def _offer_again(self, task: Task, retries: int, later: datetime | None) -> None:
-        found = await self._engine.get(task.id)
-        now = self._clock.now()
-        if found.retries == 0 and found.lock_until is not None and found.lock_until > now:
-            # While it has no retries nobody else can hold it, so this frees only what the failure left locked.
-            await self._engine.unlock(task.id)
-        if later is not None:
-            # Until then the lock keeps everybody from it. It comes first: with retries the task is free at once.
-            try:
-                await self._engine.lock(task.id, task.worker_id, later - now)
-            except LeaseLost as error:
-                raise TaskConflict(f"task {task.id} can't be tried again later: another worker holds it") from error
-        await self._engine.set_retries(task.id, retries)
 
     def _retries(self, task: Task) -> int:
         known = self._topics.get(task.topic)

@@ -19,6 +19,7 @@ from bridge.errors import (
 )
 from bridge.flow.cause import cause_fields
 from bridge.flow.lease import Lease
+from bridge.flow.offer import Offer
 from bridge.flow.relay import Relay
 from bridge.flow.report import INCIDENT_LOOK, Report
 from bridge.flow.submit import Submit
@@ -69,6 +70,7 @@ class Recover:
         *,
         store: TaskStore,
         engine: Engine,
+        offer: Offer,
         publisher: Publisher,
         relay: Relay,
         report: Report,
@@ -86,6 +88,7 @@ class Recover:
         self._states = frozenset(states)
         self._store = store
         self._engine = engine
+        self._offer = offer
         self._publisher = publisher
         self._relay = relay
         self._report = report
@@ -298,7 +301,7 @@ class Recover:
     async def _retry(self, tasks: Sequence[Task]) -> None:
         """Have retries fetched that are due; ask the engine about those that it did not offer again."""
         tasks = await self._take(tasks, lambda _: self._patience.retry_look)
-        overdue = [task for task in tasks if task.reports >= self._patience.nudges]
+        overdue = [task for task in tasks if task.is_retry_pending or task.reports >= self._patience.nudges]
         ends = await asyncio.gather(*(self._settle(task) for task in overdue))
         gone = [move for move in ends if move is not None]
         if gone:
@@ -309,14 +312,20 @@ class Recover:
         await self._store.move(
             [Move(t.id, Event.DEFER, t.epoch, changes={"next_at": now + self._next_look(t)}) for t in waiting]
         )
-        self._nudge({task.topic for task in waiting})
+        offered = {move.task_id for move in gone if move.event is Event.TAKE}
+        self._nudge({task.topic for task in tasks if task.id in offered or task.id not in ended})
 
     def _next_look(self, task: Task) -> timedelta:
         return min(self._patience.retry_look * int(2 ** min(task.reports, 10)), self._patience.retry_look_most)
 
     async def _settle(self, task: Task) -> Move | None:
-        """Return the move that ends a task which will not come back, as the engine says."""
+        """Return the move that ends a task which will not come back, as the engine says.
+
+        A retry of which the engine was not told is offered first: an operator asked for it, and their process ended.
+        """
         async with self._slots:
+            if task.is_retry_pending:
+                return await self._offer.finish(task.id)
             try:
                 found = await self._engine.get(task.id)
             except TaskGone:
@@ -346,12 +355,19 @@ class Recover:
 
     async def _end_of_incident(self, task: Task) -> Move | None:
         try:
-            await self._engine.get(task.id)
+            found = await self._engine.get(task.id)
         except TaskGone:
             return await self._report.end_of(task)
         except EngineError as error:
             self._journal.write("incident_not_found", task=task, level=Level.WARNING, error=str(error))
-        return None
+            return None
+        if found.retries == 0:
+            return None
+        # Its retries were raised, here or in Cockpit. Fetching it goes from FAILED as well, but may never bring it.
+        now = self._clock.now()
+        changes = {"next_at": now, "updated_at": now, "finished_at": None, "reports": 0, "lost_claims": 0}
+        retries = {} if found.retries is None else {"retries": found.retries}
+        return Move(task.id, Event.REVIVE, task.epoch, changes={**changes, **retries})
 
 
 def _is_locked(until: datetime | None, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.store import MongoStore
 from bridge.lifecycle import HISTORY_LIMIT, Event, Move
 from bridge.ports import TaskFilter
-from bridge.task import Completion, Edit, Outcome, Source, State, Task, TaskKey, TypedValue
+from bridge.task import Completion, Edit, Outcome, PendingRetry, Source, State, Task, TaskKey, TypedValue
 from tests.contract.stores import (
     MINUTE,
     NOW,
@@ -71,6 +71,18 @@ async def test_a_tasks_place_and_edit_are_kept_as_they_are(store: Store) -> None
     edit = Edit(4, {})
     assert await store.move([Move("t1", Event.RENEW, 1, changes={"edit": edit})]) == [True]
     assert (await kept(store)).edit == edit
+
+
+async def test_a_retry_that_the_engine_was_not_asked_for_is_kept_until_it_was(store: Store) -> None:
+    pending = PendingRetry(1, NOW, ("$a.b", "c"))
+    new = task(state=State.FAILED)
+    assert await store.accept([new]) == [new]
+    changes = {"pending_retry": pending, "next_at": NOW}
+    assert await store.move([Move("t1", Event.REVIVE, 1, changes=changes)]) == [True]
+    assert (await kept(store)).pending_retry == pending
+    assert (await kept(store)).is_retry_pending
+    assert await store.move([Move("t1", Event.TAKE, 1, changes={"pending_retry": None})]) == [True]
+    assert (await kept(store)).pending_retry is None
 
 
 async def test_nothing_is_asked_for_nothing(store: Store) -> None:

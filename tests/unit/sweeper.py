@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from bridge.adapters.memory_broker import MemoryBroker
+from bridge.flow.offer import Offer
 from bridge.flow.recover import ALL, Patience, Recover
 from bridge.flow.submit import Submit
 from bridge.task import State, Task
@@ -53,6 +54,7 @@ class Sweeper:
         return Recover(
             store=lab.store,
             engine=lab.engine,
+            offer=Offer(lab.engine, lab.store, lab.clock, lab.notes, lab.report.end_of),
             publisher=lab.broker,
             relay=lab.relay,
             report=lab.report,

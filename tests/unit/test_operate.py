@@ -11,11 +11,12 @@ import pytest
 
 from bridge.errors import EngineUnavailable, StoreUnavailable, TaskConflict, TaskGone, UnknownTask
 from bridge.flow.actions import RETRY_REASONS
+from bridge.flow.offer import OFFER_WITHIN, Offer
 from bridge.flow.operate import Operate
 from bridge.ports import Claim, TopicPoll
 from bridge.task import Completion, State, TaskKey
 from bridge.topic import Topic
-from tests.unit.fakes import LOCK, NOW, SECOND, a_task
+from tests.unit.fakes import LOCK, NOW, SECOND, UnreliableStore, a_task
 from tests.unit.poll_rig import LOOK, NONE, PollRig, a_topic
 
 AWAY = EngineUnavailable("the engine is away")
@@ -24,13 +25,14 @@ AWAY = EngineUnavailable("the engine is away")
 class OperateRig(PollRig):
     """A poll with an operator beside it."""
 
-    def __init__(self, topics: Sequence[Topic[Any, Any]] = ()) -> None:
+    def __init__(self, topics: Sequence[Topic[Any, Any]] = (), store: UnreliableStore | None = None) -> None:
         slots = {"orders": 8, "mail": 8, **{topic.name: 8 for topic in topics}}
-        super().__init__(slots, topics=[a_topic("mail", retries=1), *topics])
+        super().__init__(slots, topics=[a_topic("mail", retries=1), *topics], store=store)
         self.nudged: list[set[str]] = []
+        self.offer = Offer(self.engine, self.store, self.clock, self.notes, self.report.end_of)
         self.operate = Operate(
-            engine=self.engine, store=self.store, lease=self.lease, topics=self.topics, nudge=self._nudge,
-            clock=self.clock, journal=self.notes, retry_limit=3,
+            engine=self.engine, store=self.store, lease=self.lease, offer=self.offer, topics=self.topics,
+            nudge=self._nudge, clock=self.clock, journal=self.notes, retry_limit=3,
         )  # fmt: skip
 
     def _nudge(self, topics: Collection[str]) -> None:
@@ -162,7 +164,8 @@ async def test_while_the_engine_is_away_nothing_changes_here(call: str) -> None:
     rig.engine.fail_next(call, AWAY)  # type: ignore[arg-type]  # one of its operations
     with pytest.raises(EngineUnavailable):
         await rig.operate.retry(task_id)
-    assert rig.store.tasks[task_id] == before
+    soon = NOW + OFFER_WITHIN
+    assert rig.store.tasks[task_id] == before.changed(next_at=soon), "it is unclear whether the engine offers it"
     assert [task.id for task in rig.engine.incidents()] == [task_id]
     assert (await rig.operate.retry(task_id)).state is State.RETRYING, "and it may be repeated"
 
@@ -179,16 +182,44 @@ async def test_an_answer_that_was_lost_may_be_asked_for_again() -> None:
     assert await rig.run_all() == [task_id]
 
 
-async def test_a_store_that_is_away_at_the_end_loses_no_retry() -> None:
+async def test_a_store_that_is_away_leaves_the_engine_unasked() -> None:
     rig = OperateRig()
     task_id = await rig.failed()
     rig.store.away.add("move")
     with pytest.raises(StoreUnavailable):
         await rig.operate.retry(task_id)
     assert rig.store.refused == ["move"]
+    assert [task.id for task in rig.engine.incidents()] == [task_id]
+    rig.store.away.clear()
+    await rig.operate.retry(task_id)
+    await rig.round()
+    assert await rig.run_all() == [task_id], "and it may be repeated"
+
+
+async def test_a_store_that_is_away_at_the_end_loses_no_retry() -> None:
+    rig = OperateRig()
+    task_id = await rig.failed()
+    set_retries = rig.engine.set_retries
+
+    async def set_and_lose_the_store(task_id: str, retries: int) -> None:
+        await set_retries(task_id, retries)
+        rig.store.away.add("move")
+
+    rig.engine.set_retries = set_and_lose_the_store  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await rig.operate.retry(task_id)
+    assert rig.store.refused == ["move"]
+    assert rig.store.tasks[task_id].is_retry_pending
     rig.store.away.clear()
     await rig.round()
-    assert await rig.run_all() == [task_id], "the engine had offered it, and a fetch goes from FAILED as well"
+    assert await rig.run_all() == [task_id], "the engine had offered it"
+
+
+async def test_a_retry_starts_the_count_of_lost_claims_anew() -> None:
+    rig = OperateRig()
+    task_id = await rig.failed()
+    rig.store.tasks[task_id] = rig.store.tasks[task_id].changed(lost_claims=3)
+    assert (await rig.operate.retry(task_id)).lost_claims == 0
 
 
 async def test_two_people_at_once_have_it_tried_once() -> None:

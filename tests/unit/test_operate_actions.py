@@ -39,8 +39,9 @@ class Rig(OperateRig):
     def __init__(self) -> None:
         super().__init__()
         self.operate = Operate(
-            engine=self.engine, store=self.store, lease=self.lease, topics={**self.topics, "sums": sums},
-            nudge=self._nudge, clock=self.clock, journal=self.notes, retry_limit=3,
+            engine=self.engine, store=self.store, lease=self.lease, offer=self.offer,
+            topics={**self.topics, "sums": sums}, nudge=self._nudge, clock=self.clock, journal=self.notes,
+            retry_limit=3,
         )  # fmt: skip
 
     async def failed_task(self, name: str = "orders", *, left_locked: timedelta = NONE, **fields: object) -> Task:

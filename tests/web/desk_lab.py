@@ -18,6 +18,7 @@ from bridge.adapters.memory_engine import MemoryEngine
 from bridge.adapters.memory_store import MemoryStore
 from bridge.flow.attention import Attention
 from bridge.flow.lease import Lease
+from bridge.flow.offer import Offer
 from bridge.flow.operate import Operate
 from bridge.health import Component, Health
 from bridge.ports import Clock, TopicPoll
@@ -56,6 +57,10 @@ async def ship(order: Order) -> Order:
     return order
 
 
+async def _end_unknown(task: Task) -> None:
+    """Tell nothing of a task that is gone."""
+
+
 class DeskLab:
     """All that stands behind the pages; `health` is what the parts answer."""
 
@@ -67,8 +72,10 @@ class DeskLab:
         self.engine, self.broker = MemoryEngine(self.clock), MemoryBroker(list(self.topics))
         self.journal, self.nudged = Journal(), list[Collection[str]]()
         self.health = Health(True, (Component("engine", True, "7.24.0"), Component("mongodb", True, "8.0")))
+        lease = Lease(self.engine, self.clock, self.topics, LOCK)
         operate = Operate(
-            engine=self.engine, store=self.store, lease=Lease(self.engine, self.clock, self.topics, LOCK),
+            engine=self.engine, store=self.store, lease=lease,
+            offer=Offer(self.engine, self.store, self.clock, self.journal, _end_unknown),
             topics=self.topics, nudge=self.nudged.append, clock=self.clock, journal=self.journal, retry_limit=3,
         )  # fmt: skip
         attention = Attention(
