@@ -44,6 +44,9 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 BY_STATE: Final = "by_state"
 BY_TOPIC: Final = "by_topic"
 
+UNSTORABLE: Final = (BSONError, TypeError, ValueError, OverflowError, RecursionError)
+"""What the driver raises for a value that BSON can't hold; text that UTF-8 can't write is a `ValueError`."""
+
 _LONG: Final = 1 << 63
 _NEWEST: Final = (("created_at", DESCENDING), ("_id", DESCENDING))
 _LATEST: Final = (("updated_at", DESCENDING), ("_id", DESCENDING))
@@ -208,13 +211,12 @@ class RecordDocument(Document):
 
 
 def to_document(task: Task) -> Raw:
-    """Return the task as its document; a field that is None is left out."""
+    """Return the task as its document; a field that is None is left out. Raises `VariableError` as `to_fields` does."""
     document: Raw = {"_id": task.id}
     for name in _FIELDS:
         value = getattr(task, name)
         if value is not None:
-            encoder = _ENCODERS.get(name)
-            document[name] = value if encoder is None else encoder(value)
+            document[name] = _to_field(name, value)
     return document
 
 
@@ -229,21 +231,33 @@ def from_document(document: Mapping[str, Any]) -> Task:
 
 
 def to_fields(changes: Mapping[str, Any]) -> Raw:
-    """Return changes of a task's fields as its document has them. Raises `TypeError` for a field it doesn't have."""
+    """Return changes of a task's fields as its document has them.
+
+    Raises `TypeError` for a field it doesn't have, and `VariableError` for a value that has no form there.
+    """
     encoded: Raw = {}
     for name, value in changes.items():
         if name not in _CHANGEABLE:
             raise TypeError(f"a task has no field {name!r} that a move could change")
-        encoder = None if value is None else _ENCODERS.get(name)
-        encoded[name] = value if encoder is None else encoder(value)
+        encoded[name] = None if value is None else _to_field(name, value)
     return encoded
+
+
+def _to_field(name: str, value: Any) -> Any:
+    encoder = _ENCODERS.get(name)
+    if encoder is None:
+        return value
+    try:
+        return encoder(value)
+    except Exception as error:  # whatever a value of a handler's own kind raises
+        raise VariableError(f"{name} can't be stored: {type(error).__name__}: {error}") from error
 
 
 def encode(document: Mapping[str, Any], task_id: str) -> bytes:
     """Return a task's document, or a part of it, in BSON. Raises `VariableError` where it holds what BSON can't."""
     try:
         return bson.encode(document)
-    except (BSONError, UnicodeEncodeError, OverflowError) as error:
+    except UNSTORABLE as error:
         raise VariableError(f"task {task_id} can't be stored: {error}") from error
 
 

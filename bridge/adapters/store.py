@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Final
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions
-from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pydantic_core import to_jsonable_python
 from pymongo import ASCENDING, ReturnDocument, UpdateMany, UpdateOne
@@ -17,7 +16,7 @@ from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutE
 from pymongo.read_concern import ReadConcern
 
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
-from bridge.adapters.documents import Raw, as_kept, encode, from_document, to_document
+from bridge.adapters.documents import UNSTORABLE, Raw, as_kept, encode, from_document, to_document
 from bridge.adapters.moves import alike, writes_of
 from bridge.adapters.payload import PAYLOAD, most_bytes_of
 from bridge.adapters.replica_store import ReplicaStore
@@ -240,7 +239,7 @@ class MongoStore(ReplicaStore, DeadLetterStore):
             return (await self._tasks.bulk_write(updates, ordered=False)).matched_count
         except BulkWriteError as error:
             raise _refused(error) from error
-        except (BSONError, UnicodeEncodeError, OverflowError) as error:
+        except UNSTORABLE as error:
             raise VariableError(f"a move can't be stored: {error}") from error
 
     async def _landed(self, ids: Iterable[str], token: int, concern: ReadConcern | None = None) -> set[str]:

@@ -19,14 +19,12 @@ from bridge.errors import (
     StoreError,
     StoreUnavailable,
     TaskGone,
-    TaskTooLarge,
-    VariableError,
 )
 from bridge.flow.cause import cause_fields
 from bridge.flow.claims import Claim, Claims, HandlerCancelled
 from bridge.flow.lease import Lease
 from bridge.flow.report import Report
-from bridge.flow.run import Run
+from bridge.flow.run import Run, unstorable
 from bridge.flow.wishes import Wishes
 from bridge.lifecycle import Event, Move
 from bridge.loop import delay_after
@@ -90,7 +88,7 @@ class Handle:
         self._tracer = tracer
         self._begun = begun
         self._wishes = Wishes(store, clock, replica=terms.replica, claim=terms.claim, rest=terms.rest)
-        self._decisions: Batch[Move, bool] = Batch(store.move, limit=100, rest=terms.rest)
+        self._decisions: Batch[Move, bool] = Batch(store.move, alone=self._decide_again, limit=100, rest=terms.rest)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._stopping = False
 
@@ -138,7 +136,7 @@ class Handle:
             try:
                 task = await self._wishes.put(wish)
                 if task is None and failures:
-                    task = await self._claimed_before(key, wish.claim_id)
+                    task = await self._wishes.granted(wish)
             except StoreUnavailable as error:
                 failures += 1
                 await self._wait_for_store(failures, error)
@@ -152,12 +150,6 @@ class Handle:
                 return None
             self._begun(task)
             return Claim(task, wish.claim_id, wish.now)
-
-    async def _claimed_before(self, key: TaskKey, claim_id: str) -> Task | None:
-        """Find a claim whose answer was lost."""
-        found = await self._store.get(key.id)
-        ours = found is not None and found.claim_id == claim_id and found.state is State.RUNNING
-        return found if ours else None
 
     async def _wait_for_store(self, failures: int, error: StoreUnavailable, *, at_the_end: bool = False) -> None:
         if self._stopping and not at_the_end:
@@ -208,9 +200,8 @@ class Handle:
         """Store the outcome, however long that takes; then let it be delivered."""
         try:
             kept = await self._keep(claim, outcome)
-        except (TaskTooLarge, VariableError) as error:
-            message = f"the result can't be stored: {error}"
-            outcome = Failure(type(error).__name__, message, message, 0)
+        except Exception as error:  # noqa: BLE001 - a handler may return anything, and what can't be kept is its failure
+            outcome = unstorable(error)
             kept = await self._keep(claim, outcome)
         if kept is None:
             self._journal.write("outcome_discarded", task=claim.task, level=Level.WARNING, why=claim.lost or "fenced")
@@ -224,8 +215,8 @@ class Handle:
         while True:
             move = self._decision(claim, outcome)
             try:
-                if not await self._move(move):
-                    return await self._decided_before(claim) if failures else None
+                if not await self._decisions.put(move):
+                    return await self._decided_before(move) if failures else None
             except StoreUnavailable as error:
                 failures += 1
                 # Also while the process ends: its grace bounds this, and a finished outcome is worth it.
@@ -234,26 +225,22 @@ class Handle:
             known = {**self._cause(task, outcome), "lease_until": claim.lease_until}
             return task.changed(state=State.REPORTING, outcome=outcome, reports=0, refusals=0, **known)
 
-    async def _move(self, move: Move) -> bool:
-        try:
-            return await self._decisions.put(move)
-        except (TaskTooLarge, VariableError):
-            # Raised for the batch as a whole, before any of it was written: it may be another's fault.
-            return await self._store_move(move)
+    async def _decide_again(self, move: Move) -> bool:
+        return await self._store_move(move) or await self._decided_before(move) is not None
 
     async def _store_move(self, move: Move) -> bool:
         (happened,) = await self._store.move([move])
         return happened
 
-    async def _decided_before(self, claim: Claim) -> Task | None:
+    async def _decided_before(self, decision: Move) -> Task | None:
         """Find the task where a decision whose answer was lost had been written; it may have moved on since then.
 
         The attempt tells, as it is written with the outcome: a claim id stays on a task that was given up, too.
         """
-        found = await self._store.get(claim.task.id)
+        found = await self._store.get(decision.task_id)
         if found is None:
             return None
-        ours = any(attempt.claim_id == claim.claim_id and attempt.ended != "lost" for attempt in found.history)
+        ours = any(attempt.claim_id == decision.claim_id and attempt.ended != "lost" for attempt in found.history)
         return found if ours else None
 
     def _decision(self, claim: Claim, outcome: Outcome) -> Move:

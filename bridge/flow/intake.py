@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from bridge.errors import EngineError, GatewayError, TaskTooLarge, VariableError
+from bridge.batch import flush_each
+from bridge.errors import EngineError, StoreUnavailable, TaskTooLarge
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
@@ -57,31 +58,23 @@ class Intake:
         if lease_until <= now:
             self._journal.write("leases_expired", level=Level.WARNING, tasks=len(leases), worker_id=worker_id)
             return
-        tasks = [self._task(lease, worker_id, lease_until, now) for lease in leases]
-        try:
-            await self.keep(tasks)
-        except (TaskTooLarge, VariableError):
-            # Raised for all before any was written: one that can't be kept must not hold up the rest.
-            for task in tasks:
-                await self._keep_or_refuse(task)
-
-    async def _keep_or_refuse(self, task: Task) -> None:
-        try:
-            await self.keep([task])
-        except (TaskTooLarge, VariableError) as fault:
-            await self._refuse(task, fault)
+        await self.keep([self._task(lease, worker_id, lease_until, now) for lease in leases])
 
     async def keep(self, tasks: Sequence[Task]) -> None:
         """Store tasks and publish them; what a lease brings back with an undelivered outcome is reported instead.
 
-        Raises `TaskTooLarge` and `VariableError` as the store does: for all of them, of which then none is published.
+        One that can't be kept is an incident, and doesn't hold up the others. Raises `StoreUnavailable`.
         """
         if not tasks:
             return
-        kept = await self._store.accept(tasks)
-        present = [task for task in kept if task is not None]
-        if len(present) < len(tasks):
-            refused = [task.id for task, now in zip(tasks, kept, strict=True) if now is None]
+        kept = await flush_each(self._store.accept, tasks)
+        faults = [(task, end) for task, end in zip(tasks, kept, strict=True) if isinstance(end, Exception)]
+        for _, fault in faults:
+            if isinstance(fault, StoreUnavailable):
+                raise fault
+        present = [end for end in kept if isinstance(end, Task)]
+        refused = [task.id for task, end in zip(tasks, kept, strict=True) if end is None]
+        if refused:
             self._journal.write("leases_refused", level=Level.WARNING, tasks=refused)
         new = Counter(task.topic for task in present if task.epoch == 1)
         if new:
@@ -91,6 +84,8 @@ class Intake:
                 self._report.put(task)
         await self._relay.publish([task for task in present if task.state is State.RECEIVED])
         await self._edits.check(present)
+        for task, fault in faults:
+            await self._refuse(task, fault)
 
     def _task(self, lease: EngineTask, worker_id: str, lease_until: datetime, now: datetime) -> Task:
         limit = self._topics[lease.topic].retries
@@ -121,7 +116,7 @@ class Intake:
             trace=self._tracer.begin(lease.id, lease.variables),
         )
 
-    async def _refuse(self, task: Task, fault: GatewayError) -> None:
+    async def _refuse(self, task: Task, fault: Exception) -> None:
         """Raise an incident for a task that can't be kept; if that fails its lock ends, and it's fetched again."""
         message = f"{fault}; {_FEWER}" if isinstance(fault, TaskTooLarge) else str(fault)
         self._journal.write("task_refused", task=task, level=Level.ERROR, error=message)

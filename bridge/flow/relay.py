@@ -51,7 +51,7 @@ class Relay:
         self._look_after = look_after
         self._tracer = tracer
         self._batches: dict[str, Batch[Sequence[Task], Sequence[Task]]] = {}
-        self._confirms = Batch(self._confirm, limit=500, delay=delay)
+        self._confirms = Batch(self._confirm, alone=self._confirm_again, limit=500, delay=delay)
         self._awaited: set[tuple[str, int]] = set()
         self._put_limit = put_limit
         self._put: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
@@ -126,15 +126,21 @@ class Relay:
 
     async def _confirm(self, groups: Sequence[Sequence[Task]]) -> Sequence[None]:
         """Write down that the broker has them, and when to look at them: before the first of their locks ends."""
-        now = self._clock.now()
         tasks = [task for group in groups for task in group if (task.id, task.epoch) in self._awaited]
         self._awaited.difference_update((task.id, task.epoch) for task in tasks)
-        if not tasks:
-            return [None] * len(groups)
+        if tasks:
+            await self._write_confirms(tasks)
+        return [None] * len(groups)
+
+    async def _confirm_again(self, group: Sequence[Task]) -> None:
+        # None of them is awaited any more; the write matches none that was claimed meanwhile.
+        await self._write_confirms(group)
+
+    async def _write_confirms(self, tasks: Sequence[Task]) -> None:
+        now = self._clock.now()
         soonest = min(task.lease_until for task in tasks)
         look = min(now + self._look_after, max(now, soonest - self._look_after))
         await self._store.confirm([TaskKey(task.id, task.epoch) for task in tasks], now, look)
-        return [None] * len(groups)
 
     async def _flush(self, topic: str, groups: Sequence[Sequence[Task]]) -> Sequence[Sequence[Task]]:
         tasks = [task for group in groups for task in group]

@@ -111,6 +111,12 @@ class Run:
         return _failure(name, message, error, task.retries, delay if task.retries else timedelta(0))
 
 
+def unstorable(error: Exception) -> Failure:
+    """Return the failure of a task whose outcome the store refused: trying again would have the same outcome."""
+    name, message = type(error).__name__, _shortened(f"the result can't be stored: {_text(error)}", MESSAGE_LIMIT)
+    return Failure(name, message, message, 0)
+
+
 def _failure(name: str, message: str, error: BaseException, retries: int, after: timedelta = timedelta(0)) -> Failure:
     text = _shortened(f"{name}: {message}" if message else name, MESSAGE_LIMIT)
     return Failure(name, text, _stack(error), retries, after)

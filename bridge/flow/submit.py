@@ -85,7 +85,7 @@ class Submit:
         self._tracer = tracer
         self._known: Batch[str, Task | None] = Batch(lambda ids: _by_id(store.get_many, ids), limit=100)
         self._described_as: Batch[str, EngineTask | None] = Batch(lambda ids: _by_id(engine.get_many, ids), limit=100)
-        self._accepted: Batch[Task, Task | None] = Batch(store.accept, limit=100)
+        self._accepted: Batch[Task, Task | None] = Batch(store.accept, alone=self._accept_again, limit=100)
 
     async def submit(self, submission: Submission) -> Task:
         """Keep the task and return it as it stands; the same submission again gets the same task.
@@ -112,7 +112,7 @@ class Submit:
         self._measure(task)
         if known_task is not None:
             return await self._take_up(known_task, task, mark)
-        kept = await self._accept(task)
+        kept = await self._accepted.put(task)
         if kept is None:
             raced = await self._store.get(task.id)
             if raced is None:
@@ -123,13 +123,13 @@ class Submit:
             self._relay.put(kept)
         return kept
 
-    async def _accept(self, task: Task) -> Task | None:
-        try:
-            return await self._accepted.put(task)
-        except (TaskTooLarge, VariableError):
-            # Raised for the batch as a whole, before any of it was written: it may be another's fault.
-            (kept,) = await self._store.accept([task])
+    async def _accept_again(self, task: Task) -> Task | None:
+        (kept,) = await self._store.accept([task])
+        if kept is not None:
             return kept
+        found = await self._store.get(task.id)
+        ours = found is not None and found.state is State.RECEIVED and found.fingerprint == task.fingerprint
+        return found if ours else None
 
     async def check_late(self, task: Task) -> Task | None:
         """Ask the engine about a task that was kept unasked; None when it isn't to be worked, or not yet."""

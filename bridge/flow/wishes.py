@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bridge.batch import Batch
 from bridge.ports import Claim, Clock, TaskStore
-from bridge.task import Task, TaskKey
+from bridge.task import State, Task, TaskKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Wishes:
         self._clock = clock
         self._replica = replica
         self._claim = claim
-        self._batch: Batch[Claim, Task | None] = Batch(self._flush, limit=100, rest=rest)
+        self._batch: Batch[Claim, Task | None] = Batch(self._flush, alone=self._put_again, limit=100, rest=rest)
         self._together: _Together | None = None
 
     def make(self, key: TaskKey) -> Claim:
@@ -54,6 +54,16 @@ class Wishes:
     async def put(self, wish: Claim) -> Task | None:
         """Return the task as claimed, or None, as `TaskStore.claim` does. Raises what that raises."""
         return await self._batch.put(wish)
+
+    async def _put_again(self, wish: Claim) -> Task | None:
+        (task,) = await self._store.claim([wish])
+        return await self.granted(wish) if task is None else task
+
+    async def granted(self, wish: Claim) -> Task | None:
+        """Return the task of a wish that was granted without an answer; None where it wasn't, or no longer stands."""
+        found = await self._store.get(wish.key.id)
+        ours = found is not None and found.claim_id == wish.claim_id and found.state is State.RUNNING
+        return found if ours else None
 
     async def _flush(self, wishes: Sequence[Claim]) -> Sequence[Task | None]:
         self._together = None

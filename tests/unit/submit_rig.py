@@ -36,10 +36,10 @@ def _size_of(task: Task) -> int:
 class SubmitRig:
     """Submissions on fakes."""
 
-    def __init__(self, *more: Topic[Any, Any]) -> None:
+    def __init__(self, *more: Topic[Any, Any], store: UnreliableStore | None = None) -> None:
         self.clock = HandClock()
         self.engine = MemoryEngine(self.clock)
-        self.store = UnreliableStore()
+        self.store = UnreliableStore() if store is None else store
         self.broker = MemoryBroker(["orders", "mail", *(topic.name for topic in more)])
         self.notes = Notes()
         declared = [a_topic("orders"), a_topic("mail", retries=1), *more]

@@ -130,6 +130,56 @@ async def test_an_error_reaches_all_callers_of_its_batch_and_nobody_else() -> No
     assert await in_time(batch.put(5)) == [50]
 
 
+class Picky(Desk):
+    """Refuses every batch that has one of `odd` in it; after `calls` calls the store is away."""
+
+    def __init__(self, *odd: int, calls: int = 100) -> None:
+        super().__init__()
+        self.odd = odd
+        self.calls = calls
+        self.again: list[int] = []
+
+    async def flush(self, items: Sequence[int]) -> Sequence[int]:
+        if len(self.batches) == self.calls:
+            raise StoreUnavailable("away")
+        results = await super().flush(items)
+        if wrong := [item for item in items if item in self.odd]:
+            raise TypeError(f"no place for {wrong}")
+        return results
+
+    async def alone(self, item: int) -> int:
+        self.again.append(item)
+        (result,) = await self.flush([item])
+        return -result
+
+
+async def test_where_a_batch_fails_each_gets_its_own_end() -> None:
+    desk = Picky(2, 4)
+    answers = await in_time(*(Batch(desk.flush).put(item) for item in [2]))
+    assert ([str(answer) for answer in answers], desk.batches) == (["no place for [2]"], [[2]])
+    batch, desk.batches = Batch(desk.flush), []
+    answers = await in_time(*(batch.put(item) for item in (1, 2, 3, 4)))
+    assert [str(answer) for answer in answers] == ["10", "no place for [2]", "30", "no place for [4]"]
+    assert desk.batches == [[1, 2, 3, 4], [1], [2], [3], [4]]
+
+
+async def test_what_is_repeated_alone_may_be_called_otherwise() -> None:
+    desk = Picky(2)
+    batch = Batch(desk.flush, alone=desk.alone)
+    answers = await in_time(*(batch.put(item) for item in (1, 2, 3)))
+    assert [str(answer) for answer in answers] == ["-10", "no place for [2]", "-30"]
+    assert desk.again == [1, 2, 3]
+    assert await in_time(batch.put(5)) == [50]
+
+
+async def test_an_outage_is_not_asked_about_once_for_each() -> None:
+    desk = Picky(1, calls=2)
+    batch = Batch(desk.flush)
+    answers = await in_time(*(batch.put(item) for item in (1, 2, 3, 4)))
+    assert [str(answer) for answer in answers] == ["no place for [1]", "away", "away", "away"]
+    assert desk.batches == [[1, 2, 3, 4], [1]]
+
+
 async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
     desk = Desk()
     desk.open.clear()

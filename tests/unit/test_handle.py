@@ -12,6 +12,7 @@ import pytest
 
 from bridge.errors import BrokerUnavailable, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.lifecycle import Event, Move
+from bridge.ports import Claim as Wish
 from bridge.task import Completion, Failure, State, Task, TaskKey
 from bridge.topic import Topic, topic
 from tests.unit.fakes import NOW, SECOND
@@ -217,16 +218,19 @@ async def test_an_outcome_that_the_fence_refuses_is_discarded() -> None:
     assert (lab.state(task), lab.now(task).outcome, lab.engine.of("complete")) == (State.RECEIVED, None, [])
 
 
-@pytest.mark.parametrize("error", [TaskTooLarge("20 MB"), VariableError("an odd string")])
+@pytest.mark.parametrize(
+    "error",
+    [TaskTooLarge("20 MB"), VariableError("an odd string"), StoreError("refused"), TypeError("no kind of value")],
+)
 async def test_a_result_that_can_not_be_stored_becomes_an_incident(error: Exception) -> None:
     lab = Lab()
     task = await lab.task()
     lab.store.fail_next("move", error)
-    lab.store.fail_next("move", error)
     assert (await lab.deliver(task)).given == ["ack"]
     await lab.report.drain()
-    assert lab.store.struck == ["move", "move"], "in its batch, and alone"
+    assert lab.store.struck == ["move"]
     assert lab.state(task) is State.FAILED
+    assert [attempt.error for attempt in lab.now(task).history] == [type(error).__name__]
     assert str(error) in (lab.now(task).error or "")
     assert [incident.id for incident in lab.engine.incidents()] == [task.id]
 
@@ -260,6 +264,50 @@ async def test_a_result_that_is_too_large_does_not_fail_its_neighbours() -> None
     await lab.report.drain()
     assert lab.store.batches == [2, 1], "both in one batch, then the large one alone"
     assert [lab.state(task) for task in tasks] == [State.COMPLETED, State.FAILED]
+
+
+class Partly(LabStore):
+    """Writes a batch, and then fails as if one of its members had been refused; `partly` names the call."""
+
+    partly: str
+
+    async def move(self, moves: Sequence[Move]) -> Sequence[bool]:
+        made = await super().move(moves)
+        self._refuse("move", len(moves))
+        return made
+
+    async def claim(self, claims: Sequence[Wish]) -> Sequence[Task | None]:
+        found = await super().claim(claims)
+        self._refuse("claim", len(claims))
+        return found
+
+    def _refuse(self, call: str, size: int) -> None:
+        if call == self.partly and size > 1:
+            self.struck.append(call)
+            raise StoreError("MongoDB refused a write")
+
+
+@pytest.mark.parametrize("call", ["move", "claim"])
+async def test_what_was_written_before_its_batch_failed_is_known_and_not_lost(call: str) -> None:
+    lab = Lab(Work(held=True))
+    lab.store = Partly(lab.order)
+    lab.store.partly = call
+    lab.report = lab.reporter()
+    lab.claims, lab.handle = lab.replica("r1")
+    tasks = [await lab.task() for _ in range(3)]
+    running = [asyncio.create_task(lab.deliver(task)) for task in tasks]
+    while len(lab.work.runs) < 3:
+        lab.work.begun.clear()
+        async with asyncio.timeout(10):
+            await lab.work.begun.wait()
+    lab.work.go.set()
+    assert [(await each).given for each in running] == [["ack"]] * 3
+    await lab.report.drain()
+    assert call in lab.store.struck
+    assert sorted(lab.work.runs) == sorted(task.id for task in tasks)
+    assert [(lab.state(task), lab.now(task).attempts) for task in tasks] == [(State.COMPLETED, 1)] * 3
+    assert sorted(lab.engine.of("complete")) == sorted(task.id for task in tasks)
+    assert lab.notes.of("outcome_discarded") == lab.notes.of("message_matches_nothing") == []
 
 
 async def test_what_the_process_can_not_end_is_given_back_and_no_retry_is_burnt() -> None:
@@ -337,8 +385,10 @@ async def test_a_store_that_refuses_is_not_hidden_and_the_claim_is_let_go() -> N
     lab = Lab()
     task = await lab.task()
     lab.store.fail_next("move", StoreError("refused"))
-    with pytest.raises(StoreError, match="refused"):
+    lab.store.fail_next("move", StoreError("refused too"))
+    with pytest.raises(StoreError, match="refused too"):
         await lab.deliver(task)
+    assert lab.store.struck == ["move", "move"], "the result, and that it can't be stored"
     assert (lab.state(task), len(lab.claims)) == (State.RUNNING, 0)
 
 

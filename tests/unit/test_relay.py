@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from bridge.adapters.memory_broker import MemoryBroker
-from bridge.errors import BrokerUnavailable, BrokerUnroutable, StoreUnavailable
+from bridge.errors import BrokerUnavailable, BrokerUnroutable, StoreError, StoreUnavailable
 from bridge.flow.relay import Relay
 from bridge.lifecycle import Event, Move
 from bridge.ports import Claim, Level
@@ -43,6 +43,31 @@ async def test_a_confirmed_task_is_queued_and_looked_at_again() -> None:
     assert flow.broker.published == [("orders", TaskKey("a", 1, "00-ab")), ("mail", TaskKey("b", 3))]
     assert flow.states() == {"a": State.QUEUED, "b": State.QUEUED}
     assert {task.next_at for task in flow.store.tasks.values()} == {NOW + LOOK}
+
+
+class _Picky(UnreliableStore):
+    """Takes no confirms of more than one task, nor of the task `odd`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def confirm(self, keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
+        self.sizes.append(len(keys))
+        if len(keys) > 1 or keys[0].id == "odd":
+            raise StoreError("refused")
+        await super().confirm(keys, now, next_at)
+
+
+async def test_a_confirm_that_can_not_be_written_holds_up_no_other() -> None:
+    flow = Flow()
+    flow.store = _Picky()
+    flow.relay = Relay(flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK)
+    tasks = await flow.received(a_task("a"), a_task("odd"), a_task("b"))
+    ends = await asyncio.gather(*(flow.relay.publish([task]) for task in tasks), return_exceptions=True)
+    assert [str(end) for end in ends] == ["1", "refused", "1"]
+    assert flow.store.sizes == [3, 1, 1, 1]
+    assert flow.states() == {"a": State.QUEUED, "odd": State.RECEIVED, "b": State.QUEUED}
 
 
 async def test_nothing_is_published_for_nothing() -> None:

@@ -13,6 +13,7 @@ from bridge.errors import (
     EngineForbidden,
     EngineRejected,
     GatewayError,
+    StoreError,
     StoreUnavailable,
     TaskConflict,
     TaskTooLarge,
@@ -23,7 +24,7 @@ from bridge.errors import (
 from bridge.lifecycle import Event, Move
 from bridge.task import Source, State, Task, TypedValue
 from bridge.variables import decode, encode
-from tests.unit.fakes import LOCK, NOW, SECOND, a_task
+from tests.unit.fakes import LOCK, NOW, SECOND, UnreliableStore, a_task
 from tests.unit.poll_rig import a_topic
 from tests.unit.submit_rig import LIMIT, TEXT, SubmitRig
 
@@ -223,6 +224,27 @@ async def test_variables_that_can_not_be_read_are_refused_by_name(variables: dic
     with pytest.raises(VariableError, match="'n'"):
         await rig.hand_in(rig.add(), variables)
     assert rig.store.tasks == {}
+
+
+class _Partly(UnreliableStore):
+    """Keeps a batch, and then fails as if one of its members had been refused."""
+
+    async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
+        kept = await super().accept(tasks)
+        if len(tasks) > 1:
+            self.refused.append("accept")
+            raise StoreError("MongoDB refused a write")
+        return kept
+
+
+async def test_submissions_that_were_kept_before_their_batch_failed_are_answered_and_published() -> None:
+    rig = SubmitRig(store=_Partly())
+    ids = [rig.add() for _ in range(3)]
+    kept = await asyncio.gather(*(rig.hand_in(task_id) for task_id in ids))
+    await rig.relay.drain()
+    assert rig.store.refused == ["accept"]
+    assert [task.id for task in kept] == [key.id for _, key in rig.broker.published] == ids
+    assert {task.epoch for task in rig.store.tasks.values()} == {1}
 
 
 async def test_a_task_that_the_gateway_fetched_is_not_taken_again() -> None:

@@ -1,0 +1,85 @@
+"""What shares a write with others fails alone: no handler runs again for what another one returned or raised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bridge.adapters.store import MongoStore
+from bridge.flow.run import Run
+from bridge.lifecycle import Move
+from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
+from bridge.topic import BpmnError, Context, Topic, topic
+from tests.contract.stores import mongo_store
+from tests.unit.fakes import SECOND
+from tests.unit.flow_lab import Lab, Order
+
+MEMBERS = 31
+_CODE: Any = 404
+
+ODD: dict[str, Outcome] = {
+    "a number for a code": BpmnFault(_CODE),
+    "an object for a value": Completion({"a": TypedValue("Object", object())}),
+    "no text for a value": Completion({"a": TypedValue("String", "\ud800")}),
+    "no text for a name": Completion({"\ud800": TypedValue("String", "")}),
+    "what isn't even a mapping": Completion(_CODE),
+    "more than an integer holds": Failure("ValueError", "no", "", 2**70),
+}
+
+
+class Odd(Run):
+    """Runs handlers; what one raises with an outcome as its code is that outcome, as no check at the border has it."""
+
+    async def run(self, topic: Topic[Any, Any], task: Task, context: Context) -> Outcome:
+        found = await super().run(topic, task, context)
+        return ODD[found.code] if isinstance(found, BpmnFault) else found
+
+
+@pytest.fixture
+async def mongo(servers: dict[str, str]) -> AsyncIterator[MongoStore]:
+    async with mongo_store(servers["MONGODB_URI"]) as store:
+        yield store
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_thirty_one_share_a_write_of_which_one_can_not_be_stored(mongo: MongoStore, odd: str) -> None:
+    runs, together = Counter[str](), asyncio.Barrier(MEMBERS)
+    batches: list[int] = []
+
+    @topic("orders", concurrency=MEMBERS)
+    async def handler(order: Order, context: Context) -> dict[str, int]:
+        runs[context.task_id] += 1
+        await together.wait()
+        if context.task_id == tasks[7].id:
+            raise BpmnError(odd)
+        return {"n": 1}
+
+    move = mongo.move
+
+    async def counted(moves: list[Move]) -> Any:
+        batches.append(len(moves))
+        return await move(moves)
+
+    mongo.move = counted  # type: ignore[assignment, method-assign]
+    lab = Lab(topics=[handler])
+    lab.store = mongo  # type: ignore[assignment]
+    lab.run = Odd(timeout=300 * SECOND, first_delay=SECOND, most_delay=SECOND)
+    lab.report = lab.reporter()
+    lab.claims, lab.handle = lab.replica("r1")
+    tasks = [await lab.task() for _ in range(MEMBERS)]
+    verdicts = await asyncio.gather(*(lab.deliver(task) for task in tasks))
+    await lab.report.drain()
+    assert MEMBERS in batches, "their outcomes were written together, and that failed"
+    assert [verdict.given for verdict in verdicts] == [["ack"]] * MEMBERS
+    assert runs == {task.id: 1 for task in tasks}
+    kept = {task.id: task for task in await mongo.get_many([task.id for task in tasks])}
+    culprit = kept.pop(tasks[7].id)
+    assert {(task.state, task.attempts) for task in kept.values()} == {(State.COMPLETED, 1)}
+    assert (culprit.state, culprit.attempts, culprit.retries) == (State.FAILED, 1, 0)
+    assert (culprit.error or "").startswith("the result can't be stored: ")
+    (incident,) = lab.engine.incidents()
+    assert (incident.id, incident.error) == (culprit.id, culprit.error)
