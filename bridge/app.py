@@ -45,6 +45,7 @@ from bridge.flow.measure import Measure
 from bridge.flow.offer import Offer
 from bridge.flow.operate import Operate
 from bridge.flow.poll import Pace, Poll
+from bridge.flow.reacquire import Reacquire
 from bridge.flow.recover import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, Patience, Recover
 from bridge.flow.relay import Relay
 from bridge.flow.renew import Renew
@@ -313,10 +314,22 @@ class Gateway:
             tracer=self.tracer,
         )
         self.offer = Offer(self.engine, store, clock, journal, self.report.end_of)
+        reacquire = Reacquire(
+            engine=self.engine,
+            store=store,
+            intake=self.intake,
+            lease=self.lease,
+            topics=self.topics,
+            paused=self._paused,
+            clock=clock,
+            journal=journal,
+            replica=self.replica,
+        )
         self.recover = Recover(
             store=store,
             engine=self.engine,
             offer=self.offer,
+            reacquire=reacquire.try_once,
             publisher=self.publisher,
             relay=self.relay,
             report=self.report,

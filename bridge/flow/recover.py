@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -24,7 +24,7 @@ from bridge.flow.relay import Relay
 from bridge.flow.report import INCIDENT_LOOK, Report
 from bridge.flow.submit import Submit
 from bridge.lifecycle import Event, Move
-from bridge.ports import Clock, Engine, Journal, Level, Publisher, TaskStore
+from bridge.ports import Clock, Engine, EngineTask, Journal, Level, Publisher, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import Attempt, Failure, State, Task
 from bridge.trace import traced
@@ -62,7 +62,7 @@ class Recover:
     ended only while `sees_renewals` tells that this process has been in touch with the store for as long as a claim
     lasts: after an outage of the store those who hold them renew them first. `nudge` is told
     the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of an expired lock
-    only every 30 s.
+    only every 30 s. `reacquire` is given due retries that are free in the engine, and were fetched for in vain.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Recover:
         store: TaskStore,
         engine: Engine,
         offer: Offer,
+        reacquire: Callable[[Task, EngineTask], Awaitable[None]],
         publisher: Publisher,
         relay: Relay,
         report: Report,
@@ -89,6 +90,7 @@ class Recover:
         self._store = store
         self._engine = engine
         self._offer = offer
+        self._reacquire = reacquire
         self._publisher = publisher
         self._relay = relay
         self._report = report
@@ -337,9 +339,11 @@ class Recover:
             now = self._clock.now()
             changes = {"updated_at": now, "finished_at": now, "retries": 0, "error": found.error or task.error}
             return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, "next_at": now + INCIDENT_LOOK})
-        if found.worker_id in {None, task.worker_id} or not _is_locked(found.lock_until, self._clock.now()):
-            return None
-        return self._lease.lost(task, LeaseStolen(f"worker {found.worker_id} holds the task now", status=400))
+        if not _is_locked(found.lock_until, self._clock.now()):
+            await self._reacquire(task, found)
+        elif found.worker_id not in {None, task.worker_id}:
+            return self._lease.lost(task, LeaseStolen(f"worker {found.worker_id} holds the task now", status=400))
+        return None
 
     async def _look_at_incidents(self, tasks: Sequence[Task]) -> None:
         """Ask the engine about incidents now and then, ever more seldom: it tells nobody of a cancelled process."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from bridge.adapters.memory_faults import Operation
+from bridge.flow.reacquire import Reacquire
 from bridge.flow.recover import Patience, Recover
 from bridge.flow.submit import Submit
 from bridge.lifecycle import Event, Move
@@ -53,11 +54,20 @@ class RetryRig(OperateRig):
             clock=self.clock, journal=self.notes, retry_limit=3, publish_within=10 * SECOND,
             size_of=lambda task: 1, size_limit=100, replica="r2",
         )  # fmt: skip
-        self.recover = Recover(
-            store=self.store, engine=self.engine, offer=self.offer, publisher=self.broker, relay=self.relay,
-            report=self.report, submit=submit, lease=self.lease, nudge=self._nudge, sees_renewals=lambda: True,
-            clock=self.clock, journal=self.notes, replica="r2", patience=Patience(60 * SECOND, 3),
+        self.paused: set[str] = set()
+        reacquire = Reacquire(
+            engine=self.engine, store=self.store, intake=self.intake, lease=self.lease, topics=self.topics,
+            paused=self._paused, clock=self.clock, journal=self.notes, replica="r2",
         )  # fmt: skip
+        self.recover = Recover(
+            store=self.store, engine=self.engine, offer=self.offer, reacquire=reacquire.try_once,
+            publisher=self.broker, relay=self.relay, report=self.report, submit=submit, lease=self.lease,
+            nudge=self._nudge, sees_renewals=lambda: True, clock=self.clock, journal=self.notes, replica="r2",
+            patience=Patience(60 * SECOND, 3),
+        )  # fmt: skip
+
+    async def _paused(self) -> frozenset[str]:
+        return frozenset(self.paused)
 
     def kill_at(self, call: Operation, *, after: bool = False) -> None:
         self.engine.fail_next(call, Killed(), after=after)

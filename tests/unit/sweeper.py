@@ -9,6 +9,7 @@ from bridge.adapters.memory_broker import MemoryBroker
 from bridge.flow.offer import Offer
 from bridge.flow.recover import ALL, Patience, Recover
 from bridge.flow.submit import Submit
+from bridge.ports import EngineTask
 from bridge.task import State, Task
 from tests.unit.fakes import NOW, SECOND
 from tests.unit.flow_lab import Lab
@@ -32,6 +33,7 @@ class Sweeper:
             self.lab.broker = broker
             self.lab.relay._publisher = broker
         self.nudged: list[Collection[str]] = []
+        self.reacquired: list[str] = []
         self.sees_renewals = True
         self.recover = self.another(states, **patience)
 
@@ -55,6 +57,7 @@ class Sweeper:
             store=lab.store,
             engine=lab.engine,
             offer=Offer(lab.engine, lab.store, lab.clock, lab.notes, lab.report.end_of),
+            reacquire=self._reacquire,
             publisher=lab.broker,
             relay=lab.relay,
             report=lab.report,
@@ -68,6 +71,9 @@ class Sweeper:
             states=states,
             patience=Patience(STALE, LOST_CLAIMS, **patience),
         )
+
+    async def _reacquire(self, task: Task, found: EngineTask) -> None:
+        self.reacquired.append(task.id)
 
     async def sweep(self) -> int:
         """Look once, and wait for what that began."""
