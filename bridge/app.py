@@ -55,6 +55,7 @@ from bridge.flow.run import Run
 from bridge.flow.scope import context_of
 from bridge.flow.submit import Submit
 from bridge.flow.tally import Tally, TallyingJournal
+from bridge.flow.threads import Threads
 from bridge.lag import Lag
 from bridge.ports import Journal, Level
 from bridge.ports_trace import Tracer
@@ -220,8 +221,11 @@ class Gateway:
     def _build_work(self) -> None:
         settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
         works = Role.WORK in self.roles
-        self.claims = Claims({topic.name: topic.concurrency for topic in self.topics.values()} if works else {})
+        threads = Threads(journal)
+        slots = {topic.name: topic.concurrency for topic in self.topics.values()} if works else {}
+        self.claims = Claims(slots, threads.stuck)
         self.run = Run(
+            threads=threads,
             timeout=_seconds(settings.task_timeout),
             first_delay=_seconds(settings.retry_delay),
             most_delay=_seconds(settings.retry_delay_max),

@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,10 +20,12 @@ from bridge.app import Gateway, TaskLog, gateway_version
 from bridge.cli_access import keys_app, users_app
 from bridge.doctor import diagnose
 from bridge.errors import GatewayError, ServerEnded, SetupError
+from bridge.ports import Level
 from bridge.process import Process
 from bridge.registry import Registry, load_topics
 from bridge.scaffold import write_topic
 from bridge.settings import Role, Settings, read_settings
+from bridge.shutdown import LAST, OVERTIME, exit_after, left_threads
 from sandbox.cli import app as sandbox_app
 
 app = typer.Typer(
@@ -142,19 +146,48 @@ def _run(settings: Settings, roles: frozenset[Role]) -> None:
     configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json)
     topics = _topics(settings)
     _read_otel(Path(".env.gateway"))
+    journal, code = StructlogJournal(), 1
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
-        uvloop.run(_until_signalled(settings, roles, topics))
+        runner.run(_until_signalled(settings, roles, topics, journal))
+        code = 0
     except SetupError as error:
-        _fail(error)
+        code = 2
+        _fail(error, code)
     except ServerEnded as error:
-        _fail(error, code=1)
+        _fail(error, code)
+    except BaseException as error:
+        # Told here: what is left running may keep Python from telling it at its end.
+        journal.write("process_failed", level=Level.ERROR, error=repr(error), stack=error)
+        raise
+    finally:
+        exit_after(LAST, code, lambda: journal.write("exit_forced", level=Level.WARNING, threads=left_threads()))
+        runner.close()
 
 
-async def _until_signalled(settings: Settings, roles: frozenset[Role], topics: Registry) -> None:
-    stop = asyncio.Event()
+def _limit_end(settings: Settings, journal: StructlogJournal) -> Callable[..., None]:
+    """Return what bounds the time of the end; it may be called more than once, and as a handler of signals."""
+    once = Lock()
+
+    def tell() -> None:
+        journal.write("end_overdue", level=Level.ERROR, threads=left_threads())
+        journal.flush()
+
+    def limit(*_: object) -> None:
+        if once.acquire(blocking=False):
+            exit_after(settings.shutdown_grace + OVERTIME, 1, tell)
+
+    return limit
+
+
+async def _until_signalled(
+    settings: Settings, roles: frozenset[Role], topics: Registry, journal: StructlogJournal
+) -> None:
+    stop, limit_end = asyncio.Event(), _limit_end(settings, journal)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    journal = StructlogJournal()
+        # The loop learns of a signal when a handler lets it; Python calls this even while one blocks it.
+        signal.signal(number, limit_end)
     try:
         log: TaskLog = lambda task, secrets: task_log(journal, task, secrets=secrets)  # noqa: E731
         await Process(Gateway(settings, roles, topics, journal, log), stop).run()

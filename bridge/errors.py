@@ -18,6 +18,10 @@ class ServerEnded(GatewayError):
     """The web server ended by itself: who probes this process, or uses its API, reaches nobody."""
 
 
+class ProcessEnding(GatewayError):
+    """This process takes up nothing new, as it is ending."""
+
+
 class QueueMismatch(SetupError):
     """The broker has a queue or exchange of ours with other arguments; it is asked again until that is mended."""
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from enum import StrEnum
 from types import MappingProxyType
 
 from bridge.errors import GatewayError
@@ -34,9 +35,17 @@ class Health:
     components: tuple[Component, ...]
 
 
+class Purpose(StrEnum):
+    """What a process may be ready for: requests to its API and pages, the engine's tasks, or messages to work off."""
+
+    HTTP = "http"
+    INTAKE = "intake"
+    WORK = "work"
+
+
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Why this process, in its role, should not be sent work now; ready when there is no reason."""
+    """Why this process should not be sent work now; ready when there is no reason."""
 
     reasons: tuple[str, ...] = ()
 

@@ -60,6 +60,8 @@ class Loop:
     ) -> None:
         self.name = name
         self.failures = 0
+        self.fault: Exception | None = None
+        """What the last step failed with; None where it went well."""
         self._step = step
         self._journal = journal
         self._delays = (first_delay, most_delay)
@@ -93,16 +95,16 @@ class Loop:
         try:
             await self._step()
         except GatewayError as error:
-            self.failures += 1
+            self.failures, self.fault = self.failures + 1, error
             self._journal.write(
                 "loop_failed", level=Level.WARNING, loop=self.name, failures=self.failures, error=str(error)
             )
             return False
         except Exception as error:  # noqa: BLE001 - a loop that ends would leave its tasks without a next step
-            self.failures += 1
+            self.failures, self.fault = self.failures + 1, error
             self._journal.write(
                 "loop_broken", level=Level.ERROR, loop=self.name, failures=self.failures, error=repr(error), stack=error
             )
             return False
-        self.failures = 0
+        self.failures, self.fault = 0, None
         return True

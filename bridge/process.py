@@ -18,15 +18,15 @@ from litestar import Litestar
 from bridge.adapters.gauges import Gauges, Now
 from bridge.app import Gateway
 from bridge.desk_doors import operations_desk, tasks_desk
-from bridge.errors import EngineError, GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError
-from bridge.health import Health, Readiness, check
-from bridge.lifecycle import Event, Move
+from bridge.errors import GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError
+from bridge.health import Health, Purpose, Readiness, check
 from bridge.loop import Loop, delay_after
 from bridge.ports import Level, Probe
+from bridge.readiness import ReadinessCheck
 from bridge.server import Server, listen
 from bridge.settings import Role
+from bridge.shutdown import Shutdown
 from bridge.standing import standing_of
-from bridge.task import Task
 from web.alpine import alpine_from
 from web.app import create_app
 from web.dashboard import dashboard_router
@@ -38,8 +38,6 @@ from web.pages_of_tasks import task_pages
 _PROBE_WITHIN: Final = timedelta(seconds=3)
 _SLOW_RETRY: Final = timedelta(seconds=15)
 _BEAT: Final = timedelta(seconds=2)
-_RELEASED_AT_ONCE: Final = 16
-_MOST_RELEASED: Final = 5000
 _WORKERS_SWEEP: Final = 5
 """How many times the pause of an intake's sweeps those of a worker have."""
 
@@ -50,14 +48,13 @@ class Process:
     def __init__(self, gateway: Gateway, stop: asyncio.Event) -> None:
         self._gateway = gateway
         self._stop = stop
-        self._missing: dict[str, str] = {"start": "the process is starting"}
-        self._attached: Mapping[str, bool] = {}
         self._consuming = False
         self._server: Server | None = None
         self._fault: ServerEnded | None = None
         self._running: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
         self._poll_loop: Loop | None = None
+        self._readiness = ReadinessCheck(gateway, self._loops, stop)
         gateway.metrics.registry.register(Gauges(self._look))
 
     async def run(self) -> None:
@@ -82,7 +79,10 @@ class Process:
                 gateway.journal.write("started", replica=gateway.replica)
                 await self._stop.wait()
         finally:
-            await self._end()
+            if self._server is not None:
+                self._server.should_exit = True
+            end = Shutdown(gateway, self._loops, self._running, poll=self._poll_loop, consuming=self._consuming)
+            await end.run()
             gateway.journal.write("ended", replica=gateway.replica)
         if self._fault is not None:
             raise self._fault
@@ -203,12 +203,12 @@ class Process:
             if not await self._attempt(name, step):
                 return False
             self._consuming |= name == "consumers"
-        self._missing.clear()
+        self._readiness.missing = {}
         return True
 
     async def _attempt(self, name: str, step: Callable[[], Awaitable[object]]) -> bool:
         failures, chance = 0, random.Random()  # noqa: S311 - it spreads load, it keeps no secret
-        self._missing = {name: "it is being connected"}
+        self._readiness.missing = {name: "it is being connected"}
         while not self._stop.is_set():
             try:
                 await step()
@@ -229,13 +229,13 @@ class Process:
         return False
 
     def _miss(self, name: str, error: GatewayError, failures: int) -> None:
-        self._missing = {name: str(error)}
+        self._readiness.missing = {name: str(error)}
         self._gateway.journal.write(
             "not_connected", level=Level.WARNING, part=name, error=str(error), failures=failures + 1
         )
 
     def _tell_build(self, name: str, progress: str) -> None:
-        self._missing = {name: f"indexes are being built: {progress}"}
+        self._readiness.missing = {name: f"indexes are being built: {progress}"}
         self._gateway.journal.write("indexes_being_built", part=name, progress=progress)
 
     def _start_loops(self) -> None:
@@ -271,7 +271,7 @@ class Process:
         return loop
 
     async def _watch_consumers(self) -> None:
-        self._attached = await self._gateway.consumer.consuming()
+        self._readiness.attached = await self._gateway.consumer.consuming()
 
     # -- health
 
@@ -285,107 +285,14 @@ class Process:
         }
         return await check(probes, _PROBE_WITHIN, {"engine": gateway.engine_warnings})
 
-    async def ready(self) -> Readiness:
-        """Tell whether the process does what its roles ask of it, and why not."""
-        return Readiness(self._reasons())
-
-    def _reasons(self) -> tuple[str, ...]:
-        reasons = [f"{name}: {why}" for name, why in self._missing.items()]
-        if self._stop.is_set():
-            reasons.append("the process is ending")
-        if not reasons:
-            faults = self._gateway.consumer.faults()
-            detached = [topic for topic, yes in self._attached.items() if not yes]
-            reasons += [
-                f"no consumer is attached to topic {topic}" + (f": {faults[topic]}" if topic in faults else "")
-                for topic in detached
-            ]
-            reasons += [
-                f"{loop.name} has failed {loop.failures} times in a row" for loop in self._loops if loop.failures > 2
-            ]
-        return tuple(reasons)
+    async def ready(self, purpose: Purpose | None = None) -> Readiness:
+        """Tell whether the process does what its roles ask of it (None), or can do what is asked for, and why not."""
+        return self._readiness.check(purpose)
 
     def _look(self) -> Now:
-        return standing_of(self._gateway, ready=not self._reasons(), loops=self._loops, attached=self._attached)
-
-    # -- end
-
-    async def _end(self) -> None:
-        """Stop fetching, keep the batch, stop consuming, let handlers end, report, unlock what never started, close."""
-        gateway = self._gateway
-        gateway.journal.write("ending", replica=gateway.replica)
-        gateway.handle.stop()
-        if self._server is not None:
-            self._server.should_exit = True
-        if self._poll_loop is not None:
-            self._poll_loop.stop()
-        # A poll may still be held by the engine for seconds: handlers end meanwhile.
-        await asyncio.gather(self._part("poll", gateway.poll.stop()), self._end_work())
-        for loop in self._loops:
-            loop.stop()
-        for end in await asyncio.gather(*self._running, return_exceptions=True):
-            if isinstance(end, Exception):
-                self._tell("loops", end)
-        await self._part("renew", gateway.renew.settle())
-        await self._part("recover", gateway.recover.settle())
-        await self._part("relay", gateway.relay.drain())
-        await self._part("release", self._release_unstarted())
-        await self._part("leave", gateway.beat.leave())
-        await self._part("report", gateway.report.drain(timedelta(seconds=gateway.settings.shutdown_grace)))
-        gateway.run.close()
-        if gateway.roles & {Role.WEB, Role.INTAKE}:
-            await self._part("publisher", gateway.publisher.close())
-        await self._part("engine", gateway.engine.close())
-        await self._part("tally", gateway.tally.flush())
-        await self._part("desk", gateway.desk.close())
-        await self._part("access", gateway.access_store.close())
-        await self._part("store", gateway.store.close())
-        await self._part("telemetry", gateway.telemetry.end())
-
-    async def _part(self, part: str, end: Awaitable[object]) -> None:
-        """Wait for one step of the end; where it fails, tell so and let the others have theirs."""
-        try:
-            await end
-        except Exception as error:  # noqa: BLE001 - handlers' outcomes and locks depend on the steps that follow
-            self._tell(part, error)
-
-    def _tell(self, part: str, error: Exception) -> None:
-        known = isinstance(error, GatewayError)
-        self._gateway.journal.write(
-            "not_ended_well",
-            level=Level.WARNING if known else Level.ERROR,
-            part=part,
-            error=str(error) if known else repr(error),
-            stack=None if known else error,
+        return standing_of(
+            self._gateway, ready=self._readiness.check().ok, loops=self._loops, attached=self._readiness.attached
         )
-
-    async def _end_work(self) -> None:
-        if self._consuming:
-            await self._part("consumer", self._gateway.consumer.stop())
-            await self._part("consumer", self._gateway.consumer.close())
-        grace = timedelta(seconds=self._gateway.settings.shutdown_grace)
-        await self._part("report", self._gateway.report.drain(grace))
-
-    async def _release_unstarted(self) -> None:
-        """Give back what this process fetched and nobody has begun: others fetch it at once, and no retry is burnt."""
-        gateway = self._gateway
-        if Role.INTAKE not in gateway.roles:
-            return
-        tasks = await gateway.store.unstarted(gateway.replica, _MOST_RELEASED)
-        now = gateway.clock.now()
-        changes = {"next_at": now + timedelta(seconds=1), "updated_at": now}
-        happened = await gateway.store.move([Move(t.id, Event.RELEASE, t.epoch, changes=changes) for t in tasks])
-        slots = asyncio.Semaphore(_RELEASED_AT_ONCE)
-
-        async def unlock(task: Task) -> None:
-            async with slots:
-                with suppress(EngineError):  # then the lock ends by itself
-                    await gateway.lease.release(task, task.lease_until)
-
-        released = [task for task, yes in zip(tasks, happened, strict=True) if yes]
-        await asyncio.gather(*(unlock(task) for task in released))
-        if released:
-            gateway.journal.write("locks_released", tasks=len(released))
 
 
 def _settle_memory() -> None:

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 class Load:
     """What one replica does for one topic.
 
-    `slots` is how many handlers may run at once, `running` how many do now. `seconds` is the time that a run takes, and
+    `slots` is how many handlers may run at once, `running` how many do now. `stuck` counts the threads that run on
+    though their run was given up; `slots` is without them. `seconds` is the time that a run takes, and
     `occupied` the time for which a task takes its slot: with the proof of its lock, and the storing of its outcome.
     Both are moving means; None before the first one ended.
     """
@@ -20,6 +21,7 @@ class Load:
     running: int = 0
     seconds: float | None = None
     occupied: float | None = None
+    stuck: int = 0
 
     @property
     def takes(self) -> float | None:

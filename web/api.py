@@ -24,6 +24,7 @@ from bridge.errors import (
     UnknownTask,
     VariableError,
 )
+from bridge.health import Purpose
 from bridge.ports import TaskFilter
 from bridge.task import Task
 from web.cursor import MAX_LENGTH, CursorError, read_cursor, write_cursor
@@ -213,16 +214,28 @@ class HealthRoutes(Controller):
     @get(
         "/ready",
         summary="May the process be sent work",
-        description="Depends on the role of the process. 503 names the reasons: send it no requests until it is ready.",
+        description="With `for` whether it can do that; else whether it does what its roles ask of it; an engine"
+        " that is away doesn't count then in a process with the role web. 503 names the reasons.",
         response_description="The process may be sent work.",
         responses={
             503: ResponseSpec(ReadyStatus, description="Not ready; see `reasons`.", generate_examples=False),
             **problem_responses(400),
         },
     )
-    async def ready(self, doors: GivenDoors) -> Response[ReadyStatus]:
+    async def ready(
+        self,
+        doors: GivenDoors,
+        purpose: Annotated[
+            str | None,
+            QueryParameter(
+                name="for",
+                description="`http`: take requests and submissions, `intake`: fetch tasks, `work`: run handlers.",
+                schema_extra={"enum": [*Purpose]},
+            ),
+        ] = None,
+    ) -> Response[ReadyStatus]:
         """Ask the composition root, which knows the role."""
-        readiness = await doors.ready()
+        readiness = await doors.ready(None if purpose is None else _purpose(purpose))
         return Response(ReadyStatus.of(readiness), status_code=200 if readiness.ok else 503)
 
 
@@ -243,6 +256,13 @@ async def dead_letters(
     """List what nobody could work with."""
     require(principal, Scope.READ)
     return DeadLetterList.of(await doors.dead_letters(limit))
+
+
+def _purpose(text: str) -> Purpose:
+    try:
+        return Purpose(text)
+    except ValueError:
+        raise query_error("for", f"choose from {', '.join(Purpose)}") from None
 
 
 async def _task(doors: Doors, task_id: str, principal: Principal, action: Scope) -> Task:

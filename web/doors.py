@@ -11,7 +11,7 @@ from bridge.accounts import Accounts
 from bridge.dead_letter import DeadLetter
 from bridge.desk.records import AuditEntry
 from bridge.entrance import Entrance
-from bridge.health import Health, Readiness
+from bridge.health import Health, Purpose, Readiness
 from bridge.ports import TaskReader
 from bridge.submission import Submission
 from bridge.task import Task
@@ -41,7 +41,8 @@ class Doors:
 
     `submit` returns the task as kept; it raises `UnknownTask`, `TaskConflict`, `UnacceptableTask`, `VariableError`,
     `TaskTooLarge` or an `…Unavailable`. `retry` takes a task's id and raises `UnknownTask`, `TaskConflict` or an
-    `…Unavailable`. `health` and `ready` never raise. `body_limit` is in bytes.
+    `…Unavailable`. `health` and `ready` never raise; `ready` is asked for a
+    purpose, or for all of the process's roles (None). `body_limit` is in bytes.
     `observe` is told of each request: its method, its route, the answer's status and the seconds.
     """
 
@@ -50,7 +51,7 @@ class Doors:
     retry: Callable[[str], Awaitable[Task]]
     dead_letters: Callable[[int], Awaitable[Sequence[DeadLetter]]]
     health: Callable[[], Awaitable[Health]]
-    ready: Callable[[], Awaitable[Readiness]]
+    ready: Callable[[Purpose | None], Awaitable[Readiness]]
     access: AccessDoor
     registry: CollectorRegistry
     version: str

@@ -8,6 +8,7 @@ from typing import Any
 
 from litestar import Request
 from litestar.exceptions import ClientException, HTTPException, SerializationException, ValidationException
+from litestar.params import QueryParameter
 from litestar.typing import FieldDefinition
 
 MAX_NAME_SHOWN = 64
@@ -41,7 +42,15 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
         if name in own:
             known |= provider.parsed_fn_signature.parameters
     hidden = {*dependencies, *request.path_params, *_FROM_REQUEST}
-    _refuse_unknown_query(request, {name: field for name, field in known.items() if name not in hidden})
+    _refuse_unknown_query(
+        request, {_asked_as(name, field): field for name, field in known.items() if name not in hidden}
+    )
+
+
+def _asked_as(name: str, field: FieldDefinition) -> str:
+    """Return a parameter's name in the query: its own where Python doesn't allow it as an argument's."""
+    definition = field.kwarg_definition
+    return definition.name or name if isinstance(definition, QueryParameter) else name
 
 
 def _refuse_unknown_query(request: Request[Any, Any, Any], known: Mapping[str, FieldDefinition]) -> None:

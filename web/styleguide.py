@@ -55,7 +55,7 @@ def samples(now: datetime) -> dict[str, Any]:
     p95 = [None if value is None else value * 4 + (1.1 if 40 <= i <= 46 else 0.1) for i, value in enumerate(p50)]
     return {
         "rows": _rows(now),
-        "states": [*State, "incident", "paused", "up", "down", "stale", "unknown"],
+        "states": [*State, "incident", "paused", "up", "down", "stale", "stuck", "unknown"],
         "hostile": HOSTILE,
         "stack": _STACK,
         "variables": {

@@ -68,8 +68,10 @@ class Gauges(Collector):
 def _of_work(now: Now) -> Iterator[Metric]:
     running = {topic: load.running for topic, load in now.loads.items()}
     slots = {topic: load.slots for topic, load in now.loads.items()}
+    stuck = {topic: load.stuck for topic, load in now.loads.items()}
     yield _per("gateway_running", "Handlers that run in this process.", "topic", running)
     yield _per("gateway_slots", "Handlers that may run in this process at once.", "topic", slots)
+    yield _per("gateway_stuck_threads", "Threads that run on after their run was given up.", "topic", stuck)
     yield _per("gateway_consumer_attached", "Whether RabbitMQ delivers to this process.", "topic", now.attached)
 
 

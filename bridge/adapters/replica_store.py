@@ -77,6 +77,7 @@ def to_replica(replica: Replica) -> Raw:
                 "running": load.running,
                 "seconds": load.seconds,
                 "occupied": load.occupied,
+                "stuck": load.stuck,
             }
             for topic, load in replica.loads.items()
         ],
@@ -95,8 +96,10 @@ def from_replica(document: Mapping[str, Any]) -> Replica:
         started_at=document["started_at"],
         seen_at=document["seen_at"],
         loads={
-            # A replica of a version before doesn't tell how long its slots are occupied.
-            row["topic"]: Load(int(row["slots"]), int(row["running"]), row["seconds"], row.get("occupied"))
+            # A replica of a version before doesn't tell how long its slots are occupied, nor of stuck threads.
+            row["topic"]: Load(
+                int(row["slots"]), int(row["running"]), row["seconds"], row.get("occupied"), int(row.get("stuck", 0))
+            )
             for row in document["loads"]
         },
         reporting=int(document["reporting"]),

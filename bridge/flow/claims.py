@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from bridge.replica import Load
 from bridge.task import Outcome, Task
 
 _WEIGHT = 0.1
 """How much one run counts in the moving mean of a topic's times."""
+
+
+UNWIND: Final = 3.0
+"""Seconds that a handler has for what it does when the process ends and it is cancelled."""
 
 
 class HandlerCancelled(Exception):
@@ -36,21 +42,24 @@ class Claim:
     async def run(self, work: asyncio.Task[Outcome]) -> Outcome | None:
         """Wait for the handler; None when the claim was lost meanwhile, and the handler cancelled for that.
 
+        Cancelled, it cancels the handler, and waits no longer than `UNWIND` for one that goes on all the same.
         Raises `HandlerCancelled` where the handler ended as cancelled, and neither its caller nor a loss was the cause.
         """
         self._work = work
         if self.lost is not None:
             work.cancel()
         try:
-            outcome = await work
-        except asyncio.CancelledError as error:
-            caller = asyncio.current_task()
-            if caller is not None and caller.cancelling():
-                raise
-            if self.lost is None:
-                raise HandlerCancelled("the handler was cancelled from within") from error
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait({work}, timeout=UNWIND)
+            raise
+        if self.lost is not None:
             return None
-        return None if self.lost is not None else outcome
+        try:
+            return work.result()
+        except asyncio.CancelledError as error:
+            raise HandlerCancelled("the handler was cancelled from within") from error
 
     @property
     def decided(self) -> bool:
@@ -66,10 +75,16 @@ class Claim:
 
 
 class Claims:
-    """All claims of this process, and how long its topics' runs take."""
+    """All claims of this process, and how long its topics' runs take.
 
-    def __init__(self, slots: dict[str, int]) -> None:
+    `slots` has each topic's concurrency; `stuck` tells which of them stuck threads keep, by topic.
+    """
+
+    def __init__(
+        self, slots: Mapping[str, int], stuck: Callable[[], Mapping[str, int]] = lambda: MappingProxyType({})
+    ) -> None:
         self._slots = slots
+        self._stuck = stuck
         self._held: dict[tuple[str, str], Claim] = {}
         self._seconds: dict[str, float] = {}
         self._occupied: dict[str, float] = {}
@@ -101,14 +116,17 @@ class Claims:
 
     def loads(self) -> dict[str, Load]:
         """Return what is being done, by topic."""
-        running = [claim.task.topic for claim in self._held.values()]
+        running, stuck = [claim.task.topic for claim in self._held.values()], self._stuck()
         return {
-            topic: Load(slots, running.count(topic), self._seconds.get(topic), self._occupied.get(topic))
-            for topic, slots in self._topics()
+            topic: Load(
+                slots - stuck.get(topic, 0),
+                running.count(topic),
+                self._seconds.get(topic),
+                self._occupied.get(topic),
+                stuck.get(topic, 0),
+            )
+            for topic, slots in self._slots.items()
         }
-
-    def _topics(self) -> Sequence[tuple[str, int]]:
-        return tuple(self._slots.items())
 
 
 def _learn(means: dict[str, float], topic: str, seconds: float) -> None:

@@ -16,6 +16,7 @@ from bridge.errors import (
     BrokerError,
     EngineError,
     LeaseStolen,
+    ProcessEnding,
     StoreError,
     StoreUnavailable,
     TaskGone,
@@ -25,6 +26,7 @@ from bridge.flow.claims import Claim, Claims, HandlerCancelled
 from bridge.flow.lease import Lease
 from bridge.flow.report import Report
 from bridge.flow.run import Run, unstorable
+from bridge.flow.threads import Slot
 from bridge.flow.wishes import Wishes
 from bridge.lifecycle import Event, Move
 from bridge.loop import delay_after
@@ -93,13 +95,18 @@ class Handle:
         self._stopping = False
 
     def stop(self) -> None:
-        """From now on give back what the store can't be asked about, instead of waiting for the store."""
+        """From now on give back what the store can't be asked about, or has no thread, instead of waiting for that."""
         self._stopping = True
+        self._run.stop()
 
     async def __call__(self, topic: str, key: TaskKey, verdict: Verdict) -> None:
         try:
-            await self._work_off(key)
-        except StoreUnavailable as error:
+            async with self._run.slot(self._topics[topic]) as slot:
+                await self._work_off(key, slot)
+            if slot is not None:
+                # As long as its thread is stuck the message stays in its place: none is delivered for it.
+                await slot.settled()
+        except (StoreUnavailable, ProcessEnding) as error:
             self._journal.write("message_returned", level=Level.WARNING, topic=topic, error=str(error))
             with suppress(BrokerError):
                 await verdict.requeue()
@@ -108,7 +115,7 @@ class Handle:
         with suppress(BrokerError):
             await verdict.ack()
 
-    async def _work_off(self, key: TaskKey) -> None:
+    async def _work_off(self, key: TaskKey, slot: Slot | None) -> None:
         claim = await self._claim(key)
         if claim is None:
             self._journal.write("message_matches_nothing", level=Level.DEBUG, task_id=key.id, epoch=key.epoch)
@@ -117,7 +124,7 @@ class Handle:
         try:
             if not await self._prove(claim):
                 return
-            outcome = await self._perform(claim, key)
+            outcome = await self._perform(claim, key, slot)
             if outcome is None:
                 self._journal.write("handler_cancelled", task=claim.task, level=Level.WARNING, why=claim.lost)
                 return
@@ -175,12 +182,12 @@ class Handle:
             return False
         return True
 
-    async def _perform(self, claim: Claim, message: TaskKey) -> Outcome | None:
+    async def _perform(self, claim: Claim, message: TaskKey, slot: Slot | None) -> Outcome | None:
         task = claim.task
         began = self._clock.now()
         self._journal.write("handler_started", task=task, level=Level.DEBUG)
         attempt = self._tracer.attempt(task, claim.claim_id, message)
-        running = self._run.run(self._topics[task.topic], task, self._context(task))
+        running = self._run.run(self._topics[task.topic], task, self._context(task), slot)
         work = asyncio.create_task(running, context=attempt.context)
         try:
             outcome = await claim.run(work)
@@ -191,6 +198,8 @@ class Handle:
             )
         except asyncio.CancelledError:
             attempt.ended(None, "the process ends")
+            if not work.done():
+                self._journal.write("cancellation_ignored", task=task, level=Level.WARNING)
             raise
         attempt.ended(outcome, claim.lost)
         self._claims.measure(task.topic, (self._clock.now() - began).total_seconds())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import random
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from bridge.errors import VariableError
+from bridge.flow.threads import Slot, Threads
 from bridge.loop import delay_after
 from bridge.signals import as_text, checked_delay
 from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
@@ -25,11 +27,11 @@ STACK_LIMIT: Final = 50_000
 
 
 class HandlerTimeout(Exception):
-    """The handler ran longer than its topic's timeout, and was cancelled."""
+    """The handler ran longer than its topic's timeout, and was cancelled; its thread, if it has one, runs on."""
 
 
 class Run:
-    """Runs handlers: async ones on this loop, plain ones in a thread of their topic's pool."""
+    """Runs handlers: async ones on this loop, plain ones in one of the `threads`, which they have a slot of."""
 
     def __init__(
         self,
@@ -37,21 +39,37 @@ class Run:
         timeout: timedelta,
         first_delay: timedelta,
         most_delay: timedelta,
+        threads: Threads,
         engine_format: EngineFormat = EngineFormat(),
     ) -> None:
         self._timeout = timeout
         self._format = engine_format
         self._delays = (first_delay, most_delay)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
-        self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._threads = threads
+
+    @asynccontextmanager
+    async def slot(self, topic: Topic[Any, Any]) -> AsyncIterator[Slot | None]:
+        """Wait until a handler of the topic may begin; there is None to wait for where it is async.
+
+        Raises `ProcessEnding` where the process ends before that.
+        """
+        if topic.is_async:
+            yield None
+            return
+        async with self._threads.slot(topic) as slot:
+            yield slot
+
+    def stop(self) -> None:
+        """Let nobody wait any longer for a slot, nor for a thread that is stuck."""
+        self._threads.stop()
 
     def close(self) -> None:
         """Let go of the threads; a plain handler that runs can't be stopped, its result is dropped."""
-        for pool in self._threads.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
-    async def run(self, topic: Topic[Any, Any], task: Task, context: Context) -> Outcome:
-        """Return what the engine is to be told. Only cancellation passes through."""
+    async def run(self, topic: Topic[Any, Any], task: Task, context: Context, slot: Slot | None) -> Outcome:
+        """Return what the engine is to be told. Only cancellation passes through. `slot` is one of this topic."""
         try:
             given = read_input(topic.input, task.inputs, self._format.zone)
         except Exception as error:  # noqa: BLE001 - a model's own validators may raise anything
@@ -59,22 +77,13 @@ class Run:
         limit = topic.timeout or self._timeout
         try:
             async with asyncio.timeout(limit.total_seconds()) as deadline:
-                result = await self._call(topic, given, context)
+                # A slot has its thread at once: no time passes before the function begins.
+                result = await _call(topic, given, task, context, slot)
             return Completion(encode_result(result, task.inputs, self._format))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the task's failure
             if isinstance(error, TimeoutError) and deadline.expired():
                 error = HandlerTimeout(f"no result within {limit.total_seconds():g} s; the handler was cancelled")
             return self._outcome_of(task, error)
-
-    async def _call(self, topic: Topic[Any, Any], given: BaseModel, context: Context) -> Any:
-        arguments = (given, context) if topic.takes_context else (given,)
-        if topic.is_async:
-            return await topic.handler(*arguments)
-        pool = self._threads.get(topic.name)
-        if pool is None:
-            pool = self._threads[topic.name] = ThreadPoolExecutor(topic.concurrency, f"topic-{topic.name}")
-        scope = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(pool, lambda: scope.run(_plainly, topic, arguments))
 
     def _outcome_of(self, task: Task, error: Exception) -> Outcome:
         try:
@@ -117,6 +126,13 @@ def unstorable(error: Exception) -> Failure:
     return Failure(name, message, message, 0)
 
 
+async def _call(topic: Topic[Any, Any], given: BaseModel, task: Task, context: Context, slot: Slot | None) -> Any:
+    arguments = (given, context) if topic.takes_context else (given,)
+    if slot is None:
+        return await topic.handler(*arguments)
+    return await slot.call(partial(topic.handler, *arguments), task)
+
+
 def _failure(name: str, message: str, error: BaseException, retries: int, after: timedelta = timedelta(0)) -> Failure:
     text = _shortened(f"{name}: {message}" if message else name, MESSAGE_LIMIT)
     return Failure(name, text, _stack(error), retries, after)
@@ -132,14 +148,6 @@ def _shortened(text: str, limit: int) -> str:
         return text
     half = limit // 2
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
-
-
-def _plainly(topic: Topic[Any, Any], arguments: tuple[Any, ...]) -> Any:
-    try:
-        return topic.handler(*arguments)
-    except StopIteration as error:
-        # A future can't carry it: whoever awaits would wait for ever.
-        raise RuntimeError("the handler ran out of items: StopIteration") from error
 
 
 def _text(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from bridge.adapters.store import MongoStore
 from bridge.flow.run import Run
+from bridge.flow.threads import Slot
 from bridge.lifecycle import Move
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
 from bridge.topic import BpmnError, Context, Topic, topic
@@ -34,8 +35,8 @@ ODD: dict[str, Outcome] = {
 class Odd(Run):
     """Runs handlers; what one raises with an outcome as its code is that outcome, as no check at the border has it."""
 
-    async def run(self, topic: Topic[Any, Any], task: Task, context: Context) -> Outcome:
-        found = await super().run(topic, task, context)
+    async def run(self, topic: Topic[Any, Any], task: Task, context: Context, slot: Slot | None) -> Outcome:
+        found = await super().run(topic, task, context, slot)
         return ODD[found.code] if isinstance(found, BpmnFault) else found
 
 
@@ -67,7 +68,7 @@ async def test_thirty_one_share_a_write_of_which_one_can_not_be_stored(mongo: Mo
     mongo.move = counted  # type: ignore[assignment, method-assign]
     lab = Lab(topics=[handler])
     lab.store = mongo  # type: ignore[assignment]
-    lab.run = Odd(timeout=300 * SECOND, first_delay=SECOND, most_delay=SECOND)
+    lab.run = Odd(timeout=300 * SECOND, first_delay=SECOND, most_delay=SECOND, threads=lab.threads)
     lab.report = lab.reporter()
     lab.claims, lab.handle = lab.replica("r1")
     tasks = [await lab.task() for _ in range(MEMBERS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -44,9 +45,18 @@ class Notes:
     """A journal that remembers its lines."""
 
     lines: list[Line] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
         self.lines.append(Line(event, task, level, values))
+        self._news.set()
+
+    async def until(self, event: str, count: int = 1) -> None:
+        """Return once there are so many lines of an event."""
+        async with asyncio.timeout(10):
+            while len(self.of(event)) < count:
+                self._news.clear()
+                await self._news.wait()
 
     def of(self, event: str) -> list[Line]:
         return [line for line in self.lines if line.event == event]

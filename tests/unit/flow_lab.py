@@ -21,6 +21,7 @@ from bridge.flow.relay import Relay
 from bridge.flow.renew import Renew
 from bridge.flow.report import Report
 from bridge.flow.run import Run
+from bridge.flow.threads import Threads
 from bridge.lifecycle import Move
 from bridge.ports import Claim as Wish
 from bridge.ports import EngineTask, TopicPoll
@@ -242,7 +243,8 @@ class Lab:
         self.topics = {each.name: each for each in topics or [self.work.topic()]}
         self.broker = MemoryBroker(list(self.topics))
         self.lease = Lease(self.engine, self.clock, self.topics, LOCK)
-        self.run = Run(timeout=300 * SECOND, first_delay=2 * SECOND, most_delay=60 * SECOND)
+        self.threads = Threads(self.notes)
+        self.run = Run(timeout=300 * SECOND, first_delay=2 * SECOND, most_delay=60 * SECOND, threads=self.threads)
         self.report = self.reporter()
         self.relay = Relay(
             self.store, self.broker, self.clock, self.notes, again_after=5 * SECOND, look_after=20 * SECOND
@@ -265,7 +267,7 @@ class Lab:
 
     def replica(self, name: str) -> tuple[Claims, Handle]:
         """Return what one process works with: many of them may share the lab's store and engine."""
-        claims = Claims(dict.fromkeys(self.topics, 4))
+        claims = Claims(dict.fromkeys(self.topics, 4), self.threads.stuck)
         handle = Handle(
             store=self.store,
             lease=self.lease,

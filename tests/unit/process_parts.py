@@ -10,10 +10,11 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 
 from bridge.app import Gateway
-from bridge.health import Readiness
+from bridge.health import Purpose, Readiness
 from bridge.loop import Loop
 from bridge.process import Process
 from bridge.registry import Registry
+from bridge.replica import Load
 from bridge.settings import Role
 from tests.unit.fakes import SECOND, Notes
 from tests.unit.poll_rig import PollRig, a_topic
@@ -47,6 +48,7 @@ class Parts:
         self.begun: dict[str, asyncio.Event] = {}
         self.attached: Mapping[str, bool] = {"orders": True, "mail": True}
         self.detached: Mapping[str, str] = {}
+        self.loads: Mapping[str, Load] = {}
         self.notes = Notes()
         self.engine_warnings: tuple[str, ...] = ()
         self.rig = PollRig({"orders": 4})
@@ -81,6 +83,7 @@ class Parts:
                 consuming=self.part("consumer.consuming", lambda: self.attached),
             ),
             rights=Stub(self, "rights"),
+            claims=SimpleNamespace(loads=lambda: self.loads),
             engine_warnings=lambda: self.engine_warnings,
             handle=SimpleNamespace(stop=lambda: told.append("handle.stop")),
             run=SimpleNamespace(close=lambda: told.append("run.close")),
@@ -114,8 +117,8 @@ class Parts:
     def loop(self, name: str) -> Loop:
         return next(loop for loop in self.process._loops if loop.name == name)
 
-    async def reasons(self) -> tuple[str, ...]:
-        ready: Readiness = await self.process.ready()
+    async def reasons(self, purpose: Purpose | None = None) -> tuple[str, ...]:
+        ready: Readiness = await self.process.ready(purpose)
         return ready.reasons
 
 

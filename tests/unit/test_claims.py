@@ -85,6 +85,30 @@ async def test_the_end_of_the_process_passes_through_even_when_the_claim_is_lost
         assert handler.cancelled
 
 
+async def test_a_handler_that_ignores_its_cancellation_does_not_hold_the_end_of_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bridge.flow.claims.UNWIND", 0)
+    stubborn = Handler(stubborn=True)
+    go = asyncio.Event()
+
+    async def handler() -> Outcome:
+        await stubborn()
+        await go.wait()
+        return Completion()
+
+    claim, work = a_claim(), asyncio.create_task(handler())
+    running = asyncio.create_task(claim.run(work))
+    await stubborn.begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not work.done()
+    go.set()
+    await work
+    assert stubborn.cancelled
+
+
 async def test_a_handler_that_is_cancelled_from_within_is_not_taken_for_the_end_of_the_process() -> None:
     async def handler() -> Outcome:
         inner = asyncio.get_running_loop().create_future()

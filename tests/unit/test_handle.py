@@ -417,10 +417,12 @@ async def test_the_late_result_of_a_thread_is_dropped() -> None:
     await plain.begun.wait()
     (claim,) = lab.claims
     claim.lose("stolen")
-    assert (await running).given == ["ack"]
+    await lab.notes.until("handler_cancelled")
     before = lab.now(task)
+    assert not running.done(), "its message keeps the thread's place"
     assert not plain.ended.is_set()
     plain.go.set()
+    assert (await running).given == ["ack"]
     await plain.ended.wait()
     await lab.report.drain()
     assert (lab.now(task), before.outcome, lab.engine.of("complete")) == (before, None, [])

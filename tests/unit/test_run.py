@@ -14,11 +14,12 @@ import pytest
 from pydantic import BaseModel, Field, field_validator
 
 from bridge.flow.run import MESSAGE_LIMIT, STACK_LIMIT, HandlerTimeout, Run
+from bridge.flow.threads import Threads
 from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue
 from bridge.testing import make_context
 from bridge.topic import BpmnError, Context, Fail, Retry, Variable, topic
 from bridge.variables import EngineFormat, encode
-from tests.unit.fakes import SECOND, a_task
+from tests.unit.fakes import SECOND, Notes, a_task
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 INSTANT = 1e-3
@@ -52,9 +53,19 @@ class Receipt(BaseModel):
     note: str | None = None
 
 
+def a_run(timeout: timedelta = 30 * SECOND, engine_format: EngineFormat = EngineFormat()) -> Run:
+    return Run(
+        timeout=timeout,
+        first_delay=2 * SECOND,
+        most_delay=60 * SECOND,
+        threads=Threads(Notes()),
+        engine_format=engine_format,
+    )
+
+
 @pytest.fixture
 def runner() -> Iterator[Run]:
-    run = Run(timeout=30 * SECOND, first_delay=2 * SECOND, most_delay=60 * SECOND)
+    run = a_run()
     yield run
     run.close()
 
@@ -65,7 +76,8 @@ async def outcome_of(
     declared = topic("orders", timeout=timeout)(handler)
     task = a_task(variables=encode(variables or {}), **{"attempts": 1, **fields})
     async with asyncio.timeout(10):
-        return await run.run(declared, task, make_context())
+        async with run.slot(declared) as slot:
+            return await run.run(declared, task, make_context(), slot)
 
 
 def raising(error: BaseException) -> Any:
@@ -126,7 +138,7 @@ async def test_bad_input_is_an_incident_at_once_and_the_handler_does_not_run(
 async def test_an_input_that_can_not_be_decoded_names_its_variable(runner: Run) -> None:
     declared = topic("orders")(returning(None))
     task = a_task(variables={"amount": TypedValue("Json", "{broken")})
-    outcome = await runner.run(declared, task, make_context())
+    outcome = await runner.run(declared, task, make_context(), None)
     assert isinstance(outcome, Failure)
     assert (outcome.name, outcome.retries) == ("InvalidInput", 0)
     assert "variable 'amount'" in outcome.message
@@ -253,7 +265,7 @@ async def test_a_handler_that_takes_too_long_is_cancelled_and_named_so(runner: R
 
 
 async def test_the_gateways_timeout_holds_where_the_topic_has_none() -> None:
-    run = Run(timeout=timedelta(seconds=INSTANT), first_delay=SECOND, most_delay=SECOND)
+    run = a_run(timedelta(seconds=INSTANT))
 
     async def handler(order: Order) -> None:
         await asyncio.Event().wait()
@@ -343,8 +355,8 @@ async def test_days_are_the_engines_and_types_stay(runner: Run) -> None:
     sent = {"day": TypedValue("Date", "2026-01-09T03:00:00.000+0000"), "number": TypedValue("Long", 5)}
     broken = {"other": TypedValue("Date", "9999-12-31")}
     there = EngineFormat(ZoneInfo("America/Sao_Paulo"))
-    run = Run(timeout=SECOND, first_delay=SECOND, most_delay=SECOND, engine_format=there)
-    outcome = await run.run(topic("due")(handler), a_task(variables={**sent, **broken}), make_context())
+    run = a_run(engine_format=there)
+    outcome = await run.run(topic("due")(handler), a_task(variables={**sent, **broken}), make_context(), None)
     assert outcome == Completion(sent)
 
 

@@ -13,7 +13,7 @@ from litestar.testing import AsyncTestClient
 from prometheus_client import CollectorRegistry
 
 from bridge.dead_letter import DeadLetter
-from bridge.health import Component, Health, Readiness
+from bridge.health import Component, Health, Purpose, Readiness
 from bridge.ports import Page, Statistics, TaskFilter
 from bridge.submission import Submission
 from bridge.task import Task
@@ -76,6 +76,7 @@ class Stub:
     submitted: list[Submission] = field(default_factory=list)
     found: Health = field(default_factory=lambda: Health(True, (Component("engine", True, "7.24.0"),)))
     readiness: Readiness = field(default_factory=Readiness)
+    asked_for: list[Purpose | None] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
 
     def fail(self, error: Exception) -> None:
@@ -98,7 +99,8 @@ class Stub:
     async def health(self) -> Health:
         return self.found
 
-    async def ready(self) -> Readiness:
+    async def ready(self, purpose: Purpose | None) -> Readiness:
+        self.asked_for.append(purpose)
         return self.readiness
 
     def doors(self, access: AccessDoor, *, debug: bool = False) -> Doors:

@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from bridge.health import Component, Health, Readiness
+from bridge.health import Component, Health, Purpose, Readiness
 
 PARTS = (Component("engine", True, "7.24.0"), Component("mongodb", False, None, "no answer within 2 s"))
 
@@ -56,6 +56,18 @@ async def test_ready(client: Any, stub: Any) -> None:
     response = await client.get("/health/ready")
     assert response.status_code == 503
     assert response.json() == {"status": "not ready", "reasons": ["work: no subscriber for charge_card"]}
+
+
+async def test_ready_for_a_purpose(client: Any, stub: Any) -> None:
+    await client.get("/health/ready")
+    for purpose in Purpose:
+        assert (await client.get("/health/ready", params={"for": purpose.value})).status_code == 200
+    assert stub.asked_for == [None, *Purpose]
+    refused = await client.get("/health/ready", params={"for": "play"})
+    assert refused.status_code == 400
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in refused.json()["errors"]] == ["for"]
+    assert len(stub.asked_for) == 4
 
 
 async def test_metrics_in_both_formats(client: Any, stub: Any) -> None:

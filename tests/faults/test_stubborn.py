@@ -1,0 +1,89 @@
+"""Handlers that never end, ignore their cancellation or block the loop: the process ends in its time all the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.task import State
+from tests.faults.lab import FaultLab
+
+WITHIN = 40
+"""Seconds: the grace, the overtime, and what a slow machine takes."""
+
+HANGS = {
+    "a coroutine that ignores its cancellation": """
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+""",
+    "a thread of asyncio's own pool": """
+    import threading
+    await asyncio.to_thread(threading.Event().wait)
+""",
+}
+PLAIN = """
+import os, threading
+from pydantic import BaseModel
+from bridge.topic import Context, topic
+
+class Input(BaseModel):
+    hangs: bool = False
+
+@topic("{topic}", timeout=1, concurrency=1, retries=0)
+def work(given: Input, context: Context) -> None:
+    file = os.open({runs!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, f"{{context.task_id}} {{context.idempotency_key}} {{context.attempt}}\\n".encode())
+    os.close(file)
+    if given.hangs:
+        threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("how", HANGS)
+async def test_a_coroutine_that_does_not_end_does_not_hold_the_process(faults: FaultLab, how: str) -> None:
+    key = await faults.counted(body=HANGS[how])
+    gateway = await faults.faulty(SHUTDOWN_GRACE="1")
+    (task_id,) = await faults.begin(key)
+    await gateway.until("handler_started", task_id=task_id)
+    async with asyncio.timeout(WITHIN):
+        assert await gateway.stop() == 0
+    assert gateway.events("ended")
+    assert gateway.events("exit_forced")
+    assert not gateway.events("end_overdue")
+    kept = await faults.kept(task_id)
+    assert (kept.state, kept.retries) == (State.RETRYING, 3), "given back, without a retry burnt"
+    assert await faults.count(f"topicName={faults.topic('work')}&locked=true") == 0
+
+
+async def test_a_function_that_hangs_holds_neither_the_process_nor_the_tasks_after_it(faults: FaultLab) -> None:
+    topic = faults.topic("work")
+    faults.write_topic("work", PLAIN.format(topic=topic, runs=str(faults.folder / "runs")))
+    key = await faults.deploy("work", topic)
+    gateway = await faults.faulty(SHUTDOWN_GRACE="1")
+    await faults.start_with(key, hangs={"type": "Boolean", "value": True})
+    stuck = await gateway.until("thread_stuck")
+    assert (stuck["stuck"], stuck["slots"]) == (1, 1)
+    others = await faults.begin(key, 3)
+    async with asyncio.timeout(WITHIN):
+        assert await gateway.stop() == 0
+    assert gateway.events("ended")
+    assert not gateway.events("exit_forced"), "its thread is a daemon"
+    assert len(faults.runs()) == 1
+    again = await faults.faulty()
+    await faults.until_finished(key, 3)
+    assert not again.events("thread_stuck")
+    assert sorted(run.task_id for run in faults.runs()[1:]) == sorted(others)
+
+
+async def test_a_coroutine_that_blocks_the_loop_does_not_hold_the_process(faults: FaultLab) -> None:
+    key = await faults.counted(body="    import time\n    time.sleep(3600)\n")
+    gateway = await faults.faulty(SHUTDOWN_GRACE="1")
+    (task_id,) = await faults.begin(key)
+    await gateway.until("handler_started", task_id=task_id)
+    async with asyncio.timeout(WITHIN):
+        assert await gateway.stop() == 1
+    assert gateway.events("end_overdue")
