@@ -69,10 +69,14 @@ class Run:
         self._threads.close()
 
     async def run(self, topic: Topic[Any, Any], task: Task, context: Context, slot: Slot | None) -> Outcome:
-        """Return what the engine is to be told. Only cancellation passes through. `slot` is one of this topic."""
+        """Return what the engine is to be told. Only cancellation passes through. `slot` is one of this topic.
+
+        Not even `SystemExit` and `KeyboardInterrupt`: asyncio raises what ends a task so out of its loop, and one
+        handler's `sys.exit()` would be the end of all that run beside it.
+        """
         try:
             given = read_input(topic.input, task.inputs, self._format.zone)
-        except Exception as error:  # noqa: BLE001 - a model's own validators may raise anything
+        except BaseException as error:  # noqa: BLE001 - a model's own validators may raise anything
             return _failure("InvalidInput", explained(error), error, 0)
         limit = topic.timeout or self._timeout
         try:
@@ -80,30 +84,31 @@ class Run:
                 # A slot has its thread at once: no time passes before the function begins.
                 result = await _call(topic, given, task, context, slot)
             return Completion(encode_result(result, task.inputs, self._format))
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the task's failure
-            if isinstance(error, TimeoutError) and deadline.expired():
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the task's failure
+            if deadline.expired() and isinstance(error, TimeoutError):
                 error = HandlerTimeout(f"no result within {limit.total_seconds():g} s; the handler was cancelled")
             return self._outcome_of(task, error)
 
-    def _outcome_of(self, task: Task, error: Exception) -> Outcome:
+    def _outcome_of(self, task: Task, error: BaseException) -> Outcome:
         try:
             return self._told(task, error)
-        except Exception as wrong:  # noqa: BLE001 - a topic's own kind of Retry or BpmnError may lack what ours have
-            wrong.__cause__ = error
-            return self._failed(task, type(wrong).__name__, _text(wrong), wrong, None)
+        except BaseException as wrong:  # noqa: BLE001 - a topic's own kind of Retry or BpmnError may lack what ours have
+            return self._failed(task, _name(wrong), _text(wrong), wrong, None)
 
-    def _told(self, task: Task, error: Exception) -> Outcome:
+    def _told(self, task: Task, error: BaseException) -> Outcome:
         match error:
             case BpmnError():
                 return self._bpmn(task, error)
             case Fail():
-                return _failure("Fail", str(error) or "the handler gave up", error, 0)
+                return _failure("Fail", _text(error) or "the handler gave up", error, 0)
             case VariableError():
-                return _failure("InvalidResult", str(error), error, 0)
+                return _failure("InvalidResult", _text(error), error, 0)
             case _:
                 asked = error.after if isinstance(error, Retry) else None
                 after = None if asked is None else checked_delay(asked)
-                return self._failed(task, type(error).__name__, _text(error), error, after)
+                return self._failed(task, _name(error), _text(error), error, after)
 
     def _bpmn(self, task: Task, error: BpmnError) -> Outcome:
         try:
@@ -113,7 +118,7 @@ class Run:
                     raise VariableError(f"variable {name!r}: a BPMN error's variables are never local to its task")
             return BpmnFault(as_text(error.code), as_text(error.message), variables)
         except VariableError as wrong:
-            return _failure("InvalidResult", str(wrong), wrong, 0)
+            return _failure("InvalidResult", _text(wrong), wrong, 0)
 
     def _failed(self, task: Task, name: str, message: str, error: BaseException, after: timedelta | None) -> Failure:
         delay = after if after is not None else delay_after(task.attempts, *self._delays, self._chance)
@@ -122,7 +127,7 @@ class Run:
 
 def unstorable(error: Exception) -> Failure:
     """Return the failure of a task whose outcome the store refused: trying again would have the same outcome."""
-    name, message = type(error).__name__, _shortened(f"the result can't be stored: {_text(error)}", MESSAGE_LIMIT)
+    name, message = _name(error), _shortened(f"the result can't be stored: {_text(error)}", MESSAGE_LIMIT)
     return Failure(name, message, message, 0)
 
 
@@ -139,7 +144,10 @@ def _failure(name: str, message: str, error: BaseException, retries: int, after:
 
 
 def _stack(error: BaseException) -> str:
-    return _shortened("".join(traceback.format_exception(error)), STACK_LIMIT)
+    try:
+        return _shortened("".join(traceback.format_exception(error)), STACK_LIMIT)
+    except BaseException:  # noqa: BLE001 - it reads what the error's own class answers
+        return "(its stack can't be read)"
 
 
 def _shortened(text: str, limit: int) -> str:
@@ -150,17 +158,24 @@ def _shortened(text: str, limit: int) -> str:
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
 
 
+def _name(error: BaseException) -> str:
+    """Return the name of the error's class: of the class itself, whatever its metaclass says."""
+    name: str = type.__dict__["__name__"].__get__(type(error))
+    return name
+
+
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - an error that can't be told is a failure all the same
+        # As plain text: a class may answer with text of a kind of its own, which isn't what it looks like.
+        return str.__str__(str(error))
+    except BaseException:  # noqa: BLE001 - an error that can't be told is a failure all the same
         return "(its text can't be read)"
 
 
-def explained(error: Exception) -> str:
+def explained(error: BaseException) -> str:
     """Return what is wrong with variables, without their values."""
     if not isinstance(error, ValidationError):
-        return _text(error) if isinstance(error, VariableError) else f"{type(error).__name__}: {_text(error)}"
+        return _text(error) if isinstance(error, VariableError) else f"{_name(error)}: {_text(error)}"
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'input'}: {item['msg']}"
         for item in error.errors(include_input=False, include_url=False)

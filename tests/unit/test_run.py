@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, computed_field, field_validator
 
 from bridge.flow.run import MESSAGE_LIMIT, STACK_LIMIT, HandlerTimeout, Run
 from bridge.flow.threads import Threads
@@ -46,6 +47,30 @@ class Checked(BaseModel):
 class Wordless(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")
+
+
+class Exits(BaseModel):
+    rate: str = "none"
+
+    @field_validator("rate")
+    @classmethod
+    def look_up(cls, rate: str) -> str:
+        sys.exit(f"no rate {rate}")
+
+
+class Nameless(type):
+    """A kind of class that keeps its name to itself."""
+
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError("no name")
+
+
+class Masked(BaseException, metaclass=Nameless):
+    """An error whose every answer is another error."""
+
+    def __str__(self) -> str:
+        raise SystemExit("no words")
 
 
 class Receipt(BaseModel):
@@ -398,3 +423,59 @@ async def test_a_system_exit_does_not_become_an_outcome_but_its_cause_is_told(ru
     assert outcome.name == "ExceptionGroup"
     assert "ValueError: a" in outcome.details
     assert "KeyError: 'b'" in outcome.details
+
+
+ENDINGS = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseException("of no kind"), Masked()]
+
+
+@pytest.mark.parametrize("error", ENDINGS, ids=lambda error: object.__repr__(error)[1:20])
+@pytest.mark.parametrize("plain", [False, True])
+async def test_what_ends_a_program_is_the_failure_of_a_task(runner: Run, error: BaseException, plain: bool) -> None:
+    def in_thread(order: Order) -> None:
+        raise error
+
+    async def on_the_loop(order: Order) -> None:
+        raise error
+
+    declared = topic("orders")(in_thread if plain else on_the_loop)
+    # In a task of its own, as it runs in the gateway: that one must not end with what the handler raised.
+    async with runner.slot(declared) as slot:
+        running = runner.run(declared, a_task(attempts=1, retries=2), make_context(), slot)
+        found = await asyncio.create_task(running)
+    name = type.__dict__["__name__"].__get__(type(error))
+    assert isinstance(found, Failure)
+    assert (found.name, found.retries) == (name, 2)
+    assert found.message.startswith(name)
+
+
+async def test_a_model_that_ends_the_program_is_a_failure_of_its_input(runner: Run) -> None:
+    async def handler(exits: Exits) -> None: ...
+
+    found = await outcome_of(runner, handler, {"rate": "x"})
+    assert isinstance(found, Failure)
+    assert (found.name, found.message, found.retries) == ("InvalidInput", "InvalidInput: SystemExit: no rate x", 0)
+
+
+async def test_a_result_that_ends_the_program_is_a_failure(runner: Run) -> None:
+    class Ends(Receipt):
+        @computed_field
+        def total(self) -> int:
+            sys.exit(1)
+
+    found = await outcome_of(runner, returning(Ends(number=1)), retries=2)
+    assert isinstance(found, Failure)
+    assert (found.name, found.retries) == ("SystemExit", 2)
+
+
+async def test_a_cancellation_from_outside_still_passes(runner: Run) -> None:
+    begun = asyncio.Event()
+
+    async def handler(order: Order) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(outcome_of(runner, handler))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
