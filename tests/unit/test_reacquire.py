@@ -134,7 +134,7 @@ async def test_another_that_was_faster_keeps_it() -> None:
         await lock(task_id, "thief", LOCK)
         await lock(task_id, worker_id, LOCK)
 
-    rig.engine.lock = lock_late  # type: ignore[method-assign, assignment]
+    rig.engine.lock = lock_late  # type: ignore[method-assign]
     await looked_for(rig, task)
     assert (rig.now(task).state, rig.now(task).epoch) == (State.RETRYING, 1)
     assert (await rig.engine.get(task.id)).worker_id == "thief"
