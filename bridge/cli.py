@@ -15,7 +15,7 @@ import typer
 import uvloop
 from dotenv import dotenv_values
 
-from bridge.adapters.journal import StructlogJournal, configure_logging, task_log, wants_json
+from bridge.adapters.journal import OURS, StructlogJournal, configure_logging, task_log, wants_json
 from bridge.app import Gateway, TaskLog, gateway_version
 from bridge.cli_access import keys_app, users_app
 from bridge.doctor import diagnose
@@ -143,7 +143,8 @@ def _read_otel(file: Path) -> None:
 
 def _run(settings: Settings, roles: frozenset[Role]) -> None:
     json = wants_json(settings.log_format, sys.stderr.isatty())
-    configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json)
+    ours = (*OURS, settings.topics_package)
+    configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json, ours=ours)
     topics = _topics(settings)
     _read_otel(Path(".env.gateway"))
     journal, code = StructlogJournal(), 1

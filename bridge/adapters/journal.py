@@ -13,12 +13,14 @@ import structlog
 from bridge.adapters.log_lines import Lines, NamedLogger, Output, loggable
 from bridge.adapters.log_rate import LogRate
 from bridge.adapters.log_records import RecordHandler, tame
+from bridge.adapters.log_task import task_fields
 from bridge.ports import Level
 from bridge.redaction import mask
 from bridge.task import Task
 from bridge.topic import Log
-from bridge.trace import trace_id
 
+OURS: Final = ("bridge", "web", "topics", "sandbox")
+"""The packages whose loggers are heard from LOG_LEVEL on."""
 WINDOW: Final = 10.0
 """Seconds over which a repeated event is counted."""
 BURST: Final = 10
@@ -47,7 +49,7 @@ def configure_logging(
     level: str,
     json: bool,
     stream: TextIO | None = None,
-    ours: Collection[str] = ("bridge", "web", "topics", "sandbox"),
+    ours: Collection[str] = OURS,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
     """Send structlog's and the standard library's loggers to `stream` (None: stderr), one line an event.
@@ -122,22 +124,6 @@ class StructlogJournal:
             return self._rate.admit((event, None, level), self._bursts[1], text)
         origin = values.get("loop") or values.get("topic")
         return self._rate.admit((event, None if origin is None else str(origin), level), self._bursts[0], text)
-
-
-def task_fields(task: Task) -> dict[str, Any]:
-    """Return what each line about a task tells of it; what it doesn't have is left out."""
-    fields: dict[str, Any] = {"task_id": task.id, "topic": task.topic}
-    if task.business_key is not None:
-        fields["business_key"] = task.business_key
-    if task.process_instance_id is not None:
-        fields["process_instance_id"] = task.process_instance_id
-    fields["epoch"] = task.epoch
-    fields["attempt"] = task.attempts
-    fields["state"] = task.state.value
-    found = trace_id(task.trace)
-    if found is not None:
-        fields["trace_id"] = found
-    return fields
 
 
 def task_log(journal: StructlogJournal, task: Task, *, secrets: Collection[str] = ()) -> Log:

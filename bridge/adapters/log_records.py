@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Collection
 from typing import Any, Final
 
 from bridge.adapters.log_lines import Lines, Output
 from bridge.adapters.log_rate import LogRate
+from bridge.adapters.log_task import task_fields
+from bridge.current import current
+from bridge.redaction import mask_text
 
 _OFF: Final = logging.CRITICAL + 1
 _SILENT: Final = ("uvicorn.access", "aiohttp.access")
@@ -23,6 +27,7 @@ class RecordHandler(logging.Handler):
 
     From WARNING on, what one logger says again and again (its text before values are put in) is limited to `burst`
     lines in the rate's window; a line `events_dropped` tells of the rest before the first record after it.
+    A record that is made while a handler runs names its task, as `Context.log` does, and masks its topic's secrets.
     """
 
     def __init__(self, output: Output, lines: Lines, rate: LogRate[tuple[str, str, int]], burst: int) -> None:
@@ -46,7 +51,7 @@ class RecordHandler(logging.Handler):
             cause = None if error is None else f"{type(error).__name__}: {error}"
             if not self._rate.admit((name, str(record.msg), level), self._burst, cause):
                 return
-        self._output.write(self._lines.line(name, _level_name(level), values))
+        self._output.write(self._lines.line(name, _level_name(level), _of_task(values)))
 
 
 def tame(handler: RecordHandler, level: int, ours: Collection[str]) -> None:
@@ -71,6 +76,19 @@ def tame(handler: RecordHandler, level: int, ours: Collection[str]) -> None:
         logger.handlers.clear()
         logger.propagate = least != _OFF
     logging.captureWarnings(True)
+
+
+def _of_task(values: dict[str, Any]) -> dict[str, Any]:
+    found = current()
+    if found is None:
+        return values
+    event, error = values["event"], values.get("error")
+    text = mask_text(event, found.secrets) if isinstance(event, str) else event
+    masked = {"event": text} if error is None else {"event": text, "error": mask_text(str(error), found.secrets)}
+    if (stack := values.get("stack")) is not None:
+        shown = "".join(traceback.format_exception(stack)) if isinstance(stack, BaseException) else str(stack)
+        masked["stack"] = mask_text(shown, found.secrets)
+    return {**masked, **task_fields(found.task)}
 
 
 def _name_of(record: logging.LogRecord) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from bridge.current import working_for
 from bridge.errors import VariableError
 from bridge.flow.threads import Slot, Threads
 from bridge.loop import delay_after
@@ -81,8 +82,9 @@ class Run:
         limit = topic.timeout or self._timeout
         try:
             async with asyncio.timeout(limit.total_seconds()) as deadline:
-                # A slot has its thread at once: no time passes before the function begins.
-                result = await _call(topic, given, task, context, slot)
+                with working_for(task, topic.secrets):
+                    # A slot has its thread at once: no time passes before the function begins.
+                    result = await _call(topic, given, task, context, slot)
             return Completion(encode_result(result, task.inputs, self._format))
         except asyncio.CancelledError:
             raise
