@@ -57,6 +57,7 @@ from bridge.flow.submit import Submit
 from bridge.flow.tally import Tally, TallyingJournal
 from bridge.flow.threads import Threads
 from bridge.lag import Lag
+from bridge.loop_watch import LoopWatch
 from bridge.ports import Journal, Level
 from bridge.ports_trace import Tracer
 from bridge.registry import Registry
@@ -176,6 +177,7 @@ class Gateway:
             self.telemetry = Telemetry()
         self.tracer: Tracer = MeteredTracer(self.telemetry.tracer, self.metrics, self.clock)
         self.lag = Lag(self.metrics.observe_lag)
+        self.loop_watch = LoopWatch(self.lag.late, self.journal, self.topics, self.metrics.observe_block)
 
     def _set_crash_points(self, text: str) -> None:
         points = CrashPoints(read_points(text))

@@ -243,6 +243,7 @@ class Process:
         often = min(_BEAT, settings.claim / 6)
         self._loop("beat", gateway.beat.run_once, often, most_delay=often)
         self._loop("lag", gateway.lag.run_once, timedelta(0))
+        gateway.loop_watch.start()
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
         self._loop("rights", gateway.rights.run_once, timedelta(seconds=5))
         self._loop("tally", gateway.tally.flush, timedelta(seconds=2))

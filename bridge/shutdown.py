@@ -58,6 +58,7 @@ class Shutdown:
             self._poll.stop()
         # A poll may still be held by the engine for seconds: handlers end meanwhile.
         await asyncio.gather(self._part("poll", gateway.poll.stop()), self._end_work(over))
+        gateway.loop_watch.stop()
         for loop in self._loops:
             loop.stop()
         for end in await asyncio.gather(*self._running, return_exceptions=True):

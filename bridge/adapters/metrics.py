@@ -58,6 +58,12 @@ class Metrics:
         self.http = self._histogram(
             "gateway_http_request_seconds", "Requests by route and status.", ("method", "route", "status"), _CALLS
         )
+        self._blocked = Counter(
+            "gateway_event_loop_blocked_seconds",
+            "How long handlers have blocked the event loop.",
+            ("topic",),
+            registry=self.registry,
+        )
         self._lag = self._histogram("gateway_loop_lag_seconds", "By how much the event loop is late.", (), _LAG)
         self._most_lag = Gauge(
             "gateway_loop_lag_recent_seconds", "The most of the last ten seconds.", registry=self.registry
@@ -123,6 +129,10 @@ class Metrics:
     def observe_http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is its template."""
         self.of(self.http, method, route, str(status)).observe(seconds)
+
+    def observe_block(self, topic: str, seconds: float) -> None:
+        """Count seconds in which a topic's handler ("" where none is known) blocked the event loop."""
+        self._blocked.labels(topic).inc(seconds)
 
     def observe_lag(self, seconds: float, most: float) -> None:
         """Count how late the event loop was, and the most that it was of late."""

@@ -30,6 +30,7 @@ from bridge.flow.threads import Slot
 from bridge.flow.wishes import Wishes
 from bridge.lifecycle import Event, Move
 from bridge.loop import delay_after
+from bridge.loop_watch import task_name
 from bridge.ports import Clock, Journal, Level, TaskStore, Verdict
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.quotes import without_values
@@ -188,7 +189,7 @@ class Handle:
         self._journal.write("handler_started", task=task, level=Level.DEBUG)
         attempt = self._tracer.attempt(task, claim.claim_id, message)
         running = self._run.run(self._topics[task.topic], task, self._context(task), slot)
-        work = asyncio.create_task(running, context=attempt.context)
+        work = asyncio.create_task(running, context=attempt.context, name=task_name(task.topic))
         try:
             outcome = await claim.run(work)
         except HandlerCancelled as error:

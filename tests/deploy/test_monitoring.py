@@ -57,6 +57,7 @@ def now() -> Now:
         consumers={"a": 1},
         states={State.QUEUED: 2},
         oldest_waiting=1.5,
+        poll_wait=2.0,
     )
 
 

@@ -82,8 +82,10 @@ async def test_a_function_that_hangs_holds_neither_the_process_nor_the_tasks_aft
 async def test_a_coroutine_that_blocks_the_loop_does_not_hold_the_process(faults: FaultLab) -> None:
     key = await faults.counted(body="    import time\n    time.sleep(3600)\n")
     gateway = await faults.faulty(SHUTDOWN_GRACE="1")
-    (task_id,) = await faults.begin(key)
-    await gateway.until("handler_started", task_id=task_id)
+    await faults.begin(key)
+    blocked = await gateway.until("event_loop_blocked")
+    assert blocked["topic"] == faults.topic("work")
+    assert blocked["where"].startswith("work.py:")
     async with asyncio.timeout(WITHIN):
         assert await gateway.stop() == 1
     assert gateway.events("end_overdue")

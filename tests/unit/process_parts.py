@@ -83,6 +83,7 @@ class Parts:
                 consuming=self.part("consumer.consuming", lambda: self.attached),
             ),
             rights=Stub(self, "rights"),
+            loop_watch=SimpleNamespace(start=lambda: None, stop=lambda: None),
             claims=SimpleNamespace(loads=lambda: self.loads),
             engine_warnings=lambda: self.engine_warnings,
             handle=SimpleNamespace(stop=lambda: told.append("handle.stop")),
