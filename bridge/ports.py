@@ -80,6 +80,14 @@ class EngineLogEntry:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EngineActivity:
+    """An activity instance in the engine's history (from level `activity` on); `cancelled` tells it was interrupted."""
+
+    ended_at: datetime | None
+    cancelled: bool
+
+
 class Engine(Protocol):
     """The engine's external task service.
 
@@ -152,7 +160,13 @@ class Engine(Protocol):
 
     async def count(self, topic: str | None = None) -> int: ...
 
-    async def history(self, task_id: str) -> Sequence[EngineLogEntry]: ...
+    async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
+        """Return the task's log, oldest first; empty where the engine keeps none, or its user may not read it."""
+        ...
+
+    async def activity(self, activity_instance_id: str) -> EngineActivity | None:
+        """Return what history has of an activity instance; None where that is nothing, or may not be read."""
+        ...
 
     async def version(self) -> str: ...
 
@@ -188,9 +202,10 @@ class TaskStore(Protocol):
     """
 
     async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
-        """Keep new tasks; give known ones their new lease (REFETCH). Return each as it now stands.
+        """Keep new tasks; give known ones their new lease (REFETCH, REOPEN, REPLACE). Return each as it now stands.
 
-        None: the table refuses it (it is final), or it is a pushed one whose id is already known.
+        None: the table refuses it (it ended after the lease was given, or changed meanwhile), or it is a pushed one
+        whose id is already known.
         `TaskTooLarge` or `VariableError` for one that can't be kept; then none of the batch is to be relied on.
         """
         ...

@@ -23,9 +23,11 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
+    UNKNOWN = "unknown"
 
 
-FINAL = frozenset({State.COMPLETED, State.CANCELLED})
+FINAL = frozenset({State.COMPLETED, State.CANCELLED, State.UNKNOWN})
+"""What ends a task, as long as the engine agrees; UNKNOWN: it ended, and whether by our outcome can't be told."""
 LIVE = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING, State.REPORTING, State.RETRYING})
 
 
@@ -128,6 +130,7 @@ class Task(Struct, frozen=True):
     happens before: every live task has one. `retries` is what is left, counted by us.
     `execution_id` names the scope in which the task sees its variables, `activity_instance_id` its run of the activity,
     `engine_created_at` is when the engine made it, and `properties` are the extension properties of its activity.
+    `outcome` is what the engine is to be told, and of a task that ended what it was told: it may ask for it again.
     `given` is what a submitter sent with it: a new lease brings the engine's variables anew, and never touches that.
     `reports` counts the deliveries of the current outcome that did not succeed, `refusals` those of them that the
     engine answered with an error of its own. Until `in_flight_until` the engine may be at work on a delivery that it
@@ -172,7 +175,6 @@ class Task(Struct, frozen=True):
     reports: int = 0
     refusals: int = 0
     in_flight_until: datetime | None = None
-    result: Variables | None = None
     error: str | None = None
     error_type: str | None = None
     error_fp: str | None = None
@@ -197,6 +199,13 @@ class Task(Struct, frozen=True):
     def scope(self) -> str:
         """The execution whose variables the task sees; its process instance, where that was not kept."""
         return self.execution_id or self.process_instance_id or ""
+
+    @property
+    def result(self) -> Variables | None:
+        """What the engine took as the task's result; None before that, and where it took a failure."""
+        if self.state is not State.COMPLETED or self.outcome is None or isinstance(self.outcome, Failure):
+            return None
+        return self.outcome.variables
 
     @property
     def inputs(self) -> Variables:

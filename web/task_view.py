@@ -14,7 +14,9 @@ from bridge.redaction import mask_text
 from bridge.task import Attempt, BpmnFault, Failure, State, Task
 from bridge.trace import trace_id
 
-ENDS: Final = (State.COMPLETED, State.RETRYING, State.FAILED, State.CANCELLED, State.SUPERSEDED)
+ENDS: Final = (
+    State.COMPLETED, State.RETRYING, State.FAILED, State.CANCELLED, State.SUPERSEDED, State.UNKNOWN,
+)  # fmt: skip
 _STRAIGHT: Final = (State.RECEIVED, State.QUEUED, State.RUNNING, State.REPORTING)
 
 

@@ -14,6 +14,7 @@ REASONS: Final = (
     msg("it is going to be tried again without that"),
     msg("it is completed"),
     msg("it is gone from the engine"),
+    msg("it ended in the engine"),
     msg("another worker holds it: retry it there, or wait until its lock ends"),
     msg("the gateway itself works under its lock: without it another worker would do the same work again"),
     msg("it has no retries left, so nobody is kept from it by a lock: retry it"),
@@ -29,6 +30,7 @@ STATES: Final = {
     "failed": msg("Failed"),
     "cancelled": msg("Cancelled"),
     "superseded": msg("Superseded"),
+    "unknown": msg("Unknown"),
 }
 ACTIONS: Final = {
     "task.retry": msg("Retried"),

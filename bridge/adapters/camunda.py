@@ -14,7 +14,7 @@ from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Header
 from bridge.adapters.camunda_rights import find_missing_rights
 from bridge.adapters.string_column import StringColumn
 from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
-from bridge.ports import EngineLogEntry, EngineTask, TopicPoll
+from bridge.ports import EngineActivity, EngineLogEntry, EngineTask, TopicPoll
 from bridge.rights import MissingRight
 from bridge.task import Variables
 from bridge.variables import from_wire, parse_date, to_wire
@@ -218,6 +218,12 @@ class CamundaEngine:
         url = f"{self._client.base_url}/history/external-task-log?{query}"
         return await self._pages("history", url, _log_entry)
 
+    async def activity(self, activity_instance_id: str) -> EngineActivity | None:
+        query = f"activityInstanceId={_quoted(activity_instance_id)}&maxResults=1"
+        url = f"{self._client.base_url}/history/activity-instance?{query}"
+        found = await self._client.ask("activity", "GET", url, read=rows(_activity))
+        return found[0] if found else None
+
     async def version(self) -> str:
         url = f"{self._client.base_url}/version"
         return await self._client.ask("version", "GET", url, read=document(lambda row: str(row["version"])))
@@ -315,6 +321,11 @@ def _log_entry(row: Mapping[str, Any]) -> EngineLogEntry:
         retries=row.get("retries"),
         message=row.get("errorMessage"),
     )
+
+
+def _activity(row: Mapping[str, Any]) -> EngineActivity:
+    ended = row["endTime"]
+    return EngineActivity(None if ended is None else parse_date(ended), bool(row["canceled"]))
 
 
 def _without_instance(error: EngineRejected) -> EngineRejected:

@@ -132,7 +132,6 @@ class TaskDocument(Document):
     reports: int
     refusals: int = 0
     in_flight_until: datetime | None = None
-    result: list[VariableRecord] | None = None
     error: str | None = None
     error_type: str | None = None
     error_fp: str | None = None
@@ -227,6 +226,9 @@ def from_document(document: Mapping[str, Any]) -> Task:
         if value is not None and name in _FIELDS:
             decoder = _DECODERS.get(name)
             values[name] = value if decoder is None else decoder(value)
+    # A version before kept the result of a task in place of its outcome.
+    if document.get("result") is not None and "outcome" not in values and values["state"] is State.COMPLETED:
+        values["outcome"] = Completion(_from_variables(document["result"]))
     return Task(**values)
 
 
@@ -406,7 +408,6 @@ _NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "l
 _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "variables": _to_variables,
     "given": _to_variables,
-    "result": _to_variables,
     "outcome": _to_outcome,
     "history": _to_history,
     "properties": json.dumps,
@@ -420,7 +421,6 @@ _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "variables": _from_variables,
     "given": _from_variables,
-    "result": _from_variables,
     "outcome": _from_outcome,
     "history": _from_history,
     "properties": json.loads,

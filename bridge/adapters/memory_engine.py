@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 from uuid import uuid4
 
 from bridge.adapters.memory_faults import Fault, Faults, Operation
-from bridge.adapters.memory_scopes import Scopes
+from bridge.adapters.memory_history import History, HistoryLevel
+from bridge.adapters.memory_scopes import Scopes, has_any, without_files
 from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
-from bridge.ports import Clock, EngineLogEntry, EngineTask, TopicPoll
+from bridge.ports import Clock, EngineActivity, EngineLogEntry, EngineTask, TopicPoll
 from bridge.rights import ANY, MissingRight, Right
 from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue, Variables
 from bridge.topic import File
-from bridge.variables import STRING_LIMIT, decode, encode, long_text_as_object
+from bridge.variables import STRING_LIMIT, decode, long_text_as_object
 from bridge.variables.results import NAME_LIMIT
 
 MESSAGE_LIMIT: Final = 666
@@ -25,6 +25,9 @@ _FILE_TYPES: Final = frozenset({"File", "Bytes"})
 _TYPES: Final = frozenset(
     {"Null", "Boolean", "Short", "Integer", "Long", "Double", "String", "Date", "Json", "Object", *_FILE_TYPES}
 )
+
+ErrorWhen = Callable[[Variables, str | None], bool]
+"""The condition of an errorEventDefinition: on the variables, those of a completion too, and a failure's details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ class MemoryEngine:
         self._clock = clock
         self._tasks: dict[str, EngineTask] = {}
         self._tags: dict[str, str | None] = {}
-        self._log: dict[str, list[EngineLogEntry]] = defaultdict(list)
+        self._history = History()
+        self._error_when: dict[str, ErrorWhen] = {}
         self._faults = Faults()
         self._news = asyncio.Event()
 
@@ -73,23 +77,24 @@ class MemoryEngine:
         properties: Mapping[str, str] | None = None,
         local: Variables | None = None,
         on_another_node: bool = False,
+        error_when: ErrorWhen | None = None,
     ) -> str:
         """Start a process instance that waits at an external task; return the task's id.
 
         `local` is what the activity's input mappings set in the task's own scope. Made `on_another_node` of the same
-        engine, it wakes no poll that waits at this one.
+        engine, it wakes no poll that waits at this one. `error_when` is the condition of its errorEventDefinition.
         """
         (task_id,) = self.add_each(
             topic, variables, [local or {}], business_key=business_key, retries=retries, priority=priority,
             process_definition_key=process_definition_key, tenant_id=tenant_id, version_tag=version_tag,
-            properties=properties, on_another_node=on_another_node,
+            properties=properties, on_another_node=on_another_node, error_when=error_when,
         )  # fmt: skip
         return task_id
 
     def add_each(
         self, topic: str, variables: Variables | None, locals_: Sequence[Variables], *, is_multi_instance: bool = False,
         retries: int | None = None, version_tag: str | None = None, process_definition_key: str = "process",
-        on_another_node: bool = False,
+        on_another_node: bool = False, error_when: ErrorWhen | None = None,
         **fields: Any,
     ) -> Sequence[str]:  # fmt: skip
         """Start a process instance with a task for each of `locals_`, which is its own scope; return the tasks' ids.
@@ -111,7 +116,9 @@ class MemoryEngine:
                 execution_id=self._scopes.open(outer, local), created_at=self._clock.now(), **fields,
             )  # fmt: skip
             self._tasks[task.id] = task
-            self._write(task, created=True)
+            self._history.created(task, self._clock.now())
+            if error_when is not None:
+                self._error_when[task.id] = error_when
             ids.append(task.id)
         if not on_another_node:
             self._wake()
@@ -119,7 +126,11 @@ class MemoryEngine:
 
     def cancel(self, task_id: str) -> None:
         """Delete the task's process instance, as an operator would."""
-        self._end(self._find(task_id), deleted=True)
+        self._end(self._find(task_id), interrupted=True)
+
+    def keep_history(self, level: HistoryLevel) -> None:
+        """Tell no more of what ended than the level has; `NONE` as well to a user without rights."""
+        self._history.level = level
 
     def suspend(self, task_id: str, suspended: bool = True) -> None:
         """Suspend the task's process instance, or activate it again."""
@@ -157,8 +168,11 @@ class MemoryEngine:
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         lost = self._faults.before("complete")
         task = self._held(task_id, worker_id)
-        self._store(task.execution_id or "", variables)
-        self._end(task, succeeded=True)
+        if self._throws(task, variables, None):
+            self._end(task, interrupted=True)
+        else:
+            self._store(task.execution_id or "", variables)
+            self._end(task, succeeded=True)
         self._accept(task_id, worker_id, Completion(variables), lost)
 
     async def fail(
@@ -168,9 +182,12 @@ class MemoryEngine:
         if retries < 0 or retry_timeout < timedelta(0):
             raise _rejected(500, "retries or retryDuration is not greater than or equal to 0")
         task = self._held(task_id, worker_id)
-        self._write(task, failed=True, message=message[:MESSAGE_LIMIT])
-        until = self._clock.now() + retry_timeout
-        self._change(task_id, retries=retries, lock_until=until, error=message[:MESSAGE_LIMIT])
+        if self._throws(task, {}, details):
+            self._end(task, interrupted=True)
+        else:
+            self._history.failed(task, self._clock.now(), message[:MESSAGE_LIMIT])
+            until = self._clock.now() + retry_timeout
+            self._change(task_id, retries=retries, lock_until=until, error=message[:MESSAGE_LIMIT])
         self._accept(task_id, worker_id, Failure("", message, details, retries, retry_timeout), lost)
 
     async def raise_bpmn_error(
@@ -181,7 +198,7 @@ class MemoryEngine:
             raise _rejected(500, "errorCode is null")
         task = self._held(task_id, worker_id)
         self._store(task.execution_id or "", variables)
-        self._end(task, deleted=True)
+        self._end(task, interrupted=True)
         self._accept(task_id, worker_id, BpmnFault(code, message, variables), lost)
 
     async def lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
@@ -239,7 +256,7 @@ class MemoryEngine:
     async def read_variables(self, execution_id: str, *, local: bool = False) -> Variables:
         _raise(self._faults.before("read_variables"))
         self._check_runs(execution_id)
-        return _without_files(self._scopes.seen(execution_id, local=local))
+        return without_files(self._scopes.seen(execution_id, local=local))
 
     async def set_variables(self, execution_id: str, variables: Variables) -> None:
         lost = self._faults.before("set_variables")
@@ -268,7 +285,11 @@ class MemoryEngine:
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first."""
         _raise(self._faults.before("history"))
-        return () if Right.HISTORY in self.lacking else tuple(self._log.get(task_id, ()))
+        return () if Right.HISTORY in self.lacking else self._history.log(task_id)
+
+    async def activity(self, activity_instance_id: str) -> EngineActivity | None:
+        _raise(self._faults.before("activity"))
+        return None if Right.HISTORY in self.lacking else self._history.activity(activity_instance_id)
 
     async def version(self) -> str:
         _raise(self._faults.before("version"))
@@ -340,12 +361,12 @@ class MemoryEngine:
             and (poll.business_key is None or task.business_key == poll.business_key)
             and (tenants is None or task.tenant_id in tenants)
             and not (poll.without_tenant_id and task.tenant_id is not None)
-            and (poll.process_variables is None or _has_any(seen, poll.process_variables))
+            and (poll.process_variables is None or has_any(seen, poll.process_variables))
         )
 
     def _lock_one(self, task: EngineTask, poll: TopicPoll, worker_id: str) -> EngineTask:
         self._change(task.id, worker_id=worker_id, lock_until=self._clock.now() + poll.lock)
-        known = _without_files(self._scopes.seen(task.execution_id or "", local=poll.local_variables))
+        known = without_files(self._scopes.seen(task.execution_id or "", local=poll.local_variables))
         wanted = {name: value for name, value in known.items() if poll.variables is None or name in poll.variables}
         properties = task.properties if poll.include_extension_properties else None
         return replace(self._tasks[task.id], variables=wanted, properties=properties)
@@ -382,25 +403,14 @@ class MemoryEngine:
                 continue
             self._scopes.set(execution_id, {name: replace(variable, local=False)}, local=variable.local)
 
-    def _end(self, task: EngineTask, *, succeeded: bool = False, deleted: bool = False) -> None:
+    def _throws(self, task: EngineTask, variables: Variables, details: str | None) -> bool:
+        condition = self._error_when.get(task.id)
+        return condition is not None and condition({**self._scopes.seen(task.execution_id or ""), **variables}, details)
+
+    def _end(self, task: EngineTask, *, succeeded: bool = False, interrupted: bool = False) -> None:
         del self._tasks[task.id]
         self._scopes.close(task.execution_id or "")
-        self._write(task, succeeded=succeeded, deleted=deleted)
-
-    def _write(
-        self,
-        task: EngineTask,
-        *,
-        created: bool = False,
-        succeeded: bool = False,
-        failed: bool = False,
-        deleted: bool = False,
-        message: str | None = None,
-    ) -> None:
-        entry = EngineLogEntry(
-            task.worker_id, created, succeeded, failed, deleted, self._clock.now(), task.retries, message
-        )
-        self._log[task.id].append(entry)
+        self._history.ended(task, self._clock.now(), succeeded=succeeded, interrupted=interrupted)
 
     def _accept(self, task_id: str, worker_id: str, outcome: Outcome, lost: BaseException | None) -> None:
         self.reports.append(Report(task_id, worker_id, outcome))
@@ -418,16 +428,3 @@ def _lose(message: str) -> NoReturn:
 
 def _rejected(status: int, message: str, kind: str = "ProcessEngineException", code: int = 0) -> EngineRejected:
     return EngineRejected(message, status=status, code=code, kind=kind)
-
-
-def _has_any(variables: Variables, wanted: Mapping[str, object]) -> bool:
-    """Tell whether one of the variables is equal to its wanted value, in type and value; one is enough."""
-    return any(variables.get(name) == value for name, value in encode(wanted).items())
-
-
-def _without_files(variables: Variables) -> Variables:
-    """Return the variables as the engine hands them out: a File without its content, a Bytes with it."""
-    return {
-        name: replace(variable, value=None) if variable.type == "File" else variable
-        for name, variable in variables.items()
-    }

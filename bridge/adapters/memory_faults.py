@@ -9,7 +9,8 @@ from typing import Literal
 Operation = Literal[
     "fetch", "complete", "fail", "bpmn_error", "lock", "extend_lock", "unlock", "set_retries", "get", "get_many",
     "read_variables",
-    "set_variables", "read_file", "locked_by", "count", "history", "version", "missing_rights", "written_moments"
+    "set_variables", "read_file", "locked_by", "count", "history", "activity", "version", "missing_rights",
+    "written_moments"
 ]  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from bridge.task import TypedValue, Variables
+from bridge.variables import encode
 
 
 @dataclass(slots=True)
@@ -64,3 +65,16 @@ class Scopes:
     def _of(self, execution_id: str) -> Variables:
         scope = self._inner.get(execution_id)
         return self.instances[execution_id] if scope is None else scope.variables
+
+
+def has_any(variables: Variables, wanted: Mapping[str, object]) -> bool:
+    """Tell whether one of the variables is equal to its wanted value, in type and value; one is enough."""
+    return any(variables.get(name) == value for name, value in encode(wanted).items())
+
+
+def without_files(variables: Variables) -> Variables:
+    """Return the variables as the engine hands them out: a File without its content, a Bytes with it."""
+    return {
+        name: replace(variable, value=None) if variable.type == "File" else variable
+        for name, variable in variables.items()
+    }

@@ -69,4 +69,4 @@ def _is_behind(task: Task, sort: Sort, position: Position | None) -> bool:
 
 
 def _light(task: Task) -> Task:
-    return task.changed(variables={}, given=None, result=None, outcome=None, history=())
+    return task.changed(variables={}, given=None, outcome=None, history=())

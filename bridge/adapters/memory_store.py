@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from bridge.dead_letter import DeadLetter
-from bridge.lifecycle import Event, Move, apply, claim_of, refetch
+from bridge.lifecycle import Event, Move, apply, claim_of, lease_anew, refetch
 from bridge.ports import Claim, Page, Statistics, TaskFilter
 from bridge.replica import Replica
 from bridge.task import Source, State, Task, TaskKey
@@ -36,7 +36,11 @@ class MemoryStore:
             return task
         if task.source is Source.PUSHED:
             return None
-        return self._apply(refetch(task))
+        kept = self._apply(refetch(task))
+        if kept is not None:
+            return kept
+        anew = lease_anew(known, task)
+        return None if anew is None else self._apply(anew)
 
     def _apply(self, move: Move) -> Task | None:
         task = self.tasks.get(move.task_id)

@@ -21,6 +21,7 @@ _ENDS: Mapping[Event, str] = {
     Event.UNDELIVERABLE: "undeliverable",
     Event.SUPERSEDE: "superseded",
     Event.GONE: "cancelled",
+    Event.END_UNKNOWN: "unknown",
 }
 
 
@@ -72,7 +73,7 @@ class MeteredTracer:
             case Event.DEFER:
                 self._metrics.of(self._metrics.deferred, task.topic).inc()
             case Event.DELIVERED_COMPLETION | Event.ENDED_BY_US:
-                result = "bpmn_error" if isinstance(task.outcome, BpmnFault) else "completed"
+                result = "completed" if isinstance(task.outcome, Completion) else "bpmn_error"
                 self._metrics.of(self._metrics.tasks, task.topic, result).inc()
                 took = (self._clock.now() - task.created_at).total_seconds()
                 self._metrics.of(self._metrics.lives, task.topic).observe(max(0.0, took), exemplar_of(task))

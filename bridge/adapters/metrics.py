@@ -18,7 +18,7 @@ _WORK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60
 _LIFE = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
-TASK_RESULTS = ("completed", "bpmn_error", "failed", "retried", "undeliverable", "superseded", "cancelled")
+TASK_RESULTS = ("completed", "bpmn_error", "failed", "retried", "undeliverable", "superseded", "cancelled", "unknown")
 _DEAD = {
     "message_undecodable": "undecodable",
     "dead_letter_kept": "kept",
@@ -94,10 +94,7 @@ class Metrics:
         """Begin the counters of these topics at zero: of one that begins at one, Prometheus sees no increase."""
         for topic in topics:
             for counter, results in (
-                (
-                    self.tasks,
-                    ("completed", "bpmn_error", "failed", "retried", "undeliverable", "superseded", "cancelled"),
-                ),
+                (self.tasks, TASK_RESULTS),
                 (self.attempts, ("completed", "bpmn_error", "failed", "lost", "abandoned")),
                 (self.published, ("confirmed", "unconfirmed")),
                 (self.locks_lost, ("stolen", "gone")),

@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.adapters.documents import Raw, to_attempt, to_fields
 from bridge.adapters.payload import PAYLOAD
-from bridge.lifecycle import HISTORY_LIMIT, TABLE, Event, Move, Rule, counts, sets
+from bridge.lifecycle import HISTORY_LIMIT, LEASES, TABLE, Event, Move, Origin, Rule, clears_history, counts, sets
 from bridge.task import FINAL, Completion, State
 
 TOKENS: Final = 8
@@ -45,7 +45,7 @@ def alike(moves: Sequence[Move]) -> list[list[Move]]:
 
 
 def _is_alike(one: Move, other: Move) -> bool:
-    return (one.changes, one.attempt, one.due_by) == (other.changes, other.attempt, other.due_by)
+    return all(getattr(one, name) == getattr(other, name) for name in ("changes", "attempt", "due_by", "origin"))
 
 
 def _brings_values(field: object) -> bool:
@@ -72,7 +72,19 @@ def _guard(rule: Rule, move: Move) -> Raw:
         guard["claim_id"] = {"$eq": move.claim_id}
     if rule.outcome is not None:
         guard["outcome"] = {"$ne": None} if rule.outcome else {"$eq": None}
+    if rule.same is not None:
+        # Without an origin nothing is the same, nor another: an id is never one of none.
+        guard |= {"_id": {"$in": []}} if move.origin is None else _of_origin(move.origin, rule.same)
     return guard
+
+
+def _of_origin(origin: Origin, same: bool) -> Raw:
+    """Return `Origin.is_of` as a filter."""
+    known, instances = origin.process_instance_id is not None, [None, origin.process_instance_id]
+    if same:
+        return {"topic": {"$eq": origin.topic}} | ({"process_instance_id": {"$in": instances}} if known else {})
+    other: Raw = {"topic": {"$ne": origin.topic}}
+    return {"$or": [other, {"process_instance_id": {"$nin": instances}}]} if known else other
 
 
 def _filter(ids: Raw, move: Move, guards: list[Raw], token: int) -> Raw:
@@ -89,6 +101,8 @@ def _changes(move: Move, to: State | None) -> Raw:
     wanted: Raw = {"$set": {**sets(move.event), **to_fields(move.changes)}}
     if to is not None:
         wanted["$set"]["state"] = to.value
+    if clears_history(move.event):
+        wanted["$set"]["history"] = []
     counters = {name: by for name, by in counts(move.event).items() if name not in move.changes}
     if counters:
         wanted["$inc"] = counters
@@ -103,7 +117,7 @@ def _update(move: Move, to: State | None, token: int, retention: timedelta | Non
     ended = move.changes.get("finished_at") or move.changes.get("updated_at")
     if to in _EXPIRES and retention is not None and ended is not None:
         update.setdefault("$set", {})["expire_at"] = ended + retention
-    elif move.event is Event.REFETCH:
+    elif move.event in LEASES:
         update.setdefault("$set", {})["expire_at"] = None
     return {**update, "$push": pushed}
 

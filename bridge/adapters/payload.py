@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bridge.task import BpmnFault, Completion, Failure
 
-PAYLOAD: Final = frozenset({"variables", "given", "outcome", "result"})
+PAYLOAD: Final = frozenset({"variables", "given", "outcome"})
 """The fields of a task that hold values of any size."""
 
 

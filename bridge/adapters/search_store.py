@@ -35,7 +35,7 @@ class _TimeIsUp(Exception):
 class SearchStore(StoreReader):
     """`bridge.desk.ports.TaskSearch` on MongoDB.
 
-    `patience` is how long the server may work on one command; counts get a fifth of it, as there are nine of them.
+    `patience` is how long the server may work on one command; counts get a fifth of it, as there are ten of them.
     """
 
     models: ClassVar[Sequence[type[Document]]] = ()

@@ -22,7 +22,7 @@ from bridge.adapters.payload import PAYLOAD, most_bytes_of
 from bridge.adapters.replica_store import ReplicaStore
 from bridge.adapters.store_reader import REFUSING, TOO_LARGE, codes_of, translated, unclear
 from bridge.errors import StoreError, StoreUnavailable, TaskTooLarge, VariableError
-from bridge.lifecycle import Event, Move, claim_of, refetch
+from bridge.lifecycle import Event, Move, claim_of, lease_anew, refetch
 from bridge.ports import Claim
 from bridge.task import Source, State, Task, TaskKey
 
@@ -176,7 +176,23 @@ class MongoStore(ReplicaStore, DeadLetterStore):
         ids = [task.id for task, yes in zip(tasks, happened, strict=True) if yes]
         found = await self._tasks.find({"_id": {"$in": ids}}).to_list() if ids else []
         now = {document["_id"]: from_document(document) for document in found}
-        return [now.get(task.id) if yes else None for task, yes in zip(tasks, happened, strict=True)]
+        answers = [now.get(task.id) if yes else None for task, yes in zip(tasks, happened, strict=True)]
+        rest = [place for place, answer in enumerate(answers) if answer is None]
+        for place, task in zip(rest, await self._lease_anew([tasks[place] for place in rest]), strict=True):
+            answers[place] = task
+        return answers
+
+    async def _lease_anew(self, tasks: list[Task]) -> list[Task | None]:
+        """Give tasks that ended, or that are others now, their new lease; None for each that has changed meanwhile."""
+        if not tasks:
+            return []
+        known = {task.id: task for task in await self.get_many([task.id for task in tasks])}
+        moves = {task.id: lease_anew(known[task.id], task) for task in tasks if task.id in known}
+        wanted = [move for move in moves.values() if move is not None]
+        happened = await self.move(wanted)
+        ids = [move.task_id for move, yes in zip(wanted, happened, strict=True) if yes]
+        now = {task.id: task for task in (await self.get_many(ids) if ids else [])}
+        return [now.get(task.id) for task in tasks]
 
     async def _claim(self, moves: list[Move]) -> dict[str, Task]:
         """Make the claims, each of another task; return those that were granted, by task id."""

@@ -44,6 +44,7 @@ _ENDS: Final[Mapping[Event, str]] = {
     Event.EXHAUSTED: "failed",
     Event.SUPERSEDE: "superseded",
     Event.GONE: "cancelled",
+    Event.END_UNKNOWN: "unknown",
 }
 
 

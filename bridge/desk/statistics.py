@@ -29,6 +29,7 @@ class Count(StrEnum):
     INCIDENTS = "incidents"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
+    UNKNOWN = "unknown"
 
 
 class Step(Enum):

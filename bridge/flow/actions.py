@@ -55,6 +55,7 @@ RETRY_REASONS: Final[Mapping[State, str]] = {
     State.RETRYING: "it is going to be tried again without that",
     State.COMPLETED: "it is completed",
     State.CANCELLED: "it is gone from the engine",
+    State.UNKNOWN: "it ended in the engine",
     State.SUPERSEDED: "another worker holds it: retry it there, or wait until its lock ends",
 }
 _RELEASE_REASONS: Final[Mapping[State, str]] = {
@@ -65,6 +66,7 @@ _RELEASE_REASONS: Final[Mapping[State, str]] = {
     State.FAILED: "it has no retries left, so nobody is kept from it by a lock: retry it",
     State.COMPLETED: RETRY_REASONS[State.COMPLETED],
     State.CANCELLED: RETRY_REASONS[State.CANCELLED],
+    State.UNKNOWN: RETRY_REASONS[State.UNKNOWN],
 }
 _VERBS: Final[Mapping[Action, str]] = {
     Action.RETRY: "be tried again",

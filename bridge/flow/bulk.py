@@ -266,4 +266,4 @@ class Bulk:
         return True
 
 
-_ENDS: Final = frozenset({State.COMPLETED, State.CANCELLED, State.SUPERSEDED, State.FAILED})
+_ENDS: Final = frozenset({State.COMPLETED, State.CANCELLED, State.SUPERSEDED, State.UNKNOWN, State.FAILED})

@@ -12,6 +12,7 @@ from bridge.errors import EngineError, StoreUnavailable, TaskTooLarge
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
+from bridge.lifecycle import Event, leased_by
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.registry import Registry
@@ -79,6 +80,7 @@ class Intake:
         new = Counter(task.topic for task in present if task.epoch == 1)
         if new:
             self._journal.write("tasks_received", level=Level.DEBUG, topics=dict(new))
+        self._tell_of_known(tasks, kept)
         for task in present:
             if task.state is State.REPORTING:
                 self._report.put(task)
@@ -86,6 +88,19 @@ class Intake:
         await self._edits.check(present)
         for task, fault in faults:
             await self._refuse(task, fault)
+
+    def _tell_of_known(self, leases: Sequence[Task], kept: Sequence[object]) -> None:
+        """Tell of leases on tasks that had ended, and of ids that are other tasks' now."""
+        for lease, task in zip(leases, kept, strict=True):
+            if not isinstance(task, Task):
+                continue
+            match leased_by(task, lease):
+                case Event.REPLACE:
+                    self._journal.write("task_replaced", task=task, level=Level.WARNING)
+                case Event.REOPEN:
+                    self._journal.write("task_reopened", task=task, level=Level.WARNING, why=task.history[-1].message)
+                case _:
+                    pass
 
     def _task(self, lease: EngineTask, worker_id: str, lease_until: datetime, now: datetime) -> Task:
         limit = self._topics[lease.topic].retries

@@ -152,7 +152,7 @@ class Recover:
                 await self._retry(tasks)
             case State.FAILED:
                 await self._look_at_incidents(tasks)
-            case State.COMPLETED | State.CANCELLED | State.SUPERSEDED:
+            case State.COMPLETED | State.CANCELLED | State.SUPERSEDED | State.UNKNOWN:
                 # They have no next step; a version before may have left them one.
                 self._journal.write("ended_tasks_due", level=Level.WARNING, state=state.value, tasks=len(tasks))
             case _:
@@ -395,4 +395,5 @@ _ORDER = (
     State.SUPERSEDED,
     State.COMPLETED,
     State.CANCELLED,
+    State.UNKNOWN,
 )

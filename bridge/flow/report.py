@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from bridge.batch import Batch
 from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
 from bridge.flow.breaker import Breaker
 from bridge.flow.cause import cause_fields
+from bridge.flow.ending import GONE, How, look_back
 from bridge.flow.in_flight import Deadlines, Delivery, InFlight
 from bridge.flow.lanes import Entry, Lanes
 from bridge.lifecycle import Event, Move, delivered
@@ -224,7 +225,7 @@ class Report:
             move = await self._refused(task, error)
         else:
             self._in_flight.answered(delivery)
-            move = self._delivered(task, outcome)
+            move = await self._taken(task, outcome)
         finally:
             self._open.discard(delivery)
             await self._in_flight.end(delivery)
@@ -302,6 +303,20 @@ class Report:
                     task.id, task.worker_id, message=message, details=details, retries=retries, retry_timeout=after
                 )
 
+    async def _taken(self, task: Task, outcome: Outcome) -> Move:
+        """Return what follows from the engine's 204. A failure's may not be one: the model can make it a BPMN error."""
+        if isinstance(outcome, Failure):
+            try:
+                await self._engine.get(task.id)
+            except TaskGone:
+                move = await self._look_back(task, outcome)
+                if move.event in {Event.ENDED_BY_US, Event.END_UNKNOWN}:
+                    return move
+            except (EngineUnavailable, EngineRejected) as error:
+                # The failure was taken; what became of the task is looked at when it is due.
+                self._journal.write("failure_unconfirmed", task=task, level=Level.WARNING, error=str(error))
+        return self._delivered(task, outcome)
+
     def _delivered(self, task: Task, outcome: Outcome) -> Move:
         event = delivered(outcome)
         if isinstance(outcome, Failure):
@@ -309,7 +324,7 @@ class Report:
             retry = event is Event.DELIVERED_RETRY
             ends = {"next_at": now + outcome.retry_after} if retry else self._incident(now)
             return self._move(task, event, error=outcome.message, retries=outcome.retries, lease_until=now, **ends)
-        return Move(task.id, event, task.epoch, changes={"result": outcome.variables, "error": None})
+        return Move(task.id, event, task.epoch, changes={"error": None})
 
     async def _reconcile(self, task: Task, outcome: Outcome) -> Move:
         """Ask the engine what became of a task on which our worker id can't report."""
@@ -332,22 +347,25 @@ class Report:
             move = await self._look_back(task, task.outcome)
             return None if move.event is Event.DEFER else move
         now = self._clock.now()
-        return self._move(task, Event.GONE, finished_at=now, error="the task is gone from the engine")
+        return self._move(task, Event.GONE, finished_at=now, error=GONE)
 
     async def _look_back(self, task: Task, outcome: Outcome) -> Move:
-        """Tell from the engine's log whether our own report ended the task, its answer having been lost."""
+        """Tell from the engine's history whether our own report ended the task, its answer having been lost."""
         try:
-            log = await self._engine.history(task.id)
-        except (EngineUnavailable, EngineRejected) as error:
+            ending = await look_back(self._engine, task, outcome)
+        except EngineUnavailable as error:
             return self._defer(task, str(error))
         now = self._clock.now()
-        last = log[-1] if log else None
-        ours = last is not None and last.worker_id == task.worker_id
-        # The engine logs a thrown BPMN error only as a deletion by whoever held the lock.
-        if last is not None and ours and (last.succeeded or (last.deleted and isinstance(outcome, BpmnFault))):
-            result = None if isinstance(outcome, Failure) else outcome.variables
-            return self._move(task, Event.ENDED_BY_US, result=result, finished_at=now)
-        return self._move(task, Event.GONE, finished_at=now, error="the task is gone from the engine")
+        match ending.how:
+            case How.BY_US:
+                cleared = {"error_type": None, "error_fp": None} if isinstance(outcome, Failure) else {}
+                return self._move(task, Event.ENDED_BY_US, finished_at=now, error=ending.why, **cleared)
+            case How.OTHERWISE:
+                return self._move(task, Event.GONE, finished_at=now, error=ending.why)
+            case How.UNTOLD:
+                return self._move(task, Event.END_UNKNOWN, finished_at=now, error=ending.why)
+            case _:
+                assert_never(ending.how)
 
     async def _refused(self, task: Task, error: EngineRejected) -> Move:
         if isinstance(error, EngineForbidden):

@@ -26,11 +26,11 @@ from bridge.errors import (
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
 from bridge.flow.scope import read_inputs
-from bridge.lifecycle import Event, Move, refetch
+from bridge.lifecycle import Event, Move, lease_anew, refetch
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.submission import Submission, fingerprint
-from bridge.task import Source, State, Task, Variables
+from bridge.task import FINAL, Source, State, Task, Variables
 from bridge.topic import Topic
 from bridge.variables import parse_submitted
 
@@ -99,29 +99,44 @@ class Submit:
         given = parse_submitted(submission.variables)
         mark = fingerprint(submission)
         known_task = await self._known.put(submission.task_id)
-        if known_task is not None and known_task.state is not State.SUPERSEDED:
+        if known_task is not None and await self._stands(known_task, submission.topic):
             return _same(known_task, mark)
         try:
             task = await self._checked(self._task(submission, given, mark))
         except (EngineError, Refusal):
             # The same submission may have come twice at once, and the other one be kept, or even worked, by now.
             raced = await self._store.get(submission.task_id)
-            if raced is None or raced.state is State.SUPERSEDED:
+            if raced is None or raced.state is State.SUPERSEDED or raced.topic != submission.topic:
                 raise
             return _same(raced, mark)
         self._measure(task)
         if known_task is not None:
+            if known_task.topic != task.topic and not task.verified:
+                raise _unknown(task.id, task.topic)
             return await self._take_up(known_task, task, mark)
         kept = await self._accepted.put(task)
         if kept is None:
             raced = await self._store.get(task.id)
             if raced is None:
                 raise TaskConflict(f"task {task.id} was handed in and ended just now; ask for its status")
+            if raced.topic != task.topic:
+                raise _unknown(task.id, task.topic)
             return _same(raced, mark)
         self._journal.write("submission_kept", task=kept, level=Level.DEBUG)
         if kept.verified:
             self._relay.put(kept)
         return kept
+
+    async def _stands(self, known: Task, topic: str) -> bool:
+        """Tell whether what is kept is the answer: the submission's task, and if it ended, the engine agrees."""
+        if known.topic != topic or known.state is State.SUPERSEDED:
+            return False
+        if known.state not in FINAL:
+            return True
+        try:
+            return await self._described_as.put(known.id) is None
+        except EngineError:
+            return True
 
     async def _accept_again(self, task: Task) -> Task | None:
         (kept,) = await self._store.accept([task])
@@ -165,13 +180,13 @@ class Submit:
             )
 
     async def _take_up(self, known: Task, task: Task, mark: str) -> Task:
-        """Give a task that another worker had taken its new lease: its submitter holds it again.
+        """Give a known task its new lease: its submitter holds it (again), or the engine has another under its id.
 
         From now on it is this submission's task. Of several at once only the first gives a lease, by the epoch.
         """
-        lease = refetch(task)
+        lease = lease_anew(known, task) or replace(refetch(task), epoch=known.epoch)
         own = {"source": task.source, "fingerprint": mark, "given": task.given, "verified": task.verified}
-        (happened,) = await self._store.move([replace(lease, epoch=known.epoch, changes={**lease.changes, **own})])
+        (happened,) = await self._store.move([replace(lease, changes={**lease.changes, **own})])
         now = await self._store.get(known.id)
         if now is None:
             raise TaskConflict(f"task {known.id} changed just now; ask for its status before handing it in again")
@@ -202,12 +217,9 @@ class Submit:
         """Make sure that the engine has the task, with its topic and under its worker id; lock it if it is free."""
         asked_at = self._clock.now()
         found = await self._described_as.put(task.id)
-        if found is None:
-            raise UnknownTask(
-                f"the engine has no external task {task.id}: it may be completed or cancelled, or the id is another's"
-            )
-        if found.topic != task.topic:
-            raise UnacceptableTask(f"task {task.id} has the topic {found.topic!r} in the engine: submit it with that")
+        if found is None or found.topic != task.topic:
+            # Whether it is there under another topic is nothing that a submitter is to learn.
+            raise _unknown(task.id, task.topic)
         if found.suspended:
             raise TaskConflict(f"task {task.id} is suspended: activate its process instance, then submit it again")
         if found.retries == 0:
@@ -292,6 +304,13 @@ async def _by_id(read: Callable[[Sequence[str]], Awaitable[Sequence[Kept]]], ids
     """Read the tasks of these ids, each once; return them in the order that was asked for, None for one unknown."""
     found = {task.id: task for task in await read(list(set(ids)))}
     return [found.get(task_id) for task_id in ids]
+
+
+def _unknown(task_id: str, topic: str) -> UnknownTask:
+    return UnknownTask(
+        f"the engine has no external task {task_id} of topic {topic!r}: it may be completed or cancelled, or the id is "
+        "another's"
+    )
 
 
 def _same(known: Task, mark: str) -> Task:

@@ -166,6 +166,7 @@ _SETTLED: Final[Mapping[str, Count]] = {
     Event.DELIVERED_INCIDENT.value: Count.INCIDENTS,
     Event.UNDELIVERABLE.value: Count.INCIDENTS,
     Event.GONE.value: Count.CANCELLED,
+    Event.END_UNKNOWN.value: Count.UNKNOWN,
     Event.SUPERSEDE.value: Count.SUPERSEDED,
 }
 

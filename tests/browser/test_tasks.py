@@ -16,7 +16,7 @@ from playwright.async_api import expect
 
 from bridge.access import Role
 from bridge.desk.statistics import Count, Failures, Rollup, Step
-from bridge.task import State, Task, TypedValue
+from bridge.task import Completion, State, Task, TypedValue
 from tests.browser.chromium import Surfer, Watched
 from tests.browser.serving import NARROW, WIDE, check_fits, check_page, check_unfolded, ready, served, visited
 from tests.web.access_lab import AccessLab
@@ -73,7 +73,7 @@ async def fill(lab: DeskLab) -> Task:
     failed = Failures("0123456789abcdef", "charge_card", "ConnectTimeout", HOSTILE, now, now, 4)
     await lab.desk.add({step: rows}, [failed])
     await lab.replica("replica-b", 60)
-    return await lab.failed(variables=values, business_key=HOSTILE, error=HOSTILE, result=values)
+    return await lab.failed(variables=values, business_key=HOSTILE, error=HOSTILE, outcome=Completion(values))
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -13,13 +13,16 @@ from uuid import uuid4
 
 from bridge.adapters.documents import TaskDocument
 from bridge.adapters.store import MongoStore
-from bridge.lifecycle import Event, Move
+from bridge.lifecycle import LEASES, Event, Move, Origin
 from bridge.ports import Claim, Records, TaskReader, TaskStore
 from bridge.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
 from sandbox.ports import LOOPBACK
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+ORIGINS = [
+    Origin(topic, instance) for topic in ("orders", "mail") for instance in (None, "i", "j") for _ in ("none", "i")
+]
 
 VARIABLES = {
     "none": TypedValue("Null"),
@@ -69,6 +72,13 @@ def task(task_id: str = "t1", **fields: Any) -> Task:
     return Task(task_id, **{**base, **fields})
 
 
+def lease(task_id: str = "t1", **fields: Any) -> Task:
+    """Return a task as an intake has it two minutes later."""
+    later = NOW + 2 * MINUTE
+    new = {"worker_id": "w2", "created_at": later, "updated_at": later, "next_at": later, "lease_until": later + MINUTE}
+    return task(task_id, **{**new, **fields})
+
+
 def claim(task_id: str = "t1", claim_id: str = "c1", epoch: int = 1) -> Claim:
     return Claim(TaskKey(task_id, epoch), claim_id, "replica-1", NOW, NOW + MINUTE)
 
@@ -94,6 +104,11 @@ def every_stand(event: Event) -> tuple[list[Task], list[Move]]:
                     changes = {"updated_at": NOW + MINUTE, "finished_at": NOW + MINUTE, "retries": 7}
                     due_by = NOW if claim_id == "other" and epoch is None else None
                     moves.append(Move(name, event, epoch, claim_id, changes, attempt(1), due_by))
+                for number, origin in enumerate(ORIGINS if event in LEASES else ()):
+                    name = f"{state}-{outcome is None}-{epoch}-{number}"
+                    instance = "i" if number % 2 else None
+                    tasks.append(task(name, state=state, outcome=outcome, epoch=5, process_instance_id=instance))
+                    moves.append(Move(name, event, epoch, changes={"updated_at": NOW}, origin=origin))
     return tasks, moves
 
 

@@ -19,7 +19,7 @@ from bridge.search.grammar import parse
 from bridge.search.match import matches
 from bridge.search.page import PositionError, Sort, SortKey
 from bridge.search.query import EVERYTHING, Node
-from bridge.task import Source, State, Task, TypedValue
+from bridge.task import Completion, Source, State, Task, TypedValue
 from tests.contract.desks import Lab, memory_lab, mongo_lab
 from tests.contract.stores import MINUTE, NOW, VARIABLES, attempt, task
 from tests.unit.test_search import queries
@@ -191,7 +191,7 @@ async def test_a_cursor_belongs_to_its_search_and_order(lab: Lab) -> None:
 
 
 async def test_a_list_shows_no_payload_unless_it_is_wanted_whole(lab: Lab) -> None:
-    full = task(variables=VARIABLES, given=VARIABLES, result=VARIABLES, history=(attempt(1),))
+    full = task(variables=VARIABLES, given=VARIABLES, outcome=Completion(VARIABLES), history=(attempt(1),))
     await lab.store.accept([full])
     light = await lab.desk.search(EVERYTHING, Sort(), 1, now=NOW)
     whole = await lab.desk.search(EVERYTHING, Sort(), 1, now=NOW, whole=True)

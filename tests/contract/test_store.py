@@ -10,9 +10,9 @@ import pytest
 
 from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.store import MongoStore
-from bridge.lifecycle import HISTORY_LIMIT, Event, Move
+from bridge.lifecycle import HISTORY_LIMIT, Event, Move, leased_by
 from bridge.ports import TaskFilter
-from bridge.task import Completion, Edit, Outcome, PendingRetry, Source, State, Task, TaskKey, TypedValue
+from bridge.task import Completion, Edit, Failure, Outcome, PendingRetry, Source, State, Task, TaskKey, TypedValue
 from tests.contract.stores import (
     MINUTE,
     NOW,
@@ -23,11 +23,13 @@ from tests.contract.stores import (
     claim,
     decide,
     every_stand,
+    lease,
     mongo_store,
     task,
 )
 
 MILLI = timedelta(milliseconds=1)
+ENDED = ("completed", "cancelled", "unknown")
 
 
 @pytest.fixture
@@ -129,9 +131,59 @@ async def test_a_pushed_task_is_accepted_once(store: Store) -> None:
     assert (await kept(store)).epoch == 1
 
 
-async def test_a_final_task_gets_no_lease(store: Store) -> None:
-    await store.accept([task(state=State.COMPLETED)])
+async def test_a_final_task_gets_no_lease_of_before_its_end(store: Store) -> None:
+    await store.accept([task(state=State.COMPLETED, finished_at=NOW)])
     assert await store.accept([task(), task("t2")]) == [None, task("t2")]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+async def test_an_ended_task_that_the_engine_offers_again_reports_its_outcome_again(
+    store: Store, outcome: Outcome
+) -> None:
+    ended = {"process_instance_id": "i", "outcome": outcome, "finished_at": NOW, "next_at": None, "attempts": 2}
+    await store.accept([task(name, state=State(name), **ended) for name in ENDED])
+    leases = [lease(name, process_instance_id="i", business_key="told") for name in ENDED]
+    for found in await store.accept(leases):
+        assert found is not None
+        assert found == await kept(store, found.id)
+        assert (found.state, found.outcome, found.epoch, found.worker_id) == (State.REPORTING, outcome, 2, "w2")
+        assert (found.attempts, found.finished_at, found.next_at) == (2, None, NOW + 2 * MINUTE)
+        assert (found.business_key, found.history[-1].ended) == ("told", "reopened")
+        assert leased_by(found, leases[0]) is Event.REOPEN
+
+
+async def test_a_task_that_was_gone_and_is_offered_again_waits_to_be_run(store: Store) -> None:
+    await store.accept([task(state=State.CANCELLED, finished_at=NOW, next_at=None, process_instance_id="i")])
+    (found,) = await store.accept([lease(process_instance_id="i")])
+    assert found is not None
+    assert found == await kept(store)
+    assert (found.state, found.epoch, found.finished_at) == (State.RECEIVED, 2, None)
+
+
+@pytest.mark.parametrize("other", [{"topic": "mail"}, {"process_instance_id": "j"}])
+async def test_an_id_that_is_another_tasks_now_keeps_nothing_of_the_old_one(
+    store: Store, other: dict[str, str]
+) -> None:
+    old: dict[str, object] = {
+        "process_instance_id": "i", "outcome": Completion(VARIABLES), "finished_at": NOW, "given": VARIABLES,
+        "source": Source.PUSHED, "fingerprint": "f", "history": (attempt(1),), "business_key": "b", "attempts": 1,
+        "error": "e", "error_fp": "fp", "claim_id": "c1", "tenant_id": "t",
+    }  # fmt: skip
+    await store.accept([task(state.value, state=state, **old) for state in State])
+    new = {"process_instance_id": "i", "next_at": NOW + 2 * MINUTE, "epoch": 1} | other
+    leases = [lease(state.value, **new) for state in State]
+    found = await store.accept(leases)
+    assert found == [wanted.changed(epoch=2) for wanted in leases]
+    assert [await kept(store, state.value) for state in State] == found
+    assert {leased_by(one, leases[0]) for one in found if one is not None} == {Event.REPLACE}
+
+
+async def test_a_lease_of_before_the_end_reopens_nothing(store: Store) -> None:
+    await store.accept([task(state=State.COMPLETED, finished_at=NOW + 3 * MINUTE, process_instance_id="i")])
+    before = await kept(store)
+    for other in ({}, {"topic": "mail"}, {"process_instance_id": "j"}):
+        assert await store.accept([lease(**{"process_instance_id": "i", **other})]) == [None]
+    assert await kept(store) == before
 
 
 async def test_a_task_twice_in_a_batch_has_two_leases(store: Store) -> None:
@@ -227,10 +279,10 @@ async def test_an_outcome_is_kept_until_it_is_delivered(store: Store, outcome: O
     assert await store.move([decide(outcome)]) == [True]
     found = await kept(store)
     assert (found.outcome, found.state, found.history) == (outcome, State.REPORTING, (attempt(1),))
-    result = {"result": VARIABLES, "finished_at": NOW}
-    assert await store.move([Move("t1", Event.DELIVERED_COMPLETION, 1, changes=result)]) == [True]
+    assert await store.move([Move("t1", Event.DELIVERED_COMPLETION, 1, changes={"finished_at": NOW})]) == [True]
     found = await kept(store)
-    assert (found.outcome, found.result, found.next_at, found.finished_at) == (None, VARIABLES, None, NOW)
+    assert (found.outcome, found.next_at, found.finished_at) == (outcome, None, NOW)
+    assert found.result == (None if isinstance(outcome, Failure) else outcome.variables)
 
 
 async def test_moves_in_a_batch_are_each_on_their_own(store: Store) -> None:
@@ -243,7 +295,7 @@ async def test_moves_in_a_batch_are_each_on_their_own(store: Store) -> None:
 async def test_moves_that_are_alike_are_each_on_their_own(store: Store) -> None:
     states = {"a": State.REPORTING, "b": State.COMPLETED, "c": State.REPORTING, "d": State.FAILED, "e": State.REPORTING}
     await store.accept([task(name, state=state) for name, state in states.items()])
-    changes: dict[str, object] = {"result": {}, "error": None, "finished_at": NOW}
+    changes: dict[str, object] = {"error": None, "finished_at": NOW}
     moves = [Move(name, Event.DELIVERED_COMPLETION, 1, changes=changes) for name in (*states, "absent")]
     moves[4] = Move("e", Event.DELIVERED_COMPLETION, 2, changes=changes)
     assert await store.move(moves) == [True, False, True, False, False, False]

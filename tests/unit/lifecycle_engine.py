@@ -24,20 +24,28 @@ class Answer(Enum):
 
 @dataclass(slots=True)
 class Lock:
-    """An external task as the engine has it: who locked it last, until when, and the retries left."""
+    """An external task as the engine has it: who locked it last, until when, the retries left, and its instance."""
 
     worker: str | None = None
     until: datetime | None = None
     retries: int | None = None
+    instance: str = "i1"
 
 
 @dataclass(slots=True)
 class Engine:
-    """Open tasks, who ended those that are gone, and how many results each took."""
+    """Open tasks, who ended those that are gone, and how many results each took.
+
+    `lost` are the ids of which its database, put back, forgot what became of them. Without `logs` nobody is told who
+    ended what.
+    """
 
     open: dict[str, Lock] = field(default_factory=dict)
     ended_by: dict[str, str | None] = field(default_factory=dict)
     results: Counter[str] = field(default_factory=Counter)
+    instances: dict[str, str] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    logs: bool = True
 
     def is_free(self, task_id: str, now: datetime) -> bool:
         lock = self.open[task_id]
@@ -67,8 +75,23 @@ class Engine:
         return 204
 
     def end(self, task_id: str, worker: str | None) -> None:
-        del self.open[task_id]
+        self.instances[task_id] = self.open.pop(task_id).instance
         self.ended_by[task_id] = worker
+
+    def put_back(self, task_id: str) -> None:
+        """Have a task open that had ended, as a database of before has it."""
+        del self.ended_by[task_id]
+        self.open[task_id] = Lock(instance=self.instances[task_id])
+        self.results[task_id] = 0
+        self.lost.add(task_id)
+
+    def give_id_again(self, task_id: str, instance: str) -> None:
+        """Have another task under the id."""
+        self.open.pop(task_id, None)
+        self.ended_by.pop(task_id, None)
+        self.open[task_id] = Lock(instance=instance)
+        self.results[task_id] = 0
+        self.lost.add(task_id)
 
     def report(self, task_id: str, worker: str, outcome: Outcome, now: datetime) -> int:
         if task_id not in self.open:

@@ -177,6 +177,27 @@ class Lives(RuleBasedStateMachine):
         if dice & 3 == 0:
             self.world.cancel(_one_of(list(self.world.engine.open), dice >> 2))
 
+    @precondition(lambda self: self.world.engine.logs)
+    @rule(dice=DICE)
+    def keep_no_history(self, dice: int) -> None:
+        if dice & 3 == 0:
+            self.world.engine.logs = False
+
+    @precondition(lambda self: self.world.engine.ended_by)
+    @rule(dice=DICE)
+    def put_back(self, dice: int) -> None:
+        """Put the engine's database back, to before the end of a task."""
+        if dice & 7 == 0:
+            self.world.put_back(_one_of(list(self.world.engine.ended_by), dice >> 3))
+
+    @precondition(lambda self: self.world.engine.open or self.world.engine.ended_by)
+    @rule(dice=DICE)
+    def give_an_id_again(self, dice: int) -> None:
+        """Have the engine begin anew, with numbers for ids."""
+        if dice & 15 == 0:
+            engine = self.world.engine
+            self.world.give_id_again(_one_of([*engine.open, *engine.ended_by], dice >> 4))
+
     @precondition(lambda self: self.world.engine.stolen())
     @rule(dice=DICE)
     def finish_as_thief(self, dice: int) -> None:

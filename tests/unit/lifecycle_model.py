@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from bridge.adapters.memory_store import MemoryStore
-from bridge.lifecycle import Event, Move, delivered
+from bridge.lifecycle import Event, Move, delivered, leased_by
 from bridge.ports import Claim
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
 from tests.unit.lifecycle_engine import LOCK, THIEF, Answer, Engine, Lock
@@ -23,6 +23,7 @@ CLAIM = 30 * SECOND
 LOOK = 20 * SECOND
 INCIDENT_LOOK = 90 * SECOND
 RETRIES = 1
+ENDS = frozenset({Event.DELIVERED_COMPLETION, Event.ENDED_BY_US, Event.END_UNKNOWN, Event.GONE})
 
 Value = TypeVar("Value")
 
@@ -109,6 +110,12 @@ class World:
     def finish_as_thief(self, task_id: str) -> None:
         self.engine.end(task_id, THIEF)
 
+    def put_back(self, task_id: str) -> None:
+        self.engine.put_back(task_id)
+
+    def give_id_again(self, task_id: str) -> None:
+        self.engine.give_id_again(task_id, self.name("other"))
+
     def crash(self, process: str) -> None:
         self.leases = [lease for lease in self.leases if lease[0] != process]
         self.deliveries = [delivery for delivery in self.deliveries if delivery[0] != process]
@@ -119,11 +126,13 @@ class World:
 
     def fetch(self, process: str) -> None:
         for task_id in self.engine.offers(self.now):
-            worker, left = self.name("w"), self.engine.open[task_id].retries
+            worker, lock = self.name("w"), self.engine.open[task_id]
             self.engine.lock(task_id, worker, self.now)
-            retries = RETRIES if left is None else left - 1
-            until = self.now + LOCK
-            task = Task(task_id, "topic", worker, until, self.now, self.now, retries, next_at=self.now + LOOK)
+            retries = RETRIES if lock.retries is None else lock.retries - 1
+            task = Task(
+                task_id, "topic", worker, self.now + LOCK, self.now, self.now, retries, next_at=self.now + LOOK,
+                process_instance_id=lock.instance,
+            )  # fmt: skip
             self.leases.append((process, task))
 
     def accept(self, place: int) -> None:
@@ -131,7 +140,7 @@ class World:
         before = self.store.tasks.get(task.id)
         (kept,) = done(self.store.accept([task]))
         if kept is not None:
-            self._wrote(None if before is None else Event.REFETCH, before, kept)
+            self._wrote(leased_by(kept, task), before, kept)
 
     def publish(self, process: str, task: Task, confirmed: bool) -> None:
         """Publish; where the confirm is lost the broker has the message all the same."""
@@ -216,6 +225,8 @@ class World:
             self._expect(process, task, delivered(outcome))
         elif task.id in self.engine.open:
             self._expect(process, task, Event.SUPERSEDE, error="stolen")
+        elif not self.engine.logs:
+            self._expect(process, task, Event.END_UNKNOWN)
         elif self.engine.ended_by[task.id] == task.worker_id and answer is not Answer.NO_LOG:
             self._expect(process, task, Event.ENDED_BY_US)
         else:
@@ -305,6 +316,8 @@ class World:
         **changes: Any,
     ) -> None:
         changes["updated_at"] = self.now
+        if event in ENDS:
+            changes["finished_at"] = self.now
         move = Move(task.id, event, task.epoch, claim_id, changes, due_by=due_by)
         self.pending.append(Pending(process, move))
 

@@ -11,7 +11,7 @@ from tests.unit.lifecycle_model import World
 from tests.unit.lifecycle_promises import keep_promises
 
 
-def _running(retries: int | None = None) -> World:
+def running(retries: int | None = None) -> World:
     world = World()
     world.start()
     world.engine.open["t1"].retries = retries
@@ -27,14 +27,14 @@ def _run(world: World) -> None:
     world.deliver("p1", world.sent[-1])
 
 
-def _end(world: World, kind: type[Outcome]) -> None:
+def end(world: World, kind: type[Outcome]) -> None:
     (claim_id,) = world.claims
     world.decide(claim_id, kind)
 
 
-def _decide(world: World, kind: type[Outcome], copies: int = 2) -> Task:
+def decide(world: World, kind: type[Outcome], copies: int = 2) -> Task:
     """Let the handler end, and several processes take up the report."""
-    _end(world, kind)
+    end(world, kind)
     world.land(-1)
     reporting = world.task("t1")
     assert reporting.state is State.REPORTING
@@ -43,7 +43,7 @@ def _decide(world: World, kind: type[Outcome], copies: int = 2) -> Task:
     return reporting
 
 
-def _land(world: World, *events: Event) -> None:
+def land(world: World, *events: Event) -> None:
     for event in events:
         world.land([write.move.event for write in world.pending].index(event))
         keep_promises(world)
@@ -63,14 +63,14 @@ def _see(world: World, process: str) -> None:
     world.recover(process, world.task("t1"))
 
 
-def _look_after(world: World, process: str) -> None:
+def look_after(world: World, process: str) -> None:
     """Let a process see the task when it is due, and take it; what that leads to is not yet written."""
     _see(world, process)
     world.land(-1)
     keep_promises(world)
 
 
-def _stale() -> World:
+def stale() -> World:
     """Let a message arrive while its task is taken for one whose message was lost."""
     world = World()
     world.start()
@@ -78,133 +78,151 @@ def _stale() -> World:
     world.fetch("p1")
     world.accept(0)
     world.publish("p1", world.task("t1"), confirmed=True)
-    _land(world, Event.CONFIRM)
-    _look_after(world, "p2")
+    land(world, Event.CONFIRM)
+    look_after(world, "p2")
     world.deliver("p1", world.sent[-1])
     return world
 
 
 def stale_after_it_was_decided() -> World:
-    world = _stale()
-    _end(world, Completion)
-    _land(world, Event.DECIDE, Event.STALE)
+    world = stale()
+    end(world, Completion)
+    land(world, Event.DECIDE, Event.STALE)
+    return world
+
+
+def stale_while_it_runs() -> World:
+    world = stale()
+    land(world, Event.STALE)
     return world
 
 
 def stale_after_it_was_completed() -> World:
-    world = _stale()
-    _end(world, Completion)
-    _land(world, Event.DECIDE)
-    _look_after(world, "p1")
+    world = stale()
+    end(world, Completion)
+    land(world, Event.DECIDE)
+    look_after(world, "p1")
     world.send(0, Answer.GIVEN)
-    _land(world, Event.DELIVERED_COMPLETION, Event.STALE)
+    land(world, Event.DELIVERED_COMPLETION, Event.STALE)
     return world
 
 
 def stale_after_it_became_an_incident() -> World:
-    world = _stale()
-    _end(world, Failure)
-    _land(world, Event.DECIDE)
-    _look_after(world, "p1")
+    world = stale()
+    end(world, Failure)
+    land(world, Event.DECIDE)
+    look_after(world, "p1")
     world.send(0, Answer.GIVEN)
-    _land(world, Event.DELIVERED_INCIDENT, Event.STALE)
+    land(world, Event.DELIVERED_INCIDENT, Event.STALE)
     return world
 
 
 def completed_after_it_was_called_gone() -> World:
-    world = _running()
-    _decide(world, Completion)
+    world = running()
+    decide(world, Completion)
     world.send(0, Answer.GIVEN)
     world.send(0, Answer.NO_LOG)
-    _land(world, Event.GONE, Event.DELIVERED_COMPLETION)
+    land(world, Event.GONE, Event.DELIVERED_COMPLETION)
     return world
 
 
 def found_in_the_log_after_it_was_called_gone() -> World:
-    world = _running()
-    _decide(world, Completion, copies=3)
+    world = running()
+    decide(world, Completion, copies=3)
     world.send(0, Answer.LOST)
     world.send(0, Answer.GIVEN)
     world.send(0, Answer.NO_LOG)
-    _land(world, Event.GONE, Event.ENDED_BY_US)
+    land(world, Event.GONE, Event.ENDED_BY_US)
     return world
 
 
 def completed_after_it_was_given_up() -> World:
-    world = _running()
-    _decide(world, Completion)
+    world = running()
+    decide(world, Completion)
     world.send(0, Answer.REFUSED)
     world.send(0, Answer.GIVEN)
-    _land(world, Event.UNDELIVERABLE, Event.DELIVERED_COMPLETION)
+    land(world, Event.UNDELIVERABLE, Event.DELIVERED_COMPLETION)
     return world
 
 
 def incident_after_it_was_called_gone() -> World:
-    world = _running(retries=1)
-    _decide(world, Failure)
+    world = running(retries=1)
+    decide(world, Failure)
     world.send(0, Answer.GIVEN)
     world.cancel("t1")
     world.send(0, Answer.GIVEN)
-    _land(world, Event.GONE, Event.DELIVERED_INCIDENT)
+    land(world, Event.GONE, Event.DELIVERED_INCIDENT)
+    return world
+
+
+def retried_by_an_operator_after_it_was_called_gone() -> World:
+    world = running(retries=1)
+    decide(world, Failure, copies=1)
+    world.send(0, Answer.GIVEN)
+    land(world, Event.DELIVERED_INCIDENT)
+    world.revive("p1", world.task("t1"))
+    world.cancel("t1")
+    look_after(world, "p2")
+    land(world, Event.GONE, Event.REVIVE)
     return world
 
 
 def incident_after_it_was_stolen() -> World:
-    world = _running(retries=1)
-    _decide(world, Failure)
+    world = running(retries=1)
+    decide(world, Failure)
     _incident_that_a_thief_takes(world)
-    _land(world, Event.SUPERSEDE, Event.DELIVERED_INCIDENT)
+    land(world, Event.SUPERSEDE, Event.DELIVERED_INCIDENT)
     return world
 
 
 def given_up_after_it_was_stolen() -> World:
-    world = _running()
-    _decide(world, Completion)
+    world = running()
+    decide(world, Completion)
     world.send(0, Answer.REFUSED)
     world.raise_retries("t1")
     world.steal("t1")
     world.send(0, Answer.GIVEN)
-    _land(world, Event.SUPERSEDE, Event.UNDELIVERABLE)
+    land(world, Event.SUPERSEDE, Event.UNDELIVERABLE)
     return world
 
 
 def retried_after_it_was_stolen() -> World:
-    world = _running()
-    _decide(world, Failure)
+    world = running()
+    decide(world, Failure)
     world.send(0, Answer.GIVEN)
     world.steal("t1")
     world.send(0, Answer.GIVEN)
-    _land(world, Event.SUPERSEDE, Event.DELIVERED_RETRY)
+    land(world, Event.SUPERSEDE, Event.DELIVERED_RETRY)
     return world
 
 
 def renewed_after_it_was_stolen() -> World:
-    world = _running(retries=1)
+    world = running(retries=1)
     world.renew(*world.claims)
-    _decide(world, Failure)
+    decide(world, Failure)
     _incident_that_a_thief_takes(world)
-    _land(world, Event.SUPERSEDE, Event.RENEW)
+    land(world, Event.SUPERSEDE, Event.RENEW)
     return world
 
 
 def retried_by_an_operator_after_it_was_stolen() -> World:
-    world = _running(retries=1)
-    _decide(world, Failure)
+    world = running(retries=1)
+    decide(world, Failure)
     world.send(0, Answer.GIVEN)
-    _land(world, Event.DELIVERED_INCIDENT)
+    land(world, Event.DELIVERED_INCIDENT)
     world.revive("p1", world.task("t1"))
     world.steal("t1")
     world.send(0, Answer.GIVEN)
-    _land(world, Event.SUPERSEDE, Event.REVIVE)
+    land(world, Event.SUPERSEDE, Event.REVIVE)
     return world
 
 
 def retried_after_it_became_an_incident() -> World:
-    world = _running()
-    _decide(world, Failure)
+    world = running()
+    decide(world, Failure)
     world.send(0, Answer.GIVEN)
     world.send(0, Answer.REFUSED)
-    _land(world, Event.UNDELIVERABLE, Event.DELIVERED_RETRY)
+    land(world, Event.UNDELIVERABLE, Event.DELIVERED_RETRY)
     return world
 
 
@@ -217,9 +235,9 @@ def kept_a_lease_of_old_after_it_was_completed() -> World:
     world.fetch("p1")
     world.leases.remove(old)
     _run(world)
-    _decide(world, Completion)
+    decide(world, Completion)
     world.send(0, Answer.GIVEN)
-    _land(world, Event.DELIVERED_COMPLETION)
+    land(world, Event.DELIVERED_COMPLETION)
     world.leases.append(old)
     world.accept(0)
     keep_promises(world)
@@ -228,20 +246,20 @@ def kept_a_lease_of_old_after_it_was_completed() -> World:
 
 def _exhausted() -> World:
     """Take the last retry from a task that waits for it; that is seen, and not yet written."""
-    world = _running()
-    _decide(world, Failure, copies=1)
+    world = running()
+    decide(world, Failure, copies=1)
     world.send(0, Answer.GIVEN)
-    _land(world, Event.DELIVERED_RETRY)
+    land(world, Event.DELIVERED_RETRY)
     world.exhaust("t1")
-    _look_after(world, "p1")
+    look_after(world, "p1")
     return world
 
 
 def exhausted_after_it_was_called_gone() -> World:
     world = _exhausted()
     world.cancel("t1")
-    _look_after(world, "p2")
-    _land(world, Event.GONE, Event.EXHAUSTED)
+    look_after(world, "p2")
+    land(world, Event.GONE, Event.EXHAUSTED)
     return world
 
 
@@ -250,43 +268,43 @@ def exhausted_after_it_was_stolen() -> World:
     world.raise_retries("t1")
     world.wait_for(world.task("t1"))
     world.steal("t1")
-    _look_after(world, "p2")
-    _land(world, Event.SUPERSEDE, Event.EXHAUSTED)
+    look_after(world, "p2")
+    land(world, Event.SUPERSEDE, Event.EXHAUSTED)
     return world
 
 
 def exhausted_after_it_was_completed() -> World:
     """Give an outcome up, and take it all the same, while two see that an operator's retry was taken away again."""
-    world = _running()
-    _decide(world, Completion)
+    world = running()
+    decide(world, Completion)
     world.send(0, Answer.REFUSED)
-    _land(world, Event.UNDELIVERABLE)
+    land(world, Event.UNDELIVERABLE)
     world.revive("p1", world.task("t1"))
-    _land(world, Event.REVIVE)
+    land(world, Event.REVIVE)
     world.exhaust("t1")
     for process in ("p1", "p2"):
-        _look_after(world, process)
+        look_after(world, process)
     world.send(0, Answer.GIVEN)
-    _land(world, Event.EXHAUSTED, Event.DELIVERED_COMPLETION, Event.EXHAUSTED)
+    land(world, Event.EXHAUSTED, Event.DELIVERED_COMPLETION, Event.EXHAUSTED)
     return world
 
 
 def looked_at_after_it_was_completed() -> World:
-    world = _running()
-    _decide(world, Completion)
+    world = running()
+    decide(world, Completion)
     world.send(0, Answer.REFUSED)
-    _land(world, Event.UNDELIVERABLE)
-    _look_after(world, "p1")
+    land(world, Event.UNDELIVERABLE)
+    look_after(world, "p1")
     world.send(0, Answer.GIVEN)
-    _land(world, Event.DELIVERED_COMPLETION, Event.TAKE)
+    land(world, Event.DELIVERED_COMPLETION, Event.TAKE)
     return world
 
 
 def looked_at_after_it_was_called_gone() -> World:
     world = _incident_looked_at()
     world.cancel("t1")
-    _look_after(world, "p2")
-    _land(world, Event.GONE, Event.TAKE)
+    look_after(world, "p2")
+    land(world, Event.GONE, Event.TAKE)
     return world
 
 
@@ -295,43 +313,43 @@ def looked_at_after_it_was_stolen() -> World:
     world.raise_retries("t1")
     world.steal("t1")
     world.send(0, Answer.GIVEN)
-    _land(world, Event.SUPERSEDE, Event.TAKE)
+    land(world, Event.SUPERSEDE, Event.TAKE)
     return world
 
 
 def _incident_looked_at() -> World:
     """Find that an incident still stands, with that not yet written, and the same report about to be made again."""
-    world = _running(retries=1)
-    _decide(world, Failure)
+    world = running(retries=1)
+    decide(world, Failure)
     world.send(0, Answer.GIVEN)
-    _land(world, Event.DELIVERED_INCIDENT)
-    _look_after(world, "p1")
+    land(world, Event.DELIVERED_INCIDENT)
+    look_after(world, "p1")
     return world
 
 
 def lost_after_its_claim_was_renewed() -> World:
-    world = _running()
+    world = running()
     _see(world, "p2")
     world.renew(*world.claims)
-    _land(world, Event.RENEW, Event.LOSE_CLAIM)
+    land(world, Event.RENEW, Event.LOSE_CLAIM)
     return world
 
 
 def given_up_after_its_claim_was_renewed() -> World:
-    world = _running()
+    world = running()
     world.claim_limit = 1
     _see(world, "p2")
     world.renew(*world.claims)
-    _land(world, Event.RENEW, Event.GIVE_UP)
+    land(world, Event.RENEW, Event.GIVE_UP)
     return world
 
 
 def taken_by_two() -> World:
-    world = _running()
-    _decide(world, Completion, copies=0)
+    world = running()
+    decide(world, Completion, copies=0)
     for process in ("p1", "p2"):
         _see(world, process)
-    _land(world, Event.TAKE, Event.TAKE)
+    land(world, Event.TAKE, Event.TAKE)
     assert len(world.deliveries) == 1
     return world
 
@@ -346,19 +364,21 @@ DUE: Mapping[Event, Callable[[], World]] = {
 # By the guard that refuses the latest write of the race.
 RACES: Mapping[str, Callable[[], World]] = {
     "stale[0] from reporting": stale_after_it_was_decided,
+    "stale[0] from running": stale_while_it_runs,
     "stale[0] from completed": stale_after_it_was_completed,
     "stale[0] from failed": stale_after_it_became_an_incident,
     "delivered_completion[0] from cancelled": completed_after_it_was_called_gone,
     "ended_by_us[0] from cancelled": found_in_the_log_after_it_was_called_gone,
     "delivered_completion[1] outcome inverted": completed_after_it_was_given_up,
     "delivered_incident[0] from cancelled": incident_after_it_was_called_gone,
+    "revive[0] from cancelled": retried_by_an_operator_after_it_was_called_gone,
     "delivered_incident[0] from superseded": incident_after_it_was_stolen,
     "delivered_retry[0] from superseded": retried_after_it_was_stolen,
     "undeliverable[0] from superseded": given_up_after_it_was_stolen,
     "renew[0] from superseded": renewed_after_it_was_stolen,
     "revive[0] from superseded": retried_by_an_operator_after_it_was_stolen,
     "delivered_retry[0] from failed": retried_after_it_became_an_incident,
-    "refetch[0] from completed": kept_a_lease_of_old_after_it_was_completed,
+    "refetch[1] from completed": kept_a_lease_of_old_after_it_was_completed,
     "take[0] from completed": looked_at_after_it_was_completed,
     "take[0] from cancelled": looked_at_after_it_was_called_gone,
     "take[0] from superseded": looked_at_after_it_was_stolen,

@@ -256,3 +256,36 @@ async def test_an_undelivered_outcome_is_delivered_under_the_new_lease_and_not_p
     assert flow.published == [task_id], "once, under the first lease"
     assert [(report.task_id, report.worker_id) for report in flow.engine.reports] == [(task_id, "w2")]
     assert flow.store.tasks[task_id].state is State.COMPLETED
+
+
+async def test_a_completion_that_the_engine_lost_is_delivered_again_and_told_of() -> None:
+    flow = Flow()
+    task_id = flow.engine.add("orders")
+    leases, worker, until = await flow.fetch()
+    done = a_task(task_id, state=State.COMPLETED, outcome=Completion({"r": TypedValue("Integer", 1)}))
+    ended = {"created_at": NOW - 2 * SECOND, "finished_at": NOW - SECOND}
+    flow.store.tasks[task_id] = done.changed(process_instance_id=leases[0].process_instance_id, **ended)
+    await flow.intake.accept(leases, worker, until)
+    await flow.report.drain()
+    kept = flow.store.tasks[task_id]
+    assert (kept.state, kept.epoch, kept.result) == (State.COMPLETED, 2, {"r": TypedValue("Integer", 1)})
+    assert [report.outcome for report in flow.engine.reports] == [done.outcome]
+    assert flow.published == [], "no handler runs"
+    (line,) = flow.notes.of("task_reopened")
+    assert "the engine lost this completion" in str(line.values["why"])
+
+
+async def test_what_the_engine_says_goes_before_what_an_unverified_submission_said() -> None:
+    flow = Flow()
+    task_id = flow.engine.add("mail", {"a": TypedValue("String", "engine")}, business_key="b")
+    false = a_task(
+        task_id, topic="orders", verified=False, source=Source.PUSHED, fingerprint="f",
+        given={"a": TypedValue("String", "thief")}, created_at=NOW - SECOND,
+    )  # fmt: skip
+    await flow.store.accept([false])
+    await flow.intake.accept(*await flow.fetch())
+    kept = flow.store.tasks[task_id]
+    assert (kept.topic, kept.inputs, kept.source) == ("mail", {"a": TypedValue("String", "engine")}, Source.POLLED)
+    assert (kept.given, kept.fingerprint, kept.epoch, kept.business_key) == (None, None, 2, "b")
+    assert len(flow.notes.of("task_replaced")) == 1
+    assert [topic for topic, _ in flow.broker.published] == ["mail"]

@@ -14,12 +14,13 @@ import pytest
 from bridge import lifecycle
 from bridge.lifecycle import TABLE, Event, Move, Rule, admits, counts
 from bridge.task import State, Task
-from tests.unit import lifecycle_model
+from tests.unit import lifecycle_model, lifecycle_races, lifecycle_races_unknown
 from tests.unit.lifecycle_machine import walk
 from tests.unit.lifecycle_promises import settle
-from tests.unit.lifecycle_races import DUE, RACES
+from tests.unit.lifecycle_races import DUE
 from tests.unit.lifecycle_rows import check_event, check_every_event
 
+RACES = {**lifecycle_races.RACES, **lifecycle_races_unknown.RACES}
 LIVES = 3000
 STEPS = 60
 
@@ -37,8 +38,8 @@ ROWS_ONLY: Mapping[str, str] = {
     "decide[0]": "received queued",
     # And what came since made the task due later, or at no time, so that the fence of the due time refuses it as well.
     # (From reporting it doesn't: a decision is due at once, by the clock of whoever decided.)
-    "lose_claim[0]": "received queued retrying completed failed cancelled superseded",
-    "give_up[0]": "received queued retrying completed failed cancelled superseded",
+    "lose_claim[0]": "received queued retrying completed failed cancelled superseded unknown",
+    "give_up[0]": "received queued retrying completed failed cancelled superseded unknown",
     "take[0]": "running",
     # Earlier states of the same lease: who writes this has seen a later one, and only a new lease leads back.
     # Later states: the engine takes one result a lease, so they are reached by the same result, or hold an incident
@@ -49,14 +50,22 @@ ROWS_ONLY: Mapping[str, str] = {
     "delivered_incident[0]": "received queued running retrying completed failed",
     "undeliverable[0]": "received queued running retrying failed",
     "ended_by_us[0]": "received queued running retrying failed superseded",
+    "end_unknown[0]": "received queued running retrying failed superseded",
     "revive[0]": "received queued running reporting retrying completed",
     "exhausted[0]": "received queued running reporting failed",
+    # Who reopens a task has read that it ended, and which task it is; only a lease changes either, so that the fence of
+    # the epoch refuses it as well.
+    "reopen[0]": "received queued running reporting retrying failed superseded cancelled",
+    "reopen[1]": "received queued running reporting retrying failed superseded completed unknown",
+    "reopen[2]": "received queued running reporting retrying failed superseded completed unknown",
     # There is no outcome where the handler has yet to run, and a task that has ended keeps none. (reporting: the other
     # rule allows it; retrying, superseded: a later state of the same lease.)
     "delivered_completion[1]": "received queued running reporting completed cancelled superseded",
     # It is found by a later look at an incident, which the machine doesn't take (`test_recover_looks`).
-    "ended_by_us[1]": "received queued running reporting completed cancelled superseded",
-    "refetch[1]": "completed cancelled",
+    "ended_by_us[1]": "received queued running reporting completed cancelled superseded unknown",
+    "end_unknown[1]": "received queued running reporting completed cancelled superseded",
+    "refetch[1]": "cancelled unknown",
+    "refetch[0]": "completed unknown",  # they have an outcome
 }
 ROWS_ONLY_GUARDS = {
     "give_up[0] any claim",  # after the last claim there is no other under the same lease
@@ -64,6 +73,13 @@ ROWS_ONLY_GUARDS = {
     "delivered_completion[1] any outcome",  # without one it failed by what was delivered, or was never decided
     "ended_by_us[1] any outcome",
     "ended_by_us[1] outcome inverted",
+    "end_unknown[1] any outcome",
+    "end_unknown[1] outcome inverted",
+    "reopen[0] any origin",
+    "reopen[1] any origin",
+    "reopen[2] any origin",
+    "reopen[2] any outcome",  # memory tries the one before first; MongoDB would take either
+    "replace[0] any origin",
     "refetch[1] any outcome",  # memory tries the other rule first; MongoDB would take either
 }
 UNSEEN = ROWS_ONLY_GUARDS | {f"{rule} from {state}" for rule, states in ROWS_ONLY.items() for state in states.split()}
@@ -106,6 +122,9 @@ def mutants() -> Iterator[Mutant]:
             if rule.outcome is not None:
                 yield _mutant(f"{name} any outcome", event, place, replace(rule, outcome=None))
                 yield _mutant(f"{name} outcome inverted", event, place, replace(rule, outcome=not rule.outcome))
+            if rule.same is not None:
+                yield _mutant(f"{name} any origin", event, place, replace(rule, same=None))
+                yield _mutant(f"{name} origin inverted", event, place, replace(rule, same=not rule.same))
 
 
 def _mutant(name: str, event: Event, place: int, rule: Rule) -> Mutant:

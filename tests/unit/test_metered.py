@@ -47,6 +47,8 @@ class Bench:
         (Event.UNDELIVERABLE, Completion(), "undeliverable"),
         (Event.GONE, Completion(), "cancelled"),
         (Event.SUPERSEDE, Completion(), "superseded"),
+        (Event.END_UNKNOWN, Completion(), "unknown"),
+        (Event.ENDED_BY_US, Failure("E", "", "", 1), "bpmn_error"),
     ],
 )
 def test_a_task_is_counted_by_what_became_of_it(event: Event, outcome: Outcome, result: str) -> None:

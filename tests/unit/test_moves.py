@@ -17,7 +17,7 @@ from bridge.task import Attempt, BpmnFault, Completion, Failure, TypedValue
 from tests.unit.fakes import NOW, SECOND
 
 ATTEMPT = Attempt(1, "c1", "r1", NOW, NOW + SECOND, "completed")
-DONE: dict[str, Any] = {"result": {}, "error": None, "finished_at": NOW}
+DONE: dict[str, Any] = {"error": None, "finished_at": NOW}
 TEXTS = some.text(max_size=30)
 PLAIN = some.none() | some.booleans() | TEXTS | some.floats() | some.integers(-(2**90), 2**90)
 VARIABLES = some.dictionaries(TEXTS, some.builds(TypedValue, TEXTS, PLAIN), max_size=5)
@@ -53,7 +53,7 @@ def test_another_change_is_another_write(changes: dict[str, Any]) -> None:
 
 def test_what_is_of_one_task_alone_is_a_write_of_its_own() -> None:
     one = {"v": TypedValue("Boolean", True)}
-    assert len(alike([_done("a", result=one), _done("b", result={"v": TypedValue("Boolean", 1)})])) == 2
+    assert len(alike([_done("a", given=one), _done("b", given={"v": TypedValue("Boolean", 1)})])) == 2
     assert len(alike([_decided("a", "c1", outcome=Completion(one)), _decided("b", "c1", outcome=Completion(one))])) == 2
 
 
@@ -76,7 +76,7 @@ def test_what_is_only_done_where_it_is_due_goes_with_what_is_due_by_the_same_tim
 
 @given(VARIABLES, VARIABLES)
 def test_values_never_take_more_than_the_most(result: dict[str, TypedValue], thrown: dict[str, TypedValue]) -> None:
-    changes = {"result": result, "outcome": BpmnFault("code", "message é", thrown), "variables": thrown}
+    changes = {"given": result, "outcome": BpmnFault("code", "message é", thrown), "variables": thrown}
     most = most_bytes_of(changes)
     assert most is not None
     # What BSON adds for the fields of an outcome, and for each of the three, is the same for every task.
@@ -87,7 +87,7 @@ def test_values_never_take_more_than_the_most(result: dict[str, TypedValue], thr
     "changes",
     [
         {"outcome": Failure("ValueError", "no", "stack", 0)},
-        {"result": {"list": TypedValue("Json", [1])}},
+        {"given": {"list": TypedValue("Json", [1])}},
         {"outcome": Completion({"file": TypedValue("File", "x", {"filename": "x" * 300_000})})},
     ],
 )
@@ -96,6 +96,6 @@ def test_what_only_writing_tells_is_not_guessed(changes: dict[str, Any]) -> None
 
 
 def test_a_number_beyond_all_bounds_is_not_small() -> None:
-    most = most_bytes_of({"result": {"n": TypedValue("Json", 10**300_000)}})
+    most = most_bytes_of({"given": {"n": TypedValue("Json", 10**300_000)}})
     assert most is not None
     assert most > 300_000

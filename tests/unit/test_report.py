@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.adapters.memory_engine import MemoryEngine
+from bridge.adapters.memory_engine import ErrorWhen, MemoryEngine
+from bridge.adapters.memory_faults import Operation
+from bridge.adapters.memory_history import HistoryLevel
 from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.moves import alike
 from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, ForeignAnswer, LeaseLost, PayloadRefused
 from bridge.flow.report import Report
 from bridge.lifecycle import Move
-from bridge.ports import Clock, Level, TopicPoll
+from bridge.ports import Clock, EngineTask, Level, TopicPoll
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,6 +45,7 @@ class Silent:
 
 class Flow:
     def __init__(self, clock: Clock = Frozen()) -> None:
+        self.error_when: ErrorWhen | None = None
         self.engine = MemoryEngine(Frozen())
         self.store = MemoryStore()
         second = timedelta(seconds=1)
@@ -58,9 +61,12 @@ class Flow:
         )
 
     async def decided(self, outcome: Outcome) -> Task:
-        self.engine.add("say_hello")
+        self.engine.add("say_hello", error_when=self.error_when)
         (lease,) = await self.engine.fetch_and_lock("bridge-a", 1, [TopicPoll("say_hello", LOCK)], timedelta(0))
-        task = Task(lease.id, "say_hello", "bridge-a", NOW + LOCK, NOW, NOW, 3, state=State.REPORTING, outcome=outcome)
+        task = Task(
+            lease.id, "say_hello", "bridge-a", NOW + LOCK, NOW, NOW, 3, state=State.REPORTING, outcome=outcome,
+            activity_instance_id=lease.activity_instance_id, error_type="E", error_fp="f",
+        )  # fmt: skip
         await self.store.accept([task])
         return task
 
@@ -102,6 +108,114 @@ async def test_an_instance_that_was_cancelled_is_not_taken_for_completed() -> No
     flow.engine.cancel(task.id)
     await flow.report.deliver(task)
     assert flow.store.tasks[task.id].state is State.CANCELLED
+
+
+async def _lost(flow: Flow, outcome: Outcome) -> Task:
+    """Have the engine take an outcome, and its answer lost."""
+    task = await flow.decided(outcome)
+    operations: dict[type[Outcome], Operation] = {Completion: "complete", Failure: "fail", BpmnFault: "bpmn_error"}
+    flow.engine.fail_next(operations[type(outcome)], EngineUnavailable("cut"), after=True)
+    await flow.report.deliver(task)
+    return flow.store.tasks[task.id]
+
+
+@pytest.mark.parametrize("outcome", [Completion(), BpmnFault("code"), Failure("E", "no", "boom", 2)])
+async def test_an_end_of_which_history_has_nothing_is_unknown_and_never_called_cancelled(outcome: Outcome) -> None:
+    flow = Flow()
+    flow.error_when = lambda _, details: details == "boom"
+    flow.engine.keep_history(HistoryLevel.NONE)
+    task = await _lost(flow, outcome)
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.outcome, kept.next_at) == (State.UNKNOWN, outcome, None)
+    assert "READ_HISTORY" in (kept.error or "")
+
+
+async def test_the_activitys_history_tells_of_a_completion_where_there_is_no_log() -> None:
+    flow = Flow()
+    flow.engine.keep_history(HistoryLevel.ACTIVITY)
+    task = await _lost(flow, Completion())
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.error) == (State.COMPLETED, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "why"),
+    [
+        (Completion(), State.CANCELLED, "gone from the engine"),
+        (BpmnFault("code"), State.UNKNOWN, "interrupted"),
+    ],
+)
+async def test_an_activity_that_was_interrupted_was_not_completed(outcome: Outcome, state: State, why: str) -> None:
+    flow = Flow()
+    flow.engine.keep_history(HistoryLevel.ACTIVITY)
+    task = await flow.decided(outcome)
+    flow.engine.cancel(task.id)
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert kept.state is state
+    assert why in (kept.error or "")
+
+
+async def test_what_was_completed_after_our_lock_had_run_out_may_be_anothers() -> None:
+    flow = Flow()
+    flow.engine.keep_history(HistoryLevel.ACTIVITY)
+    task = await _lost(flow, Completion())
+    await flow.report.deliver(task.changed(lease_until=NOW - timedelta(seconds=1)))
+    kept = flow.store.tasks[task.id]
+    assert kept.state is State.UNKNOWN
+    assert "after our lock had run out" in (kept.error or "")
+
+
+async def test_a_history_that_is_refused_tells_nothing_and_one_that_is_away_is_asked_again() -> None:
+    flow = Flow()
+    task = await _lost(flow, Completion())
+    for operation in ("history", "activity"):
+        flow.engine.fail_next(operation, EngineUnavailable("away"))
+    flow.engine.keep_history(HistoryLevel.NONE)
+    for _ in range(2):
+        await flow.report.deliver(flow.store.tasks[task.id])
+        assert flow.store.tasks[task.id].state is State.REPORTING
+    for operation in ("history", "activity"):
+        flow.engine.fail_next(operation, EngineForbidden("no right", status=403))  # type: ignore[arg-type]
+    await flow.report.deliver(flow.store.tasks[task.id])
+    assert flow.store.tasks[task.id].state is State.UNKNOWN
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+async def test_a_failure_that_the_model_turns_into_a_bpmn_error_is_a_finished_task(retries: int) -> None:
+    flow = Flow()
+    flow.error_when = lambda _, details: details == "boom"
+    task = await flow.decided(Failure("E", "no", "boom", retries))
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.next_at, kept.result) == (State.COMPLETED, None, None)
+    assert "errorEventDefinition turned this failure into a BPMN error" in (kept.error or "")
+    assert (kept.error_type, kept.error_fp, kept.finished_at) == (None, None, NOW)
+    assert len(flow.engine.reports) == 1
+
+
+async def test_a_failure_whose_process_is_cancelled_right_after_is_no_bpmn_error() -> None:
+    flow = Flow()
+    task = await flow.decided(Failure("E", "no", "boom", 2))
+    get = flow.engine.get
+
+    async def cancelled(task_id: str) -> EngineTask:
+        flow.engine.cancel(task_id)
+        return await get(task_id)
+
+    flow.engine.get = cancelled  # type: ignore[method-assign]
+    await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is State.RETRYING, "its next look finds it gone"
+
+
+async def test_a_failure_that_can_not_be_confirmed_was_taken_all_the_same() -> None:
+    flow = Flow()
+    task = await flow.decided(Failure("E", "no", "stack", 2))
+    flow.engine.fail_next("get", EngineUnavailable("away"))
+    await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is State.RETRYING
 
 
 async def test_a_stolen_lock_supersedes_and_keeps_the_outcome() -> None:

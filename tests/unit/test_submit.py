@@ -22,11 +22,11 @@ from bridge.errors import (
     VariableError,
 )
 from bridge.lifecycle import Event, Move
-from bridge.task import Source, State, Task, TypedValue
+from bridge.task import Completion, Outcome, Source, State, Task, TypedValue
 from bridge.variables import decode, encode
 from tests.unit.fakes import LOCK, NOW, SECOND, UnreliableStore, a_task
 from tests.unit.poll_rig import a_topic
-from tests.unit.submit_rig import LIMIT, TEXT, SubmitRig
+from tests.unit.submit_rig import AWAY, LIMIT, TEXT, SubmitRig
 
 
 async def test_a_task_is_locked_kept_with_what_the_engine_says_and_published() -> None:
@@ -185,12 +185,82 @@ async def test_a_topic_that_is_not_worked_is_refused_with_those_that_are() -> No
         await rig.hand_in("t1", topic="parcels")
 
 
-async def test_a_topic_that_is_not_the_engines_is_refused_with_that_one() -> None:
+async def test_a_task_of_another_topic_is_as_unknown_as_none() -> None:
     rig = SubmitRig()
     task_id = rig.add()
-    with pytest.raises(UnacceptableTask, match="has the topic 'orders' in the engine: submit it with that"):
+    with pytest.raises(UnknownTask, match=f"the engine has no external task {task_id} of topic 'mail'"):
         await rig.hand_in(task_id, topic="mail")
     assert (await rig.engine.get(task_id)).worker_id is None, "nor is it locked"
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("source", Source)
+async def test_a_task_that_is_kept_of_another_topic_is_as_unknown_as_none(state: State, source: Source) -> None:
+    rig = SubmitRig()
+    task_id = rig.add()
+    kept = a_task(task_id, topic="orders", state=state, source=source, finished_at=NOW, fingerprint="f")
+    await rig.store.accept([kept])
+    with pytest.raises(UnknownTask) as here:
+        await rig.hand_in(task_id, topic="mail")
+    rig.engine.fail_next("get_many", AWAY)
+    with pytest.raises(UnknownTask) as away:
+        await rig.hand_in(task_id, topic="mail")
+    with pytest.raises(UnknownTask) as none:
+        await rig.hand_in("t0", topic="mail")
+    assert str(here.value) == str(away.value) == str(none.value).replace("t0", task_id)
+    assert rig.store.tasks == {task_id: kept}
+
+
+async def test_an_ended_task_that_the_engine_has_no_more_is_the_answer_to_the_same_submission() -> None:
+    rig = SubmitRig()
+    task_id = rig.add()
+    first = await rig.hand_in(task_id, {"n": 1})
+    await rig.engine.complete(task_id, "w1", {})
+    rig.store.tasks[task_id] = done = first.changed(state=State.COMPLETED, outcome=Completion(), finished_at=NOW)
+    assert await rig.hand_in(task_id, {"n": 1}) == done
+    rig.engine.fail_next("get_many", AWAY)
+    assert await rig.hand_in(task_id, {"n": 1}) == done
+    with pytest.raises(TaskConflict, match="another body"):
+        await rig.hand_in(task_id, {"n": 2})
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "then"),
+    [
+        (State.COMPLETED, Completion(), State.REPORTING),
+        (State.UNKNOWN, Completion(), State.REPORTING),
+        (State.CANCELLED, None, State.QUEUED),
+    ],
+)
+async def test_an_ended_task_that_the_engine_has_open_goes_on_when_it_is_submitted_again(
+    state: State, outcome: Outcome | None, then: State
+) -> None:
+    rig = SubmitRig()
+    task_id = rig.add()
+    first = await rig.hand_in(task_id, {"n": 1})
+    rig.store.tasks[task_id] = first.changed(state=state, outcome=outcome, finished_at=NOW, next_at=None)
+    rig.clock.advance(SECOND)
+    await rig.hand_in(task_id, {"n": 1})
+    kept = rig.store.tasks[task_id]
+    assert (kept.state, kept.outcome, kept.epoch, kept.finished_at) == (then, outcome, 2, None)
+    assert kept.history[-1].ended == "reopened"
+    assert kept.next_at is not None
+
+
+async def test_another_task_under_a_known_id_is_a_new_life_when_it_is_submitted() -> None:
+    rig = SubmitRig()
+    task_id = rig.add()
+    old = a_task(
+        task_id, topic="mail", state=State.COMPLETED, outcome=Completion(), finished_at=NOW, attempts=3, epoch=7,
+        process_instance_id="another", given=TEXT,
+    )  # fmt: skip
+    await rig.store.accept([old])
+    rig.clock.advance(SECOND)
+    await rig.hand_in(task_id, {"n": 1})
+    kept = rig.store.tasks[task_id]
+    assert (kept.state, kept.topic, kept.epoch, kept.attempts, kept.outcome) == (State.QUEUED, "orders", 8, 0, None)
+    assert kept.given == {"n": TypedValue("Integer", 1)}
+    assert (await rig.engine.get(task_id)).process_instance_id == kept.process_instance_id
 
 
 async def test_a_task_that_goes_while_it_is_locked_is_unknown() -> None:

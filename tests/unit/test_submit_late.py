@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,10 +123,15 @@ async def test_rights_that_the_engines_user_has_not_are_waited_for() -> None:
     assert rig.store.tasks[task.id].state is State.RECEIVED
 
 
+async def _of_another_topic(rig: SubmitRig, task_id: str) -> None:
+    rig.engine._tasks[task_id] = replace(rig.engine._tasks[task_id], topic="mail")
+
+
 @pytest.mark.parametrize(
     ("arrange", "state", "says"),
     [
         (_gone, State.CANCELLED, "has no external task"),
+        (_of_another_topic, State.CANCELLED, "has no external task"),
         (_taken, State.SUPERSEDED, "locked by worker 'other'"),
         (_suspended, State.SUPERSEDED, "is suspended"),
         (_large, State.SUPERSEDED, "takes 1001 bytes"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.submission import Submission
-from bridge.task import Source, State, TypedValue
+from bridge.task import Completion, Source, State, TypedValue
 
 BODY = {"task_id": "t1", "worker_id": "w1", "topic": "charge_card", "variables": {"amount": 42, "note": "ü"}}
 
@@ -90,7 +90,7 @@ async def test_status_shows_every_field(client: Any, stub: Any, new_task: Callab
             source=Source.PUSHED,
             business_key="order-17",
             process_instance_id="p1",
-            result={"receipt": TypedValue("String", "R-1")},
+            outcome=Completion({"receipt": TypedValue("String", "R-1")}),
         )
     ]
     response = await client.get("/tasks/t1/status")

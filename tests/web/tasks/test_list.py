@@ -93,7 +93,9 @@ async def test_the_tabs_count_beside_the_other_filters(client: Any, lab: DeskLab
     lab.task("other", state=State.COMPLETED, topic="ship")
     text = await page_of(client, "/dashboard/tasks?state=failed&topic=charge_card")
     assert tabs(text) == {
-        **dict.fromkeys(("Received", "Queued", "Running", "Reporting", "Retrying", "Cancelled", "Superseded"), "0"),
+        **dict.fromkeys(
+            ("Received", "Queued", "Running", "Reporting", "Retrying", "Cancelled", "Superseded", "Unknown"), "0"
+        ),
         "All states": "4",
         "Failed": "3",
         "Completed": "1",

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bridge.access import Role
-from bridge.task import Task, TypedValue
+from bridge.task import Completion, State, Task, TypedValue
 from tests.web.access_lab import browser, with_token
 from tests.web.desk_lab import DeskLab, flash, page_of
 
@@ -21,7 +21,14 @@ async def a_secret_task(lab: DeskLab) -> Task:
     }
     runs = (lab.attempt(1, lab.clock.now(), message=f"card_code={CANARY}", details=f"token={CANARY}"),)
     error = f"ValueError: card_code={CANARY}"
-    return await lab.failed(variables=variables, given=variables, result=variables, history=runs, error=error)
+    return await lab.failed(
+        variables=variables,
+        given=variables,
+        state=State.COMPLETED,
+        outcome=Completion(variables),
+        history=runs,
+        error=error,
+    )
 
 
 async def test_no_page_has_a_secret(admin: Any, lab: DeskLab) -> None:
@@ -29,6 +36,9 @@ async def test_no_page_has_a_secret(admin: Any, lab: DeskLab) -> None:
     task = await a_secret_task(lab)
     for query in ("", "?engine=now", "/edit"):
         assert CANARY not in await page_of(client, task, query)
+    lab.store.tasks[task.id] = done = task.changed(state=State.COMPLETED)
+    assert done.result
+    assert CANARY not in await page_of(client, done)
 
 
 async def test_a_secret_is_revealed_to_an_admin_with_a_reason_for_a_while(admin: Any, lab: DeskLab) -> None:

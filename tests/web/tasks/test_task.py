@@ -9,7 +9,7 @@ import pytest
 
 from bridge.dead_letter import DeadLetter
 from bridge.errors import EngineUnavailable
-from bridge.task import State, TypedValue
+from bridge.task import Completion, State, TypedValue
 from tests.web.desk_lab import DeskLab, page_of
 
 HOSTILE = '<script>alert("x")</script>'
@@ -28,6 +28,7 @@ AWAY = EngineUnavailable("the engine is away")
         (State.FAILED, "an incident is open in the engine"),
         (State.CANCELLED, "the engine no longer had it"),
         (State.SUPERSEDED, "Another worker has held it in the engine"),
+        (State.UNKNOWN, "tell whether this outcome ended it"),
     ],
 )
 async def test_each_state_is_told_in_plain_words(client: Any, lab: DeskLab, state: State, words: str) -> None:
@@ -80,12 +81,24 @@ async def test_hostile_text_is_text_wherever_it_stands(client: Any, lab: DeskLab
         ("topic", "business_key", "process_instance_id", "process_definition_key", "activity_id", "tenant_id",
          "worker_id", "replica", "error", "error_type", "operation"), HOSTILE,
     )  # fmt: skip
-    task = await lab.failed("t1", variables=values, given=values, result=values, history=(run,), trace=HOSTILE, **named)
+    task = await lab.failed(
+        "t1",
+        variables=values,
+        given=values,
+        outcome=Completion(values),
+        state=State.COMPLETED,
+        history=(run,),
+        trace=HOSTILE,
+        **named,
+    )
     await lab.store.keep_dead_letter(DeadLetter("l1", "x", HOSTILE, HOSTILE, "t1", lab.clock.now()))
     for path in ("", "?engine=now", f"?attempt={HOSTILE}", "/edit"):
         text = await page_of(client, task, path)
         assert "<script>alert" not in text, path
         assert "&lt;script&gt;alert" in text
+    lab.store.tasks["t1"] = done = task.changed(state=State.COMPLETED)
+    assert done.result
+    assert "<script>alert" not in await page_of(client, done)
 
 
 async def test_a_task_that_is_not_kept_is_a_page_that_says_so(client: Any) -> None:
