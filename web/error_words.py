@@ -32,6 +32,8 @@ _TASKS: Final = (
     msg("worker %(worker)s holds the task now"),
     msg("another worker took the task just now"),
     msg("the task is suspended"),
+    msg("the engine may be at work on the outcome"),
+    msg("the step after this task takes longer than %(time)s in the engine's transaction: set asyncBefore on it"),
     *REASONS,
 )
 _PARTS: Final = (
@@ -95,7 +97,10 @@ _VARIABLES: Final = (
     msg("variable %(name)s: %(why)s"),
     msg("not a valid %(type)s: %(error)s"),
     msg("%(value)s is not a number that the engine can store"),
-    msg("%(value)s is outside the years 1 to 9999 in UTC"),
+    msg("%(value)s is before the year 1 in UTC, and the engine has no such date"),
+    msg("%(text)s is not a moment as the engine writes it"),
+    msg("its name must have %(count)s characters at most, and no NUL"),
+    msg("%(value)s doesn't fit the type %(type)s that the topic asks for"),
     msg("the text is not valid Unicode: %(error)s"),
     msg("a %(kind)s can't be written as JSON: %(error)s"),
     msg("it is out of range"),

@@ -95,8 +95,14 @@ def test_a_variable_that_cannot_be_used(value: Any) -> None:
 
 
 def test_a_moment_outside_of_the_calendar() -> None:
-    late = datetime.fromisoformat("9999-12-31T23:59:00-03:00")
-    assert "9999-12-31" in foreign(said(lambda: encode({"due": late})))
+    early = datetime.fromisoformat("0001-01-01T00:00:00+03:00")
+    assert "0001-01-01" in foreign(said(lambda: encode({"due": early})))
+
+
+def test_a_step_that_takes_longer_than_the_call_may() -> None:
+    text = "the step after this task takes longer than 30 s in the engine's transaction: set asyncBefore on it"
+    assert "asyncBefore" in foreign(text)
+    assert "30 s" in foreign(text)
 
 
 class Item(BaseModel):
