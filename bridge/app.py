@@ -382,7 +382,14 @@ class Gateway:
     def _build_desk(self) -> None:
         desk, clock = self.desk, self.clock
         self.bulk = Bulk(
-            operations=desk, search=desk, store=self.store, operate=self.operate, clock=clock, journal=self.journal
+            operations=desk,
+            search=desk,
+            store=self.store,
+            operate=self.operate,
+            audit=desk.write,
+            clock=clock,
+            journal=self.journal,
+            replica=self.replica,
         )
         self.attention = Attention(
             search=desk,

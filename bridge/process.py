@@ -143,6 +143,7 @@ class Process:
             access=access,
             registry=gateway.metrics.registry,
             version=gateway.version,
+            now=gateway.clock.now,
             body_limit=settings.body_limit,
             debug=settings.debug,
         )

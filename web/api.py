@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Controller, MediaType, Request, Response, Router, get, post
 from litestar.datastructures import State as AppState
@@ -16,6 +16,7 @@ from bridge.errors import (
     BrokerUnavailable,
     EngineUnavailable,
     Forbidden,
+    GatewayError,
     StoreUnavailable,
     TaskConflict,
     TaskTooLarge,
@@ -27,6 +28,7 @@ from bridge.errors import (
 from bridge.health import Purpose
 from bridge.ports import TaskFilter
 from bridge.task import Task
+from web.audited import audit_entry
 from web.cursor import MAX_LENGTH, CursorError, read_cursor, write_cursor
 from web.doors import Doors
 from web.filters import query_error
@@ -128,11 +130,25 @@ class TaskRoutes(Controller):
         response_description="The task will be tried again.",
         responses=problem_responses(400, *_REFUSED, UnknownTask, TaskConflict, *_UNAVAILABLE),
     )
-    async def retry(self, task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal) -> Accepted:
-        """Ask the flow to revive a failed task."""
+    async def retry(
+        self, request: Request[Any, Any, AppState], task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal
+    ) -> Accepted:
+        """Ask the flow to revive a failed task, and write down before who asked; and after that, what was refused."""
         if principal.topics is not None:
             await _task(doors, task_id, principal, Scope.OPERATE)
-        return Accepted.of(await doors.retry(task_id))
+
+        async def audit(**after: object) -> None:
+            if doors.access.audit is not None:
+                target = f"task:{task_id}"
+                entry = audit_entry(request, principal, "task.retry", target, doors.now(), after=after)
+                await doors.access.audit(entry)
+
+        await audit()
+        try:
+            return Accepted.of(await doors.retry(task_id))
+        except GatewayError as error:
+            await audit(**{"not done": type(error).__name__})
+            raise
 
     @get(
         "/statistics",

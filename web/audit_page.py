@@ -160,6 +160,7 @@ ACTIONS: Final = (
     "task.retry",
     "task.edit_missed",
     "operation.start",
+    "operation.done",
     "operation.pause",
     "operation.resume",
     "operation.cancel",

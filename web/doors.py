@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry
 
@@ -43,6 +44,7 @@ class Doors:
     `TaskTooLarge` or an `…Unavailable`. `retry` takes a task's id and raises `UnknownTask`, `TaskConflict` or an
     `…Unavailable`. `health` and `ready` never raise; `ready` is asked for a
     purpose, or for all of the process's roles (None). `body_limit` is in bytes.
+    `now` is the time that the audit is written with.
     `observe` is told of each request: its method, its route, the answer's status and the seconds.
     """
 
@@ -56,5 +58,6 @@ class Doors:
     registry: CollectorRegistry
     version: str
     observe: Callable[[str, str, int, float], None] = lambda _method, _route, _status, _seconds: None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     body_limit: int = 1024 * 1024
     debug: bool = False

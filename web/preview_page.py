@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from ulid import ULID
 
 from bridge.access import Principal, Scope
-from bridge.desk.operation import Preview
+from bridge.desk.operation import Operation, Preview
 from bridge.desk.ports import TooSlow
 from bridge.errors import TaskConflict
 from bridge.flow.actions import RETRY_REASONS
@@ -115,23 +115,27 @@ class PreviewPage:
         draft = _draft(fields, expected)
         if draft.errors:
             return await self.show(request, principal, chosen, draft)
+
+        async def confirmed(operation: Operation, tasks: int) -> None:
+            after = {"query": operation.query, "tasks": tasks, "rate": operation.rate}
+            entry = audit_entry(
+                request, principal, "operation.start", f"operation:{token}", self._door.clock.now(),
+                reason=draft.reason, after=after,
+            )  # fmt: skip
+            await self._door.desk.write(entry)
+
         try:
             wanted = chosen.wanted(principal)
             rate = number_of(fields["rate"]) or RATE
             started = await self._door.bulk.start(
-                wanted, reason=draft.reason, by=principal.name, rate=rate, expected=expected, operation_id=token
-            )
+                wanted, reason=draft.reason, by=principal.name, rate=rate, expected=expected, operation_id=token,
+                confirmed=confirmed,
+            )  # fmt: skip
         except (TaskConflict, QueryError):
             # The numbers are others by now: what was typed is kept, but for the count, which nobody has seen yet.
             return await self.show(request, principal, chosen, Draft(token, draft.reason, draft.rate, changed=True))
         if isinstance(started, TooSlow):
             return await self.show(request, principal, chosen, draft)
-        after = {"query": started.query, "tasks": started.totals.total, "rate": started.rate}
-        entry = audit_entry(
-            request, principal, "operation.start", f"operation:{token}", self._door.clock.now(),
-            reason=draft.reason, after=after,
-        )  # fmt: skip
-        await self._door.desk.write(entry)
         return go_on(request, page, Flash(msg("Operation started.")))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -68,9 +69,31 @@ def as_ndjson(rows: list[Mapping[str, Value]]) -> str:
     return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
 
 
-_FORMATS: Final[Mapping[str, tuple[Writer, str, str]]] = {
-    "csv": (as_csv, "text/csv; charset=utf-8", ",".join(_NAMES) + "\r\n"),
-    "ndjson": (as_ndjson, "application/x-ndjson", ""),
+def csv_note(text: str) -> str:
+    """Return a row of a CSV file that says what the file lacks; it has as many cells as the others."""
+    row = io.StringIO()
+    csv.writer(row).writerow([f"INCOMPLETE: {text}", *[""] * (len(_NAMES) - 1)])
+    return row.getvalue()
+
+
+def ndjson_note(text: str) -> str:
+    """Return a line of JSON that says what the file lacks; no task has its field."""
+    return json.dumps({"incomplete": text}) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a file is written: its rows, what is said at its end where it lacks some, and its head."""
+
+    write: Writer
+    note: Callable[[str], str]
+    media_type: str
+    head: str = ""
+
+
+_FORMATS: Final[Mapping[str, Format]] = {
+    "csv": Format(as_csv, csv_note, "text/csv; charset=utf-8", ",".join(_NAMES) + "\r\n"),
+    "ndjson": Format(as_ndjson, ndjson_note, "application/x-ndjson"),
 }
 
 
@@ -92,22 +115,36 @@ class Export:
             why = ", ".join(listing.wrong) if listing.error is None else told(request, listing.error).message
             raise ValidationException(f"The list can't be read: {why}.")
         after = {"query": listing.text, "format": form["format"], "at_most": CAP}
-        await self._desk.desk.write(audit_entry(request, principal, "tasks.export", "tasks", now, after=after))
-        write, media_type, head = _FORMATS[form["format"]]
+
+        async def audit(**more: object) -> None:
+            at = self._desk.clock.now()
+            entry = audit_entry(request, principal, "tasks.export", "tasks", at, after={**after, **more})
+            await self._desk.desk.write(entry)
+
+        await audit()
+        format_ = _FORMATS[form["format"]]
         name = f"tasks-{now:%Y%m%d-%H%M%S}.{form['format']}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Stream(self._written(listing, now, write, head), media_type=media_type, headers=headers)
+        return Stream(self._written(listing, now, format_, audit), media_type=format_.media_type, headers=headers)
 
-    async def _written(self, listing: Listing, now: datetime, write: Writer, head: str) -> AsyncIterator[bytes]:
-        yield head.encode()
+    async def _written(
+        self, listing: Listing, now: datetime, format_: Format, audit: Callable[..., Awaitable[None]]
+    ) -> AsyncIterator[bytes]:
+        yield format_.head.encode()
         cursor: str | None = None
         left = CAP
         while left > 0:
             search = self._desk.desk.search
             found = await search(listing.whole, listing.sort, min(_CHUNK, left), cursor, now=now)
             if isinstance(found, TooSlow):
+                # Who opens the file is often not who asked for it, and sees no other sign that rows are missing.
+                seconds, tasks = found.within.total_seconds(), CAP - left
+                yield format_.note(
+                    f"the search took longer than {seconds:g} s after {tasks} tasks; narrow the query, and export again"
+                ).encode()
+                await audit(incomplete=f"the search took longer than {seconds:g} s", tasks=tasks)
                 return
-            yield write([self._row(task) for task in found.tasks]).encode()
+            yield format_.write([self._row(task) for task in found.tasks]).encode()
             left, cursor = left - len(found.tasks), found.next
             if cursor is None:
                 return

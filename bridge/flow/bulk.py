@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,8 +28,10 @@ from bridge.desk.operation import (
     Row,
 )
 from bridge.desk.ports import Operations, TaskSearch, TooSlow
+from bridge.desk.records import AuditEntry
 from bridge.errors import EngineRejected, EngineUnavailable, Refusal, TaskConflict, UnacceptableTask, UnknownTask
 from bridge.flow.actions import Seen
+from bridge.flow.edit_check import GATEWAY
 from bridge.flow.operate import Operate
 from bridge.ports import Clock, Journal, Level, TaskStore
 from bridge.search.grammar import to_text
@@ -65,14 +67,18 @@ class Bulk:
         search: TaskSearch,
         store: TaskStore,
         operate: Operate,
+        audit: Callable[[AuditEntry], Awaitable[None]],
         clock: Clock,
         journal: Journal,
+        replica: str,
         pace: BulkPace = BulkPace(),
     ) -> None:
         self._operations = operations
         self._search = search
         self._store = store
         self._operate = operate
+        self._audit = audit
+        self._replica = replica
         self._clock = clock
         self._journal = journal
         self._pace = pace
@@ -106,8 +112,12 @@ class Bulk:
         rate: int,
         expected: int,
         operation_id: str | None = None,
+        confirmed: Callable[[Operation, int], Awaitable[None]] | None = None,
     ) -> Operation | TooSlow:
         """Fix which tasks are tried again, and begin. `expected` is how many eligible ones the preview had shown.
+
+        `confirmed` is called with the operation and the number of its tasks before any replica can see it, to write it
+        down; nothing is begun where that fails.
 
         Where there is an operation of this id already, that one is returned: a form that is sent twice starts one.
         Raises `TaskConflict` where there are more or fewer by now, and `UnacceptableTask` without a reason or rate.
@@ -135,6 +145,8 @@ class Bulk:
         operation = Operation(
             operation_id or str(ULID()), OperationKind.RETRY, query, reason.strip(), by, rate, now, ineligible=skipped
         )
+        if confirmed is not None:
+            await confirmed(operation, len(items))
         self._idle_until = None
         if not await self._operations.create(operation, items):
             return await self._begun(operation.id)
@@ -191,8 +203,7 @@ class Bulk:
     async def _step(self, operation: Operation, now: datetime, until: datetime) -> int:
         chunk = await self._operations.next_chunk(operation.id)
         if chunk is None:
-            await self._operations.switch(operation.id, {OperationState.RUNNING}, OperationState.DONE, now)
-            self._journal.write("operation_done", operation=operation.id)
+            await self._end(operation, now)
             return 0
         size = min(self._pace.slice, operation.rate)
         places = [place for place, item in enumerate(chunk.items) if item.result is Result.PENDING][:size]
@@ -204,6 +215,19 @@ class Bulk:
         rest = self._pace.away if away else timedelta(seconds=len(results) / operation.rate)
         await self._operations.rest(operation.id, until, now + rest)
         return len(results)
+
+    async def _end(self, operation: Operation, now: datetime) -> None:
+        """End an operation that is worked off. Its entry comes first: a kill in between leaves two, and never none."""
+        found = await self._operations.operation(operation.id) or operation
+        totals = found.totals
+        after = {"requeued": totals.requeued, "skipped": totals.skipped, "failed": totals.failed}
+        entry = AuditEntry(
+            str(ULID()), now, GATEWAY, GATEWAY, self._replica, "operation.done", f"operation:{operation.id}",
+            reason=operation.reason, after=after,
+        )  # fmt: skip
+        await self._audit(entry)
+        await self._operations.switch(operation.id, {OperationState.RUNNING}, OperationState.DONE, now)
+        self._journal.write("operation_done", operation=operation.id)
 
     async def _work_off(
         self, operation: Operation, chunk: Chunk, places: Sequence[int]

@@ -55,7 +55,7 @@ class Rig(OperateRig):
     def another(self) -> Bulk:
         return Bulk(
             operations=self.desk, search=self.desk, store=self.store, operate=self.operate, clock=self.clock,
-            journal=self.notes, pace=PACE,
+            audit=self.desk.write, journal=self.notes, replica="r1", pace=PACE,
         )  # fmt: skip
 
     async def fail_some(self, count: int, topic: str = "orders") -> list[str]:
@@ -282,7 +282,7 @@ async def test_more_than_a_chunk_is_worked_off_in_order() -> None:
     await rig.store.accept(rows)
     bulk = Bulk(
         operations=rig.desk, search=rig.desk, store=rig.store, operate=rig.operate, clock=rig.clock,
-        journal=rig.notes, pace=BulkPace(slice=400),
+        audit=rig.desk.write, journal=rig.notes, replica="r1", pace=BulkPace(slice=400),
     )  # fmt: skip
     operation = await bulk.start([row.id for row in rows], reason="x", by="ana", rate=400, expected=CHUNK + 3)
     assert isinstance(operation, Operation)
@@ -340,3 +340,41 @@ async def test_with_nothing_to_do_the_store_is_seldom_asked() -> None:
     await rig.fail_some(1)
     await rig.begun(1)
     assert await rig.bulk.run_once() == 1, "what is started here begins at once"
+
+
+async def test_an_operation_is_written_down_before_it_begins_and_when_it_is_done() -> None:
+    rig = Rig()
+    ids = await rig.fail_some(2)
+    rig.engine.cancel(ids[0])
+    told: list[tuple[str, int, bool]] = []
+
+    async def confirmed(operation: Operation, tasks: int) -> None:
+        told.append((operation.id, tasks, await rig.desk.operation(operation.id) is None))
+
+    operation = await rig.bulk.start(FAILED, reason="mended", by="ana", rate=10, expected=2, confirmed=confirmed)
+    assert isinstance(operation, Operation)
+    assert told == [(operation.id, 2, True)]
+    await rig.bulk.run_once()
+    assert rig.desk.audit == []
+    rig.clock.advance(SECOND)
+    await rig.bulk.run_once()
+    (entry,) = rig.desk.audit
+    assert (entry.who, entry.origin, entry.action) == ("gateway", "r1", "operation.done")
+    assert (entry.target, entry.reason) == (f"operation:{operation.id}", "mended")
+    assert entry.after == {"requeued": 1, "skipped": 1, "failed": 0}
+    rig.clock.advance(SECOND)
+    await rig.bulk.run_once()
+    assert len(rig.desk.audit) == 1
+
+
+async def test_an_operation_that_can_not_be_written_down_does_not_begin() -> None:
+    rig = Rig()
+    await rig.fail_some(1)
+
+    async def confirmed(operation: Operation, tasks: int) -> None:
+        raise StoreUnavailable("the audit is away")
+
+    with pytest.raises(StoreUnavailable):
+        await rig.bulk.start(FAILED, reason="mended", by="ana", rate=10, expected=1, confirmed=confirmed)
+    assert await rig.desk.operations(10) == []
+    assert await rig.bulk.run_once() == 0

@@ -74,6 +74,7 @@ class Stub:
     reader: StubReader = field(default_factory=StubReader)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     submitted: list[Submission] = field(default_factory=list)
+    retried: list[str] = field(default_factory=list)
     found: Health = field(default_factory=lambda: Health(True, (Component("engine", True, "7.24.0"),)))
     readiness: Readiness = field(default_factory=Readiness)
     asked_for: list[Purpose | None] = field(default_factory=list)
@@ -90,6 +91,7 @@ class Stub:
 
     async def retry(self, task_id: str) -> Task:
         self.reader._fail()
+        self.retried.append(task_id)
         return make_task(task_id)
 
     async def dead_letters(self, limit: int) -> list[DeadLetter]:

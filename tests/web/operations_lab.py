@@ -40,7 +40,7 @@ class OperationsLab:
         self.away, self.circuit = False, "closed"
         self.bulk = Bulk(
             operations=self.desk, search=self.desk, store=self.store, operate=self.parts.door.operate,
-            clock=self.clock, journal=self.parts.journal,
+            audit=self.desk.write, clock=self.clock, journal=self.parts.journal, replica="replica-a",
         )  # fmt: skip
         self.door = OperationsDesk(
             desk=self.desk, bulk=self.bulk, replicas=self.store, depths=self._depths,

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from litestar.testing import AsyncTestClient
 
+from bridge.access import Scope
+from bridge.desk.records import AuditEntry
+from bridge.errors import StoreUnavailable, TaskConflict
 from bridge.submission import Submission
 from bridge.task import Completion, Source, State, TypedValue
+from tests.web.access_lab import AccessLab, open_access
+from tests.web.conftest import Stub
+from web.app import create_app
 
 BODY = {"task_id": "t1", "worker_id": "w1", "topic": "charge_card", "variables": {"amount": 42, "note": "ü"}}
 
@@ -215,3 +223,41 @@ async def test_a_cursor_holds_for_its_filter_only(
     response = await client.get("/tasks", params={"limit": 1, "status": "failed", "after": cursor})
     document = check_problem(response, 400, "invalid-request")
     assert "another filter" in document["errors"][0]["message"]
+
+
+async def audited_retry(stub: Stub, lab: AccessLab, task_id: str = "t1") -> tuple[int, list[AuditEntry]]:
+    entries: list[AuditEntry] = []
+
+    async def audit(entry: AuditEntry) -> None:
+        entries.append(entry)
+
+    key = await lab.key(Scope.OPERATE)
+    app = create_app(stub.doors(replace(lab.door, audit=audit)))
+    async with AsyncTestClient(app, raise_server_exceptions=False) as client:
+        response = await client.post(f"/tasks/{task_id}/retry", headers={"x-api-key": key})
+    return response.status_code, entries
+
+
+async def test_a_retry_by_key_is_written_down(stub: Stub) -> None:
+    status, (entry,) = await audited_retry(stub, AccessLab())
+    assert status == 202
+    assert entry.who.startswith("courier (")
+    assert (entry.role, entry.action, entry.target) == ("key", "task.retry", "task:t1")
+    assert entry.after == {}
+
+
+async def test_a_retry_by_key_that_is_refused_is_written_down_with_that(stub: Stub) -> None:
+    stub.fail(TaskConflict("it is completed"))
+    status, entries = await audited_retry(stub, AccessLab())
+    assert status == 409
+    assert [entry.after for entry in entries] == [{}, {"not done": "TaskConflict"}]
+
+
+async def test_a_retry_that_can_not_be_written_down_is_not_made(stub: Stub) -> None:
+    async def audit(entry: AuditEntry) -> None:
+        raise StoreUnavailable("the audit is away")
+
+    app = create_app(stub.doors(replace(open_access(), audit=audit)))
+    async with AsyncTestClient(app, raise_server_exceptions=False) as client:
+        assert (await client.post("/tasks/t1/retry")).status_code == 503
+    assert stub.retried == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from datetime import timedelta
@@ -298,6 +299,36 @@ async def test_an_export_is_capped_and_has_every_page(client: Any, lab: DeskLab,
     assert len({json.loads(line)["id"] for line in response.text.splitlines()}) == 1203
     refused = await client.post("/dashboard/tasks/export", data=with_token(secret, format="xlsx", query=""))
     assert refused.status_code == 400
+
+
+@pytest.mark.parametrize(("format_", "found"), [("csv", 0), ("ndjson", 0), ("csv", 500), ("ndjson", 500)])
+async def test_an_export_that_takes_too_long_says_so_in_the_file_and_in_the_audit(
+    client: Any, lab: DeskLab, secret: str, format_: str, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(600):
+        lab.task(f"t{number}")
+    search, pages = lab.desk.search, 0
+
+    async def slow(*args: Any, **terms: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        return TooSlow(timedelta(seconds=5)) if pages * 500 > found else await search(*args, **terms)
+
+    monkeypatch.setattr(lab.desk, "search", slow)
+    response = await client.post("/dashboard/tasks/export", data=with_token(secret, format=format_, query=""))
+    told = f"the search took longer than 5 s after {found} tasks; narrow the query, and export again"
+    lines = response.text.splitlines()
+    if format_ == "csv":
+        rows = list(csv.reader(lines))
+        assert rows[-1][0] == f"INCOMPLETE: {told}"
+        assert {len(row) for row in rows} == {len(rows[0])}
+        assert len(rows) == found + 2
+    else:
+        assert json.loads(lines[-1]) == {"incomplete": told}
+        assert len(lines) == found + 1
+    first, last = lab.desk.audit
+    assert [entry.action for entry in (first, last)] == ["tasks.export"] * 2
+    assert last.after == {**first.after, "incomplete": "the search took longer than 5 s", "tasks": found}
 
 
 async def test_an_export_is_no_get(client: Any) -> None:
