@@ -186,6 +186,17 @@ async def test_a_suspended_task_takes_no_report_but_keeps_its_lock(
     assert await fetch(engine_lab, topic) == []
 
 
+async def test_an_unlocked_task_takes_its_report_when_it_is_locked_again(engine_lab: EngineLab, topic: str) -> None:
+    await engine_lab.start(topic)
+    (task,) = await fetch(engine_lab, topic)
+    await engine_lab.engine.unlock(task.id)
+    with pytest.raises(LeaseLost):
+        await engine_lab.engine.complete(task.id, "w1", {})
+    assert (await engine_lab.engine.get(task.id)).worker_id is None
+    await engine_lab.engine.lock(task.id, "w1", MINUTE)
+    await engine_lab.engine.complete(task.id, "w1", {})
+
+
 async def test_an_expired_lock_still_completes(engine_lab: EngineLab, topic: str) -> None:
     await engine_lab.start(topic)
     (task,) = await fetch(engine_lab, topic)
