@@ -52,7 +52,9 @@ class Rig(OperateRig):
         return task
 
     async def in_state(self, state: State) -> Task:
-        task = a_task(self.engine.add("orders"), state=state, worker_id="w1", process_instance_id="p")
+        task_id = self.engine.add("orders")
+        instance = (await self.engine.get(task_id)).process_instance_id
+        task = a_task(task_id, state=state, worker_id="w1", process_instance_id=instance)
         await self.engine.lock(task.id, "w1", HOUR)
         await self.store.accept([task])
         return task
