@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, assert_never
 
 import bson
 from beanie import Document
+from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from pydantic import BaseModel, Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from bridge.errors import VariableError
+from bridge.lifecycle import Move
 from bridge.task import (
     Attempt,
     BpmnFault,
@@ -47,6 +50,7 @@ BY_TOPIC: Final = "by_topic"
 UNSTORABLE: Final = (BSONError, TypeError, ValueError, OverflowError, RecursionError)
 """What the driver raises for a value that BSON can't hold; text that UTF-8 can't write is a `ValueError`."""
 
+_READ: Final = CodecOptions[Raw](tz_aware=True)
 _LONG: Final = 1 << 63
 _NEWEST: Final = (("created_at", DESCENDING), ("_id", DESCENDING))
 _LATEST: Final = (("updated_at", DESCENDING), ("_id", DESCENDING))
@@ -221,15 +225,20 @@ def to_document(task: Task) -> Raw:
 
 def from_document(document: Mapping[str, Any]) -> Task:
     """Return the task that a document holds."""
-    values: Raw = {"id": document["_id"]}
+    values = _from_fields(document)
+    # A version before kept the result of a task in place of its outcome.
+    if document.get("result") is not None and "outcome" not in values and values["state"] is State.COMPLETED:
+        values["outcome"] = Completion(_from_variables(document["result"]))
+    return Task(id=document["_id"], **values)
+
+
+def _from_fields(document: Mapping[str, Any]) -> Raw:
+    values: Raw = {}
     for name, value in document.items():
         if value is not None and name in _FIELDS:
             decoder = _DECODERS.get(name)
             values[name] = value if decoder is None else decoder(value)
-    # A version before kept the result of a task in place of its outcome.
-    if document.get("result") is not None and "outcome" not in values and values["state"] is State.COMPLETED:
-        values["outcome"] = Completion(_from_variables(document["result"]))
-    return Task(**values)
+    return values
 
 
 def to_fields(changes: Mapping[str, Any]) -> Raw:
@@ -261,6 +270,24 @@ def encode(document: Mapping[str, Any], task_id: str) -> bytes:
         return bson.encode(document)
     except UNSTORABLE as error:
         raise VariableError(f"task {task_id} can't be stored: {error}") from error
+
+
+def decode(data: bytes) -> Raw:
+    """Return the document that BSON holds, as the driver reads it."""
+    return bson.decode(data, _READ)
+
+
+def read_back(task: Task) -> Task:
+    """Return the task as it is after it was kept. Raises `VariableError` where it can't be."""
+    return from_document(decode(encode(to_document(task), task.id)))
+
+
+def moved_back(move: Move) -> Move:
+    """Return the move with its changes and its attempt as they are after they were kept; raises as `read_back`."""
+    document = {**to_fields(move.changes), "history": [] if move.attempt is None else [to_attempt(move.attempt)]}
+    kept = _from_fields(decode(encode(document, move.task_id)))
+    (attempt,) = kept.pop("history") or (None,)
+    return replace(move, changes={**dict.fromkeys(move.changes), **kept}, attempt=attempt)
 
 
 def size_of(task: Task) -> int:

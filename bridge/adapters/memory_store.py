@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from bridge.adapters.documents import moved_back, read_back
 from bridge.dead_letter import DeadLetter
 from bridge.lifecycle import Event, Move, apply, claim_of, lease_anew, refetch
 from bridge.ports import Claim, Page, Statistics, TaskFilter
@@ -18,7 +19,10 @@ WAITING_CAP = 10_000
 
 
 class MemoryStore:
-    """`TaskStore`, `TaskReader`, `Replicas` and `Records` on dictionaries, by the one transition table."""
+    """`TaskStore`, `TaskReader`, `Replicas` and `Records` on dictionaries, by the one transition table.
+
+    What is kept goes through BSON and back, as on its way to MongoDB: what that can't hold is refused here as well.
+    """
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -27,7 +31,7 @@ class MemoryStore:
         self.letters: dict[str, DeadLetter] = {}
 
     async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
-        return [self._accept(task) for task in tasks]
+        return [self._accept(task) for task in [read_back(task) for task in tasks]]
 
     def _accept(self, task: Task) -> Task | None:
         known = self.tasks.get(task.id)
@@ -50,7 +54,7 @@ class MemoryStore:
         return moved
 
     async def move(self, moves: Sequence[Move]) -> Sequence[bool]:
-        return [self._apply(move) is not None for move in moves]
+        return [self._apply(move) is not None for move in [moved_back(move) for move in moves]]
 
     async def confirm(self, keys: Sequence[TaskKey], now: datetime, next_at: datetime) -> None:
         for key in keys:

@@ -16,6 +16,13 @@ def most_bytes_of(changes: Mapping[str, Any]) -> int | None:
 
     It costs much less than that, and is enough to see that most are small.
     """
+    try:
+        return _most_bytes_of(changes)
+    except (AttributeError, TypeError):  # where a text is none, which writing it tells
+        return None
+
+
+def _most_bytes_of(changes: Mapping[str, Any]) -> int | None:
     most = 0
     for name in PAYLOAD & changes.keys():
         value = changes[name]

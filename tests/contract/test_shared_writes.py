@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
+from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.store import MongoStore
 from bridge.flow.run import Run
 from bridge.flow.threads import Slot
@@ -18,6 +19,8 @@ from bridge.topic import BpmnError, Context, Topic, topic
 from tests.contract.stores import mongo_store
 from tests.unit.fakes import SECOND
 from tests.unit.flow_lab import Lab, Order
+
+Kept = MemoryStore | MongoStore
 
 MEMBERS = 31
 _CODE: Any = 404
@@ -40,14 +43,20 @@ class Odd(Run):
         return ODD[found.code] if isinstance(found, BpmnFault) else found
 
 
-@pytest.fixture
-async def mongo(servers: dict[str, str]) -> AsyncIterator[MongoStore]:
-    async with mongo_store(servers["MONGODB_URI"]) as store:
-        yield store
+@pytest.fixture(params=["memory", "mongo"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    servers: dict[str, str] = request.getfixturevalue("servers")
+    async with mongo_store(servers["MONGODB_URI"]) as mongo:
+        yield mongo
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_thirty_one_share_a_write_of_which_one_can_not_be_stored(mongo: MongoStore, odd: str) -> None:
+async def test_thirty_one_share_a_write_of_which_one_can_not_be_stored(
+    store: MemoryStore | MongoStore, odd: str
+) -> None:
     runs, together = Counter[str](), asyncio.Barrier(MEMBERS)
     batches: list[int] = []
 
@@ -59,15 +68,15 @@ async def test_thirty_one_share_a_write_of_which_one_can_not_be_stored(mongo: Mo
             raise BpmnError(odd)
         return {"n": 1}
 
-    move = mongo.move
+    move = store.move
 
-    async def counted(moves: list[Move]) -> Any:
+    async def counted(moves: Sequence[Move]) -> Any:
         batches.append(len(moves))
         return await move(moves)
 
-    mongo.move = counted  # type: ignore[assignment, method-assign]
+    store.move = counted  # type: ignore[method-assign]
     lab = Lab(topics=[handler])
-    lab.store = mongo  # type: ignore[assignment]
+    lab.store = store  # type: ignore[assignment]
     lab.run = Odd(timeout=300 * SECOND, first_delay=SECOND, most_delay=SECOND, threads=lab.threads)
     lab.report = lab.reporter()
     lab.claims, lab.handle = lab.replica("r1")
@@ -77,7 +86,7 @@ async def test_thirty_one_share_a_write_of_which_one_can_not_be_stored(mongo: Mo
     assert MEMBERS in batches, "their outcomes were written together, and that failed"
     assert [verdict.given for verdict in verdicts] == [["ack"]] * MEMBERS
     assert runs == {task.id: 1 for task in tasks}
-    kept = {task.id: task for task in await mongo.get_many([task.id for task in tasks])}
+    kept = {task.id: task for task in await store.get_many([task.id for task in tasks])}
     culprit = kept.pop(tasks[7].id)
     assert {(task.state, task.attempts) for task in kept.values()} == {(State.COMPLETED, 1)}
     assert (culprit.state, culprit.attempts, culprit.retries) == (State.FAILED, 1, 0)

@@ -5,14 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
 from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.store import MongoStore
+from bridge.errors import VariableError
 from bridge.lifecycle import HISTORY_LIMIT, Event, Move, leased_by
 from bridge.ports import TaskFilter
-from bridge.task import Completion, Edit, Failure, Outcome, PendingRetry, Source, State, Task, TaskKey, TypedValue
+from bridge.task import (
+    BpmnFault,
+    Completion,
+    Edit,
+    Failure,
+    Outcome,
+    PendingRetry,
+    Source,
+    State,
+    Task,
+    TaskKey,
+    TypedValue,
+)
 from tests.contract.stores import (
     MINUTE,
     NOW,
@@ -434,3 +448,34 @@ async def test_a_record_is_put_once(store: Store) -> None:
     assert {key for key, _ in answers} == {"$a.b"}
     assert sum(new for _, new in answers) == 1
     assert await store.put_once("receipt", "$a.b", {"n.m": NOW}) == ("$a.b", True)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        BpmnFault(cast(Any, 404)),
+        Completion({"a": TypedValue("String", "\ud800")}),
+        Completion({"a": TypedValue("Object", object())}),
+        Failure("ValueError", "", "", 2**64),
+    ],
+    ids=repr,
+)
+async def test_what_can_not_be_stored_is_told_before_anything_is_written(store: Store, outcome: Outcome) -> None:
+    ids = [f"t{number}" for number in range(3)]
+    await store.accept([task(each) for each in ids])
+    await store.claim([claim(each) for each in ids])
+    before = await store.get_many(ids)
+    moves = [decide(Completion(), "t0"), decide(outcome, "t1"), decide(Completion(), "t2")]
+    with pytest.raises(VariableError):
+        await store.move(moves)
+    assert sorted(await store.get_many(ids), key=lambda kept: kept.id) == sorted(before, key=lambda kept: kept.id)
+    with pytest.raises(VariableError):
+        await store.accept([task("t3"), task("t4", outcome=outcome)])
+    assert await store.get_many(["t3", "t4"]) == []
+
+
+async def test_a_moment_is_kept_to_the_millisecond_in_a_move_too(store: Store) -> None:
+    await store.accept([task()])
+    later = NOW + timedelta(microseconds=1999)
+    await store.move([Move("t1", Event.RENEW, 1, changes={"next_at": later})])
+    assert (await kept(store)).next_at == NOW + timedelta(milliseconds=1)
