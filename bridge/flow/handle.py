@@ -225,15 +225,25 @@ class Handle:
         while True:
             move = self._decision(claim, outcome)
             try:
-                if not await self._decisions.put(move):
+                if not await self._written(move):
                     return await self._decided_before(move) if failures else None
             except StoreUnavailable as error:
                 failures += 1
+                if _is_cancelled():
+                    raise asyncio.CancelledError from error
                 # Also while the process ends: its grace bounds this, and a finished outcome is worth it.
                 await self._wait_for_store(failures, error, at_the_end=True)
                 continue
             known = {**self._cause(task, outcome), "lease_until": claim.lease_until}
             return task.changed(state=State.REPORTING, outcome=outcome, reports=0, refusals=0, **known)
+
+    async def _written(self, decision: Move) -> bool:
+        writing = self._decisions.enter(decision)
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # The grace time is over. The write is under way all the same: only its end tells whose the task is now.
+            return await writing
 
     async def _decide_again(self, move: Move) -> bool:
         return await self._store_move(move) or await self._decided_before(move) is not None
@@ -308,3 +318,8 @@ class Handle:
                     retries=retries,
                     after=after.total_seconds(),
                 )
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -327,6 +327,42 @@ async def test_what_the_process_can_not_end_is_given_back_and_no_retry_is_burnt(
     assert len(lab.claims) == 0
 
 
+async def at_the_end_of_the_grace_time(lab: Lab, task: Task) -> asyncio.Task[Verdict]:
+    """Return the delivery of a task, cancelled while its decision is being written: until `hangs` is set."""
+    writes, lab.store.hangs = asyncio.Event(), asyncio.Event()
+    lab.store.before["move"] = writes.set
+    running = asyncio.create_task(lab.deliver(task))
+    async with asyncio.timeout(10):
+        await writes.wait()
+    assert lab.state(task) is State.RUNNING, "it is being written"
+    running.cancel()
+    await asyncio.wait({running}, timeout=0)
+    assert not running.done()
+    lab.store.hangs.set()
+    return running
+
+
+async def test_a_decision_that_is_being_written_at_the_end_of_the_grace_time_is_awaited() -> None:
+    lab = Lab()
+    task = await lab.task()
+    running = await at_the_end_of_the_grace_time(lab, task)
+    assert (await running).given == ["ack"]
+    await lab.report.drain()
+    assert lab.order == ["decide", "ack", "complete", "delivered_completion"]
+    assert (lab.state(task), lab.work.runs, lab.engine.of("unlock")) == (State.COMPLETED, [task.id], [])
+
+
+async def test_an_unclear_decision_at_the_end_of_the_grace_time_is_not_waited_for_any_longer() -> None:
+    lab = Lab()
+    task = await lab.task()
+    lab.store.fail_next("move", after=True)
+    running = await at_the_end_of_the_grace_time(lab, task)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert lab.store.struck == ["move"]
+    assert (lab.state(task), lab.engine.of("unlock"), lab.notes.of("store_awaited")) == (State.REPORTING, [], [])
+
+
 async def test_what_was_taken_over_meanwhile_is_not_unlocked_at_the_end() -> None:
     lab = Lab(Work(held=True))
     task = await lab.task()
