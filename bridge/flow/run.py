@@ -118,7 +118,10 @@ class Run:
             for name, variable in variables.items():
                 if variable.local:
                     raise VariableError(f"variable {name!r}: a BPMN error's variables are never local to its task")
-            return BpmnFault(as_text(error.code), as_text(error.message), variables)
+            code = as_text(error.code)
+            if not code.strip():  # changed since it was made, or of a class of its own
+                raise VariableError("the BPMN error has no code: the engine has none without one")
+            return BpmnFault(code, as_text(error.message), variables)
         except VariableError as wrong:
             return _failure("InvalidResult", _text(wrong), wrong, 0)
 

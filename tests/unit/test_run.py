@@ -479,3 +479,12 @@ async def test_a_cancellation_from_outside_still_passes(runner: Run) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_bpmn_error_that_lost_its_code_is_a_failure_and_not_refused_by_the_engine_for_ever(runner: Run) -> None:
+    error = BpmnError("REFUSED")
+    error.code = ""
+    found = await outcome_of(runner, raising(error), retries=2)
+    assert isinstance(found, Failure)
+    assert (found.name, found.retries) == ("InvalidResult", 0)
+    assert "has no code" in found.message
