@@ -46,6 +46,8 @@ CALLS: Final[Mapping[str, Callable[[CamundaEngine], Awaitable[Any]]]] = {
     "locked_by": lambda e: e.locked_by("w1"),
     "count": lambda e: e.count(),
     "history": lambda e: e.history("t1"),
+    "activity": lambda e: e.activity("a1"),
+    "written_moments": lambda e: e.written_moments(),
     "version": lambda e: e.version(),
     "missing_rights": lambda e: e.missing_rights(),
 }
@@ -70,6 +72,8 @@ BODIES: Final[Mapping[str, Any]] = {
     "locked_by": [TASK],
     "count": {"count": 1},
     "history": [LINE],
+    "activity": [{"id": "a1", "canceled": False, "endTime": None}],
+    "written_moments": [{"id": "d1", "deploymentTime": "2026-01-01T00:00:00.000+0000"}],
     "version": {"version": "7.24.0"},
     "missing_rights": {"authorized": True},
 }

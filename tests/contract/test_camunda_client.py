@@ -169,9 +169,11 @@ async def test_a_call_without_an_answer_ends_at_its_deadline(url: str, stub: Stu
         return web.Response()
 
     stub.answer = hang
-    engine = CamundaEngine(url, timeout=timedelta(milliseconds=50))
+    engine = CamundaEngine(url, timeout=timedelta(milliseconds=200), outcome_timeout=timedelta(milliseconds=300))
     await engine.open()
-    with pytest.raises(EngineTimeout, match=r"complete: no answer within 0\.05 s"):
+    with pytest.raises(EngineTimeout, match=r"lock: no answer within 0\.2 s"):
+        await engine.lock("t1", "w1", timedelta(minutes=1))
+    with pytest.raises(EngineTimeout, match=r"complete: no answer within 0\.3 s"):
         await engine.complete("t1", "w1", {})
     never.set()
     await engine.close()
