@@ -16,6 +16,7 @@ from bridge.adapters.camunda import DETAILS_LIMIT, CamundaEngine
 from bridge.adapters.camunda_answers import Answer as Answered
 from bridge.adapters.camunda_client import authorization
 from bridge.errors import (
+    CallCut,
     EngineRejected,
     EngineTimeout,
     EngineUnavailable,
@@ -173,7 +174,7 @@ async def test_a_call_without_an_answer_ends_at_its_deadline(url: str, stub: Stu
     await engine.open()
     with pytest.raises(EngineTimeout, match=r"lock: no answer within 0\.2 s"):
         await engine.lock("t1", "w1", timedelta(minutes=1))
-    with pytest.raises(EngineTimeout, match=r"complete: no answer within 0\.3 s"):
+    with pytest.raises(CallCut, match=r"complete: no answer within 0\.3 s"):
         await engine.complete("t1", "w1", {})
     never.set()
     await engine.close()
