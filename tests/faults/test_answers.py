@@ -60,7 +60,7 @@ async def until_warned(gateway: FaultyGateway) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             _, health = await gateway.ask("GET", "/health")
-            if "the engine's address answers" in (health["components"]["engine"]["warning"] or ""):
+            if any("the engine's address answers" in text for text in health["components"]["engine"]["warnings"]):
                 return
 
 
