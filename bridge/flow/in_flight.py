@@ -101,13 +101,15 @@ class InFlight:
     def unanswered(self, delivery: Delivery, error: EngineUnavailable) -> datetime | None:
         """Return until when the engine may be at work on a delivery that ended without an answer; None for not at all.
 
-        What was not sent is none; nor what failed at once, where the engine is known to be quick.
+        What was not sent is none; nor what failed at once, where the engine is known to be quick: a 504 at once is of
+        a proxy that finds no engine, and not of one that waited for it.
         """
         if isinstance(error, CallNotMade):
             return None
         took, longest = delivery.took(self._clock.now()), self._times.longest(delivery.task)
         answer, most = self._deadlines.answer, self._deadlines.most
-        if delivery.is_slow or (isinstance(error, ForeignAnswer) and error.status in _TIMED_OUT):
+        was_awaited = delivery.is_written and isinstance(error, ForeignAnswer) and error.status in _TIMED_OUT
+        if delivery.is_slow or was_awaited:
             return delivery.began_at + most
         if longest is not None:
             return delivery.began_at + min(2 * max(longest, took, answer), most)

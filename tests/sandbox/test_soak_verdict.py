@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.task import State
+from bridge.task import FINAL, State
 from sandbox.errors import SandboxError
 from sandbox.parts import Part
 from sandbox.soak.plan import Plan, read_plan
@@ -63,7 +63,7 @@ def test_two_successes_are_duplicated_as_task_and_as_instance() -> None:
     assert judge(replace(GOOD, log=[*GOOD.log, Entry("i2", "t2", True)])).duplicated == {"t2", "i2"}
 
 
-@pytest.mark.parametrize("state", [state for state in State if state not in {State.COMPLETED, State.CANCELLED}])
+@pytest.mark.parametrize("state", [state for state in State if state not in FINAL])
 def test_stuck(state: State) -> None:
     unfinished = replace(GOOD, instances=WITHOUT_END, log=GOOD.log[:3], states={**GOOD.states, "t2": state})
     assert numbers(unfinished) == (0, 0, 1)

@@ -259,7 +259,13 @@ async def test_a_task_that_another_worker_took_meanwhile_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [EngineUnavailable("reset"), CallNotMade("refused"), ForeignAnswer("401", status=401)]
+    "error",
+    [
+        EngineUnavailable("reset"),
+        CallNotMade("refused"),
+        ForeignAnswer("401", status=401),
+        ForeignAnswer("504", status=504),
+    ],
 )
 async def test_what_fails_at_once_is_sent_again_after_its_delay(error: EngineUnavailable) -> None:
     flow = Flow()
