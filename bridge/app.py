@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from bridge.accounts import Accounts
@@ -38,6 +38,7 @@ from bridge.flow.edit_check import EditCheck
 from bridge.flow.examine import Examine
 from bridge.flow.foreign_answers import ForeignAnswers
 from bridge.flow.handle import Handle, Terms
+from bridge.flow.identity import IdentityCheck
 from bridge.flow.in_flight import Deadlines
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
@@ -69,6 +70,8 @@ from bridge.topic import Context, Log
 TaskLog = Callable[[Task, Collection[str]], Log]
 """Gives the logger that a handler's context has: bound to the task, with the topic's secrets masked."""
 
+
+T = TypeVar("T")
 
 REST: Final = timedelta(milliseconds=10)
 """How long a busy process gathers claims, and outcomes, for one write. A task that comes alone waits for nothing."""
@@ -133,7 +136,7 @@ class Gateway:
             headers=self._trace_headers,
             observe=self.metrics.observe_engine,
             foreign=self.foreign_answers.observe,
-            guard=self.breaker.guard,
+            guard=self._guarded,
             strings=StringColumn(settings.engine_string_limit, self._string_limit_lowered),
         )
         broker = settings.rabbitmq_url.get_secret_value()
@@ -163,6 +166,10 @@ class Gateway:
             audit_kept=timedelta(days=settings.audit_days),
         )
 
+    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call to the engine: of ours, and while it answers."""
+        return await self.breaker.guard(lambda: self.identity.guard(call))
+
     def _build_telemetry(self) -> None:
         settings = self.settings
         secrets = {topic.name: topic.secrets for topic in self.topics.values()}
@@ -188,6 +195,7 @@ class Gateway:
 
     def _build_flow(self) -> None:
         settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
+        self.identity = IdentityCheck(self.engine.identity, store, clock, journal)
         self.lease = Lease(self.engine, clock, self.topics, settings.lock, self.tracer)
         self.report = Report(
             self.engine,
@@ -258,7 +266,7 @@ class Gateway:
             lambda: self.report.pending,
             gap=settings.claim / 3,
             lag=lambda: self.lag.recent,
-            foreign_answer=lambda: self.foreign_answers.latest,
+            foreign_answer=self.wrong_answer,
         )
 
     def _build_intake(self) -> None:
@@ -288,6 +296,7 @@ class Gateway:
             replica=self.replica,
             retry_limit=settings.task_retry_limit,
             publish_within=publish_within,
+            admit=self.identity.admit,
             edits=EditCheck(audit=self.desk.write, clock=clock, journal=journal, replica=self.replica),
             tracer=self.tracer,
         )
@@ -405,8 +414,12 @@ class Gateway:
 
     def engine_warnings(self) -> tuple[str, ...]:
         """Tell what is wrong with an engine that answers: what isn't its answer, and rights that its user lacks."""
-        foreign = self.foreign_answers.latest
+        foreign = self.wrong_answer()
         return (*(() if foreign is None else (foreign,)), *map(str, self.rights.missing))
+
+    def wrong_answer(self) -> str | None:
+        """Tell what answers in the place of the engine whose tasks are kept, if anything does."""
+        return self.identity.trouble or self.foreign_answers.latest
 
     def beats(self) -> bool:
         """Tell whether the store took this process's sign of life not long ago."""

@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 from bridge.adapters.journal import OURS, StructlogJournal, configure_logging, task_log, wants_json
 from bridge.app import Gateway, TaskLog, gateway_version
 from bridge.cli_access import keys_app, users_app
+from bridge.cli_engine import engine_app
 from bridge.doctor import diagnose
 from bridge.errors import GatewayError, ServerEnded, SetupError
 from bridge.ports import Level
@@ -35,6 +36,7 @@ topics_app = typer.Typer(no_args_is_help=True, help="The topics that this gatewa
 app.add_typer(topics_app, name="topics")
 app.add_typer(users_app, name="users")
 app.add_typer(keys_app, name="keys")
+app.add_typer(engine_app, name="engine")
 app.add_typer(sandbox_app, name="sandbox", help="Real servers on this machine, without Docker.")
 
 

@@ -98,6 +98,9 @@ async def _store(gateway: Gateway) -> str:
         version = await gateway.store.version()
         difference = abs((await gateway.store.server_time() - datetime.now(UTC)).total_seconds())
         skew = f"; its clock differs by {difference:.1f} s: set both by NTP" if difference > 2 else ""
+        identity = await gateway.store.engine_identity()
+        if identity is not None:  # a first start is what writes down which engine it is
+            await gateway.identity.confirm()
         return f"MongoDB {version}{skew}"
 
 

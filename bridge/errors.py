@@ -42,6 +42,10 @@ class CallNotMade(EngineUnavailable):
     """The engine was not asked: it did not answer lately, or takes no connection."""
 
 
+class EngineChanged(EngineUnavailable):
+    """Another engine than the one whose tasks are kept answers: what it says of them counts for nothing."""
+
+
 class EngineTimeout(EngineUnavailable):
     """The engine has the request and did not answer within the deadline: it may be at work on it yet."""
 

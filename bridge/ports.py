@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from bridge.dead_letter import DeadLetter, DeadMessage
+from bridge.engine_identity import EngineIdentity
 from bridge.lifecycle import Move
 from bridge.replica import Replica
 from bridge.rights import MissingRight
@@ -193,6 +194,16 @@ class Claim:
     replica: str
     now: datetime
     until: datetime
+
+
+class EngineIdentityStore(Protocol):
+    """Where it is kept which engine the tasks are of."""
+
+    async def engine_identity(self) -> EngineIdentity | None:
+        """Return it; None before an engine was ever met."""
+        ...
+
+    async def keep_engine_identity(self, identity: EngineIdentity) -> None: ...
 
 
 class TaskStore(Protocol):

@@ -192,6 +192,7 @@ class Process:
             "mongodb": lambda: gateway.store.open(partial(self._tell_build, "mongodb")),
             "clock": gateway.clock.sync,
             "store": gateway.beat.run_once,
+            "identity": gateway.identity.run_once,
             "desk": lambda: gateway.desk.open(partial(self._tell_build, "desk")),
         }
         if self._server is not None:
@@ -246,6 +247,7 @@ class Process:
         self._loop("lag", gateway.lag.run_once, timedelta(0))
         gateway.loop_watch.start()
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
+        self._loop("identity", gateway.identity.run_once, timedelta(seconds=5))
         self._loop("rights", gateway.rights.run_once, timedelta(seconds=5))
         self._loop("tally", gateway.tally.flush, timedelta(seconds=2))
         if Role.WORK in gateway.roles:

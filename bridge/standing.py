@@ -20,6 +20,7 @@ def standing_of(gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attache
         roles=",".join(sorted(gateway.roles)),
         ready=ready,
         parts=_parts(gateway, attached),
+        is_another_engine=gateway.identity.trouble is not None,
         circuit=gateway.breaker.circuit.value,
         error_rate=gateway.breaker.error_rate,
         reporting=gateway.report.pending,

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from bridge.adapters.camunda_answers import Answer, content, document, nothing, rows
 from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
+from bridge.adapters.camunda_identity import CamundaIdentity
 from bridge.adapters.camunda_rights import find_missing_rights
 from bridge.adapters.string_column import StringColumn
 from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
@@ -72,6 +73,8 @@ class CamundaEngine:
             foreign=foreign,
             guard=guard,
         )
+
+        self.identity = CamundaIdentity(self._client)
 
     async def open(self) -> None:
         await self._client.open()

@@ -25,6 +25,7 @@ class Now:
     roles: str
     ready: bool
     parts: Mapping[str, bool]
+    is_another_engine: bool
     circuit: str
     error_rate: float
     reporting: int
@@ -56,6 +57,7 @@ class Gauges(Collector):
         yield _one("gateway_ready", "Whether the process does what its roles ask of it.", now.ready)
         yield _per("gateway_part_up", "Whether a part answers.", "part", now.parts)
         yield _per("gateway_loop_failures", "Failures in a row of each loop.", "loop", now.loops)
+        yield _one("gateway_engine_is_another", "Whether another engine than ours answers.", now.is_another_engine)
         circuits = {name: name == now.circuit for name in ("closed", "half_open", "open")}
         yield _per("gateway_engine_circuit", "1 for the state that the engine's breaker is in.", "circuit", circuits)
         yield _one("gateway_engine_error_rate", "The moving share of calls to the engine that failed.", now.error_rate)

@@ -10,6 +10,7 @@ from typing import Any
 
 from bridge.adapters.documents import moved_back, read_back
 from bridge.dead_letter import DeadLetter
+from bridge.engine_identity import EngineIdentity
 from bridge.lifecycle import Event, Move, apply, claim_of, lease_anew, refetch
 from bridge.ports import Claim, Page, Statistics, TaskFilter
 from bridge.replica import Replica
@@ -29,6 +30,7 @@ class MemoryStore:
         self.records: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.beats: dict[str, Replica] = {}
         self.letters: dict[str, DeadLetter] = {}
+        self.identity: EngineIdentity | None = None
 
     async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
         return [self._accept(task) for task in [read_back(task) for task in tasks]]
@@ -100,6 +102,12 @@ class MemoryStore:
 
     async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
         return sorted(self.letters.values(), key=lambda letter: letter.found_at, reverse=True)[:limit]
+
+    async def engine_identity(self) -> EngineIdentity | None:
+        return self.identity
+
+    async def keep_engine_identity(self, identity: EngineIdentity) -> None:
+        self.identity = identity
 
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         found = sorted(

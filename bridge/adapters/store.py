@@ -17,6 +17,7 @@ from pymongo.read_concern import ReadConcern
 
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
 from bridge.adapters.documents import UNSTORABLE, Raw, as_kept, encode, from_document, to_document
+from bridge.adapters.identity_store import EngineIdentityDocument, IdentityStore
 from bridge.adapters.moves import alike, writes_of
 from bridge.adapters.payload import PAYLOAD, most_bytes_of
 from bridge.adapters.replica_store import ReplicaStore
@@ -37,7 +38,7 @@ _BY_ID: Final = [("_id", ASCENDING)]
 _MAJORITY: Final = ReadConcern("majority")
 
 
-class MongoStore(ReplicaStore, DeadLetterStore):
+class MongoStore(ReplicaStore, DeadLetterStore, IdentityStore):
     """`bridge.ports.TaskStore`, `TaskReader`, `Replicas` and `Records` on MongoDB.
 
     Where the connection breaks, the primary steps down or a majority does not confirm in time, a write's token is
@@ -47,7 +48,7 @@ class MongoStore(ReplicaStore, DeadLetterStore):
     ended are deleted after `retention`; None keeps them.
     """
 
-    models: ClassVar = (*ReplicaStore.models, DeadLetterDocument)
+    models: ClassVar = (*ReplicaStore.models, DeadLetterDocument, EngineIdentityDocument)
 
     def __init__(
         self,

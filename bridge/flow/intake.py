@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,6 +19,13 @@ from bridge.registry import Registry
 from bridge.task import State, Task
 
 _FEWER: Final = "fetch fewer variables by `variables=` of the topic, or keep large values outside the process"
+
+
+Admit = Callable[[Collection[str]], Awaitable[None]]
+"""Raises `EngineChanged` where tasks of these process definitions are another engine's."""
+
+
+async def _admit_any(_: Collection[str]) -> None: ...
 
 
 class Intake:
@@ -38,6 +45,7 @@ class Intake:
         retry_limit: int,
         publish_within: timedelta,
         edits: EditCheck,
+        admit: Admit = _admit_any,
         tracer: Tracer = NoTracer(),
     ) -> None:
         self._engine = engine
@@ -51,6 +59,7 @@ class Intake:
         self._retry_limit = retry_limit
         self._publish_within = publish_within
         self._edits = edits
+        self._admit = admit
         self._tracer = tracer
 
     async def accept(self, leases: Sequence[EngineTask], worker_id: str, lease_until: datetime) -> None:
@@ -59,6 +68,7 @@ class Intake:
         if lease_until <= now:
             self._journal.write("leases_expired", level=Level.WARNING, tasks=len(leases), worker_id=worker_id)
             return
+        await self._admit({lease.process_definition_id for lease in leases if lease.process_definition_id is not None})
         await self.keep([self._task(lease, worker_id, lease_until, now) for lease in leases])
 
     async def keep(self, tasks: Sequence[Task]) -> None:

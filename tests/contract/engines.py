@@ -55,6 +55,11 @@ _LOOP = (
     "<multiInstanceLoopCharacteristics><loopCardinality>{count}</loopCardinality></multiInstanceLoopCharacteristics>"
 )
 
+_THROWING = """<extensionElements>
+  <camunda:errorEventDefinition id="thrown" errorRef="refused"
+    expression="${{externalTask.errorDetails == 'boom' or always}}"/>
+</extensionElements>"""
+
 
 class HandClock:
     """A clock that moves only when told to."""
@@ -100,6 +105,13 @@ class EngineLab(Protocol):
         `inputs` has the name of the process variable that each local one is a copy of. With `elements` the activity
         is a parallel multi-instance of so many, and the copied variable's name ends in the element's number. The
         definition's version tag is `stable`, and the activity has the extension property `owner`, which is `tests`.
+        """
+        ...
+
+    async def start_throwing(self, topic: str, *, always: bool = False) -> str:
+        """Start an instance whose external task throws `refused` by its errorEventDefinition; return the task's id.
+
+        It does so for a failure with the details `boom`, or always: at `complete` too.
         """
         ...
 
@@ -153,6 +165,9 @@ class MemoryLab:
             version_tag="stable", properties={"owner": "tests"},
         )  # fmt: skip
         return list(ids)
+
+    async def start_throwing(self, topic: str, *, always: bool = False) -> str:
+        return self.engine.add(topic, error_when=lambda _, details: always or details == "boom")
 
     async def expire(self, task_id: str, worker_id: str) -> None:
         await self.engine.lock(task_id, worker_id, timedelta(milliseconds=1))
@@ -229,6 +244,15 @@ class CamundaLab:
             (await self.engine.read_variables(task["executionId"]))["loopCounter"].value: task["id"] for task in tasks
         }
         return [str(places[number]) for number in range(elements)]
+
+    async def start_throwing(self, topic: str, *, always: bool = False) -> str:
+        key = f"lab-{uuid4().hex}"
+        model = _PROCESS.replace('camunda:taskPriority="${{priority}}"/>', f">{_THROWING}</serviceTask>")
+        await self._deploy_model(key, model.format(key=key, topic=topic), None)
+        body = {"variables": {"always": {"type": "Boolean", "value": always}}}
+        instance = await self._ask("POST", f"/process-definition/key/{key}/start", body)
+        (task,) = await self._ask("GET", f"/external-task?processInstanceId={instance['id']}&maxResults=2")
+        return str(task["id"])
 
     async def expire(self, task_id: str, worker_id: str) -> None:
         await self.engine.lock(task_id, worker_id, timedelta(milliseconds=1))

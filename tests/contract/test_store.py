@@ -11,6 +11,7 @@ import pytest
 
 from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.store import MongoStore
+from bridge.engine_identity import EngineIdentity
 from bridge.errors import VariableError
 from bridge.lifecycle import HISTORY_LIMIT, Event, Move, leased_by
 from bridge.ports import TaskFilter
@@ -210,6 +211,14 @@ async def test_a_task_twice_in_a_batch_has_two_leases(store: Store) -> None:
 async def test_a_push_many_times_at_once_is_accepted_once(store: Store) -> None:
     answers = await asyncio.gather(*(store.accept([task(source=Source.PUSHED)]) for _ in range(50)))
     assert sum(found is not None for (found,) in answers) == 1
+
+
+async def test_the_engines_identity_is_kept_over(store: Store) -> None:
+    assert isinstance(store, MemoryStore | MongoStore)
+    assert await store.engine_identity() is None
+    for identity in (EngineIdentity("i", ("a.b:1:$x", "c")), EngineIdentity(None, ())):
+        await store.keep_engine_identity(identity)
+        assert await store.engine_identity() == identity
 
 
 # claim

@@ -45,6 +45,7 @@ def now() -> Now:
         roles="web,intake,work",
         ready=True,
         parts={"engine": True, "mongodb": True, "rabbitmq": True},
+        is_another_engine=False,
         circuit="closed",
         error_rate=0.0,
         reporting=1,

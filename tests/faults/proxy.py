@@ -120,6 +120,14 @@ class Proxy:
         self.cuts += len(links)
         return len(links)
 
+    def lead_to(self, url: str) -> None:
+        """Lead to another server from now on; connections to the one before end."""
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = (parts.hostname, parts.port)
+        self.cut_all()
+
     def refuse(self, yes: bool = True) -> None:
         """Refuse new connections from now on, or no longer."""
         self._refuses = yes

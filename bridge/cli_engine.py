@@ -1,0 +1,45 @@
+"""The command `gateway engine`: which engine the tasks are of."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import typer
+import uvloop
+
+from bridge.app import Gateway
+from bridge.engine_identity import EngineIdentity
+from bridge.errors import GatewayError
+from bridge.ports import Level
+from bridge.registry import Registry
+from bridge.settings import Role, read_settings
+from bridge.task import Task
+from bridge.testing import RecordingLog
+
+engine_app = typer.Typer(no_args_is_help=True, help="Which engine the tasks are of.")
+
+
+class _Silent:
+    def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
+        """Tell nobody: the command's output does."""
+
+
+@engine_app.command("accept")
+def accept() -> None:
+    """Take the engine at CAMUNDA_URL for the right one from now on; tasks of the one before are gone then."""
+    try:
+        identity = uvloop.run(_accept())
+    except GatewayError as error:
+        typer.secho(f"gateway: {error}", fg="red", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"tasks are of the engine at CAMUNDA_URL now (its database: {identity.installation or 'not told'})")
+
+
+async def _accept() -> EngineIdentity:
+    gateway = Gateway(read_settings(), frozenset({Role.WEB}), Registry({}), _Silent(), lambda _t, _s: RecordingLog())
+    async with AsyncExitStack() as stack:
+        await gateway.engine.open()
+        stack.push_async_callback(gateway.engine.close)
+        await gateway.store.open()
+        stack.push_async_callback(gateway.store.close)
+        return await gateway.identity.accept()
