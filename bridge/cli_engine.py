@@ -8,20 +8,14 @@ import typer
 import uvloop
 
 from bridge.app import Gateway
+from bridge.doctor import Silence
 from bridge.engine_identity import EngineIdentity
 from bridge.errors import GatewayError
-from bridge.ports import Level
 from bridge.registry import Registry
 from bridge.settings import Role, read_settings
-from bridge.task import Task
 from bridge.testing import RecordingLog
 
 engine_app = typer.Typer(no_args_is_help=True, help="Which engine the tasks are of.")
-
-
-class _Silent:
-    def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
-        """Tell nobody: the command's output does."""
 
 
 @engine_app.command("accept")
@@ -36,7 +30,9 @@ def accept() -> None:
 
 
 async def _accept() -> EngineIdentity:
-    gateway = Gateway(read_settings(), frozenset({Role.WEB}), Registry({}), _Silent(), lambda _t, _s: RecordingLog())
+    gateway = Gateway(
+        read_settings(), frozenset({Role.WEB}), Registry({}), Silence(), lambda _t, _s: RecordingLog()
+    )
     async with AsyncExitStack() as stack:
         await gateway.engine.open()
         stack.push_async_callback(gateway.engine.close)

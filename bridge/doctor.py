@@ -28,15 +28,19 @@ class Finding:
     says: str
 
 
-class _Silent:
+class Silence:
+    """`bridge.ports.Journal` of a command, whose output says what there is to say."""
+
     def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
-        """Tell nobody: the findings say it."""
+        """Tell nobody."""
 
 
 async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
     """Test the settings' servers; nothing is fetched, published or changed but that queues and indexes are declared."""
     try:
-        gateway = Gateway(settings, frozenset({Role.WEB}), topics, _Silent(), lambda _task, _secrets: RecordingLog())
+        gateway = Gateway(
+            settings, frozenset({Role.WEB}), topics, Silence(), lambda _task, _secrets: RecordingLog()
+        )
     except GatewayError as error:
         return (Finding("settings", ok=False, says=str(error)),)
     tests: dict[str, tuple[str, Callable[[], Awaitable[str]]]] = {
