@@ -30,9 +30,7 @@ def accept() -> None:
 
 
 async def _accept() -> EngineIdentity:
-    gateway = Gateway(
-        read_settings(), frozenset({Role.WEB}), Registry({}), Silence(), lambda _t, _s: RecordingLog()
-    )
+    gateway = Gateway(read_settings(), frozenset({Role.WEB}), Registry({}), Silence(), lambda _t, _s: RecordingLog())
     async with AsyncExitStack() as stack:
         await gateway.engine.open()
         stack.push_async_callback(gateway.engine.close)

@@ -38,9 +38,7 @@ class Silence:
 async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
     """Test the settings' servers; nothing is fetched, published or changed but that queues and indexes are declared."""
     try:
-        gateway = Gateway(
-            settings, frozenset({Role.WEB}), topics, Silence(), lambda _task, _secrets: RecordingLog()
-        )
+        gateway = Gateway(settings, frozenset({Role.WEB}), topics, Silence(), lambda _task, _secrets: RecordingLog())
     except GatewayError as error:
         return (Finding("settings", ok=False, says=str(error)),)
     tests: dict[str, tuple[str, Callable[[], Awaitable[str]]]] = {
