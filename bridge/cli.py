@@ -21,6 +21,7 @@ from bridge.cli_access import keys_app, users_app
 from bridge.cli_engine import engine_app
 from bridge.doctor import diagnose
 from bridge.errors import GatewayError, ServerEnded, SetupError
+from bridge.event_loop import run_to_end
 from bridge.ports import Level
 from bridge.process import Process
 from bridge.registry import Registry, load_topics
@@ -152,7 +153,11 @@ def _run(settings: Settings, roles: frozenset[Role]) -> None:
     journal, code = StructlogJournal(), 1
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
-        runner.run(_until_signalled(settings, roles, topics, journal))
+        run_to_end(
+            runner,
+            _until_signalled(settings, roles, topics, journal),
+            lambda error: journal.write("exit_ignored", level=Level.ERROR, error=repr(error), stack=error),
+        )
         code = 0
     except SetupError as error:
         code = 2
