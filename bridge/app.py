@@ -17,7 +17,6 @@ from bridge.adapters.camunda_client import authorization
 from bridge.adapters.clock import SharedClock
 from bridge.adapters.crash import CrashPoints, read_points
 from bridge.adapters.desk_store import MongoDesk
-from bridge.adapters.documents import size_of
 from bridge.adapters.metered import MeteredTracer
 from bridge.adapters.metrics import CountingJournal, Metrics
 from bridge.adapters.passwords import Argon2Passwords
@@ -25,6 +24,7 @@ from bridge.adapters.rabbit_consumer import RabbitConsumer
 from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.adapters.store import MongoStore
 from bridge.adapters.string_column import StringColumn
+from bridge.adapters.task_codec import size_of
 from bridge.adapters.telemetry import Identity, Telemetry, wants_traces
 from bridge.entrance import Entrance
 from bridge.errors import BrokerUnavailable, GatewayError

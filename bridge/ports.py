@@ -13,7 +13,7 @@ from bridge.engine_identity import EngineIdentity
 from bridge.lifecycle import Move
 from bridge.replica import Replica
 from bridge.rights import MissingRight
-from bridge.task import Source, State, Task, TaskKey, Variables
+from bridge.task import Task, TaskKey, Variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,46 +270,6 @@ class Replicas(Protocol):
     async def leave(self, replica_id: str) -> None:
         """Forget a process that ends in good order."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """What to list; an empty field does not filter."""
-
-    states: tuple[State, ...] = ()
-    topics: tuple[str, ...] = ()
-    source: Source | None = None
-    business_key: str | None = None
-    process_instance_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of tasks, newest first, and the cursor of the next (None at the end)."""
-
-    tasks: tuple[Task, ...]
-    after: tuple[datetime, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """How many tasks are kept, by state and by topic."""
-
-    total: int
-    by_state: Mapping[str, int]
-    by_topic: Mapping[str, int]
-
-
-class TaskReader(Protocol):
-    """The read-only side of the store, for pages and the API."""
-
-    async def get(self, task_id: str) -> Task | None: ...
-
-    async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page: ...
-
-    async def statistics(self) -> Statistics: ...
 
 
 class Records(Protocol):

@@ -26,7 +26,7 @@ from bridge.errors import (
     VariableError,
 )
 from bridge.health import Purpose
-from bridge.ports import TaskFilter
+from bridge.ports_reader import TaskFilter
 from bridge.task import Task
 from web.audited import audit_entry
 from web.cursor import MAX_LENGTH, CursorError, read_cursor, write_cursor

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 
-from bridge.ports import TaskFilter
+from bridge.ports_reader import TaskFilter
 
 MAX_LENGTH = 512
 MAX_ID_LENGTH = 255

@@ -13,7 +13,7 @@ from bridge.dead_letter import DeadLetter
 from bridge.desk.records import AuditEntry
 from bridge.entrance import Entrance
 from bridge.health import Health, Purpose, Readiness
-from bridge.ports import TaskReader
+from bridge.ports_reader import TaskReader
 from bridge.submission import Submission
 from bridge.task import Task
 from web.alpine import Alpine

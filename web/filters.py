@@ -9,7 +9,7 @@ from typing import Annotated
 from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
 
-from bridge.ports import TaskFilter
+from bridge.ports_reader import TaskFilter
 from bridge.task import Source, State
 
 MAX_CHOICES = 50

@@ -14,7 +14,7 @@ from litestar.params import SkipValidation
 
 from bridge.access import Kind, Principal, Scope, anybody, csrf_token, may, may_some
 from bridge.errors import Forbidden, Unauthenticated
-from bridge.ports import TaskFilter
+from bridge.ports_reader import TaskFilter
 from web.doors import AccessDoor
 from web.security import (
     SAFE_METHODS,

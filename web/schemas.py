@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bridge.dead_letter import DeadLetter
 from bridge.health import Health, Readiness
-from bridge.ports import Statistics
+from bridge.ports_reader import Statistics
 from bridge.submission import Submission
 from bridge.task import Source, State, Task
 from web.results import plain_result

@@ -12,8 +12,9 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
 from bridge.access import USED_EVERY, ApiKey, Role, Scope, Session, Tries, User
-from bridge.adapters.documents import Raw, cut
+from bridge.adapters.documents import Raw
 from bridge.adapters.store_reader import StoreReader, translated
+from bridge.adapters.task_codec import cut
 
 MOST: Final = 1000
 """How many people, keys or sessions are listed at most."""

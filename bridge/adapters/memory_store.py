@@ -8,11 +8,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from bridge.adapters.documents import moved_back, read_back
+from bridge.adapters.task_codec import moved_back, read_back
 from bridge.dead_letter import DeadLetter
 from bridge.engine_identity import EngineIdentity
 from bridge.lifecycle import Event, Move, apply, claim_of, lease_anew, refetch
-from bridge.ports import Claim, Page, Statistics, TaskFilter
+from bridge.ports import Claim
+from bridge.ports_reader import Page, Statistics, TaskFilter
 from bridge.replica import Replica
 from bridge.task import Source, State, Task, TaskKey
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from bridge.adapters.documents import Raw, to_attempt, to_fields
+from bridge.adapters.documents import Raw
 from bridge.adapters.payload import PAYLOAD
+from bridge.adapters.task_codec import to_attempt, to_fields
 from bridge.lifecycle import HISTORY_LIMIT, LEASES, TABLE, Event, Move, Origin, Rule, clears_history, counts, sets
 from bridge.task import FINAL, Completion, State
 

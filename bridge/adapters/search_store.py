@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Final
 from beanie import Document
 from pymongo.errors import ExecutionTimeout
 
-from bridge.adapters.documents import Raw, from_document
+from bridge.adapters.documents import Raw
 from bridge.adapters.search_filter import behind, clauses_of, joined, order_of, ordered, windows, with_states
 from bridge.adapters.store_reader import StoreReader, translated
+from bridge.adapters.task_codec import from_document
 from bridge.desk.operation import Row
 from bridge.desk.ports import COUNT_CAP, Counts, Found, Selection, TooSlow
 from bridge.search.page import SORTED_BY, Position, Sort, read_cursor, write_cursor

@@ -16,12 +16,13 @@ from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutE
 from pymongo.read_concern import ReadConcern
 
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
-from bridge.adapters.documents import UNSTORABLE, Raw, as_kept, encode, from_document, to_document
+from bridge.adapters.documents import Raw
 from bridge.adapters.identity_store import EngineIdentityDocument, IdentityStore
 from bridge.adapters.moves import alike, writes_of
 from bridge.adapters.payload import PAYLOAD, most_bytes_of
 from bridge.adapters.replica_store import ReplicaStore
 from bridge.adapters.store_reader import REFUSING, TOO_LARGE, codes_of, translated, unclear
+from bridge.adapters.task_codec import UNSTORABLE, as_kept, encode, from_document, to_document
 from bridge.errors import StoreError, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.lifecycle import Event, Move, claim_of, lease_anew, refetch
 from bridge.ports import Claim

@@ -23,18 +23,11 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from bridge.adapters.documents import (
-    BEGINNING,
-    BY_STATE,
-    BY_TOPIC,
-    Raw,
-    RecordDocument,
-    TaskDocument,
-    from_document,
-)
+from bridge.adapters.documents import BEGINNING, BY_STATE, BY_TOPIC, Raw, RecordDocument, TaskDocument
 from bridge.adapters.index_builds import OnBuild, create_indexes
+from bridge.adapters.task_codec import from_document
 from bridge.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge
-from bridge.ports import Page, Statistics, TaskFilter
+from bridge.ports_reader import Page, Statistics, TaskFilter
 from bridge.task import State, Task
 
 WAITING_CAP: Final = 10_000

@@ -14,7 +14,7 @@ import aiohttp
 
 from bridge.adapters.store_reader import StoreReader
 from bridge.errors import StoreError
-from bridge.ports import TaskFilter
+from bridge.ports_reader import TaskFilter
 from bridge.task import FINAL, State
 from sandbox.box import NEEDED, Sandbox
 from sandbox.parts import Part

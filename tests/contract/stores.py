@@ -14,7 +14,8 @@ from uuid import uuid4
 from bridge.adapters.documents import TaskDocument
 from bridge.adapters.store import MongoStore
 from bridge.lifecycle import LEASES, Event, Move, Origin
-from bridge.ports import Claim, Records, TaskReader, TaskStore
+from bridge.ports import Claim, Records, TaskStore
+from bridge.ports_reader import TaskReader
 from bridge.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
 from sandbox.ports import LOOPBACK
 

@@ -14,7 +14,7 @@ from bridge.adapters.store import MongoStore
 from bridge.engine_identity import EngineIdentity
 from bridge.errors import VariableError
 from bridge.lifecycle import HISTORY_LIMIT, Event, Move, leased_by
-from bridge.ports import TaskFilter
+from bridge.ports_reader import TaskFilter
 from bridge.task import (
     BpmnFault,
     Completion,

@@ -10,8 +10,9 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from bridge.adapters.documents import TaskDocument, from_document, size_of, to_document
+from bridge.adapters.documents import TaskDocument
 from bridge.adapters.store import MongoStore
+from bridge.adapters.task_codec import from_document, size_of, to_document
 from bridge.errors import SetupError, StoreUnavailable, TaskTooLarge
 from bridge.lifecycle import Event, Move
 from bridge.task import Completion, Failure, Source, State, Task, TaskKey, TypedValue

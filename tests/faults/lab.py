@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from bridge.adapters.store_reader import StoreReader
-from bridge.ports import TaskFilter
+from bridge.ports_reader import TaskFilter
 from bridge.task import State, Task
 from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
 from tests.faults.gate import Gate, Run

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from bridge.adapters.documents import encode, to_attempt, to_fields
 from bridge.adapters.moves import alike, writes_of
 from bridge.adapters.payload import most_bytes_of
+from bridge.adapters.task_codec import encode, to_attempt, to_fields
 from bridge.lifecycle import Event, Move
 from bridge.task import Attempt, BpmnFault, Completion, Failure, TypedValue
 from tests.unit.fakes import NOW, SECOND

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from bridge.dead_letter import DeadLetter
 from bridge.health import Component, Health, Purpose, Readiness
-from bridge.ports import Page, Statistics, TaskFilter
+from bridge.ports_reader import Page, Statistics, TaskFilter
 from bridge.submission import Submission
 from bridge.task import Task
 from tests.web.access_lab import open_access

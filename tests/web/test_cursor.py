@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.ports import TaskFilter
+from bridge.ports_reader import TaskFilter
 from bridge.task import Source, State
 from web.cursor import CursorError, read_cursor, write_cursor
 
