@@ -12,6 +12,8 @@ import structlog
 
 from bridge import process
 from bridge.adapters.log_records import RecordHandler
+from bridge.flow.run import Run
+from tests.unit.run_rig import a_run
 
 
 @pytest.fixture
@@ -41,3 +43,10 @@ def logging_as_it_was() -> Iterator[None]:
             least, logger.propagate, logger.handlers[:] = before.get(name, (logging.NOTSET, True, []))
             logger.setLevel(least)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def runner() -> Iterator[Run]:
+    run = a_run()
+    yield run
+    run.close()

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from bridge.adapters.memory_broker import MemoryBroker, MemoryConsumer
 from bridge.adapters.memory_engine import MemoryEngine
 from bridge.desk.records import AuditEntry
-from bridge.errors import EngineError
+from bridge.errors import EngineError, EngineRejected, EngineUnavailable
 from bridge.flow.credit import Bounds, Credit
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.intake import Intake
@@ -31,6 +31,8 @@ from tests.unit.fakes import LOCK, NOW, SECOND, HandClock, Notes, UnreliableStor
 
 NONE = timedelta(0)
 HOUR = timedelta(hours=1)
+AWAY = EngineUnavailable("the engine is away")
+REFUSED = EngineRejected("who are you?", status=401)
 LOOK = timedelta(seconds=6)
 """Longer than any look at a queue's depth is taken for true."""
 
@@ -209,3 +211,12 @@ class PollRig:
             with suppress(EngineError):  # of a message that came twice
                 await self.engine.complete(task_id, self.store.tasks[task_id].worker_id, {})
         return ids
+
+
+async def is_full_again(rig: PollRig) -> bool:
+    """Tell whether there is all the room, once what was fetched is being worked."""
+    for topic in rig.topics:
+        await rig.consume(topic)
+    rig.clock.advance(LOOK)
+    rooms = await rig.credit.rooms()
+    return rooms == {topic: rig.credit.limit(topic) for topic in rig.topics}

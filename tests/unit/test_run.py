@@ -2,127 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import BaseModel, Field, computed_field, field_validator
 
-from bridge.flow.run import MESSAGE_LIMIT, STACK_LIMIT, HandlerTimeout, Run
-from bridge.flow.threads import Threads
-from bridge.task import BpmnFault, Completion, Failure, Outcome, TypedValue
+from bridge.flow.run import MESSAGE_LIMIT, STACK_LIMIT, Run
+from bridge.task import BpmnFault, Completion, Failure, TypedValue
 from bridge.testing import make_context
 from bridge.topic import BpmnError, Context, Fail, Retry, Variable, topic
-from bridge.variables import EngineFormat, encode
-from tests.unit.fakes import SECOND, Notes, a_task
-
-WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
-INSTANT = 1e-3
-
-
-class Order(BaseModel):
-    amount: int = Field(default=1, gt=0)
-
-
-class Due(BaseModel):
-    day: date
-    number: int
-
-
-class Checked(BaseModel):
-    rate: str
-
-    @field_validator("rate")
-    @classmethod
-    def look_up(cls, rate: str) -> str:
-        raise KeyError(f"no rate {rate}")
-
-
-class Wordless(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no words")
-
-
-class Exits(BaseModel):
-    rate: str = "none"
-
-    @field_validator("rate")
-    @classmethod
-    def look_up(cls, rate: str) -> str:
-        sys.exit(f"no rate {rate}")
-
-
-class Nameless(type):
-    """A kind of class that keeps its name to itself."""
-
-    @property
-    def __name__(cls) -> str:  # type: ignore[override]
-        raise RuntimeError("no name")
-
-
-class Masked(BaseException, metaclass=Nameless):
-    """An error whose every answer is another error."""
-
-    def __str__(self) -> str:
-        raise SystemExit("no words")
-
-
-class Receipt(BaseModel):
-    number: int
-    note: str | None = None
-
-
-def a_run(timeout: timedelta = 30 * SECOND, engine_format: EngineFormat = EngineFormat()) -> Run:
-    return Run(
-        timeout=timeout,
-        first_delay=2 * SECOND,
-        most_delay=60 * SECOND,
-        threads=Threads(Notes()),
-        engine_format=engine_format,
-    )
-
-
-@pytest.fixture
-def runner() -> Iterator[Run]:
-    run = a_run()
-    yield run
-    run.close()
-
-
-async def outcome_of(
-    run: Run, handler: Any, variables: Mapping[str, Any] | None = None, timeout: float | None = None, **fields: Any
-) -> Outcome:
-    declared = topic("orders", timeout=timeout)(handler)
-    task = a_task(variables=encode(variables or {}), **{"attempts": 1, **fields})
-    async with asyncio.timeout(10):
-        async with run.slot(declared) as slot:
-            return await run.run(declared, task, make_context(), slot)
-
-
-def raising(error: BaseException) -> Any:
-    async def handler(order: Order) -> None:
-        raise error
-
-    return handler
-
-
-def returning(result: Any) -> Any:
-    async def handler(order: Order) -> Any:
-        return result
-
-    return handler
-
-
-async def failure_of(run: Run, handler: Any, **options: Any) -> Failure:
-    outcome = await outcome_of(run, handler, **options)
-    assert isinstance(outcome, Failure)
-    return outcome
+from bridge.variables import EngineFormat
+from tests.unit.fakes import SECOND, a_task
+from tests.unit.run_rig import (
+    Checked,
+    Due,
+    Order,
+    Receipt,
+    Wordless,
+    a_run,
+    failure_of,
+    outcome_of,
+    raising,
+    returning,
+)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +94,7 @@ async def test_an_error_is_a_failure_with_the_retries_that_are_left(runner: Run)
     assert (outcome.name, outcome.message, outcome.retries) == ("KeyError", "KeyError: 'missing'", 2)
     assert SECOND <= outcome.retry_after <= 2 * SECOND
     assert "Traceback" in outcome.details
-    assert "test_run.py" in outcome.details
+    assert "run_rig.py" in outcome.details
 
 
 async def test_an_error_without_words_is_told_by_its_name(runner: Run) -> None:
@@ -274,73 +177,6 @@ async def test_a_result_without_names_is_refused(runner: Run, result: Any) -> No
     assert "give it a name" in outcome.message
 
 
-async def test_a_handler_that_takes_too_long_is_cancelled_and_named_so(runner: Run) -> None:
-    ends: list[str] = []
-
-    async def handler(order: Order) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ends.append("cancelled")
-
-    outcome = await failure_of(runner, handler, timeout=INSTANT, retries=2)
-    assert ends == ["cancelled"]
-    assert (outcome.name, outcome.retries) == (HandlerTimeout.__name__, 2)
-    assert outcome.message == "HandlerTimeout: no result within 0.001 s; the handler was cancelled"
-
-
-async def test_the_gateways_timeout_holds_where_the_topic_has_none() -> None:
-    run = a_run(timedelta(seconds=INSTANT))
-
-    async def handler(order: Order) -> None:
-        await asyncio.Event().wait()
-
-    assert (await failure_of(run, handler)).name == "HandlerTimeout"
-
-
-async def test_a_handlers_own_timeout_error_is_not_taken_for_ours(runner: Run) -> None:
-    async def handler(order: Order) -> None:
-        async with asyncio.timeout(0):
-            await asyncio.Event().wait()
-
-    outcome = await failure_of(runner, handler)
-    assert outcome.name == "TimeoutError"
-
-
-async def test_cancellation_passes_through(runner: Run) -> None:
-    started = asyncio.Event()
-
-    async def handler(order: Order) -> None:
-        started.set()
-        await asyncio.Event().wait()
-
-    running = asyncio.create_task(outcome_of(runner, handler))
-    await started.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-
-
-async def test_a_plain_function_runs_in_a_thread_of_its_topic_and_sees_the_callers_context(runner: Run) -> None:
-    def handler(order: Order, context: Context) -> dict[str, str]:
-        return {"thread": threading.current_thread().name, "who": WHO.get()}
-
-    WHO.set("caller")
-    outcome = await outcome_of(runner, handler)
-    assert isinstance(outcome, Completion)
-    assert str(outcome.variables["thread"].value).startswith("topic-orders")
-    assert outcome.variables["who"].value == "caller"
-
-
-async def test_what_a_plain_function_sets_stays_its_own(runner: Run) -> None:
-    def handler(order: Order) -> None:
-        WHO.set("handler")
-
-    WHO.set("caller")
-    await outcome_of(runner, handler)
-    assert WHO.get() == "caller"
-
-
 class Impatient(Retry):
     def __init__(self) -> None:
         self.after = timedelta(days=4000)
@@ -383,102 +219,6 @@ async def test_days_are_the_engines_and_types_stay(runner: Run) -> None:
     run = a_run(engine_format=there)
     outcome = await run.run(topic("due")(handler), a_task(variables={**sent, **broken}), make_context(), None)
     assert outcome == Completion(sent)
-
-
-async def test_a_plain_functions_errors_are_outcomes_too(runner: Run) -> None:
-    def handler(order: Order) -> None:
-        raise BpmnError("refused")
-
-    assert await outcome_of(runner, handler) == BpmnFault("refused")
-
-
-async def test_a_plain_function_that_runs_out_of_items_fails_at_once(runner: Run) -> None:
-    """A future can't carry a StopIteration: whoever waits for it would wait until the handler's time is up."""
-
-    def handler(order: Order) -> None:
-        next(iter(()))
-
-    outcome = await failure_of(runner, handler, retries=2)
-    assert (outcome.name, outcome.retries) == ("RuntimeError", 2)
-    assert outcome.message == "RuntimeError: the handler ran out of items: StopIteration"
-
-
-async def test_a_plain_function_does_not_hold_up_the_loop_and_its_late_result_is_dropped(runner: Run) -> None:
-    release, ended = threading.Event(), threading.Event()
-
-    def handler(order: Order) -> dict[str, int]:
-        release.wait(10)
-        ended.set()
-        return {"late": 1}
-
-    outcome = await failure_of(runner, handler, timeout=INSTANT)
-    assert outcome.name == "HandlerTimeout"
-    assert not ended.is_set(), "it still runs when the outcome is there"
-    release.set()
-    assert await asyncio.to_thread(ended.wait, 10)
-
-
-async def test_a_system_exit_does_not_become_an_outcome_but_its_cause_is_told(runner: Run) -> None:
-    outcome = await failure_of(runner, raising(ExceptionGroup("both", [ValueError("a"), KeyError("b")])))
-    assert outcome.name == "ExceptionGroup"
-    assert "ValueError: a" in outcome.details
-    assert "KeyError: 'b'" in outcome.details
-
-
-ENDINGS = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseException("of no kind"), Masked()]
-
-
-@pytest.mark.parametrize("error", ENDINGS, ids=lambda error: object.__repr__(error)[1:20])
-@pytest.mark.parametrize("plain", [False, True])
-async def test_what_ends_a_program_is_the_failure_of_a_task(runner: Run, error: BaseException, plain: bool) -> None:
-    def in_thread(order: Order) -> None:
-        raise error
-
-    async def on_the_loop(order: Order) -> None:
-        raise error
-
-    declared = topic("orders")(in_thread if plain else on_the_loop)
-    # In a task of its own, as it runs in the gateway: that one must not end with what the handler raised.
-    async with runner.slot(declared) as slot:
-        running = runner.run(declared, a_task(attempts=1, retries=2), make_context(), slot)
-        found = await asyncio.create_task(running)
-    name = type.__dict__["__name__"].__get__(type(error))
-    assert isinstance(found, Failure)
-    assert (found.name, found.retries) == (name, 2)
-    assert found.message.startswith(name)
-
-
-async def test_a_model_that_ends_the_program_is_a_failure_of_its_input(runner: Run) -> None:
-    async def handler(exits: Exits) -> None: ...
-
-    found = await outcome_of(runner, handler, {"rate": "x"})
-    assert isinstance(found, Failure)
-    assert (found.name, found.message, found.retries) == ("InvalidInput", "InvalidInput: SystemExit: no rate x", 0)
-
-
-async def test_a_result_that_ends_the_program_is_a_failure(runner: Run) -> None:
-    class Ends(Receipt):
-        @computed_field
-        def total(self) -> int:
-            sys.exit(1)
-
-    found = await outcome_of(runner, returning(Ends(number=1)), retries=2)
-    assert isinstance(found, Failure)
-    assert (found.name, found.retries) == ("SystemExit", 2)
-
-
-async def test_a_cancellation_from_outside_still_passes(runner: Run) -> None:
-    begun = asyncio.Event()
-
-    async def handler(order: Order) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
-    running = asyncio.create_task(outcome_of(runner, handler))
-    await begun.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
 
 
 async def test_a_bpmn_error_that_lost_its_code_is_a_failure_and_not_refused_by_the_engine_for_ever(runner: Run) -> None:
