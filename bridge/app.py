@@ -47,6 +47,7 @@ from bridge.flow.offer import Offer
 from bridge.flow.operate import Operate
 from bridge.flow.poll import Pace, Poll
 from bridge.flow.reacquire import Reacquire
+from bridge.flow.recount import Recount
 from bridge.flow.recover import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, Patience, Recover
 from bridge.flow.relay import Relay
 from bridge.flow.renew import Renew
@@ -400,6 +401,7 @@ class Gateway:
             journal=self.journal,
             replica=self.replica,
         )
+        self.recount = Recount(desk, clock, self.journal, self.replica)
         self.attention = Attention(
             search=desk,
             replicas=self.store,

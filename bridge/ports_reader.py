@@ -33,11 +33,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How many tasks are kept, by state and by topic."""
+    """How many tasks are kept, by state and by topic: counted at that moment, or (None) for this very answer."""
 
     total: int
     by_state: Mapping[str, int]
     by_topic: Mapping[str, int]
+    counted_at: datetime | None = None
 
 
 class TaskReader(Protocol):

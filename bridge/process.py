@@ -260,6 +260,8 @@ class Process:
             # Workers make good what they can even where no intake lives; where one does it comes first.
             seldom = 1 if Role.INTAKE in gateway.roles else _WORKERS_SWEEP
             self._loop("recover", gateway.recover.run_once, seldom * timedelta(seconds=settings.sweep_every))
+        if Role.WEB in gateway.roles:
+            self._loop("recount", gateway.recount.run_once, timedelta(seconds=1))
         if Role.INTAKE in gateway.roles:
             self._loop("dead letters", gateway.examine.run_once, timedelta(seconds=5))
             self._loop("measure", gateway.measure.run_once, timedelta(seconds=15))

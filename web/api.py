@@ -154,7 +154,8 @@ class TaskRoutes(Controller):
         "/statistics",
         opt=needs(Scope.READ),
         summary="Count tasks",
-        description="How many tasks are kept, by status and by topic.",
+        description="How many tasks are kept, by status and by topic. Where more than 20,000 are, they were counted "
+        "at `counted_at`, some seconds ago.",
         response_description="The counts.",
         responses=problem_responses(400, *_REFUSED, StoreUnavailable),
     )

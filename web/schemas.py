@@ -177,11 +177,23 @@ class TaskStatistics(_Answer):
     total: Annotated[int, Field(examples=[1204])]
     by_status: Annotated[dict[str, int], Field(examples=[{"completed": 1200, "failed": 4}])]
     by_topic: Annotated[dict[str, int], Field(examples=[{"charge_card": 800, "ship": 404}])]
+    counted_at: Annotated[
+        datetime | None,
+        Field(
+            description="When the tasks were counted (UTC), where more than 20,000 are kept; null: for this answer.",
+            examples=[None],
+        ),
+    ] = None
 
     @classmethod
     def of(cls, statistics: Statistics) -> TaskStatistics:
         """Describe `statistics` as the API names them."""
-        return cls(total=statistics.total, by_status=dict(statistics.by_state), by_topic=dict(statistics.by_topic))
+        return cls(
+            total=statistics.total,
+            by_status=dict(statistics.by_state),
+            by_topic=dict(statistics.by_topic),
+            counted_at=statistics.counted_at,
+        )
 
 
 class DeadLetterEntry(_Answer):

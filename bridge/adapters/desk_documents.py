@@ -80,6 +80,40 @@ class FailureHourDocument(Document):
         ]
 
 
+class TopicCountDocument(Document):
+    """How many tasks of a topic are kept, by state; `_id` is its name.
+
+    `settled` counts those that ended before `through`, `recent` those that ended since, `open` all that have not.
+    """
+
+    id: str  # type: ignore[assignment]  # Beanie allows any type
+    through: datetime
+    settled: dict[str, int]
+    recent: dict[str, int]
+    open: dict[str, int]
+    changed_at: datetime
+
+    class Settings:
+        """Read by Beanie."""
+
+        name = "topic_counts"
+        indexes: ClassVar = [IndexModel([("changed_at", DESCENDING)], name="changed")]
+
+
+class CountingTurnDocument(Document):
+    """The replica that counts tasks, and until when nobody else does."""
+
+    id: str  # type: ignore[assignment]  # Beanie allows any type
+    owner: str
+    until: datetime
+    counted_at: datetime | None = None
+
+    class Settings:
+        """Read by Beanie."""
+
+        name = "counting_turns"
+
+
 class ViewDocument(Document):
     """A search that operators share."""
 

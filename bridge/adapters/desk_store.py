@@ -23,6 +23,7 @@ class MongoDesk(SearchStore, StatisticsStore, LedgerStore, OperationStore, MarkS
     """
 
     models: ClassVar[Sequence[type[Document]]] = (
+        *SearchStore.models,
         *StatisticsStore.models,
         *LedgerStore.models,
         *OperationStore.models,

@@ -17,6 +17,7 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every `next_at`. A query must name it, for MongoDB to see that the partial index covers the query."""
 BY_STATE: Final = "by_state"
 BY_TOPIC: Final = "by_topic"
+BY_TOPIC_STATE: Final = "topic_state_latest"
 
 _NEWEST: Final = (("created_at", DESCENDING), ("_id", DESCENDING))
 _LATEST: Final = (("updated_at", DESCENDING), ("_id", DESCENDING))
@@ -136,7 +137,7 @@ class TaskDocument(Document):
             # whole topic names all states, which MongoDB merges in order.
             IndexModel([*_LATEST], name="latest"),
             IndexModel([("state", ASCENDING), *_LATEST], name="state_latest"),
-            IndexModel([("topic", ASCENDING), ("state", ASCENDING), *_LATEST], name="topic_state_latest"),
+            IndexModel([("topic", ASCENDING), ("state", ASCENDING), *_LATEST], name=BY_TOPIC_STATE),
             # Only tasks that failed and have not succeeded since are in these two.
             IndexModel(
                 [("error_fp", ASCENDING), *_LATEST],

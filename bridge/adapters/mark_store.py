@@ -17,6 +17,7 @@ from bridge.adapters.desk_documents import (
     OperationChunkDocument,
     OperationDocument,
     PauseDocument,
+    TopicCountDocument,
 )
 from bridge.adapters.documents import BEGINNING, Raw, TaskDocument
 from bridge.adapters.replica_store import ReplicaDocument
@@ -34,8 +35,9 @@ class MarkStore(StoreReader):
     models: ClassVar[Sequence[type[Document]]] = ()
 
     async def marks(self) -> Mapping[str, str]:
-        tasks, failures, audit, operations, chunks, pauses, replicas = await asyncio.gather(
+        tasks, counts, failures, audit, operations, chunks, pauses, replicas = await asyncio.gather(
             self._newest(TaskDocument.Settings.name, "updated_at", "_id"),
+            self._newest(TopicCountDocument.Settings.name, "changed_at"),
             self._newest(FailureGroupDocument.Settings.name, "last_seen", "total"),
             self._newest(AuditDocument.Settings.name, "at", "_id"),
             self._newest(
@@ -52,8 +54,8 @@ class MarkStore(StoreReader):
         )
         seen = sorted((row["_id"], row["seen_at"].timestamp() // _SIGNS.total_seconds()) for row in replicas)
         return {
-            "tasks": _mark(tasks),
-            "topics": _mark([tasks, pauses]),
+            "tasks": _mark([tasks, counts]),
+            "topics": _mark([tasks, counts, pauses]),
             "failures": _mark(failures),
             "workers": _mark(seen),
             "operations": _mark([operations, chunks]),

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from bridge.adapters.memory_counts import MemoryCounts
 from bridge.adapters.memory_search import MemorySearch
 from bridge.adapters.memory_store import MemoryStore
 from bridge.desk.operation import CHUNK, Chunk, Item, Operation, OperationState, Result, Totals
@@ -32,11 +33,12 @@ class _Kept:
     look_at: dict[int, datetime] = field(default_factory=dict)
 
 
-class MemoryDesk(MemorySearch):
+class MemoryDesk(MemorySearch, MemoryCounts):
     """`bridge.desk.ports.Desk` on dictionaries, searching the tasks of a `MemoryStore`."""
 
     def __init__(self, store: MemoryStore) -> None:
-        super().__init__(store)
+        MemorySearch.__init__(self, store)
+        MemoryCounts.__init__(self, store)
         self.audit: list[AuditEntry] = []
         self._rollups: dict[tuple[Step, datetime, str], Rollup] = {}
         self._groups: dict[str, _Group] = {}
@@ -136,7 +138,8 @@ class MemoryDesk(MemorySearch):
     # marks
 
     async def marks(self) -> Mapping[str, str]:
-        tasks = str(max(((task.updated_at, task.id) for task in self._store.tasks.values()), default=""))
+        latest = max(((task.updated_at, task.id) for task in self._store.tasks.values()), default="")
+        tasks = str((latest, self._counts))
         workers = str(sorted((replica.id, replica.seen_at) for replica in self._store.beats.values()))
         return {
             "tasks": tasks,

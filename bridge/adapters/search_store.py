@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from beanie import Document
 from pymongo.errors import ExecutionTimeout
 
+from bridge.adapters import count_store
+from bridge.adapters.count_store import CountStore
 from bridge.adapters.documents import Raw
 from bridge.adapters.search_filter import behind, clauses_of, joined, order_of, ordered, windows, with_states
-from bridge.adapters.store_reader import StoreReader, translated
+from bridge.adapters.store_reader import translated
 from bridge.adapters.task_codec import from_document
 from bridge.desk.operation import Row
 from bridge.desk.ports import COUNT_CAP, Counts, Found, Selection, TooSlow
@@ -33,13 +35,11 @@ class _TimeIsUp(Exception):
     """The server gave the command up."""
 
 
-class SearchStore(StoreReader):
+class SearchStore(CountStore):
     """`bridge.desk.ports.TaskSearch` on MongoDB.
 
     `patience` is how long the server may work on one command; counts get a fifth of it, as there are ten of them.
     """
-
-    models: ClassVar[Sequence[type[Document]]] = ()
 
     async def search(
         self,
@@ -67,6 +67,11 @@ class SearchStore(StoreReader):
         return Found(tasks, write_cursor(wanted, sort, last))
 
     async def counts(self, wanted: Query, *, now: datetime) -> Counts:
+        if (topics := _topics_of(wanted)) is not None:
+            kept = await self.task_counts()
+            if kept is not None and kept.total(topics.names) > count_store.COUNTED_AT_ONCE:
+                by_state = kept.by_state(topics.names)
+                return Counts({state: min(COUNT_CAP + 1, by_state[state]) for state in State})
         grouped = await self._count_all(wanted, now)
         if grouped is not None:
             return Counts({state: min(COUNT_CAP + 1, grouped.get(state.value, 0)) for state in State})
@@ -142,6 +147,24 @@ class SearchStore(StoreReader):
                 )
         except _TimeIsUp:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Topics:
+    """All tasks of these topics, or of every one (None)."""
+
+    names: frozenset[str] | None
+
+
+def _topics_of(wanted: Query) -> _Topics | None:
+    """Return of which topics a query wants all tasks; None where it wants only some of them."""
+    names: frozenset[str] | None = None
+    for term in conditions(wanted):
+        if not isinstance(term, Among) or term.field is not Field.TOPIC:
+            return None
+        given = frozenset(map(str, term.values))
+        names = given if names is None else names & given
+    return _Topics(names)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pymongo import ASCENDING, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
+from bridge.adapters.count_store import CountStore
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
 from bridge.adapters.documents import Raw
 from bridge.adapters.identity_store import EngineIdentityDocument, IdentityStore
@@ -39,7 +40,7 @@ _BY_ID: Final = [("_id", ASCENDING)]
 _MAJORITY: Final = ReadConcern("majority")
 
 
-class MongoStore(ReplicaStore, DeadLetterStore, IdentityStore):
+class MongoStore(CountStore, ReplicaStore, DeadLetterStore, IdentityStore):
     """`bridge.ports.TaskStore`, `TaskReader`, `Replicas` and `Records` on MongoDB.
 
     Where the connection breaks, the primary steps down or a majority does not confirm in time, a write's token is
@@ -49,7 +50,7 @@ class MongoStore(ReplicaStore, DeadLetterStore, IdentityStore):
     ended are deleted after `retention`; None keeps them.
     """
 
-    models: ClassVar = (*ReplicaStore.models, DeadLetterDocument, EngineIdentityDocument)
+    models: ClassVar = (*ReplicaStore.models, *CountStore.models, DeadLetterDocument, EngineIdentityDocument)
 
     def __init__(
         self,

@@ -23,11 +23,11 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from bridge.adapters.documents import BEGINNING, BY_STATE, BY_TOPIC, Raw, RecordDocument, TaskDocument
+from bridge.adapters.documents import BEGINNING, Raw, RecordDocument, TaskDocument
 from bridge.adapters.index_builds import OnBuild, create_indexes
 from bridge.adapters.task_codec import from_document
 from bridge.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge
-from bridge.ports_reader import Page, Statistics, TaskFilter
+from bridge.ports_reader import Page, TaskFilter
 from bridge.task import State, Task
 
 WAITING_CAP: Final = 10_000
@@ -176,17 +176,6 @@ class StoreReader:
             documents = await found.limit(limit + 1).to_list()
         tasks = tuple(from_document(document) for document in documents[:limit])
         return Page(tasks, (tasks[-1].created_at, tasks[-1].id) if len(documents) > limit else None)
-
-    async def statistics(self) -> Statistics:
-        """Count by two passes over indexes; neither reads a document. Writes between the two are in one of them."""
-        with translated("statistics"):
-            by_state, by_topic = await asyncio.gather(self._group("state", BY_STATE), self._group("topic", BY_TOPIC))
-        return Statistics(total=sum(by_state.values()), by_state=by_state, by_topic=by_topic)
-
-    async def _group(self, name: str, index: str) -> Mapping[str, int]:
-        pipeline = [{"$group": {"_id": f"${name}", "count": {"$sum": 1}}}]
-        found = await self._tasks.aggregate(pipeline, hint=index, maxTimeMS=self._patience)
-        return {row["_id"]: row["count"] for row in await found.to_list()}
 
     @property
     def _tasks(self) -> AsyncCollection[Raw]:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from bridge.desk.operation import Chunk, Item, Operation, OperationState, Result, Row
 from bridge.desk.records import AuditEntry, AuditFilter, Pause, View
 from bridge.desk.statistics import WEEK, FailureGroup, Failures, Rollup, Step
+from bridge.desk.task_counts import TaskCounts
 from bridge.search.page import Sort
 from bridge.search.query import Query
 from bridge.task import State, Task
@@ -78,6 +79,26 @@ class TaskSearch(Protocol):
 
     async def rows(self, ids: Sequence[str]) -> Sequence[Row]:
         """Return what is known of these tasks; those that are not kept are left out."""
+        ...
+
+
+class TaskCounters(Protocol):
+    """Numbers of the tasks kept, which no request has to count. One replica keeps them up to date."""
+
+    async def task_counts(self) -> TaskCounts | None:
+        """Return what was counted last; None where nothing ever was."""
+        ...
+
+    async def take_turn(self, replica: str, now: datetime, until: datetime) -> bool:
+        """Tell whether this replica is the one that counts until then."""
+        ...
+
+    async def refresh_counts(self, now: datetime) -> None:
+        """Count what can have changed since the last time."""
+        ...
+
+    async def recount(self, topic: str, state: State, now: datetime) -> int:
+        """Count all tasks of a topic in a state of `SETTLED` anew; return by how much the number kept was wrong."""
         ...
 
 
@@ -198,5 +219,5 @@ class Operations(Protocol):
         ...
 
 
-class Desk(TaskSearch, Statistics, Views, Audit, Pauses, Operations, Protocol):
+class Desk(TaskSearch, TaskCounters, Statistics, Views, Audit, Pauses, Operations, Protocol):
     """All doors of the desk at once."""

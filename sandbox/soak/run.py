@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from bridge.adapters.store_reader import StoreReader
+from bridge.adapters.count_store import CountStore
 from bridge.errors import StoreError
 from bridge.ports_reader import TaskFilter
 from bridge.task import FINAL, State
@@ -128,7 +128,7 @@ class Soak:
         """Return when all has ended, or when nothing has moved for long."""
         self._say("no more faults: waiting until nothing moves")
         last, since = "", time.monotonic()
-        async with StoreReader(self._env["MONGODB_URI"], self._env["MONGODB_DATABASE"]) as store:
+        async with CountStore(self._env["MONGODB_URI"], self._env["MONGODB_DATABASE"]) as store:
             while time.monotonic() - since < STILL_FOR:
                 unfinished = await engine.unfinished()
                 try:
@@ -155,7 +155,7 @@ class Soak:
 
     async def _states(self) -> dict[str, State]:
         states: dict[str, State] = {}
-        async with StoreReader(self._env["MONGODB_URI"], self._env["MONGODB_DATABASE"]) as store:
+        async with CountStore(self._env["MONGODB_URI"], self._env["MONGODB_DATABASE"]) as store:
             page = await store.page(TaskFilter(), _PAGE)
             states |= {task.id: task.state for task in page.tasks}
             while page.after is not None:

@@ -102,3 +102,13 @@ async def test_each_change_of_a_kind_is_told(lab: Lab) -> None:
     before = await lab.changes.marks()
     await lab.desk.switch("o1", {OperationState.RUNNING}, OperationState.CANCELLED, LATER)
     assert (await lab.changes.marks())["operations"] != before["operations"]
+
+
+async def test_numbers_that_came_after_their_tasks_are_told(lab: Lab) -> None:
+    await change_task(lab)
+    before = await lab.changes.marks()
+    await lab.desk.refresh_counts(LATER)
+    after = await lab.changes.marks()
+    assert {name for name in KINDS if before[name] != after[name]} == {"tasks", "topics"}
+    await lab.desk.refresh_counts(LATER + MINUTE)
+    assert await lab.changes.marks() == after

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from bridge.adapters.store_reader import StoreReader
+from bridge.adapters.count_store import CountStore
 from bridge.ports_reader import TaskFilter
 from bridge.task import State, Task
 from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
@@ -121,7 +121,7 @@ class FaultLab(Lab):
         super().__init__(servers, folder, session)
         self.env.update(HASTE)
         self.gate = Gate()
-        self.store = StoreReader(servers["MONGODB_URI"], self.env["MONGODB_DATABASE"])
+        self.store = CountStore(servers["MONGODB_URI"], self.env["MONGODB_DATABASE"])
         self._runs = folder / "runs"
 
     async def open(self) -> None:

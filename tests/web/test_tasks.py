@@ -150,6 +150,7 @@ async def test_statistics(client: Any) -> None:
         "total": 3,
         "by_status": {"completed": 2, "failed": 1},
         "by_topic": {"charge_card": 3},
+        "counted_at": None,
     }
 
 

@@ -1,0 +1,192 @@
+"""Numbers of the tasks kept: what no request counts, asked of the desk in memory and of MongoDB's alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from bridge.adapters import count_store, store_reader
+from bridge.adapters.desk_store import MongoDesk
+from bridge.adapters.store import MongoStore
+from bridge.desk.ports import COUNT_CAP
+from bridge.desk.task_counts import SETTLED
+from bridge.lifecycle import Event, Move
+from bridge.search.grammar import parse
+from bridge.task import State
+from tests.contract.coverage import Commands, Cover, cover, declared
+from tests.contract.desks import Lab, memory_lab, mongo_lab
+from tests.contract.stores import MINUTE, NOW, mongo_store, task
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+async def mongo(servers: dict[str, str]) -> AsyncIterator[Lab]:
+    async with mongo_lab(servers["MONGODB_URI"]) as lab:
+        yield lab
+
+
+@pytest.fixture(params=["memory", "mongo"])
+def lab(request: pytest.FixtureRequest) -> Lab:
+    if request.param == "memory":
+        return memory_lab()
+    found: Lab = request.getfixturevalue("mongo")
+    return found
+
+
+async def counted(lab: Lab) -> dict[str, dict[State, int]]:
+    kept = await lab.desk.task_counts()
+    assert kept is not None
+    return {topic: dict(counts) for topic, counts in kept.by_topic.items()}
+
+
+async def complete(lab: Lab, task_id: str, minutes: float) -> None:
+    at = NOW + minutes * MINUTE
+    move = Move(task_id, Event.DELIVERED_COMPLETION, epoch=None, changes={"updated_at": at, "finished_at": at})
+    assert await lab.store.move([move]) == [True]
+
+
+async def test_nothing_is_known_before_the_first_count(lab: Lab) -> None:
+    assert await lab.desk.task_counts() is None
+    await lab.desk.refresh_counts(NOW)
+    kept = await lab.desk.task_counts()
+    assert kept is not None
+    assert (kept.total(), kept.at) == (0, NOW)
+
+
+async def test_tasks_are_counted_by_topic_and_state(lab: Lab) -> None:
+    await lab.store.accept(
+        [
+            task("a"),
+            task("b", topic="mail.$x", state=State.FAILED),
+            task("c", state=State.COMPLETED, updated_at=NOW - 60 * MINUTE),
+            task("d", state=State.COMPLETED),
+            task("e", state=State.SUPERSEDED),
+        ]
+    )
+    await lab.desk.refresh_counts(NOW + SECOND)
+    assert await counted(lab) == {
+        "orders": {State.RECEIVED: 1, State.COMPLETED: 2, State.SUPERSEDED: 1},
+        "mail.$x": {State.FAILED: 1},
+    }
+
+
+async def test_each_end_is_counted_once_whenever_it_comes(lab: Lab) -> None:
+    names = [f"t{number}" for number in range(12)]
+    await lab.store.accept([task(name, state=State.REPORTING) for name in names])
+    await lab.desk.refresh_counts(NOW)
+    for number, name in enumerate(names):
+        # Twenty seconds apart, so that each lies on another side of what is settled.
+        await complete(lab, name, number / 3)
+        await lab.desk.refresh_counts(NOW + (number / 3) * MINUTE)
+        left = {State.REPORTING: 11 - number} if number < 11 else {}
+        assert await counted(lab) == {"orders": {State.COMPLETED: number + 1, **left}}
+    for later in (10, 20, 30):
+        await lab.desk.refresh_counts(NOW + later * MINUTE)
+        assert await counted(lab) == {"orders": {State.COMPLETED: 12}}
+
+
+async def test_two_that_count_at_once_count_nothing_twice(lab: Lab) -> None:
+    await lab.store.accept([task("a", state=State.REPORTING)])
+    await lab.desk.refresh_counts(NOW)
+    await complete(lab, "a", 1)
+    for _ in range(2):
+        await lab.desk.refresh_counts(NOW + 5 * MINUTE)
+    assert await counted(lab) == {"orders": {State.COMPLETED: 1}}
+    assert await lab.desk.recount("orders", State.COMPLETED, NOW + 6 * MINUTE) == 0
+
+
+async def test_a_recount_finds_what_has_left_its_state(lab: Lab) -> None:
+    await lab.store.accept([task(name, state=State.SUPERSEDED, updated_at=NOW - 60 * MINUTE) for name in "abc"])
+    await lab.desk.refresh_counts(NOW)
+    await lab.store.accept([task("a")])  # fetched again
+    await lab.desk.refresh_counts(NOW + MINUTE)
+    assert await counted(lab) == {"orders": {State.SUPERSEDED: 3, State.RECEIVED: 1}}
+    assert await lab.desk.recount("orders", State.SUPERSEDED, NOW + MINUTE) == -1
+    assert await counted(lab) == {"orders": {State.SUPERSEDED: 2, State.RECEIVED: 1}}
+    assert await lab.desk.recount("orders", State.SUPERSEDED, NOW + MINUTE) == 0
+    assert await lab.desk.recount("nothing", State.SUPERSEDED, NOW + MINUTE) == 0
+
+
+async def test_one_replica_counts_until_its_turn_is_over(lab: Lab) -> None:
+    assert await lab.desk.take_turn("one", NOW, NOW + MINUTE)
+    assert not await lab.desk.take_turn("other", NOW + SECOND, NOW + 2 * MINUTE)
+    assert await lab.desk.take_turn("one", NOW + SECOND, NOW + 2 * MINUTE)
+    assert not await lab.desk.take_turn("other", NOW + MINUTE, NOW + 3 * MINUTE)
+    assert await lab.desk.take_turn("other", NOW + 2 * MINUTE, NOW + 3 * MINUTE)
+    assert not await lab.desk.take_turn("one", NOW + 2 * MINUTE, NOW + 3 * MINUTE)
+
+
+# what only MongoDB's has
+
+
+async def test_what_retention_deletes_is_found_by_a_recount(mongo: Lab) -> None:
+    assert isinstance(mongo.store, MongoStore)
+    old = [task(name, state=State.COMPLETED, updated_at=NOW - 60 * MINUTE) for name in "abc"]
+    await mongo.store.accept([*old, task("d", topic="mail", state=State.COMPLETED)])
+    await mongo.desk.refresh_counts(NOW)
+    await mongo.store._tasks.delete_many({"_id": {"$in": ["a", "b", "d"]}})
+    await mongo.desk.refresh_counts(NOW + MINUTE)
+    assert await counted(mongo) == {"orders": {State.COMPLETED: 3}}, "a topic without tasks is forgotten at once"
+    assert await mongo.desk.recount("orders", State.COMPLETED, NOW + MINUTE) == -2
+    assert await counted(mongo) == {"orders": {State.COMPLETED: 1}}
+
+
+async def test_many_tasks_are_told_of_and_not_counted(mongo: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(mongo.store, MongoStore)
+    await mongo.store.accept([task("a"), task("b", topic="mail", state=State.COMPLETED)])
+    await mongo.desk.refresh_counts(NOW)
+    await mongo.store.accept([task("c"), task("d", topic="other")])
+    exact = await mongo.store.statistics()
+    assert (exact.total, exact.by_state, exact.counted_at) == (4, {"received": 3, "completed": 1}, None)
+    assert (await mongo.desk.counts(parse(""), now=NOW)).by_state[State.RECEIVED] == 3
+
+    monkeypatch.setattr(count_store, "COUNTED_AT_ONCE", 0)
+    told = await mongo.store.statistics()
+    assert (told.total, told.by_topic, told.by_state, told.counted_at) == (
+        2,
+        {"orders": 1, "mail": 1},
+        {"received": 1, "completed": 1},
+        NOW,
+    )
+    by_state = (await mongo.desk.counts(parse(""), now=NOW)).by_state
+    assert by_state == {**dict.fromkeys(State, 0), State.RECEIVED: 1, State.COMPLETED: 1}
+    by_state = (await mongo.desk.counts(parse("topic:mail"), now=NOW)).by_state
+    assert by_state == {**dict.fromkeys(State, 0), State.COMPLETED: 1}
+    # Of a topic that was never counted, and of what narrows a topic further, it is counted now.
+    assert (await mongo.desk.counts(parse("topic:other"), now=NOW)).by_state[State.RECEIVED] == 1
+    assert (await mongo.desk.counts(parse("topic:orders id:c"), now=NOW)).by_state[State.RECEIVED] == 1
+
+
+async def test_what_is_shown_stops_at_the_cap(mongo: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(mongo.desk, MongoDesk)
+    await mongo.store.accept([task("a", state=State.COMPLETED, updated_at=NOW - 60 * MINUTE)])
+    await mongo.desk.refresh_counts(NOW)
+    await mongo.desk._topics.update_one({"_id": "orders"}, {"$set": {"settled.completed": 1_000_000}})
+    assert (await mongo.desk.counts(parse(""), now=NOW)).by_state[State.COMPLETED] == COUNT_CAP + 1
+
+
+async def test_counting_reads_no_task(servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command is one that an index alone answers; `distinct` goes from topic to topic in one."""
+    commands = Commands()
+    monkeypatch.setattr(store_reader, "AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[commands]))
+    indexes = declared({*MongoStore.models, *MongoDesk.models})
+    async with mongo_store(servers["MONGODB_URI"]) as store, MongoDesk(store._uri, store._database) as desk:
+        await store.accept([task(state, state=state, updated_at=NOW - 60 * MINUTE) for state in State])
+        commands.sent.clear()
+        for minute in range(3):
+            await desk.refresh_counts(NOW + minute * MINUTE)
+        for state in SETTLED:
+            await desk.recount("orders", state, NOW)
+        await desk.take_turn("r", NOW, NOW)
+        grouped = [command for command in commands.sent if "aggregate" in command]
+        assert len(grouped) >= 8
+        for command in grouped:
+            assert (command["hint"], cover(command, indexes)) == ("topic_state_latest", Cover.COVERED), command
+        reads = [command for command in commands.sent if command.get("find") == "tasks"]
+        assert reads == []
+        assert [c["key"] for c in commands.sent if "distinct" in c] == ["topic"] * 3
