@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -21,18 +22,18 @@ from bridge.adapters.store import MongoStore
 from bridge.errors import StoreRefusing, StoreUnavailable
 from bridge.lifecycle import Event, Move
 from bridge.task import State, Task, TaskKey
-from tests.contract.coverage import Commands
-from tests.contract.stores import MINUTE, NOW, claim, mongo_store, task
-from tests.contract.wire import (
+from sandbox.proxies.store import (
     Document,
     Fault,
-    SpoilingProxy,
+    StoreProxy,
     asks_a_majority,
     finding_nothing,
     refusal,
     spoiling,
     unconfirmed,
 )
+from tests.contract.coverage import Commands
+from tests.contract.stores import MINUTE, NOW, claim, mongo_store, task
 
 TIMEOUT = timedelta(seconds=1)
 STEPPED_DOWN = [
@@ -122,13 +123,13 @@ WRITES = [
 
 
 @pytest.fixture
-async def proxy(servers: dict[str, str]) -> AsyncIterator[SpoilingProxy]:
+async def proxy(servers: dict[str, str]) -> AsyncIterator[StoreProxy]:
     async with spoiling(servers["MONGODB_URI"]) as made:
         yield made
 
 
 @pytest.fixture
-async def store(proxy: SpoilingProxy) -> AsyncIterator[MongoStore]:
+async def store(proxy: StoreProxy) -> AsyncIterator[MongoStore]:
     """A store with tasks that wait, `t1` and `t2`, and tasks that run, `r1` and `r2`."""
     async with mongo_store(proxy.uri) as made:
         await made.accept([task(name) for name in ("t1", "t2", "r1", "r2")])
@@ -146,7 +147,7 @@ def write(request: pytest.FixtureRequest) -> Write:
 @pytest.mark.parametrize("asked", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("code", "name"), STEPPED_DOWN)
 async def test_a_write_that_meets_a_step_down_happens_once(
-    proxy: SpoilingProxy, store: MongoStore, write: Write, code: int, name: str, asked: bool
+    proxy: StoreProxy, store: MongoStore, write: Write, code: int, name: str, asked: bool
 ) -> None:
     """The primary refuses the write, or it makes the write and steps down before it answers."""
     fault = proxy.spoil(Fault(write.command, refusal(code, name), asked=asked))
@@ -156,7 +157,7 @@ async def test_a_write_that_meets_a_step_down_happens_once(
 
 
 async def test_a_write_while_there_is_no_primary_is_told_as_an_outage(
-    proxy: SpoilingProxy, store: MongoStore, write: Write
+    proxy: StoreProxy, store: MongoStore, write: Write
 ) -> None:
     deposed = refusal(10107, "NotWritablePrimary")
     faults = [proxy.spoil(Fault(name, deposed, asked=False, times=None)) for name in {write.command, "update"}]
@@ -168,7 +169,7 @@ async def test_a_write_while_there_is_no_primary_is_told_as_an_outage(
 
 
 async def test_a_write_that_a_majority_confirms_late_happens_once(
-    proxy: SpoilingProxy, store: MongoStore, write: Write
+    proxy: StoreProxy, store: MongoStore, write: Write
 ) -> None:
     fault = proxy.spoil(Fault(write.command, unconfirmed()))
     assert await write.make(store) == write.says
@@ -177,9 +178,7 @@ async def test_a_write_that_a_majority_confirms_late_happens_once(
     assert await write.once(store)
 
 
-async def test_a_write_that_no_majority_has_is_no_success(
-    proxy: SpoilingProxy, store: MongoStore, write: Write
-) -> None:
+async def test_a_write_that_no_majority_has_is_no_success(proxy: StoreProxy, store: MongoStore, write: Write) -> None:
     """The primary has it and says so when asked; it would be gone if the primary were."""
     faults = [
         proxy.spoil(Fault(write.command, unconfirmed(), times=None)),
@@ -194,7 +193,7 @@ async def test_a_write_that_no_majority_has_is_no_success(
 
 @pytest.mark.parametrize(("code", "name"), REFUSED)
 async def test_a_refusal_that_lasts_is_told_as_one_and_waited_out(
-    proxy: SpoilingProxy, store: MongoStore, write: Write, code: int, name: str
+    proxy: StoreProxy, store: MongoStore, write: Write, code: int, name: str
 ) -> None:
     fault = proxy.spoil(Fault(write.command, refusal(code, name), asked=False, times=None))
     with pytest.raises(StoreRefusing, match="refuses all calls"):
@@ -204,7 +203,7 @@ async def test_a_refusal_that_lasts_is_told_as_one_and_waited_out(
     assert await write.make(store) == write.says
 
 
-async def test_a_refusal_of_each_write_in_a_batch_is_one_of_all(proxy: SpoilingProxy, store: MongoStore) -> None:
+async def test_a_refusal_of_each_write_in_a_batch_is_one_of_all(proxy: StoreProxy, store: MongoStore) -> None:
     def refused(_answer: Any) -> dict[str, Any]:
         return {"ok": 1.0, "n": 0, "writeErrors": [{"index": 0, "code": 8000, "errmsg": "over your space quota"}]}
 
@@ -231,7 +230,7 @@ async def test_writes_of_the_flow_name_the_index(servers: dict[str, str], monkey
     assert all(hint == {"_id": 1} for hint in hints)
 
 
-async def test_nothing_in_the_uri_has_the_driver_repeat_writes_or_read_from_others(proxy: SpoilingProxy) -> None:
+async def test_nothing_in_the_uri_has_the_driver_repeat_writes_or_read_from_others(proxy: StoreProxy) -> None:
     """A secondary is what the URI asks for, and there is none: a read that went by it would find no server."""
     proxy.pose_as_replica_set()
     wishes = "?readPreference=secondary&retryWrites=true&w=1&readConcernLevel=local"
@@ -262,7 +261,7 @@ def progress(_answer: Document) -> Document:
 
 
 @pytest.mark.parametrize("may_look", [True, False])
-async def test_indexes_that_are_being_built_are_waited_for_and_told_of(proxy: SpoilingProxy, may_look: bool) -> None:
+async def test_indexes_that_are_being_built_are_waited_for_and_told_of(proxy: StoreProxy, may_look: bool) -> None:
     """The build takes longer than any other call may; to ask how far it is takes a right that the user may lack."""
     build = proxy.spoil(Fault("createIndexes", same, released=asyncio.Event()))
     look = refusal(13, "Unauthorized") if not may_look else progress
@@ -293,7 +292,7 @@ async def test_indexes_that_are_being_built_are_waited_for_and_told_of(proxy: Sp
         await store.close()
 
 
-async def test_a_server_that_goes_away_while_it_builds_indexes_is_an_outage(proxy: SpoilingProxy) -> None:
+async def test_a_server_that_goes_away_while_it_builds_indexes_is_an_outage(proxy: StoreProxy) -> None:
     build = proxy.spoil(Fault("createIndexes", same, released=asyncio.Event()))
     away = proxy.spoil(Fault("aggregate", same, released=asyncio.Event(), times=None))
     with pytest.raises(StoreUnavailable):
@@ -310,3 +309,26 @@ def test_a_login_is_no_command_that_needs_an_index() -> None:
     for name in ("saslStart", "saslContinue", "authenticate", "logout", "find"):
         commands.started(CommandStartedEvent({name: "tasks"}, "admin", 1, ("store", 27017), 1))
     assert [next(iter(command)) for command in commands.sent] == ["find"]
+
+
+async def test_a_primary_that_steps_down_is_an_outage_until_it_is_elected_again(proxy: StoreProxy) -> None:
+    """As the driver sees it: the answer to the write under way is lost, and there is no primary for the next."""
+    proxy.pose_as_replica_set()
+    async with mongo_store(proxy.uri) as store:
+        await store.accept([task("t1")])
+        proxy.step_down()
+        with pytest.raises(StoreUnavailable):
+            await store.accept([task("t2")])
+        assert proxy.refused >= 1
+        proxy.elect()
+        assert [found.epoch for found in await store.accept([task("t2")]) if found is not None] == [1]
+
+
+async def test_connections_that_are_cut_are_made_anew(proxy: StoreProxy) -> None:
+    async with mongo_store(proxy.uri) as store:
+        await store.accept([task("t1")])
+        proxy.cut_all()
+        assert proxy.cuts >= 1
+        with suppress(StoreUnavailable):
+            await store.get("t1")
+        assert (await _of(store, "t1")).epoch == 1

@@ -8,9 +8,9 @@ from itertools import product
 
 import aiohttp
 
+from sandbox.proxies.engine import Choose, EngineProxy, Kind, at_random
 from tests.e2e.gateways import PATIENCE
 from tests.faults.lab import FaultLab, FaultyGateway
-from tests.faults.spoiling import Choose, Kind, SpoilingProxy, at_random
 
 SEED = 20_241
 TASKS = 200
@@ -24,7 +24,7 @@ async def incidents(lab: FaultLab, key: str) -> int:
 async def test_two_of_a_hundred_answers_are_spoiled_and_every_task_is_completed_once(faults: FaultLab) -> None:
     key = await faults.counted()
     tasks = await faults.begin(key, TASKS)
-    async with SpoilingProxy(faults.engine_url, at_random(0.02, SEED)) as proxy:
+    async with EngineProxy(faults.engine_url, at_random(0.02, SEED)) as proxy:
         await faults.faulty(CAMUNDA_URL=proxy.url)
         await faults.until_finished(key, TASKS)
         await faults.assert_each_once(key, tasks)
@@ -38,7 +38,7 @@ async def test_every_kind_of_spoiled_answer_to_a_completion(faults: FaultLab) ->
     wanted = list(product(Kind, (True, False)))
     key = await faults.counted()
     tasks = await faults.begin(key, 2 * len(wanted))
-    async with SpoilingProxy(faults.engine_url, in_turn(wanted)) as proxy:
+    async with EngineProxy(faults.engine_url, in_turn(wanted)) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, LOCK_DURATION="60")
         await until_warned(gateway)
         await faults.until_finished(key, len(tasks))

@@ -1,4 +1,4 @@
-"""A way to a MongoDB on which a test spoils answers, as a replica set does when its primary steps down or it lags."""
+"""A way to a MongoDB on which answers are spoiled, as a replica set does when its primary steps down or it lags."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ _REPLY_BODY: Final = 16 + 20
 """Where the document of an OP_REPLY begins: after the head, the flags, the cursor and two counts."""
 _MESSAGE_BODY: Final = 16 + 5
 """Where the document of an OP_MSG begins: after the head, the flags and the kind of its first section."""
+_QUERY_NAME: Final = 16 + 4
+"""Where the collection's name of an OP_QUERY begins: after the head and the flags."""
+_GREETINGS: Final = frozenset({"hello", "ismaster", "isMaster"})
+_OF_MEMBERS: Final = _GREETINGS | {"ping", "buildInfo", "buildinfo", "endSessions"}
+"""What every member of a replica set answers, primary or not."""
+_NOT_PRIMARY: Final = {"ok": 0.0, "code": 10107, "codeName": "NotWritablePrimary", "errmsg": "not primary"}
+_INTERRUPTED: Final = {
+    "ok": 0.0,
+    "code": 11602,
+    "codeName": "InterruptedDueToReplStateChange",
+    "errmsg": "operation was interrupted",
+}
+_SECONDARY: Final = {"ismaster": False, "isWritablePrimary": False, "secondary": True, "primary": None}
 
 
 @dataclass(slots=True)
@@ -47,15 +60,24 @@ class Fault:
         return open_ and next(iter(command)) == self.command and self.where(command)
 
 
-class SpoilingProxy:
-    """Passes on questions and answers, each a whole message. `poses` is added to every greeting of the server."""
+class StoreProxy:
+    """Passes on questions and answers, each a whole message. `poses` is added to every greeting of the server.
 
-    def __init__(self, host: str, port: int) -> None:
+    `commands` has each command that was sent, where the proxy `records`. `refused` counts the commands that met a
+    step-down, and `cuts` the connections that were cut.
+    """
+
+    def __init__(self, host: str, port: int, *, records: bool = True) -> None:
         self.port = 0
         self.poses: Document = {}
         self.commands: list[Document] = []
+        self.refused = 0
+        self.cuts = 0
+        self._records = records
         self._target = (host, port)
         self._faults: list[Fault] = []
+        self._deposed = False
+        self._ends: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
 
     @property
     def uri(self) -> str:
@@ -83,47 +105,97 @@ class SpoilingProxy:
             "logicalSessionTimeoutMinutes": 30,
         }
 
+    def step_down(self) -> None:
+        """Have the primary step down: the commands under way are made and told as interrupted, others are refused.
+
+        The server must pose as a replica set. Nobody is primary until `elect`.
+        """
+        self._deposed = True
+
+    def elect(self) -> None:
+        """Have the server be the primary again."""
+        self._deposed = False
+
+    def cut_all(self) -> None:
+        """Reset every connection, whatever is under way on it."""
+        for pair in tuple(self._ends):
+            self.cuts += 1
+            for end in pair:
+                end.transport.abort()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection(*self._target)
+        try:
+            from_server, to_server = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        ends = (writer, to_server)
+        self._ends.add(ends)
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
                     question = await _message(reader)
-                    fault = self._fault_for(question)
-                    if fault is not None and not fault.asked:
-                        answer = _answer_to(question, fault.change({}))
-                    else:
-                        to_server.write(question)
-                        answer = self._spoiled(await _message(from_server), fault)
-                    if fault is not None:
-                        fault.struck += 1
-                        if fault.released is not None:
-                            await fault.released.wait()
-                    writer.write(answer)
+                    writer.write(await self._answer(question, from_server, to_server))
                     await writer.drain()
         finally:
-            for end in (writer, to_server):
+            self._ends.discard(ends)
+            for end in ends:
                 end.close()
                 with suppress(ConnectionError):
                     await end.wait_closed()
 
+    async def _answer(
+        self, question: bytes, from_server: asyncio.StreamReader, to_server: asyncio.StreamWriter
+    ) -> bytes:
+        fault = self._fault_for(question)
+        is_led = self.poses and _name(question) not in _OF_MEMBERS
+        if self._deposed and is_led:
+            self.refused += 1
+            return _answer_to(question, _NOT_PRIMARY)
+        if fault is not None and not fault.asked:
+            answer = _answer_to(question, fault.change({}))
+        else:
+            to_server.write(question)
+            answer = self._spoiled(question, await _message(from_server), fault)
+        if fault is not None:
+            fault.struck += 1
+            if fault.released is not None:
+                await fault.released.wait()
+        if self._deposed and is_led:
+            self.refused += 1
+            return _answer_to(question, _INTERRUPTED)
+        return answer
+
     def _fault_for(self, question: bytes) -> Fault | None:
-        if _HEAD.unpack_from(question)[3] != _MESSAGE:
+        if _HEAD.unpack_from(question)[3] != _MESSAGE or not (self._records or self._faults):
             return None
         command = _document(question, _MESSAGE_BODY)
-        self.commands.append(command)
+        if self._records:
+            self.commands.append(command)
         return next((fault for fault in self._faults if fault.wants(command)), None)
 
-    def _spoiled(self, answer: bytes, fault: Fault | None) -> bytes:
+    def _spoiled(self, question: bytes, answer: bytes, fault: Fault | None) -> bytes:
+        is_greeting = self.poses and _name(question) in _GREETINGS
+        if fault is None and not is_greeting:
+            return answer
         place = _REPLY_BODY if _HEAD.unpack_from(answer)[3] == _REPLY else _MESSAGE_BODY
         document = _document(answer, place)
-        if "maxWireVersion" in document and self.poses:
-            document = {**document, **self.poses}
+        if is_greeting:
+            document = {**document, **self.poses, **(_SECONDARY if self._deposed else {})}
         elif fault is not None:
             document = fault.change(document)
-        else:
-            return answer
         return _with_length(answer[:place] + bson.encode(document))
+
+
+def _name(question: bytes) -> str:
+    """Return the name of the command: the first key of its document, which is not decoded for that."""
+    if _HEAD.unpack_from(question)[3] == _MESSAGE:
+        place = _MESSAGE_BODY
+    else:
+        # An OP_QUERY has a flag, the collection's name and two counts before its document.
+        place = question.index(b"\0", _QUERY_NAME) + 1 + 8
+    begin = place + 4 + 1  # the document's length, and the kind of its first element
+    return question[begin : question.index(b"\0", begin)].decode()
 
 
 def _document(message: bytes, place: int) -> Document:
@@ -148,10 +220,10 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def spoiling(uri: str) -> AsyncIterator[SpoilingProxy]:
+async def spoiling(uri: str, *, records: bool = True) -> AsyncIterator[StoreProxy]:
     """Give such a way to the server."""
     address = urlsplit(uri)
-    proxy = SpoilingProxy(str(address.hostname), address.port or 27017)
+    proxy = StoreProxy(str(address.hostname), address.port or 27017, records=records)
     server = await asyncio.start_server(proxy.serve, LOOPBACK, 0)
     proxy.port = int(server.sockets[0].getsockname()[1])
     async with server:

@@ -48,7 +48,7 @@ Choose = Callable[[str], tuple[Kind, bool] | None]
 
 def at_random(share: float, seed: int) -> Choose:
     """Spoil this share of all answers."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - it must be repeatable, it keeps no secret
 
     def choose(_operation: str) -> tuple[Kind, bool] | None:
         if chance.random() >= share:
@@ -58,10 +58,10 @@ def at_random(share: float, seed: int) -> Choose:
     return choose
 
 
-class SpoilingProxy:
+class EngineProxy:
     """Listens on a port of its own and passes on to the engine at `url`; use it as a context.
 
-    `spoiled` has each answer that was, and `passed` counts the others.
+    `spoiled` has each answer that was, and `passed` counts the others. Where the engine is away connections are cut.
     """
 
     def __init__(self, url: str, choose: Choose) -> None:
@@ -74,8 +74,9 @@ class SpoilingProxy:
         self.passed = 0
         self.port = 0
 
-    async def __aenter__(self) -> SpoilingProxy:
-        self._session = aiohttp.ClientSession(auto_decompress=False)
+    async def __aenter__(self) -> EngineProxy:
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(auto_decompress=False, connector=connector)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -94,14 +95,17 @@ class SpoilingProxy:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         operation = request.path.rpartition("/")[2]
-        choice = self._choose(operation)
-        body = await request.read()
-        if choice is None:
-            self.passed += 1
-            return await self._pass_on(request, body)
-        kind, is_passed_on = choice
+        kind, is_passed_on = self._choose(operation) or (None, True)
+        body, answer = await request.read(), web.Response()
         if is_passed_on:
-            await self._pass_on(request, body)
+            try:
+                answer = await self._pass_on(request, body)
+            except aiohttp.ClientError:
+                _cut(request)
+                return answer
+        if kind is None:
+            self.passed += 1
+            return answer
         self.spoiled.append(Spoiled(kind, is_passed_on, operation))
         return await _spoil(request, kind)
 
