@@ -10,7 +10,7 @@ RUN := $(VENV)/bin
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
-	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck"
+	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck, misled, unexplained runs"
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
 	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/performance.md"
 	@echo "make bench-short | profile   only what is counted; where a gateway's CPU goes"

@@ -6,15 +6,18 @@ import asyncio
 import os
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 from sandbox.box import NEEDED, Sandbox
 from sandbox.errors import SandboxError
-from sandbox.soak.plan import Plan, read_plan
+from sandbox.soak.fates import Fate
+from sandbox.soak.plan import Deed, Plan, read_plan
 from sandbox.soak.run import Report, Soak
 
 FOLDER = Path(".sandbox/soak")
 DEFAULT_PORTS = 18280
+_TOLD = 20
 
 
 def _say(line: str) -> None:
@@ -22,21 +25,31 @@ def _say(line: str) -> None:
 
 
 def show(plan: Plan, report: Report) -> None:
-    """Print what came of it, the three numbers last."""
+    """Print what came of it, the numbers last."""
     verdict = report.verdict
-    for name, ids in (("lost", verdict.lost), ("duplicated", verdict.duplicated), ("stuck", verdict.stuck)):
-        for each in sorted(ids)[:20]:
+    of_ids = {"lost": verdict.lost, "duplicated": verdict.duplicated, "stuck": verdict.stuck, "misled": verdict.misled}
+    for name, ids in of_ids.items():
+        for each in sorted(ids)[:_TOLD]:
             _say(f"  {name}: {each}")
-    rate, faults = report.instances / report.seconds, len(report.struck)
+    for first, second in verdict.unexplained[:_TOLD]:
+        _say(f"  unexplained: {second.task} ran again in {second}, after {first}")
+    rate, faults = report.instances / report.seconds, len(report.strikes)
     _say(f"instances {report.instances}, in {report.seconds:.0f} s: {rate:.1f} a second, with {faults} faults")
+    exits = sum(strike.deed is Deed.EXIT for strike in report.strikes)
+    _say(
+        f"answers of the engine spoiled {report.spoiled}, commands without a primary {report.refused}, "
+        f"connections to the store cut {report.cuts}, gateways ended by a handler {exits}"
+    )
+    odd = Counter(run.fate for run in report.runs if run.fate is not Fate.WELL)
+    _say(f"odd runs: {', '.join(f'{fate} {times}' for fate, times in sorted(odd.items()))}")
     _say(f"handler re-runs {verdict.reruns}, incidents {verdict.incidents}")
     size = f"TASKS={plan.tasks} REPLICAS={plan.replicas} MINUTES={plan.minutes:g} FAULTS={plan.faults}"
-    numbers = f"lost {len(verdict.lost)}, duplicated {len(verdict.duplicated)}, stuck {len(verdict.stuck)}"
-    _say(f"{numbers}   (SEED={plan.seed} {size})")
+    numbers = ", ".join(f"{name} {len(ids)}" for name, ids in of_ids.items())
+    _say(f"{numbers}, unexplained runs {len(verdict.unexplained)}   (SEED={plan.seed} {size})")
 
 
 def main() -> int:
-    """Run a soak on servers of its own; return 0 only where nothing was lost, duplicated or stuck."""
+    """Run a soak on servers of its own; return 0 only where its verdict holds."""
     try:
         plan = read_plan(os.environ)
         shutil.rmtree(FOLDER / "run", ignore_errors=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ _AGAIN_AFTER = 0.5
 _ANSWERS_WITHIN = aiohttp.ClientTimeout(total=10)
 
 
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A process instance of the soak, as the engine's history has it."""
+
+    id: str
+    business_key: str
+    has_ended: bool
+
+
 class SoakEngine:
     """All that is asked here is asked again until the engine answers: it may be down by our own doing."""
 
@@ -30,12 +40,13 @@ class SoakEngine:
     async def deploy(self, model: Path) -> None:
         await self._api.deploy([model])
 
-    async def start(self, business_key: str) -> None:
+    async def start(self, business_key: str, variables: Mapping[str, str]) -> None:
         """Start an instance, or try to. Where no answer came one may have begun: the history tells, not we."""
+        typed = {name: {"type": "String", "value": value} for name, value in variables.items()}
         while True:
             try:
                 async with asyncio.timeout(_ANSWERS_WITHIN.total):
-                    await self._api.start(self._process, business_key, {})
+                    await self._api.start(self._process, business_key, typed)
             except (EngineUnreachable, EngineRefused, TimeoutError):
                 await asyncio.sleep(_AGAIN_AFTER)
             else:
@@ -51,10 +62,10 @@ class SoakEngine:
         found = [row async for row in self._rows("/incident", processDefinitionKeyIn=self._process)]
         return frozenset(row["processInstanceId"] for row in found)
 
-    async def instances(self) -> dict[str, bool]:
-        """Return every instance that was ever started, and whether it has ended."""
+    async def instances(self) -> list[Instance]:
+        """Return every instance that was ever started."""
         rows = self._rows("/history/process-instance", processDefinitionKey=self._process, sortBy="instanceId")
-        return {row["id"]: row["endTime"] is not None async for row in rows}
+        return [Instance(row["id"], row["businessKey"], row["endTime"] is not None) async for row in rows]
 
     async def log(self) -> list[Entry]:
         """Return what was created, and what ended well."""

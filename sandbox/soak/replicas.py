@@ -1,11 +1,13 @@
-"""The gateways of a soak: processes that are killed, ended and frozen, and come back."""
+"""The gateways of a soak: processes that are killed, ended and frozen, that handlers end, and that come back."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -13,17 +15,21 @@ from pathlib import Path
 from sandbox import process
 from sandbox.ports import LOOPBACK
 from sandbox.process import Started
+from sandbox.soak.durations import CLAIM, LOCK
+from sandbox.soak.handlers import EXIT_CODE
 from sandbox.soak.plan import Deed, Fault
+from sandbox.soak.runs import Strike
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "bridge.cli", "serve")
 PACKAGE = "soak_topics"
 # More than the gateway grants itself (SHUTDOWN_GRACE).
 GRACE = 40.0
+WATCHED_EVERY = 0.2
 
 SHORT = {
-    "LOCK_DURATION": "10",
-    "CLAIM_DURATION": "4",
+    "LOCK_DURATION": f"{LOCK:g}",
+    "CLAIM_DURATION": f"{CLAIM:g}",
     "STALE_AFTER": "6",
     "REPORT_WITHIN": "5",
     "REPORT_RETRY_DELAY_MAX": "3",
@@ -40,47 +46,50 @@ SHORT = {
     "LOG_FORMAT": "json",
 }
 
-_TOPIC = """
-import asyncio, os
-from pydantic import BaseModel
-from bridge.topic import Context, topic
+_TOPICS = """
+from pathlib import Path
+from sandbox.soak.handlers import Diary, async_topic, plain_topic
 
-class Input(BaseModel):
-    pass
-
-@topic("{topic}", timeout=60, concurrency=16, retries=20)
-async def count(given: Input, context: Context) -> dict[str, str]:
-    line = f"{{context.task_id}} {{context.idempotency_key}} {{context.attempt}}\\n"
-    file = os.open({runs!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(file, line.encode())
-    os.close(file)
-    await asyncio.sleep(0.1)
-    return {{"{result}": context.idempotency_key}}
+diary = Diary(Path({runs!r}), Path({marks!r}))
+work = async_topic("{name}", diary)
+plain = plain_topic("{name}-plain", diary)
 """
 
 
-def write_topic(folder: Path, topic: str, runs: Path, result: str) -> None:
-    """Write the topic's package; its handler appends each run to `runs`, and returns its key as `result`."""
-    package = folder / PACKAGE
+def write_topics(folder: Path, name: str, runs: Path) -> None:
+    """Write the package of the topics `name` and `name`-plain, whose handlers tell each run in the file `runs`."""
+    package, marks = folder / PACKAGE, folder / "marks"
     package.mkdir(parents=True, exist_ok=True)
+    marks.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "count.py").write_text(_TOPIC.format(topic=topic, runs=str(runs), result=result))
+    (package / "work.py").write_text(_TOPICS.format(name=name, runs=str(runs), marks=str(marks)))
 
 
 class Replicas:
-    """The gateways; `start` before use, `end` after."""
+    """The gateways; `start` before use, `end` after. Run `watch` meanwhile: it starts those again that a handler ended.
+
+    `strikes` has what befell them.
+    """
 
     def __init__(self, count: int, env: Mapping[str, str], folder: Path) -> None:
         path = {"PYTHONPATH": f"{folder}:{ROOT}", "TOPICS_PACKAGE": PACKAGE, "HOST": LOOPBACK}
         self._env = {**env, **SHORT, **path}
         self._folder = folder
         self._started: list[Started | None] = [None] * count
+        self._turns = [asyncio.Lock() for _ in range(count)]
+        self.strikes: list[Strike] = []
 
     async def start(self) -> None:
         """Start those that don't run."""
-        for number, started in enumerate(self._started):
-            if started is None or started.leader() is None:
-                self._start(number)
+        for number in range(len(self._started)):
+            async with self._turns[number]:
+                self._revive(number)
+
+    async def watch(self) -> None:
+        """Start again what a handler has ended, until cancelled; raise `ProcessLookupError` for any other end."""
+        while True:
+            await self.start()
+            await asyncio.sleep(WATCHED_EVERY)
 
     async def end(self) -> None:
         """SIGTERM to all; those that don't end in time are killed."""
@@ -89,27 +98,45 @@ class Replicas:
 
     async def hit(self, number: int, fault: Fault) -> None:
         """Do a fault to one of them, and have it back at the end."""
-        started = self._started[number]
-        if started is None or started.leader() is None:
-            raise ProcessLookupError(f"gateway {number + 1} ended by itself; see {self.log(number)}")
-        match fault.deed:
-            case Deed.FREEZE:
-                started.signal(signal.SIGSTOP)
+        async with self._turns[number]:
+            started, began = self._revive(number), time.time()
+            match fault.deed:
+                case Deed.FREEZE:
+                    started.signal(signal.SIGSTOP)
+                    await asyncio.sleep(fault.seconds)
+                    started.signal(signal.SIGCONT)
+                case Deed.KILL:
+                    await asyncio.to_thread(started.kill)
+                case Deed.STOP:
+                    await asyncio.to_thread(started.end, GRACE)
+                case _:
+                    raise ValueError(f"no gateway can be hit so: {fault}")
+            self.strikes.append(Strike(fault.deed, number, began, time.time(), started.pid))
+            if fault.deed is not Deed.FREEZE:
                 await asyncio.sleep(fault.seconds)
-                started.signal(signal.SIGCONT)
-                return
-            case Deed.KILL:
-                await asyncio.to_thread(started.kill)
-            case Deed.STOP:
-                await asyncio.to_thread(started.end, GRACE)
-        await asyncio.sleep(fault.seconds)
-        self._start(number)
+                self._spawn(number)
 
     def log(self, number: int) -> Path:
         return self._folder / f"gateway{number + 1}.log"
 
-    def _start(self, number: int) -> None:
+    def _revive(self, number: int) -> Started:
+        """Return the process, a new one where it was never started or a handler has ended it."""
+        started = self._started[number]
+        if started is None:
+            return self._spawn(number)
+        if started.leader() is not None:
+            return started
+        _, status = os.waitpid(started.pid, 0)
+        if os.waitstatus_to_exitcode(status) != EXIT_CODE:
+            raise ProcessLookupError(f"gateway {number + 1} ended by itself; see {self.log(number)}")
+        now = time.time()
+        self.strikes.append(Strike(Deed.EXIT, number, now, now, started.pid))
+        return self._spawn(number)
+
+    def _spawn(self, number: int) -> Started:
         with closing(socket.socket()) as probe:
             probe.bind((LOOPBACK, 0))
             port = str(probe.getsockname()[1])
-        self._started[number] = process.spawn(COMMAND, {**self._env, "PORT": port}, self.log(number))
+        started = process.spawn(COMMAND, {**self._env, "PORT": port}, self.log(number))
+        self._started[number] = started
+        return started

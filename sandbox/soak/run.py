@@ -1,4 +1,4 @@
-"""One soak from the first instance to the three numbers."""
+"""One soak from the first instance to its verdict."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 from uuid import uuid4
 
 import aiohttp
@@ -18,13 +20,17 @@ from bridge.ports_reader import TaskFilter
 from bridge.task import FINAL, State
 from sandbox.box import NEEDED, Sandbox
 from sandbox.parts import Part
+from sandbox.proxies.engine import Choose, EngineProxy, at_random
+from sandbox.proxies.store import StoreProxy, spoiling
 from sandbox.soak.engine import SoakEngine
-from sandbox.soak.plan import Deed, Fault, Plan
-from sandbox.soak.replicas import Replicas, write_topic
-from sandbox.soak.verdict import Evidence, Run, Verdict, judge
+from sandbox.soak.handlers import RESULT
+from sandbox.soak.plan import SPOILED, Deed, Fault, Order, Plan
+from sandbox.soak.replicas import Replicas, write_topics
+from sandbox.soak.runs import Run, Strike, read_runs
+from sandbox.soak.verdict import Evidence, Verdict, judge
 from sandbox.tools import Say
 
-RESULT = "result"
+CUT_EVERY = 0.5
 LOOK_EVERY = 1.0
 STILL_FOR = 60.0
 """Seconds without any progress after which what has not ended is called stuck."""
@@ -37,22 +43,36 @@ _MODEL = """<?xml version="1.0" encoding="UTF-8"?>
   <process id="{name}" isExecutable="true" camunda:historyTimeToLive="P1D">
     <startEvent id="start"/>
     <sequenceFlow id="f1" sourceRef="start" targetRef="work"/>
-    <serviceTask id="work" camunda:type="external" camunda:topic="{name}"/>
+    <serviceTask id="work" camunda:type="external" camunda:topic="${{topic}}"/>
+    <boundaryEvent id="caught" attachedToRef="work"><errorEventDefinition errorRef="missing"/></boundaryEvent>
     <sequenceFlow id="f2" sourceRef="work" targetRef="done"/>
+    <sequenceFlow id="f3" sourceRef="caught" targetRef="refused"/>
     <endEvent id="done"/>
+    <endEvent id="refused"/>
   </process>
+  <error id="missing" errorCode="404"/>
 </definitions>
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a soak ended: its verdict, the instances and seconds it took, and the faults that struck."""
+    """How a soak ended: its verdict, the instances and seconds it took, and what befell it.
+
+    `struck` are the faults of the plan; `strikes` all, also the gateways that handlers ended. `runs` are the handlers'.
+    `spoiled` counts the engine's answers that were, `refused` the commands that met no primary, `cuts` the connections
+    to the store that were reset.
+    """
 
     verdict: Verdict
     instances: int
     seconds: float
     struck: Sequence[Fault]
+    strikes: Sequence[Strike]
+    runs: Sequence[Run]
+    spoiled: int
+    refused: int
+    cuts: int
 
 
 class Soak:
@@ -66,40 +86,66 @@ class Soak:
         self._name = f"soak-{uuid4().hex[:8]}"
         self._runs = folder / "runs"
         self._env = {**sandbox.env(), "MONGODB_DATABASE": self._name.replace("-", "_"), "RABBITMQ_EXCHANGE": self._name}
+        self._orders = {f"{self._name}-{number}": order for number, order in enumerate(plan.orders())}
         self._struck: list[Fault] = []
+        self._strikes: list[Strike] = []
+        self._is_spoiling = True
 
     async def run(self) -> Report:
         """Start all, disturb it, wait until nothing moves, and judge."""
         model = self._folder / f"{self._name}.bpmn"
         model.write_text(_MODEL.format(name=self._name))
-        write_topic(self._folder, self._name, self._runs, RESULT)
-        replicas = Replicas(self._plan.replicas, {**os.environ, **self._env}, self._folder)
+        write_topics(self._folder, self._name, self._runs)
         began = time.monotonic()
-        async with aiohttp.ClientSession() as session:
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
             engine = SoakEngine(session, self._env["CAMUNDA_URL"], self._name)
             await engine.deploy(model)
-            try:
-                await replicas.start()
-                await asyncio.gather(self._load(engine), self._disturb(replicas))
+            spoiler = await stack.enter_async_context(EngineProxy(self._env["CAMUNDA_URL"], self._choose()))
+            store = await stack.enter_async_context(spoiling(self._env["MONGODB_URI"], records=False))
+            store.pose_as_replica_set()
+            way = {"CAMUNDA_URL": spoiler.url, "MONGODB_URI": store.uri}
+            replicas = Replicas(self._plan.replicas, {**os.environ, **self._env, **way}, self._folder)
+            stack.push_async_callback(replicas.end)
+            await replicas.start()
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(replicas.watch())
+                await asyncio.gather(self._load(engine), self._disturb(replicas, store))
+                self._is_spoiling = False
                 await asyncio.to_thread(self._sandbox.up, NEEDED)
-                await replicas.start()
                 await self._settle(engine)
-                seconds = time.monotonic() - began
-                evidence = await self._gather(engine)
-            finally:
-                await replicas.end()
-        return Report(judge(evidence), len(evidence.instances), seconds, tuple(self._struck))
+                watching.cancel()
+            seconds = time.monotonic() - began
+            evidence = await self._gather(engine, (*self._strikes, *replicas.strikes))
+        return Report(
+            verdict=judge(evidence),
+            instances=len(evidence.instances),
+            seconds=seconds,
+            struck=tuple(self._struck),
+            strikes=evidence.strikes,
+            runs=evidence.runs,
+            spoiled=len(spoiler.spoiled),
+            refused=store.refused,
+            cuts=store.cuts,
+        )
+
+    def _choose(self) -> Choose:
+        choose = at_random(SPOILED, self._plan.seed)
+        return lambda operation: choose(operation) if self._is_spoiling else None
 
     async def _load(self, engine: SoakEngine) -> None:
         """Start the instances at a steady rate, whatever the engine's state."""
         began, starting = time.monotonic(), list[asyncio.Task[None]]()
-        for number in range(self._plan.tasks):
+        for number, (business_key, order) in enumerate(self._orders.items()):
             due = began + number * self._plan.seconds / self._plan.tasks
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            starting.append(asyncio.create_task(engine.start(f"{self._name}-{number}")))
+            starting.append(asyncio.create_task(engine.start(business_key, self._variables(order))))
         await asyncio.gather(*starting)
 
-    async def _disturb(self, replicas: Replicas) -> None:
+    def _variables(self, order: Order) -> dict[str, str]:
+        return {"topic": f"{self._name}-plain" if order.is_plain else self._name, "fate": order.fate}
+
+    async def _disturb(self, replicas: Replicas, store: StoreProxy) -> None:
         """Do the faults one after the other, spread over the plan's time; each takes as long as it takes."""
         began, faults = time.monotonic(), self._plan.schedule()
         for number, fault in enumerate(faults):
@@ -107,12 +153,31 @@ class Soak:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             self._say(f"{time.monotonic() - began:6.1f} s  {fault}")
             if isinstance(fault.target, Part):
-                await self._hit(fault.target, fault)
+                struck_at = time.time()
+                await self._hit(fault.target, fault, store)
+                self._strikes.append(Strike(fault.deed, fault.target, struck_at, time.time()))
             else:
                 await replicas.hit(fault.target, fault)
             self._struck.append(fault)
 
-    async def _hit(self, part: Part, fault: Fault) -> None:
+    async def _hit(self, part: Part, fault: Fault, store: StoreProxy) -> None:
+        match fault.deed:
+            case Deed.STEP_DOWN:
+                store.step_down()
+                await asyncio.sleep(fault.seconds)
+                store.elect()
+            case Deed.CUT:
+                for _ in range(int(fault.seconds / CUT_EVERY)):
+                    store.cut_all()
+                    await asyncio.sleep(CUT_EVERY)
+            case Deed.FREEZE | Deed.KILL | Deed.STOP:
+                await self._take_away(part, fault)
+            case Deed.EXIT:
+                raise ValueError(f"no server can be hit so: {fault}")
+            case _:
+                assert_never(fault.deed)
+
+    async def _take_away(self, part: Part, fault: Fault) -> None:
         box = self._sandbox
         match fault.deed:
             case Deed.FREEZE:
@@ -142,15 +207,18 @@ class Soak:
                 await asyncio.sleep(LOOK_EVERY)
         self._say(f"nothing moves: {last}")
 
-    async def _gather(self, engine: SoakEngine) -> Evidence:
+    async def _gather(self, engine: SoakEngine, strikes: Sequence[Strike]) -> Evidence:
         runs = self._runs.read_text().splitlines() if self._runs.exists() else []
+        instances = await engine.instances()
         return Evidence(
-            instances=await engine.instances(),
+            instances={instance.id: instance.has_ended for instance in instances},
             incidents=await engine.incidents(),
             log=await engine.log(),
             results=await engine.results(RESULT),
             states=await self._states(),
-            runs=[Run(task, key, int(attempt)) for task, key, attempt in (line.split() for line in runs)],
+            runs=read_runs(runs),
+            fates={instance.id: self._orders[instance.business_key].fate for instance in instances},
+            strikes=strikes,
         )
 
     async def _states(self) -> dict[str, State]:

@@ -1,4 +1,4 @@
-"""The three numbers of a soak, from what the engine, the store and the side effects say. Pure."""
+"""The numbers of a soak, from what the engine, the store and the side effects say. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.task import FINAL, State
+from sandbox.soak.fates import INCIDENT, Fate
+from sandbox.soak.runs import Run, Strike, unexplained
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +21,11 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One run of the handler, as its side effect tells."""
-
-    task: str
-    key: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known at the end. `instances` tells of each whether it has ended; `results` names each result's."""
+    """All that is known at the end. `instances` tells of each whether it has ended; `results` names each result's.
+
+    `fates` tells of each instance what its handler was to do; `strikes` has all faults that struck.
+    """
 
     instances: Mapping[str, bool]
     incidents: frozenset[str]
@@ -37,21 +33,30 @@ class Evidence:
     results: Sequence[str]
     states: Mapping[str, State]
     runs: Sequence[Run]
+    fates: Mapping[str, Fate]
+    strikes: Sequence[Strike] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The ids of what went wrong. `reruns` is no fault: a handler runs at least once."""
+    """The ids of what went wrong.
+
+    `unexplained` has the runs, each after the one before it, that neither a failure nor the end of a process nor a
+    lock that ended explains; other `reruns` are no fault: a handler runs at least once. `misled` are the instances
+    that ended otherwise than their own handlers had them end.
+    """
 
     lost: frozenset[str]
     duplicated: frozenset[str]
     stuck: frozenset[str]
+    unexplained: Sequence[tuple[Run, Run]]
+    misled: frozenset[str]
     reruns: int
     incidents: int
 
     @property
     def holds(self) -> bool:
-        return not (self.lost or self.duplicated or self.stuck)
+        return not (self.lost or self.duplicated or self.stuck or self.unexplained or self.misled)
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -76,6 +81,8 @@ def judge(evidence: Evidence) -> Verdict:
         lost=frozenset(lost),
         duplicated=_twice(evidence) | {task for task, times in Counter(task for task, _ in keys).items() if times > 1},
         stuck=frozenset(stuck),
+        unexplained=unexplained(evidence.runs, evidence.strikes),
+        misled=_misled(evidence),
         reruns=len(evidence.runs) - len(ran),
         incidents=len(evidence.incidents),
     )
@@ -90,3 +97,16 @@ def _twice(evidence: Evidence) -> frozenset[str]:
         Counter(evidence.results),
     )
     return frozenset(name for count in counts for name, times in count.items() if times > 1)
+
+
+def _misled(evidence: Evidence) -> frozenset[str]:
+    """Return the instances whose end, where they have one, is not what their fate makes it."""
+    succeeded = {entry.instance for entry in evidence.log if entry.success}
+
+    def ends_so(instance: str, fate: Fate) -> bool:
+        if instance in evidence.incidents:
+            return fate in INCIDENT
+        return fate not in INCIDENT and (fate is not Fate.REFUSES) is (instance in succeeded)
+
+    ended = {instance for instance, ended in evidence.instances.items() if ended} | evidence.incidents
+    return frozenset(instance for instance in ended if not ends_so(instance, evidence.fates[instance]))
