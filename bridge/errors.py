@@ -124,6 +124,10 @@ class TaskGone(EngineRejected):
     """404: the engine has no such external task (any more)."""
 
 
+class ModelUnreadable(EngineError):
+    """A process definition whose BPMN can't be read."""
+
+
 class StoreError(GatewayError):
     """The store did not do what was asked."""
 

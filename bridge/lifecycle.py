@@ -165,6 +165,7 @@ class Move:
     `epoch` None stands for a new lease (REFETCH) or an operator, whose fence is the state alone. `due_by`: only if the
     task is due by then, so that nothing happens to one that was renewed, or taken by another, in the meantime.
     `origin` is that of a lease. `changes` sets fields of `Task` by name; `attempt` is appended to its history.
+    `thrown` tells that the model threw a BPMN error in place of the outcome; nothing depends on it but what is counted.
     """
 
     task_id: str
@@ -175,6 +176,7 @@ class Move:
     attempt: Attempt | None = None
     due_by: datetime | None = None
     origin: Origin | None = None
+    thrown: bool = False
 
 
 def sets(event: Event) -> dict[str, Any]:

@@ -169,6 +169,13 @@ class Engine(Protocol):
         """Return what history has of an activity instance; None where that is nothing, or may not be read."""
         ...
 
+    async def throwing_activities(self, process_definition_id: str) -> Collection[str]:
+        """Return the ids of its activities at which the model may throw a BPMN error in place of an outcome.
+
+        They have a `camunda:errorEventDefinition`. `ModelUnreadable` where its BPMN can't be read.
+        """
+        ...
+
     async def version(self) -> str: ...
 
     async def written_moments(self) -> Sequence[datetime]:

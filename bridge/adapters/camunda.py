@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from urllib.parse import quote
 from bridge.adapters.camunda_answers import Answer, content, document, nothing, rows
 from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
 from bridge.adapters.camunda_identity import CamundaIdentity
+from bridge.adapters.camunda_models import find_throwing_activities
 from bridge.adapters.camunda_rights import find_missing_rights
 from bridge.adapters.string_column import StringColumn
 from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
@@ -226,6 +228,13 @@ class CamundaEngine:
         url = f"{self._client.base_url}/history/activity-instance?{query}"
         found = await self._client.ask("activity", "GET", url, read=rows(_activity))
         return found[0] if found else None
+
+    async def throwing_activities(self, process_definition_id: str) -> Collection[str]:
+        url = f"{self._client.base_url}/process-definition/{_quoted(process_definition_id)}/xml"
+        read = document(lambda row: str(row["bpmn20Xml"]))
+        model = await self._client.ask("read_model", "GET", url, read=read)
+        # Not in the event loop, which would stand still for the tenths of a second that a large model takes.
+        return await asyncio.to_thread(find_throwing_activities, model)
 
     async def version(self) -> str:
         url = f"{self._client.base_url}/version"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from bridge.adapters.memory_faults import Fault, Faults, Operation
 from bridge.adapters.memory_history import History, HistoryLevel
+from bridge.adapters.memory_models import ACTIVITY, ErrorWhen, Models
 from bridge.adapters.memory_scopes import Scopes, has_any, without_files
 from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
 from bridge.ports import Clock, EngineActivity, EngineLogEntry, EngineTask, TopicPoll
@@ -25,9 +26,6 @@ _FILE_TYPES: Final = frozenset({"File", "Bytes"})
 _TYPES: Final = frozenset(
     {"Null", "Boolean", "Short", "Integer", "Long", "Double", "String", "Date", "Json", "Object", *_FILE_TYPES}
 )
-
-ErrorWhen = Callable[[Variables, str | None], bool]
-"""The condition of an errorEventDefinition: on the variables, those of a completion too, and a failure's details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +55,8 @@ class MemoryEngine:
         self.lacking: set[Right] = set()
         self._clock = clock
         self._tasks: dict[str, EngineTask] = {}
-        self._tags: dict[str, str | None] = {}
+        self._models = Models()
         self._history = History()
-        self._error_when: dict[str, ErrorWhen] = {}
         self._faults = Faults()
         self._news = asyncio.Event()
 
@@ -103,8 +100,7 @@ class MemoryEngine:
         """
         instance = str(uuid4())
         self.variables[instance] = dict(variables or {})
-        definition = f"{process_definition_key}:{version_tag or ''}:1"
-        self._tags[definition] = version_tag
+        definition = self._models.deploy(process_definition_key, version_tag, error_when)
         ids = []
         for number, local in enumerate(locals_):
             counter = {"loopCounter": TypedValue("Integer", number)}
@@ -112,13 +108,11 @@ class MemoryEngine:
             task = EngineTask(
                 id=str(uuid4()), topic=topic, worker_id=None, lock_until=None, retries=retries,
                 process_instance_id=instance, process_definition_key=process_definition_key,
-                process_definition_id=definition, activity_id="task", activity_instance_id=f"task:{uuid4()}",
+                process_definition_id=definition, activity_id=ACTIVITY, activity_instance_id=f"{ACTIVITY}:{uuid4()}",
                 execution_id=self._scopes.open(outer, local), created_at=self._clock.now(), **fields,
             )  # fmt: skip
             self._tasks[task.id] = task
             self._history.created(task, self._clock.now())
-            if error_when is not None:
-                self._error_when[task.id] = error_when
             ids.append(task.id)
         if not on_another_node:
             self._wake()
@@ -168,11 +162,9 @@ class MemoryEngine:
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         lost = self._faults.before("complete")
         task = self._held(task_id, worker_id)
-        if self._throws(task, variables, None):
-            self._end(task, interrupted=True)
-        else:
-            self._store(task.execution_id or "", variables)
-            self._end(task, succeeded=True)
+        self._store(task.execution_id or "", variables)
+        throws = self._throws(task, variables, None)
+        self._end(task, succeeded=not throws, interrupted=throws)
         self._accept(task_id, worker_id, Completion(variables), lost)
 
     async def fail(
@@ -291,6 +283,13 @@ class MemoryEngine:
         _raise(self._faults.before("activity"))
         return None if Right.HISTORY in self.lacking else self._history.activity(activity_instance_id)
 
+    async def throwing_activities(self, process_definition_id: str) -> Collection[str]:
+        _raise(self._faults.before("throwing_activities"))
+        found = self._models.throwing_activities(process_definition_id)
+        if found is None:
+            raise _rejected(404, f"No matching definition with id {process_definition_id}", "InvalidRequestException")
+        return found
+
     async def version(self) -> str:
         _raise(self._faults.before("version"))
         return "memory"
@@ -357,7 +356,7 @@ class MemoryEngine:
         return (
             (keys is None or task.process_definition_key in keys)
             and (ids is None or task.process_definition_id in ids)
-            and (tag is None or self._tags[task.process_definition_id or ""] == tag)
+            and (tag is None or self._models.tag(task.process_definition_id or "") == tag)
             and (poll.business_key is None or task.business_key == poll.business_key)
             and (tenants is None or task.tenant_id in tenants)
             and not (poll.without_tenant_id and task.tenant_id is not None)
@@ -404,8 +403,8 @@ class MemoryEngine:
             self._scopes.set(execution_id, {name: replace(variable, local=False)}, local=variable.local)
 
     def _throws(self, task: EngineTask, variables: Variables, details: str | None) -> bool:
-        condition = self._error_when.get(task.id)
-        return condition is not None and condition({**self._scopes.seen(task.execution_id or ""), **variables}, details)
+        seen = {**self._scopes.seen(task.execution_id or ""), **variables}
+        return self._models.throws(task.process_definition_id or "", seen, details)
 
     def _end(self, task: EngineTask, *, succeeded: bool = False, interrupted: bool = False) -> None:
         del self._tasks[task.id]

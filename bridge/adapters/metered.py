@@ -73,7 +73,8 @@ class MeteredTracer:
             case Event.DEFER:
                 self._metrics.of(self._metrics.deferred, task.topic).inc()
             case Event.DELIVERED_COMPLETION | Event.ENDED_BY_US:
-                result = "completed" if isinstance(task.outcome, Completion) else "bpmn_error"
+                completed = isinstance(task.outcome, Completion) and not move.thrown
+                result = "completed" if completed else "bpmn_error"
                 self._metrics.of(self._metrics.tasks, task.topic, result).inc()
                 took = (self._clock.now() - task.created_at).total_seconds()
                 self._metrics.of(self._metrics.lives, task.topic).observe(max(0.0, took), exemplar_of(task))

@@ -1,17 +1,23 @@
-"""Looks back at a task that the engine no longer has: what the engine's history tells of how it ended."""
+"""Tells how a task ended in the engine: where its answer was lost, and where its 204 may hide a BPMN error."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
-from typing import Final
+from typing import Any, Final, assert_never
 
-from bridge.errors import EngineRejected
+from bridge.errors import EngineRejected, TaskGone
+from bridge.flow.error_events import ErrorEventDefinitions
+from bridge.lifecycle import Event, Move
 from bridge.ports import Engine, EngineActivity, EngineLogEntry
 from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
 
 GONE: Final = "the task is gone from the engine"
 FAILURE_AS_ERROR: Final = "the model's errorEventDefinition turned this failure into a BPMN error"
+COMPLETION_AS_ERROR: Final = (
+    "the model's errorEventDefinition turned this completion into a BPMN error, after its result was written"
+)
 UNTOLD: Final = (
     "the task ended in the engine, and whether with this outcome can't be told: the engine's history has nothing of it "
     "(history level none, cleaned up, or the gateway's user has no READ_HISTORY)"
@@ -20,6 +26,10 @@ INTERRUPTED: Final = (
     "the task ended in the engine, and whether with this outcome can't be told: its activity was interrupted, by a "
     "BPMN error or by a cancellation (history level full tells more)"
 )
+DELETED: Final = (
+    "the task ended in the engine, and whether with this outcome can't be told: it was deleted, by a cancellation or "
+    "as the model's errorEventDefinition turned this completion into a BPMN error"
+)
 BY_SOMEBODY: Final = (
     "the task ended in the engine, and whether with this outcome can't be told: its activity was completed after our "
     "lock had run out (history level full tells by whom)"
@@ -27,9 +37,10 @@ BY_SOMEBODY: Final = (
 
 
 class How(Enum):
-    """How a task ended."""
+    """How a task ended; THROWN: by the BPMN error that the model threw in place of our outcome."""
 
     BY_US = "by us"
+    THROWN = "thrown"
     OTHERWISE = "otherwise"
     UNTOLD = "untold"
 
@@ -41,52 +52,121 @@ class Ending:
     how: How
     why: str | None = None
 
+    def move(self, task: Task, outcome: Outcome, now: datetime) -> Move:
+        """Return the move that writes it down."""
+        changes: dict[str, Any] = {"updated_at": now, "finished_at": now, "error": self.why}
+        match self.how:
+            case How.BY_US | How.THROWN:
+                cleared = {"error_type": None, "error_fp": None} if isinstance(outcome, Failure) else {}
+                thrown = self.how is How.THROWN
+                return Move(task.id, Event.ENDED_BY_US, task.epoch, changes={**changes, **cleared}, thrown=thrown)
+            case How.OTHERWISE:
+                return Move(task.id, Event.GONE, task.epoch, changes=changes)
+            case How.UNTOLD:
+                return Move(task.id, Event.END_UNKNOWN, task.epoch, changes=changes)
+            case _:
+                assert_never(self.how)
+
 
 _OURS: Final = Ending(How.BY_US)
-_AS_ERROR: Final = Ending(How.BY_US, FAILURE_AS_ERROR)
+_FAILURE_THROWN: Final = Ending(How.THROWN, FAILURE_AS_ERROR)
+_COMPLETION_THROWN: Final = Ending(How.THROWN, COMPLETION_AS_ERROR)
+_GONE: Final = Ending(How.OTHERWISE, GONE)
+_DELETED: Final = Ending(How.UNTOLD, DELETED)
 
 
-async def look_back(engine: Engine, task: Task, outcome: Outcome) -> Ending:
-    """Tell whether `outcome` ended the task, the engine's answer having been lost.
+class Endings:
+    """Asks the engine's history how a task ended.
 
-    First by the external task log, which history level `full` keeps; then by the activity's history, from level
-    `activity` on. What the engine refuses to tell is untold. Raises `EngineUnavailable`.
+    First the external task log, which history level `full` keeps; then the activity's history, from level `activity`
+    on. What the engine refuses to tell is untold.
     """
-    try:
-        log = await engine.history(task.id)
-    except EngineRejected:
-        log = ()
-    if log and (log[-1].succeeded or log[-1].deleted):
-        return _by_log(log[-1], task, outcome)
-    activity = None
-    if task.activity_instance_id is not None:
+
+    def __init__(self, engine: Engine, error_events: ErrorEventDefinitions) -> None:
+        self._engine = engine
+        self._error_events = error_events
+
+    async def after_answer(self, task: Task, outcome: Outcome) -> Ending | None:
+        """Tell how the engine ended a task whose outcome it took (204), where that is not what the outcome says.
+
+        The model may throw a BPMN error in place of a failure and of a completion; the engine answers 204 all the same.
+        After a failure the engine is asked for the task, which stays otherwise; after a completion for its history,
+        where the activity has an errorEventDefinition. Raises `EngineUnavailable` and `EngineRejected`.
+        """
+        match outcome:
+            case Completion():
+                if await self._error_events.may_throw(task) and await self._was_deleted(task):
+                    return _COMPLETION_THROWN
+            case Failure():
+                try:
+                    await self._engine.get(task.id)
+                except TaskGone:
+                    ending = await self.look_back(task, outcome)
+                    return None if ending.how is How.OTHERWISE else ending
+            case BpmnFault():
+                pass
+            case _:
+                assert_never(outcome)
+        return None
+
+    async def look_back(self, task: Task, outcome: Outcome) -> Ending:
+        """Tell whether `outcome` ended the task, the engine's answer having been lost. Raises `EngineUnavailable`."""
+        last = await self._last_line(task)
+        activity = await self._activity(task) if last is None else None
+        deleted = _GONE
+        if isinstance(outcome, Completion) and await self._error_events.may_throw(task):
+            deleted = _DELETED
+        if last is not None:
+            return _by_log(last, task, outcome, deleted)
+        return Ending(How.UNTOLD, UNTOLD) if activity is None else _by_activity(activity, task, outcome, deleted)
+
+    async def _was_deleted(self, task: Task) -> bool:
+        """Tell whether the engine deleted a task that it was told to complete; what isn't told, it did not."""
+        if (last := await self._last_line(task)) is not None:
+            return last.deleted
+        activity = await self._activity(task)
+        return activity is not None and activity.cancelled
+
+    async def _last_line(self, task: Task) -> EngineLogEntry | None:
+        """Return the line that the task's end left in its log; None where that isn't told."""
         try:
-            activity = await engine.activity(task.activity_instance_id)
+            log = await self._engine.history(task.id)
         except EngineRejected:
-            activity = None
-    return Ending(How.UNTOLD, UNTOLD) if activity is None else _by_activity(activity, task, outcome)
+            return None
+        return log[-1] if log and (log[-1].succeeded or log[-1].deleted) else None
+
+    async def _activity(self, task: Task) -> EngineActivity | None:
+        if task.activity_instance_id is None:
+            return None
+        try:
+            return await self._engine.activity(task.activity_instance_id)
+        except EngineRejected:
+            return None
 
 
-def _by_log(last: EngineLogEntry, task: Task, outcome: Outcome) -> Ending:
+def _by_log(last: EngineLogEntry, task: Task, outcome: Outcome, deleted: Ending) -> Ending:
+    """Tell by the line of the task's end; `deleted` is the ending of a completion whose task was deleted instead."""
     if last.worker_id != task.worker_id:
-        return Ending(How.OTHERWISE, GONE)
+        return _GONE
     if last.succeeded:
         return _OURS
     match outcome:
         case BpmnFault():
             # The engine logs a thrown BPMN error only as a deletion by whoever held the lock.
             return _OURS
-        case Failure(retries=retries) if last.retries != retries:
+        case Failure(retries=retries):
             # It was deleted in place of the failure: one that is taken sets the retries first.
-            return _AS_ERROR
+            return _FAILURE_THROWN if last.retries != retries else _GONE
+        case Completion():
+            return deleted
         case _:
-            return Ending(How.OTHERWISE, GONE)
+            assert_never(outcome)
 
 
-def _by_activity(activity: EngineActivity, task: Task, outcome: Outcome) -> Ending:
+def _by_activity(activity: EngineActivity, task: Task, outcome: Outcome, deleted: Ending) -> Ending:
     """Tell by the activity, whose history doesn't say who ended it: while our lock held it was nobody else."""
     if activity.cancelled:
-        return Ending(How.OTHERWISE, GONE) if isinstance(outcome, Completion) else Ending(How.UNTOLD, INTERRUPTED)
+        return deleted if isinstance(outcome, Completion) else Ending(How.UNTOLD, INTERRUPTED)
     if activity.ended_at is None or activity.ended_at > task.lease_until:
         return Ending(How.UNTOLD, BY_SOMEBODY)
-    return _AS_ERROR if isinstance(outcome, Failure) else _OURS
+    return _FAILURE_THROWN if isinstance(outcome, Failure) else _OURS

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import Final
 
 from bridge.batch import Batch
 from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
 from bridge.flow.breaker import Breaker
 from bridge.flow.cause import cause_fields
-from bridge.flow.ending import GONE, How, look_back
+from bridge.flow.ending import GONE, Endings
+from bridge.flow.error_events import ErrorEventDefinitions
 from bridge.flow.in_flight import Deadlines, Delivery, InFlight
 from bridge.flow.lanes import Entry, Lanes
 from bridge.lifecycle import Event, Move, delivered
@@ -73,6 +74,7 @@ class Report:
         self._concurrency = concurrency
         self._tracer = tracer
         self._in_flight = InFlight(engine, store, clock, journal, deadlines)
+        self._endings = Endings(engine, ErrorEventDefinitions(engine, clock, journal))
         self._lanes = Lanes(concurrency, MOST_SLOW, self._in_flight.is_slow)
         self._open: set[Delivery] = set()
         self._settle = Batch(self._write_down, limit=100, rest=rest)
@@ -270,7 +272,8 @@ class Report:
         if done:
             self._tracer.settled(task, move)
         level = Level.DEBUG if move.event is Event.DELIVERED_COMPLETION else Level.INFO
-        self._journal.write("outcome_settled", task=task, level=level, how=move.event.value, kept=done)
+        thrown = {"thrown": True} if move.thrown else {}
+        self._journal.write("outcome_settled", task=task, level=level, how=move.event.value, kept=done, **thrown)
         return done
 
     async def _write_down(self, moves: Sequence[Move]) -> Sequence[bool]:
@@ -304,18 +307,14 @@ class Report:
                 )
 
     async def _taken(self, task: Task, outcome: Outcome) -> Move:
-        """Return what follows from the engine's 204. A failure's may not be one: the model can make it a BPMN error."""
-        if isinstance(outcome, Failure):
-            try:
-                await self._engine.get(task.id)
-            except TaskGone:
-                move = await self._look_back(task, outcome)
-                if move.event in {Event.ENDED_BY_US, Event.END_UNKNOWN}:
-                    return move
-            except (EngineUnavailable, EngineRejected) as error:
-                # The failure was taken; what became of the task is looked at when it is due.
-                self._journal.write("failure_unconfirmed", task=task, level=Level.WARNING, error=str(error))
-        return self._delivered(task, outcome)
+        """Return what follows from the engine's 204: it may have thrown a BPMN error instead, as the model has it."""
+        try:
+            ending = await self._endings.after_answer(task, outcome)
+        except (EngineUnavailable, EngineRejected) as error:
+            # The outcome was taken; what became of a failed task is looked at when it is due.
+            self._journal.write("outcome_unconfirmed", task=task, level=Level.WARNING, error=str(error))
+            ending = None
+        return self._delivered(task, outcome) if ending is None else ending.move(task, outcome, self._clock.now())
 
     def _delivered(self, task: Task, outcome: Outcome) -> Move:
         event = delivered(outcome)
@@ -352,20 +351,10 @@ class Report:
     async def _look_back(self, task: Task, outcome: Outcome) -> Move:
         """Tell from the engine's history whether our own report ended the task, its answer having been lost."""
         try:
-            ending = await look_back(self._engine, task, outcome)
+            ending = await self._endings.look_back(task, outcome)
         except EngineUnavailable as error:
             return self._defer(task, str(error))
-        now = self._clock.now()
-        match ending.how:
-            case How.BY_US:
-                cleared = {"error_type": None, "error_fp": None} if isinstance(outcome, Failure) else {}
-                return self._move(task, Event.ENDED_BY_US, finished_at=now, error=ending.why, **cleared)
-            case How.OTHERWISE:
-                return self._move(task, Event.GONE, finished_at=now, error=ending.why)
-            case How.UNTOLD:
-                return self._move(task, Event.END_UNKNOWN, finished_at=now, error=ending.why)
-            case _:
-                assert_never(ending.how)
+        return ending.move(task, outcome, self._clock.now())
 
     async def _refused(self, task: Task, error: EngineRejected) -> Move:
         if isinstance(error, EngineForbidden):

@@ -157,6 +157,8 @@ class TallyingJournal:
         what = _SETTLED.get(values["how"])
         if what is not None and values["kept"]:
             self._tally.count(task.topic, what)
+            if values.get("thrown"):
+                self._tally.count(task.topic, Count.BPMN_ERRORS)
 
 
 _SETTLED: Final[Mapping[str, Count]] = {

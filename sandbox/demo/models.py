@@ -70,10 +70,18 @@ MODELS: Final = (
     ),
     Model(
         key="cobranca",
-        kind="errorEventDefinition",
+        kind="errorEventDefinition of a failure",
         end="recusado",
         variables={"name": _text("Ana"), "fail_times": {"type": "Integer", "value": 1}},
         log={LogKind.CREATION: 1, LogKind.DELETION: 1},
+    ),
+    Model(
+        key="mural",
+        kind="errorEventDefinition of a completion",
+        end="recusado",
+        variables={"name": _text("Ana"), "proibido": _text("Hello, Ana!")},
+        log={LogKind.CREATION: 1, LogKind.DELETION: 1},
+        results={"greeting": ["Hello, Ana!"]},
     ),
 )
 

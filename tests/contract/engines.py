@@ -14,7 +14,7 @@ from bridge.adapters.memory_engine import MemoryEngine
 from bridge.errors import TaskGone
 from bridge.ports import Engine
 from bridge.task import Variables
-from bridge.variables import to_wire
+from bridge.variables import encode, to_wire
 
 _PROCESS = """<?xml version="1.0" encoding="UTF-8"?>
 <definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn"
@@ -108,10 +108,10 @@ class EngineLab(Protocol):
         """
         ...
 
-    async def start_throwing(self, topic: str, *, always: bool = False) -> str:
+    async def start_throwing(self, topic: str) -> str:
         """Start an instance whose external task throws `refused` by its errorEventDefinition; return the task's id.
 
-        It does so for a failure with the details `boom`, or always: at `complete` too.
+        It does so for a failure with the details `boom`, and where the variable `always` is true: at `complete` too.
         """
         ...
 
@@ -166,8 +166,12 @@ class MemoryLab:
         )  # fmt: skip
         return list(ids)
 
-    async def start_throwing(self, topic: str, *, always: bool = False) -> str:
-        return self.engine.add(topic, error_when=lambda _, details: always or details == "boom")
+    async def start_throwing(self, topic: str) -> str:
+        return self.engine.add(
+            topic,
+            encode({"always": False}),
+            error_when=lambda seen, details: details == "boom" or seen["always"].value,
+        )
 
     async def expire(self, task_id: str, worker_id: str) -> None:
         await self.engine.lock(task_id, worker_id, timedelta(milliseconds=1))
@@ -245,11 +249,11 @@ class CamundaLab:
         }
         return [str(places[number]) for number in range(elements)]
 
-    async def start_throwing(self, topic: str, *, always: bool = False) -> str:
+    async def start_throwing(self, topic: str) -> str:
         key = f"lab-{uuid4().hex}"
         model = _PROCESS.replace('camunda:taskPriority="${{priority}}"/>', f">{_THROWING}</serviceTask>")
         await self._deploy_model(key, model.format(key=key, topic=topic), None)
-        body = {"variables": {"always": {"type": "Boolean", "value": always}}}
+        body = {"variables": to_wire(encode({"always": False}))}
         instance = await self._ask("POST", f"/process-definition/key/{key}/start", body)
         (task,) = await self._ask("GET", f"/external-task?processInstanceId={instance['id']}&maxResults=2")
         return str(task["id"])

@@ -7,17 +7,21 @@ from datetime import timedelta
 import pytest
 
 from bridge.adapters.camunda import CamundaEngine
-from bridge.flow.ending import FAILURE_AS_ERROR, Ending, How, look_back
+from bridge.errors import EngineRejected
+from bridge.flow.ending import COMPLETION_AS_ERROR, DELETED, FAILURE_AS_ERROR, Ending, Endings, How
+from bridge.flow.error_events import ErrorEventDefinitions
 from bridge.ports import Engine, EngineTask
 from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
+from bridge.variables import decode, encode
 from tests.contract.engine_calls import MINUTE, fetch
-from tests.contract.engines import EngineLab
+from tests.contract.engines import EngineLab, HandClock
+from tests.unit.fakes import Notes
 
 
 async def _report(engine: Engine, task: EngineTask, outcome: Outcome) -> None:
     match outcome:
         case Completion():
-            await engine.complete(task.id, "w1", {})
+            await engine.complete(task.id, "w1", outcome.variables)
         case Failure(_, message, details, retries):
             await engine.fail(
                 task.id, "w1", message=message, details=details, retries=retries, retry_timeout=timedelta(0)
@@ -31,8 +35,13 @@ def _kept(task: EngineTask) -> Task:
     assert task.created_at is not None
     return Task(
         task.id, task.topic, "w1", task.lock_until, task.created_at, task.created_at, 3,
+        process_definition_id=task.process_definition_id, activity_id=task.activity_id,
         activity_instance_id=task.activity_instance_id,
     )  # fmt: skip
+
+
+def _endings(engine: Engine) -> Endings:
+    return Endings(engine, ErrorEventDefinitions(engine, HandClock(), Notes()))
 
 
 @pytest.mark.parametrize("outcome", [Completion(), BpmnFault("refused"), BpmnFault("uncaught")])
@@ -40,7 +49,7 @@ async def test_what_ended_a_task_is_told_by_its_log(engine_lab: EngineLab, topic
     await engine_lab.start(topic)
     (task,) = await fetch(engine_lab, topic)
     await _report(engine_lab.engine, task, outcome)
-    assert await look_back(engine_lab.engine, _kept(task), outcome) == Ending(How.BY_US)
+    assert await _endings(engine_lab.engine).look_back(_kept(task), outcome) == Ending(How.BY_US)
 
 
 @pytest.mark.parametrize("outcome", [Completion(), Failure("E", "no", "boom", 2)])
@@ -52,7 +61,7 @@ async def test_a_task_whose_instance_was_deleted_was_not_ended_by_us(
     if isinstance(outcome, Failure):
         await _report(engine_lab.engine, task, outcome)
     await engine_lab.cancel(task_id)
-    assert (await look_back(engine_lab.engine, _kept(task), outcome)).how is How.OTHERWISE
+    assert (await _endings(engine_lab.engine).look_back(_kept(task), outcome)).how is How.OTHERWISE
 
 
 async def test_an_activitys_history_tells_whether_it_was_completed_or_interrupted(
@@ -88,7 +97,7 @@ async def test_an_error_event_definition_takes_a_failure_for_a_bpmn_error(
     (task,) = await fetch(engine_lab, topic)
     await _report(engine_lab.engine, task, outcome)
     assert await engine_lab.engine.get_many([task.id]) == []
-    assert await look_back(engine_lab.engine, _kept(task), outcome) == Ending(How.BY_US, FAILURE_AS_ERROR)
+    assert await _endings(engine_lab.engine).look_back(_kept(task), outcome) == Ending(How.THROWN, FAILURE_AS_ERROR)
 
 
 async def test_a_failure_that_it_does_not_match_is_one(engine_lab: EngineLab, topic: str) -> None:
@@ -98,14 +107,44 @@ async def test_a_failure_that_it_does_not_match_is_one(engine_lab: EngineLab, to
     assert (await engine_lab.engine.get(task.id)).retries == 1
 
 
-async def test_it_takes_a_completion_for_one_too_and_keeps_nothing_of_its_result(
-    engine_lab: EngineLab, topic: str
-) -> None:
-    await engine_lab.start_throwing(topic, always=True)
+THROWS = Completion(encode({"always": True, "receipt": "none"}))
+
+
+async def test_it_takes_a_completion_for_one_too_and_keeps_its_result(engine_lab: EngineLab, topic: str) -> None:
+    await engine_lab.start_throwing(topic)
     (task,) = await fetch(engine_lab, topic)
-    await engine_lab.engine.complete(task.id, "w1", {})
+    await _report(engine_lab.engine, task, THROWS)
     log = await engine_lab.engine.history(task.id)
-    assert (log[-1].succeeded, log[-1].deleted) == (False, True)
+    assert (log[-1].succeeded, log[-1].deleted, log[-1].worker_id) == (False, True, "w1")
+    activity = await engine_lab.engine.activity(task.activity_instance_id or "")
+    assert activity is not None
+    assert activity.cancelled
+    stored = await engine_lab.stored(task.process_instance_id or "")
+    assert decode(stored) == {"always": True, "receipt": "none"}
+    endings = _endings(engine_lab.engine)
+    assert await endings.after_answer(_kept(task), THROWS) == Ending(How.THROWN, COMPLETION_AS_ERROR)
+    assert await endings.look_back(_kept(task), THROWS) == Ending(How.UNTOLD, DELETED), "the answer was lost"
+
+
+async def test_a_completion_that_it_does_not_match_is_one(engine_lab: EngineLab, topic: str) -> None:
+    await engine_lab.start_throwing(topic)
+    (task,) = await fetch(engine_lab, topic)
+    await _report(engine_lab.engine, task, Completion())
+    assert await _endings(engine_lab.engine).after_answer(_kept(task), Completion()) is None
+    assert await _endings(engine_lab.engine).look_back(_kept(task), Completion()) == Ending(How.BY_US)
+
+
+async def test_an_engine_tells_which_activities_may_throw(engine_lab: EngineLab, topic: str) -> None:
+    """That of a boundary event, which catches, is not meant."""
+    await engine_lab.start(topic)
+    (task,) = await fetch(engine_lab, topic)
+    assert set(await engine_lab.engine.throwing_activities(task.process_definition_id or "")) == set()
+    await engine_lab.start_throwing(f"{topic}-throwing")
+    (task,) = await fetch(engine_lab, f"{topic}-throwing")
+    assert set(await engine_lab.engine.throwing_activities(task.process_definition_id or "")) == {"task"}
+    with pytest.raises(EngineRejected) as caught:
+        await engine_lab.engine.throwing_activities("none:1:1")
+    assert (caught.value.status, caught.value.kind) == (404, "InvalidRequestException")
 
 
 async def test_an_engine_tells_which_database_it_works_on(servers: dict[str, str]) -> None:

@@ -36,6 +36,13 @@ class Bench:
         return self.metrics.registry.get_sample_value(name, {"topic": "orders", **labels})
 
 
+def test_a_completion_that_the_model_turned_into_a_bpmn_error_is_counted_as_one() -> None:
+    bench = Bench()
+    bench.tracer.settled(bench.task(Completion()), Move("t1", Event.ENDED_BY_US, 1, thrown=True))
+    assert bench.value("gateway_tasks_total", result="bpmn_error") == 1
+    assert bench.value("gateway_tasks_total", result="completed") is None
+
+
 @pytest.mark.parametrize(
     ("event", "outcome", "result"),
     [

@@ -8,16 +8,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.adapters.memory_engine import ErrorWhen, MemoryEngine
+from bridge.adapters.memory_engine import MemoryEngine
 from bridge.adapters.memory_faults import Operation
 from bridge.adapters.memory_history import HistoryLevel
+from bridge.adapters.memory_models import ErrorWhen
 from bridge.adapters.memory_store import MemoryStore
 from bridge.adapters.moves import alike
 from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, ForeignAnswer, LeaseLost, PayloadRefused
 from bridge.flow.report import Report
 from bridge.lifecycle import Move
-from bridge.ports import Clock, EngineTask, Level, TopicPoll
-from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
+from bridge.ports import Clock, EngineTask, TopicPoll
+from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue, Variables
+from bridge.variables import encode
+from tests.unit.fakes import Notes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LOCK = timedelta(seconds=60)
@@ -39,21 +42,18 @@ class Ticking:
         return NOW + timedelta(milliseconds=self._looks)
 
 
-class Silent:
-    def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None: ...
-
-
 class Flow:
     def __init__(self, clock: Clock = Frozen()) -> None:
         self.error_when: ErrorWhen | None = None
         self.engine = MemoryEngine(Frozen())
         self.store = MemoryStore()
+        self.notes = Notes()
         second = timedelta(seconds=1)
         self.report = Report(
             self.engine,
             self.store,
             clock,
-            Silent(),
+            self.notes,
             first_delay=second,
             most_delay=60 * second,
             limit=3,
@@ -65,6 +65,7 @@ class Flow:
         (lease,) = await self.engine.fetch_and_lock("bridge-a", 1, [TopicPoll("say_hello", LOCK)], timedelta(0))
         task = Task(
             lease.id, "say_hello", "bridge-a", NOW + LOCK, NOW, NOW, 3, state=State.REPORTING, outcome=outcome,
+            process_definition_id=lease.process_definition_id, activity_id=lease.activity_id,
             activity_instance_id=lease.activity_instance_id, error_type="E", error_fp="f",
         )  # fmt: skip
         await self.store.accept([task])
@@ -194,6 +195,82 @@ async def test_a_failure_that_the_model_turns_into_a_bpmn_error_is_a_finished_ta
     assert "errorEventDefinition turned this failure into a BPMN error" in (kept.error or "")
     assert (kept.error_type, kept.error_fp, kept.finished_at) == (None, None, NOW)
     assert len(flow.engine.reports) == 1
+
+
+PAID = encode({"paid": True})
+REFUSED = encode({"paid": False})
+
+
+def refused(variables: Variables, _: str | None) -> bool:
+    return variables["paid"].value is False
+
+
+@pytest.mark.parametrize("level", [HistoryLevel.FULL, HistoryLevel.ACTIVITY])
+async def test_a_completion_that_the_model_turns_into_a_bpmn_error_is_told_as_one(level: HistoryLevel) -> None:
+    flow = Flow()
+    flow.error_when = refused
+    flow.engine.keep_history(level)
+    task = await flow.decided(Completion(REFUSED))
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.next_at, kept.finished_at) == (State.COMPLETED, None, NOW)
+    assert "errorEventDefinition turned this completion into a BPMN error" in (kept.error or "")
+    assert kept.result == REFUSED, "the engine wrote it before"
+    (line,) = flow.notes.of("outcome_settled")
+    assert line.values == {"how": "ended_by_us", "kept": True, "thrown": True}
+
+
+@pytest.mark.parametrize("level", HistoryLevel)
+async def test_a_completion_that_the_model_lets_pass_is_one(level: HistoryLevel) -> None:
+    flow = Flow()
+    flow.error_when = refused
+    flow.engine.keep_history(level)
+    task = await flow.decided(Completion(PAID))
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.error) == (State.COMPLETED, None)
+    (line,) = flow.notes.of("outcome_settled")
+    assert line.values == {"how": "delivered_completion", "kept": True}
+
+
+async def test_an_activity_without_an_error_event_costs_one_look_at_its_definition_and_none_at_its_history() -> None:
+    flow = Flow()
+    for operation in ("history", "activity", "get"):
+        flow.engine.fail_next(operation, AssertionError("asked"))
+    first = await flow.decided(Completion())
+    await flow.report.deliver(first)
+    flow.engine.fail_next("throwing_activities", AssertionError("asked again"))
+    for _ in range(3):
+        task = await flow.decided(Completion())
+        await flow.report.deliver(task)
+        assert flow.store.tasks[task.id].state is State.COMPLETED
+
+
+@pytest.mark.parametrize("operation", ["history", "activity", "throwing_activities"])
+@pytest.mark.parametrize("error", [EngineForbidden("no right", status=403), EngineUnavailable("away")])
+async def test_a_completion_of_which_nothing_more_is_told_is_one(operation: Operation, error: Exception) -> None:
+    flow = Flow()
+    flow.error_when = refused
+    flow.engine.keep_history(HistoryLevel.NONE)
+    task = await flow.decided(Completion(REFUSED))
+    flow.engine.fail_next(operation, error)
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert (kept.state, kept.error) == (State.COMPLETED, None)
+    told = operation != "throwing_activities" and isinstance(error, EngineUnavailable)
+    assert len(flow.notes.of("outcome_unconfirmed")) == told
+
+
+@pytest.mark.parametrize("level", [HistoryLevel.FULL, HistoryLevel.ACTIVITY])
+async def test_where_the_answer_is_lost_a_thrown_error_can_not_be_told_from_a_cancellation(level: HistoryLevel) -> None:
+    flow = Flow()
+    flow.error_when = refused
+    flow.engine.keep_history(level)
+    task = await _lost(flow, Completion(REFUSED))
+    await flow.report.deliver(task)
+    kept = flow.store.tasks[task.id]
+    assert kept.state is State.UNKNOWN
+    assert "by a cancellation or as the model's errorEventDefinition" in (kept.error or "")
 
 
 async def test_a_failure_whose_process_is_cancelled_right_after_is_no_bpmn_error() -> None:

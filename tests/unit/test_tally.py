@@ -149,17 +149,20 @@ async def test_events_without_a_run_are_counted() -> None:
     lab.counting.write("task_given_up", task=given_up, message="m")
     lab.counting.write("outcome_settled", task=a_task(), how="gone", kept=True)
     lab.counting.write("outcome_settled", task=a_task(), how="supersede", kept=True)
-    lab.counting.write("outcome_settled", task=a_task(), how="ended_by_us", kept=False)
+    lab.counting.write("outcome_settled", task=a_task(), how="ended_by_us", kept=False, thrown=True)
+    lab.counting.write("outcome_settled", task=a_task(), how="ended_by_us", kept=True, thrown=True)
     lab.counting.write("anything", task=a_task())
     found = await lab.overview()
     assert nonzero(found.by_topic["orders"].counts) == {
         Count.RECEIVED: 4,
+        Count.BPMN_ERRORS: 1,
         Count.LOST: 1,
+        Count.COMPLETED: 1,
         Count.CANCELLED: 1,
         Count.SUPERSEDED: 1,
     }
     assert nonzero(found.by_topic["mail"].counts) == {Count.RECEIVED: 1}
-    assert len(lab.notes.lines) == 8, "and each is written"
+    assert len(lab.notes.lines) == 9, "and each is written"
     assert await lab.desk.failure_group("f", NOW) is not None
 
 
