@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -55,7 +55,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A chart over buckets of time, or of a value; `columns` are the whole buckets, for what a pointer finds there."""
+    """A chart over buckets of time, or of a value; `columns` are the whole buckets, for what a pointer finds there.
+
+    `written` keeps it as it was written for readers of a language and zone: that takes most of a page's time.
+    """
 
     series: tuple[Series, ...]
     across: tuple[Tick, ...]
@@ -67,6 +70,7 @@ class Plot:
     edges: tuple[float, ...] = ()
     width: int = WIDTH
     height: int = HEIGHT
+    written: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def empty(self) -> bool:

@@ -52,7 +52,7 @@ def dashboard_router(
     `changes` is what live updates watch, `ending` is set when the process is to end.
     """
     live = Live(changes or Still(), ending or asyncio.Event(), pace)
-    pages = Pages(access, look, cursor=lambda: live.cursor)
+    pages = Pages(access, look, cursor=lambda: live.cursor, spent=live.spend)
     return Router(
         HOME,
         route_handlers=[

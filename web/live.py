@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -40,6 +41,8 @@ class Pace:
 
     A stream ends after `lifetime`, and its page comes back with its session, which may have ended meanwhile. When
     nobody listens any more the watcher goes on for `linger`: whoever goes from page to page misses nothing.
+    What pages cost that fetch themselves again may take the `share` of one core, all together: the more they cost the
+    later they are told of the next change, but not later than after `longest`.
     """
 
     every: timedelta = timedelta(milliseconds=500)
@@ -48,6 +51,8 @@ class Pace:
     lifetime: timedelta = timedelta(minutes=5)
     per_user: int = 12
     together: int = 500
+    share: float = 0.05
+    longest: timedelta = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,16 @@ class _Listener:
 class Live:
     """The one watcher of a process, and those who listen to it; `ending` closes every stream."""
 
-    def __init__(self, changes: Changes, ending: asyncio.Event, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        changes: Changes,
+        ending: asyncio.Event,
+        pace: Pace | None = None,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.pace = pace or Pace()
+        self._now = now
         self._changes = changes
         self._ending = ending
         self._boot = secrets.token_hex(4)
@@ -79,6 +92,10 @@ class Live:
         self._told: deque[Hint] = deque(maxlen=_REMEMBERED)
         self._listeners: set[_Listener] = set()
         self._watching: asyncio.Task[None] | None = None
+        self._untold: set[str] = set()
+        self._tell_at = 0.0
+        self._spent = 0.0
+        self._each = 0.0
 
     @property
     def listeners(self) -> int:
@@ -101,9 +118,19 @@ class Live:
         before, self._marks = self._marks, marks
         if before is None:
             return
-        names = frozenset(name for name in marks.keys() | before.keys() if marks.get(name) != before.get(name))
-        if names:
+        self._untold |= {name for name in marks.keys() | before.keys() if marks.get(name) != before.get(name)}
+        now = self._now()
+        if self._untold and now >= self._tell_at:
+            names, self._untold = frozenset(self._untold), set()
+            # What the last news cost is what the next will.
+            self._tell_at = now + min(self._spent / self.pace.share, self.pace.longest.total_seconds())
+            self._spent = 0.0
             self._tell(names)
+
+    def spend(self, seconds: float) -> None:
+        """Count the time that a page took because it was told of a change."""
+        self._spent += seconds
+        self._each = seconds if self._each == 0.0 else self._each + (seconds - self._each) / 8
 
     async def stream(self, user: str, last_id: str) -> AsyncIterator[bytes]:
         """Give what goes over the wire, until the browser leaves, the stream's time is over, or the process ends.
@@ -149,10 +176,15 @@ class Live:
     def _tell(self, names: frozenset[str]) -> None:
         self._number += 1
         self._told.append(Hint(self._number, names))
-        for listener in self._listeners:
+        # One after the other, with as long between two as one takes: what else runs in this process runs in between.
+        loop, most = asyncio.get_running_loop(), self.pace.longest.total_seconds() / max(1, len(self._listeners))
+        for place, listener in enumerate(self._listeners):
             listener.waiting |= names
             listener.last = self._number
-            listener.woken.set()
+            if (later := place * min(2 * self._each, most)) > 0:
+                loop.call_later(later, listener.woken.set)
+            else:
+                listener.woken.set()
 
     def _missed(self, last_id: str) -> set[str]:
         """Return what a page has missed that had heard up to `last_id`."""

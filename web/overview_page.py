@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.access import Principal, Scope
+from bridge.desk.operation import Operation
 from bridge.desk.ports import COUNT_CAP
 from bridge.desk.statistics import Count, Overview, Range, beginning, overview
 from bridge.flow.attention import Needs
@@ -20,9 +22,10 @@ from bridge.search.query import EVERYTHING, Field, among
 from bridge.task import State
 from web.charts import lines, sparkline, stacked
 from web.desk_tasks import TasksDesk
-from web.failures_page import groups_of, range_of
+from web.failures_page import Group, groups_of, range_of
 from web.guard import GivenPrincipal, needs
-from web.page import render
+from web.page import pages_of, render
+from web.shared import Shared
 
 _RANGES: Final = tuple(Range)
 _MOST_GROUPS: Final = 5
@@ -44,17 +47,69 @@ class _Kept:
     health: Health
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the page shows to all who may see the same topics."""
+
+    needs: Needs
+    counts: Mapping[State, int | None]
+    health: Health
+    shown: Overview
+    charts: Mapping[str, Any]
+    groups: Sequence[Group]
+    operations: Sequence[Operation]
+    calm: bool
+
+
 class OverviewPage:
     """Finds what the page shows. Health is asked for at most once in five seconds, however many look."""
 
     def __init__(self, desk: TasksDesk) -> None:
         self._desk = desk
         self._health: _Kept | None = None
+        self._shared: Shared[_Found] = Shared()
 
     async def show(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
         """Show the page as the URL has it."""
         wanted = range_of(request.query_params.get("range"))
         topic = topic_of(request.query_params.get("topic"), principal)
+        pages = pages_of(request)
+        found = await self._shared.get(
+            (wanted, topic, principal.topics),
+            pages.version_for(request),
+            lambda: self._find(wanted, topic, principal, lambda: pages.spending(request)),
+        )
+        counts, shown = found.counts, found.shown
+        return render(
+            request,
+            "overview.html",
+            range=wanted,
+            ranges=_RANGES,
+            since=SINCE[wanted],
+            topic=topic,
+            topics=sorted(self._desk.topics if principal.topics is None else principal.topics),
+            needs=found.needs,
+            counts=counts,
+            waiting=_sum(counts, State.RECEIVED, State.QUEUED),
+            working=_sum(counts, State.RUNNING, State.REPORTING),
+            health=found.health,
+            calm=found.calm,
+            totals={count.value: number for count, number in shown.counts.items()},
+            shown=shown,
+            charts=found.charts,
+            groups=found.groups,
+            operations=found.operations,
+            cap=COUNT_CAP,
+            nothing=not shown.counts[Count.RECEIVED] and not shown.counts[Count.COMPLETED] and not any(counts.values()),
+        )
+
+    async def _find(
+        self,
+        wanted: Range,
+        topic: str | None,
+        principal: Principal,
+        spending: Callable[[], AbstractContextManager[None]],
+    ) -> _Found:
         desk, now = self._desk.desk, self._desk.clock.now()
         found_needs, counts, health, rows, groups, operations = await asyncio.gather(
             self._desk.needs(),
@@ -64,31 +119,19 @@ class OverviewPage:
             desk.failure_groups(now - wanted.span, now, topic, within=wanted.span),
             desk.operations(_MOST_OPERATIONS),
         )
-        shown = overview([row for row in rows if _visible(row.topic, principal)], wanted, topic, now, split=False)
-        visible = [group for group in groups if _visible(group.topic, principal)]
-        top = groups_of(visible, "count", wanted, now, self._desk.secrets_of, most=_MOST_GROUPS)
-        return render(
-            request,
-            "overview.html",
-            range=wanted,
-            ranges=_RANGES,
-            since=SINCE[wanted],
-            topic=topic,
-            topics=sorted(self._desk.topics if principal.topics is None else principal.topics),
-            needs=_narrowed(found_needs, principal),
-            counts=counts,
-            waiting=_sum(counts, State.RECEIVED, State.QUEUED),
-            working=_sum(counts, State.RUNNING, State.REPORTING),
-            health=health,
-            calm=_is_calm(found_needs, counts, health),
-            totals={count.value: number for count, number in shown.counts.items()},
-            shown=shown,
-            charts=_charts(shown),
-            groups=top,
-            operations=operations if principal.topics is None else [],
-            cap=COUNT_CAP,
-            nothing=not shown.counts[Count.RECEIVED] and not shown.counts[Count.COMPLETED] and not any(counts.values()),
-        )
+        with spending():
+            shown = overview([row for row in rows if _visible(row.topic, principal)], wanted, topic, now, split=False)
+            visible = [group for group in groups if _visible(group.topic, principal)]
+            return _Found(
+                needs=_narrowed(found_needs, principal),
+                counts=counts,
+                health=health,
+                shown=shown,
+                charts=_charts(shown),
+                groups=groups_of(visible, "count", wanted, now, self._desk.secrets_of, most=_MOST_GROUPS),
+                operations=operations if principal.topics is None else [],
+                calm=_is_calm(found_needs, counts, health),
+            )
 
     async def _counts(self, principal: Principal, topic: str | None, now: datetime) -> Mapping[State, int | None]:
         names = [topic] if topic is not None else None if principal.topics is None else sorted(principal.topics)

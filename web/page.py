@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,6 +18,7 @@ from litestar import Request, Response
 
 from bridge.access import Scope, may_some
 from web.assets import Assets
+from web.charts import Plot
 from web.doors import AccessDoor
 from web.error_words import told_error
 from web.flash import Flash, add_flash, drop_flash, flash_of
@@ -69,6 +72,7 @@ class Pages:
         folder: Path = FOLDER,
         now: Callable[[], datetime] = _utc_now,
         cursor: Callable[[], str] = str,
+        spent: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self.look = look or Look()
         self.assets = Assets(fresh=self.look.debug)
@@ -76,6 +80,7 @@ class Pages:
         self._folder = folder
         self._now = now
         self._cursor = cursor
+        self._spent = spent
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Pages:
         """Stay one: Litestar copies routers deeply as it registers them, with all that their `opt` leads to."""
@@ -89,6 +94,24 @@ class Pages:
     def now(self) -> datetime:
         """Return the moment that pages are written for."""
         return self._now()
+
+    def version_for(self, request: Request[Any, Any, Any]) -> str:
+        """Return the version of what the request's page may share with others; empty where it may not.
+
+        A page that fetches itself again because it was told to may have what others were told of the same change.
+        Whoever comes by a link or after an action of their own may see what nobody was told yet.
+        """
+        return self._cursor() if is_refetch(request) else ""
+
+    @contextmanager
+    def spending(self, request: Request[Any, Any, Any]) -> Iterator[None]:
+        """Have the time that this takes counted as what the news cost: the next are told the later the more it is."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            if is_refetch(request):
+                self._spent(time.perf_counter() - began)
 
     def page(
         self,
@@ -105,8 +128,9 @@ class Pages:
         environment = _environment(self._folder, language, fresh=self.look.debug)
         flash = flash_of(request, insecure=self.insecure)
         context = {**self._values(request, preferences, language, nonce), "flash": flash, **values}
-        _add_macros(environment, context)
-        text = environment.get_template(template).render(context)
+        with self.spending(request):
+            _add_macros(environment, context)
+            text = environment.get_template(template).render(context)
         policy = page_policy(nonce, self._access.alpine)
         response = Response(
             text,
@@ -163,6 +187,11 @@ def pages_of(request: Request[Any, Any, Any]) -> Pages:
     return found
 
 
+def is_refetch(request: Request[Any, Any, Any]) -> bool:
+    """Tell whether an open page fetches itself again."""
+    return "x-live" in request.headers
+
+
 def language_of_reader(request: Request[Any, Any, Any]) -> str:
     """Return the language that a page of ours is written in for who asks."""
     return language_for(request, preferences_of(request, insecure=pages_of(request).insecure))
@@ -212,3 +241,16 @@ def _add_macros(environment: Environment, context: dict[str, Any]) -> None:
         module = environment.get_template(name).make_module(context)
         macros = {key: value for key, value in vars(module).items() if isinstance(value, Macro)}
         vars(context["ui"]).update(macros)
+    context["ui"].chart = _written_once(context["ui"].chart, f"{context['language']} {context['zone']}")
+
+
+def _written_once(chart: Macro, reader: str) -> Callable[..., str]:
+    """Return the macro that keeps with a plot what was written of it: of shared plots that is done once for all."""
+
+    def write(plot: Plot, *words: object, **options: object) -> str:
+        key = repr((reader, words, sorted(options.items())))
+        if key not in plot.written:
+            plot.written[key] = chart(plot, *words, **options)
+        return plot.written[key]
+
+    return write

@@ -212,3 +212,73 @@ async def test_the_answer(stub: Any) -> None:
     assert response.headers["x-accel-buffering"] == "no"
     assert "no-store" in response.headers["cache-control"]
     assert response.text == "retry: 2000\n\n"
+
+
+class Hands:
+    """A clock that moves when a test says so."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+async def test_news_come_the_later_the_more_the_last_cost(marks: Marks, ending: asyncio.Event) -> None:
+    hands = Hands()
+    live = Live(marks, ending, Pace(every=timedelta(hours=1), share=0.05, longest=timedelta(seconds=30)), now=hands)
+    ear = await listen(live)
+    assert (await ear.names())[1] == [EVERYTHING]
+
+    await live.run_once()
+
+    async def change(name: str) -> str:
+        marks.now[name] += "."
+        await live.run_once()
+        return live.cursor
+
+    told = await change("tasks")
+    assert (await ear.names())[1] == ["tasks"]
+    live.spend(0.1)
+    assert await change("tasks") != told, "what is spent counts from the next time on"
+    assert (await ear.names())[1] == ["tasks"]
+    told = live.cursor
+    hands.at += 1.9
+    assert await change("topics") == told, "a tenth of a second is a twentieth of two"
+    assert await change("tasks") == told
+    hands.at += 0.1
+    await live.run_once()
+    assert (await ear.names())[1] == ["tasks", "topics"], "nothing of it is forgotten"
+
+    live.spend(1000)
+    await change("tasks")
+    hands.at += 29.9
+    told = live.cursor
+    assert await change("tasks") == told
+    hands.at += 0.1
+    assert await change("tasks") != told
+    ending.set()
+
+
+async def test_pages_are_told_one_after_the_other(marks: Marks, ending: asyncio.Event) -> None:
+    live = Live(marks, ending, Pace(every=timedelta(hours=1)))
+    ears = [await listen(live, user=f"u{number}", last_id="unknown") for number in range(3)]
+    for ear in ears:
+        await ear.names()
+    await live.run_once()
+    live.spend(0.02)
+    loop = asyncio.get_running_loop()
+    heard: list[float] = []
+
+    async def hear(ear: Ear) -> None:
+        await ear.names()
+        heard.append(loop.time() - began)
+
+    hearing = [asyncio.create_task(hear(ear)) for ear in ears]
+    await asyncio.sleep(0)
+    marks.now["tasks"] += "."
+    began = loop.time()
+    await live.run_once()
+    await asyncio.gather(*hearing)
+    assert [after >= 0.04 * place for place, after in enumerate(heard)] == [True] * 3
+    ending.set()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
 
@@ -15,7 +15,7 @@ from bridge.access import Role
 from bridge.adapters.memory_desk import MemoryDesk
 from bridge.desk.operation import Item, Operation, OperationKind
 from bridge.desk.records import Pause
-from bridge.desk.statistics import Count, Failures, Range, Rollup
+from bridge.desk.statistics import Count, Failures, Range, Rollup, Step
 from bridge.errors import StoreUnavailable
 from bridge.health import Component, Health
 from bridge.histogram import bucket_of
@@ -23,6 +23,7 @@ from bridge.rights import MissingRight, Right
 from bridge.task import State, TaskKey
 from tests.web.access_lab import AccessLab, browser
 from tests.web.desk_lab import DeskLab
+from web.live import Live
 
 HOSTILE = '<script>alert("x")</script>'
 CANARY = "hunter2-canary"
@@ -244,3 +245,44 @@ async def test_a_store_that_is_away_is_a_page_that_says_so(
         response = await client.get(path)
         assert response.status_code == 503
         assert "mongo-secret-address" not in response.text
+
+
+# -- many who look at once
+
+
+async def test_what_many_look_at_is_put_together_once_for_each_change(
+    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = "b-1"
+    monkeypatch.setattr(Live, "cursor", property(lambda _live: cursor))
+    asked: list[str] = []
+    rollups = lab.desk.rollups
+
+    async def counting(step: Step, since: datetime, topic: str | None = None) -> Sequence[Rollup]:
+        asked.append(cursor)
+        return await rollups(step, since, topic)
+
+    monkeypatch.setattr(lab.desk, "rollups", counting)
+    await lab.replica()
+    now = lab.clock.now()
+    await lab.desk.add({step: [Rollup(step.floor(now), "ship", {Count.COMPLETED: 7})] for step in Step}, [])
+    told = {"X-Live": "1"}
+    texts = [(await client.get("/dashboard", headers=told)).text for _ in range(3)]
+    assert asked == ["b-1"]
+    assert len({part(text, "throughput-section") for text in texts}) == 1
+    assert "7" in part(texts[0], "throughput-section")
+
+    portuguese = (await client.get("/dashboard", headers={**told, "Accept-Language": "pt-BR"})).text
+    assert asked == ["b-1"]
+    assert "Ver em tabela" in part(portuguese, "throughput-section")
+    assert "Ver em tabela" not in part(texts[0], "throughput-section")
+
+    await client.get("/dashboard?topic=ship", headers=told)
+    await client.get("/dashboard?range=7d", headers=told)
+    assert asked == ["b-1"] * 3
+    # Who comes by a link, or after an action of their own, gets what is there now.
+    await client.get("/dashboard")
+    assert asked == ["b-1"] * 4
+    cursor = "b-2"
+    await client.get("/dashboard", headers=told)
+    assert asked == ["b-1"] * 4 + ["b-2"]
