@@ -1,15 +1,16 @@
 PYTHON ?= python3
-N ?= 200
+N ?= $(if $(filter faults,$(MAKECMDGOALS)),10,200)
 EXIT ?=
 BENCH ?=
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test soak bench-dashboard lint format bench bench-short bench-growth profile messages screenshots
+.PHONY: help setup demo test faults soak bench-dashboard lint format bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
+	@echo "make faults [N=10]           the fault tests on real servers, N times, until one fails"
 	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck, misled, unexplained runs"
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
 	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/performance.md"
@@ -40,6 +41,10 @@ lint: setup
 
 test: lint
 	$(RUN)/python -m pytest
+
+# Each run has servers of its own. N is how often; `make demo` takes the same name for its instances.
+faults: setup
+	for run in $$(seq 1 $(N)); do echo "run $$run of $(N)" && $(RUN)/python -m pytest -x -q tests/faults || exit 1; done
 
 soak: setup
 	$(RUN)/python -m sandbox.soak

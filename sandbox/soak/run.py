@@ -110,7 +110,9 @@ class Soak:
             await replicas.start()
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(replicas.watch())
-                await asyncio.gather(self._load(engine), self._disturb(replicas, store))
+                loading = group.create_task(self._load(engine))
+                await self._disturb(replicas, store)
+                await loading
                 self._is_spoiling = False
                 await asyncio.to_thread(self._sandbox.up, NEEDED)
                 await self._settle(engine)
@@ -135,12 +137,12 @@ class Soak:
 
     async def _load(self, engine: SoakEngine) -> None:
         """Start the instances at a steady rate, whatever the engine's state."""
-        began, starting = time.monotonic(), list[asyncio.Task[None]]()
-        for number, (business_key, order) in enumerate(self._orders.items()):
-            due = began + number * self._plan.seconds / self._plan.tasks
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            starting.append(asyncio.create_task(engine.start(business_key, self._variables(order))))
-        await asyncio.gather(*starting)
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as starting:
+            for number, (business_key, order) in enumerate(self._orders.items()):
+                due = began + number * self._plan.seconds / self._plan.tasks
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                starting.create_task(engine.start(business_key, self._variables(order)))
 
     def _variables(self, order: Order) -> dict[str, str]:
         return {"topic": f"{self._name}-plain" if order.is_plain else self._name, "fate": order.fate}

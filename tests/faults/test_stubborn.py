@@ -89,3 +89,31 @@ async def test_a_coroutine_that_blocks_the_loop_does_not_hold_the_process(faults
     async with asyncio.timeout(WITHIN):
         assert await gateway.stop() == 1
     assert gateway.events("end_overdue")
+
+
+async def test_a_thread_and_a_coroutine_that_do_not_end_are_left_within_the_grace(faults: FaultLab) -> None:
+    """Both hold a message of RabbitMQ's when the process is told to end; both messages are there for the next."""
+    plain, swallows = faults.topic("plain"), HANGS["a coroutine that ignores its cancellation"]
+    faults.write_topic(
+        "plain", PLAIN.format(topic=plain, runs=str(faults.folder / "runs")).replace("timeout=1", "timeout=60")
+    )
+    keys = [await faults.counted(body=swallows), await faults.deploy("plain", plain)]
+    gateway = await faults.faulty(SHUTDOWN_GRACE="1")
+    (swallowing,) = await faults.begin(keys[0])
+    hanging = await faults.first_task_of(await faults.start_with(keys[1], hangs={"type": "Boolean", "value": True}))
+    for task_id in (swallowing, hanging):
+        await gateway.until("handler_started", task_id=task_id)
+    async with asyncio.timeout(WITHIN):
+        assert await gateway.stop() == 0
+    assert gateway.events("cancellation_ignored", task_id=swallowing)
+    assert gateway.events("thread_stuck", task_id=hanging)
+    assert not gateway.events("not_ended_well")
+    assert not gateway.events("end_overdue")
+    for task_id in (swallowing, hanging):
+        assert (await faults.kept(task_id)).state is State.RETRYING
+    again = await faults.faulty(SHUTDOWN_GRACE="1")
+    for task_id in (swallowing, hanging):
+        await again.until("handler_started", task_id=task_id)
+    async with asyncio.timeout(WITHIN):
+        assert await again.stop() == 0
+    assert sorted(run.task_id for run in faults.runs()) == sorted([swallowing, hanging] * 2)
