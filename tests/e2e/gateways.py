@@ -202,7 +202,7 @@ class Lab:
 
     async def task_of(self, instance: str) -> dict[str, Any]:
         """Return the external task at which an instance waits."""
-        (task,) = await self.ask("GET", f"/external-task?processInstanceId={instance}")
+        (task,) = await self.ask("GET", f"/external-task?processInstanceId={instance}&maxResults=2")
         return dict(task)
 
     async def finished(self, key: str) -> int:
