@@ -41,8 +41,8 @@ IDLE_LIMIT: Final = 5.0
 """How much of a core, in percent, open dashboards may take while nothing happens."""
 
 _DATABASE: Final = "bench_dashboard"
-_PASSWORD: Final = "for this run only"
-_PEOPLE: Final = ("first", "second")
+PASSWORD: Final = "for this run only"
+PEOPLE: Final = ("first", "second")
 """Two of them: how many streams one person may have open is bounded."""
 
 _PAGES: Final = {
@@ -117,14 +117,14 @@ async def run(there: Servers) -> tuple[list[Figures], float, float]:
         "MONGODB_DATABASE": _DATABASE,
         "AUTH": "required",
         "INSECURE_COOKIES": "true",
-        "GATEWAY_ADMIN_USER": _PEOPLE[0],
-        "GATEWAY_ADMIN_PASSWORD": _PASSWORD,
+        "GATEWAY_ADMIN_USER": PEOPLE[0],
+        "GATEWAY_ADMIN_PASSWORD": PASSWORD,
     }
     gateways = Gateways(there.env, there.folder, TOPICS, Shape(roles="web", env=env))
     async with gateways.running():
-        await _add(there, _PEOPLE[1])
+        await add_viewer(there, _DATABASE, PEOPLE[1])
         async with AsyncExitStack() as stack:
-            sessions = [await stack.enter_async_context(_logged_in(gateways.urls[0], name)) for name in _PEOPLE]
+            sessions = [await stack.enter_async_context(logged_in(gateways.urls[0], name)) for name in PEOPLE]
             found = [
                 await measure(sessions[0], page, f"{gateways.urls[0]}/dashboard{path}") for page, path in _PAGES.items()
             ]
@@ -132,21 +132,23 @@ async def run(there: Servers) -> tuple[list[Figures], float, float]:
             return found, alone, await idle(gateways, sessions, OPEN)
 
 
-async def _add(there: Servers, name: str) -> None:
+async def add_viewer(there: Servers, database: str, name: str) -> None:
+    """Have the gateway's own command add somebody who may look."""
     command = (sys.executable, "-m", "bridge.cli", "users", "add", name, "--role", "viewer", "--stdin")
-    env = {**os.environ, **there.env, "MONGODB_DATABASE": _DATABASE, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, **there.env, "MONGODB_DATABASE": database, "PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
         *command, env=env, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )
-    await process.communicate(f"{_PASSWORD}\n".encode())
+    await process.communicate(f"{PASSWORD}\n".encode())
     if process.returncode:
         raise BenchError(f"{name} could not be added: exit code {process.returncode}")
 
 
 @asynccontextmanager
-async def _logged_in(url: str, name: str) -> AsyncIterator[aiohttp.ClientSession]:
+async def logged_in(url: str, name: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """Give a browser's session of somebody."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        form = {"name": name, "password": _PASSWORD}
+        form = {"name": name, "password": PASSWORD}
         async with session.post(
             f"{url}/dashboard/login", data=form, headers={"Origin": url}, allow_redirects=False
         ) as answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -108,6 +109,21 @@ class Engine:
     async def histories(self, key: str) -> Sequence[dict[str, Any]]:
         """Return the process instances of a definition with their times, as the engine's history has them."""
         return list(await self.ask("GET", f"/history/process-instance?processDefinitionKey={key}&maxResults=10000"))
+
+    async def created_since(self, key: str, since: float) -> dict[str, float]:
+        """Return when each process instance of a definition began that began since then; both as seconds."""
+        found: dict[str, float] = {}
+        moment = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+        query = {"processDefinitionKey": key, "startedAfter": moment}
+        for first in range(0, 1_000_000, 5000):
+            path = f"/history/process-instance?firstResult={first}&maxResults=5000"
+            rows = await self.ask("POST", path, {**query, "sorting": [{"sortBy": "instanceId", "sortOrder": "asc"}]})
+            for row in rows:
+                began = datetime.strptime(row["startTime"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+                found[row["id"]] = began
+            if len(rows) < 5000:
+                break
+        return found
 
     async def lock_all(self, topic: str, worker_id: str, count: int) -> list[str]:
         """Lock so many of a topic's tasks for a while, as a submitter does; return their ids."""
