@@ -1,4 +1,4 @@
-"""What open dashboards cost those who work: `python -m bench.busy`. Tasks at a steady rate, with none open, and with 20.
+"""What open dashboards cost those who work: `python -m bench.busy`. Tasks at a steady rate beside 20 of them, and none.
 
 All servers are real, and one process has all roles, so that pages, handlers and renewals share one event loop. An open
 overview does what a browser does: it listens to the events, and fetches itself again when it is told to, at most every

@@ -15,7 +15,6 @@ Raw = dict[str, Any]
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every `next_at`. A query must name it, for MongoDB to see that the partial index covers the query."""
-BY_STATE: Final = "by_state"
 BY_TOPIC: Final = "by_topic"
 BY_TOPIC_STATE: Final = "topic_state_latest"
 
@@ -119,13 +118,13 @@ class TaskDocument(Document):
         """Read by Beanie."""
 
         name = "tasks"
+        dropped: ClassVar = ("by_state",)
         indexes: ClassVar = [
             IndexModel(
                 [("next_at", ASCENDING), ("_id", ASCENDING)],
                 name="due",
                 partialFilterExpression={"next_at": {"$gt": BEGINNING}},
             ),
-            IndexModel([("state", ASCENDING), *_NEWEST], name=BY_STATE),
             IndexModel([("topic", ASCENDING), *_NEWEST], name=BY_TOPIC),
             IndexModel([*_NEWEST], name="newest"),
             IndexModel([("business_key", ASCENDING)], name="business_key", sparse=True),

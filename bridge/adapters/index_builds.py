@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ OnBuild = Callable[[str], None]
 """Told now and then how far a build is, in words."""
 
 _LONGEST: Final = timedelta(days=1)
+_INDEX_NOT_FOUND: Final = 27
 
 
 async def create_indexes(
@@ -27,7 +28,7 @@ async def create_indexes(
     on_build: OnBuild,
     every: timedelta,
 ) -> None:
-    """Create the indexes that the models declare. Raises the driver's errors.
+    """Create the indexes that the models declare, then drop those named as `dropped`. Raises the driver's errors.
 
     MongoDB answers once they are built, which takes minutes where a collection is large, longer than a socket is
     waited for otherwise. Meanwhile the server is asked `every` so often how far it is: where it doesn't answer that,
@@ -47,6 +48,7 @@ async def create_indexes(
         finally:
             building.cancel()
             await asyncio.gather(building, return_exceptions=True)
+        await _drop(client, database, name, getattr(model.Settings, "dropped", ()))
 
 
 async def _create(
@@ -54,6 +56,19 @@ async def _create(
 ) -> None:
     with pymongo.timeout(_LONGEST.total_seconds()):
         await client[database][name].create_indexes(list(indexes))
+
+
+async def _drop(client: AsyncMongoClient[dict[str, Any]], database: str, name: str, dropped: Collection[str]) -> None:
+    """Drop indexes that a version before had declared; of several processes that start at once one does so."""
+    if not dropped:
+        return
+    collection = client[database][name]
+    for index in sorted((await collection.index_information()).keys() & set(dropped)):
+        try:
+            await collection.drop_index(index)
+        except OperationFailure as error:
+            if error.code != _INDEX_NOT_FOUND:
+                raise
 
 
 async def _progress(client: AsyncMongoClient[dict[str, Any]], database: str, name: str, began: float) -> str:

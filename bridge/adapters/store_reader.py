@@ -31,6 +31,7 @@ from bridge.ports_reader import Page, TaskFilter
 from bridge.task import State, Task
 
 WAITING_CAP: Final = 10_000
+_OLDEST: Final = 1000
 TOO_LARGE: Final = frozenset({10334, 17280, 17419})
 """The server's codes for a document, a key or an update's result that is too large."""
 INTERRUPTED: Final = frozenset(
@@ -164,11 +165,14 @@ class StoreReader:
             )
 
     async def oldest(self, state: State) -> datetime | None:
-        """Return when the oldest task in a state was accepted; None where there is none."""
+        """Return when the oldest task in a state was accepted; None where there is none.
+
+        It is looked for among the thousand whose last change is the longest ago: no index is in the order of both.
+        """
         with translated("oldest"):
             found = self._tasks.find({"state": {"$eq": state.value}}, {"created_at": 1}, max_time_ms=self._patience)
-            documents = await found.sort([("created_at", 1), ("_id", 1)]).limit(1).to_list()
-        return documents[0]["created_at"] if documents else None
+            documents = await found.sort([("updated_at", 1), ("_id", 1)]).limit(_OLDEST).to_list()
+        return min((document["created_at"] for document in documents), default=None)
 
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         with translated("page"):

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from bridge.adapters.documents import TaskDocument
+from bridge.adapters.index_builds import create_indexes
 from bridge.adapters.store import MongoStore
 from bridge.task import State
 from tests.contract.stores import NOW, mongo_store, task
@@ -26,3 +28,25 @@ async def test_counts_and_the_oldest_of_a_state(mongo: MongoStore) -> None:
     assert await mongo.count_of(State.RECEIVED) == 3
     assert await mongo.oldest(State.RECEIVED) == NOW - timedelta(minutes=5)
     assert await mongo.count_of(State.FAILED) == 0
+
+
+async def test_the_oldest_is_found_though_it_was_published_again(mongo: MongoStore) -> None:
+    await mongo.accept(
+        [
+            task("old", created_at=NOW - timedelta(hours=2), updated_at=NOW),
+            task("new", created_at=NOW - timedelta(minutes=1), updated_at=NOW - timedelta(minutes=1)),
+        ]
+    )
+    assert await mongo.oldest(State.RECEIVED) == NOW - timedelta(hours=2)
+
+
+async def test_an_index_that_a_version_before_had_is_dropped(servers: dict[str, str]) -> None:
+    async with mongo_store(servers["MONGODB_URI"]) as store:
+        await store._tasks.create_index([("state", 1), ("created_at", -1), ("_id", -1)], name="by_state")
+        for _ in range(2):
+            await create_indexes(
+                store._connected(), store._database, [TaskDocument], on_build=print, every=timedelta(seconds=5)
+            )
+            names = (await store._tasks.index_information()).keys()
+            assert "by_state" not in names
+            assert "state_latest" in names
