@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Final
@@ -13,7 +14,7 @@ from babel.dates import format_datetime, format_skeleton, format_timedelta
 from babel.lists import format_list
 from babel.numbers import format_compact_decimal, format_decimal, format_percent
 
-from web.charts import Plot
+from web.charts import Plot, Rect
 
 NONE: Final = "–"
 """What stands where there is no value."""
@@ -23,6 +24,16 @@ _SHORT: Final = len("Mar 18")
 _SIZES: Final = ("B", "kB", "MB", "GB", "TB")
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A chart's column as it is written: what it stands for (`at` is None where that is no moment), and its values."""
+
+    rect: Rect
+    label: str
+    at: datetime | None
+    values: list[tuple[str, str]]
+
+
 class Formatter:
     """Writes values for one reader. Every method takes None, and writes a dash for it."""
 
@@ -30,7 +41,7 @@ class Formatter:
         self.locale = locale
         self.zone = zone
         self.now = now
-        self._written: dict[tuple[str, float], str] = {}
+        self._named = str(locale)
 
     # -- numbers
 
@@ -38,7 +49,7 @@ class Formatter:
         """Write a number with the separators of the language, and at most so many `digits` after the point."""
         if value is None:
             return NONE
-        return _decimal(value, digits, str(self.locale))
+        return _decimal(value, digits, self._named)
 
     def compact(self, value: float | None) -> str:
         """Write a large number short, as 12K or 12 mil."""
@@ -163,6 +174,20 @@ class Formatter:
         """Write what a chart's bucket stands for: a moment, or the end of a range of values."""
         return self.axis(plot.moments[index], plot.span) if plot.moments else self.measure(plot.edges[index], unit)
 
+    def columns(self, plot: Plot, unit: str, edge: str) -> list[Column]:
+        """Write a chart's columns, each value once: for the pointer that is on one, and for the table."""
+        values = [[self.measure(value, unit) for value in series.values] for series in plot.series]
+        names = [series.name for series in plot.series]
+        return [
+            Column(
+                rect=rect,
+                label=self.bucket(plot, rect.index, edge),
+                at=plot.moments[rect.index] if plot.moments else None,
+                values=[(name, column[rect.index]) for name, column in zip(names, values, strict=True)],
+            )
+            for rect in plot.columns
+        ]
+
     def age(self, moment: datetime | None) -> str:
         """Write how long a moment is past; nothing is younger than zero."""
         if moment is None:
@@ -181,21 +206,10 @@ class Formatter:
         return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
     def _skeleton(self, pattern: str, local: datetime) -> str:
-        return self._once(pattern, local, lambda: format_skeleton(pattern, local, locale=self.locale))
+        return _moment(pattern, local.timestamp(), self.zone, self._named, skeleton=True)
 
     def _pattern(self, pattern: str, local: datetime) -> str:
-        return self._once(
-            f"={pattern}", local, lambda: format_datetime(local, pattern, tzinfo=self.zone, locale=self.locale)
-        )
-
-    def _once(self, how: str, local: datetime, write: Callable[[], str]) -> str:
-        # The charts of a page have their moments in common, and each has them in its table as well. By the time itself:
-        # when clocks are set back, two that are an hour apart look alike.
-        key = (how, local.timestamp())
-        written = self._written.get(key)
-        if written is None:
-            written = self._written[key] = write()
-        return written
+        return _moment(pattern, local.timestamp(), self.zone, self._named, skeleton=False)
 
     @staticmethod
     def _in_utc(moment: datetime) -> datetime:
@@ -207,3 +221,15 @@ def _decimal(value: float, digits: int, locale: str) -> str:
     """Write a number; charts write hundreds, the same few again and again, and Babel takes its time for each."""
     pattern = "#,##0." + "#" * digits if digits else "#,##0"
     return format_decimal(value, format=pattern, locale=locale)
+
+
+@lru_cache(16_384)
+def _moment(pattern: str, timestamp: float, zone: tzinfo, locale: str, *, skeleton: bool) -> str:
+    """Write a moment; of a chart all but the newest are those of the page before, and Babel takes its time for each.
+
+    By the time itself: when clocks are set back, two that are an hour apart look alike.
+    """
+    local = datetime.fromtimestamp(timestamp, zone)
+    if skeleton:
+        return format_skeleton(pattern, local, locale=locale)
+    return format_datetime(local, pattern, tzinfo=zone, locale=locale)
