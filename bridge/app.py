@@ -58,6 +58,7 @@ from bridge.flow.scope import context_of
 from bridge.flow.submit import Submit
 from bridge.flow.tally import Tally, TallyingJournal
 from bridge.flow.threads import Threads
+from bridge.flow.unreadable import UnreadableLog
 from bridge.lag import Lag
 from bridge.loop_watch import LoopWatch
 from bridge.ports import Journal, Level
@@ -166,6 +167,7 @@ class Gateway:
             settings.mongodb_database,
             audit_kept=timedelta(days=settings.audit_days),
         )
+        self.store.on_unreadable = self.desk.on_unreadable = UnreadableLog(self.journal)
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call to the engine: of ours, and while it answers."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bridge.task import UnreadableTask
+
 
 class GatewayError(Exception):
     """Anything the gateway itself can say went wrong."""
@@ -145,6 +147,17 @@ class StoreRefusing(StoreUnavailable):
 
 class TaskTooLarge(StoreError):
     """A task that exceeds what one document may hold."""
+
+
+class TaskUnreadable(StoreError):
+    """A task is kept under the id, and this version can't read it: another version wrote it, or something else did.
+
+    `found` is what of it can be read.
+    """
+
+    def __init__(self, found: UnreadableTask) -> None:
+        super().__init__(f"task {found.id} is kept and can't be read by this version of the gateway: {found.reason}")
+        self.found = found
 
 
 class BrokerError(GatewayError):

@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from bridge.dead_letter import DeadLetter, DeadMessage
 from bridge.engine_identity import EngineIdentity
 from bridge.lifecycle import Move
 from bridge.replica import Replica
 from bridge.rights import MissingRight
-from bridge.task import Task, TaskKey, Variables
+from bridge.task import State, Task, TaskKey, UnreadableTask, Variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +212,21 @@ class EngineIdentityStore(Protocol):
     async def keep_engine_identity(self, identity: EngineIdentity) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due in a state, the longest overdue first: tasks, and documents that can't be read as tasks.
+
+    Except in REPORTING the tasks come without variables, outcome and history.
+    """
+
+    tasks: tuple[Task, ...] = ()
+    unreadable: tuple[UnreadableTask, ...] = ()
+
+
 class TaskStore(Protocol):
     """Where tasks are kept. Every write is a compare-and-set by `bridge.lifecycle`.
 
+    A document that this version can't read spoils no other: it is left out, and a claim of it is given back.
     Raises `StoreUnavailable` when the effect of a call is unknown.
     """
 
@@ -237,17 +248,23 @@ class TaskStore(Protocol):
         ...
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
-        """CLAIM tasks; None where the lease has changed or the task is not waiting (a duplicate or late message)."""
+        """CLAIM tasks; None where the lease has changed, the task is not waiting (a late message), or can't be read."""
         ...
 
-    async def get(self, task_id: str) -> Task | None: ...
+    async def get(self, task_id: str) -> Task | None:
+        """Return the task; None where none is kept. Raises `TaskUnreadable`."""
+        ...
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[Task]:
-        """Return those of the tasks that are kept, in any order."""
+        """Return those of the tasks that are kept and can be read, in any order."""
         ...
 
-    async def due(self, now: datetime, limit: int) -> Sequence[Task]:
-        """Return live tasks whose `next_at` has passed, the longest overdue first."""
+    async def due(self, state: State | None, now: datetime, limit: int) -> Due:
+        """Return what is in the state and whose `next_at` has passed; None: in a state that this version lacks."""
+        ...
+
+    async def set_aside(self, found: Sequence[UnreadableTask], until: datetime) -> None:
+        """Mark documents that can't be read, and look at them again `until` then; what changed meanwhile is left."""
         ...
 
     async def waiting(self) -> int:
@@ -308,30 +325,6 @@ class Publisher(Protocol):
 
     def faults(self) -> Mapping[str, str]:
         """Return why topics' queues can't be published to now, by topic; each text names the queue."""
-        ...
-
-
-Examination = Callable[[DeadMessage], Awaitable[None]]
-
-
-class DeadLetters(Protocol):
-    """What the broker gave up on."""
-
-    async def take(self, limit: int, examine: Examination) -> int:
-        """Have up to `limit` messages examined, each acknowledged after that; return how many there were.
-
-        A message whose examination raises stays where it is, as do those behind it.
-        """
-        ...
-
-
-class DeadLetterStore(Protocol):
-    """Where messages that led to no task are kept for people to see."""
-
-    async def keep_dead_letter(self, letter: DeadLetter) -> None: ...
-
-    async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
-        """Return the latest."""
         ...
 
 

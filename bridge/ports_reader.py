@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from bridge.task import Source, State, Task
+from bridge.task import Source, State, Task, UnreadableTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class TaskFilter:
 class Page:
     """A page of tasks, newest first, and the cursor of the next (None at the end)."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[Task | UnreadableTask, ...]
     after: tuple[datetime, str] | None
 
 
@@ -44,7 +44,9 @@ class Statistics:
 class TaskReader(Protocol):
     """The read-only side of the store, for pages and the API."""
 
-    async def get(self, task_id: str) -> Task | None: ...
+    async def get(self, task_id: str) -> Task | None:
+        """Return the task; None where none is kept. Raises `TaskUnreadable`."""
+        ...
 
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page: ...
 

@@ -54,6 +54,7 @@ class Process:
         self._running: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
         self._poll_loop: Loop | None = None
+        self._recover_loop: Loop | None = None
         self._readiness = ReadinessCheck(gateway, self._loops, stop)
         gateway.metrics.registry.register(Gauges(self._look))
 
@@ -259,7 +260,7 @@ class Process:
         if gateway.roles & {Role.INTAKE, Role.WORK}:
             # Workers make good what they can even where no intake lives; where one does it comes first.
             seldom = 1 if Role.INTAKE in gateway.roles else _WORKERS_SWEEP
-            self._loop("recover", gateway.recover.run_once, seldom * timedelta(seconds=settings.sweep_every))
+            self._recover_loop = self._loop("recover", self._sweep, seldom * timedelta(seconds=settings.sweep_every))
         if Role.WEB in gateway.roles:
             self._loop("recount", gateway.recount.run_once, timedelta(seconds=1))
         if Role.INTAKE in gateway.roles:
@@ -275,6 +276,11 @@ class Process:
         self._loops.append(loop)
         self._running.append(asyncio.create_task(loop.run(), name=name))
         return loop
+
+    async def _sweep(self) -> None:
+        await self._gateway.recover.run_once()
+        if self._gateway.recover.is_behind and self._recover_loop is not None:
+            self._recover_loop.wake()
 
     async def _watch_consumers(self) -> None:
         self._readiness.attached = await self._gateway.consumer.consuming()

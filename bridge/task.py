@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
@@ -211,6 +211,39 @@ class Task(Struct, frozen=True):
     def inputs(self) -> Variables:
         """What the handler is given: the engine's variables, and before them what a submitter sent."""
         return self.variables if not self.given else {**self.variables, **self.given}
+
+
+UNREADABLE: Final = "unreadable"
+"""What pages and the API call a kept document that this version can't read; no document has it as its state."""
+
+
+UNREADABLE_LOOK: Final = timedelta(minutes=5)
+"""After how long a document that can't be read is looked at again: a version that can read it may run by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableTask:
+    """A kept document that this version of the gateway can't read as a task.
+
+    `reason` says what it can't read, `fields` are those that it can, by their names in `Task`. `document` is all that
+    was read of it, as it is stored.
+    """
+
+    id: str
+    reason: str
+    fields: Mapping[str, Any]
+    document: Mapping[str, Any]
+
+    @property
+    def topic(self) -> str | None:
+        """Its topic; None where that is what can't be read."""
+        topic = self.fields.get("topic")
+        return topic if isinstance(topic, str) else None
+
+    @property
+    def stored_state(self) -> str:
+        """Its state as it is stored, whatever it is."""
+        return str(self.document.get("state"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from bridge.errors import (
     StoreUnavailable,
     TaskConflict,
     TaskTooLarge,
+    TaskUnreadable,
     UnacceptableTask,
     Unauthenticated,
     UnknownTask,
@@ -27,7 +28,7 @@ from bridge.errors import (
 )
 from bridge.health import Purpose
 from bridge.ports_reader import TaskFilter
-from bridge.task import Task
+from bridge.task import Task, UnreadableTask
 from web.audited import audit_entry
 from web.cursor import MAX_LENGTH, CursorError, read_cursor, write_cursor
 from web.doors import Doors
@@ -48,6 +49,7 @@ from web.schemas import (
     TaskStatistics,
     TaskStatus,
     TaskSummary,
+    UnreadableEntry,
 )
 
 MAX_LIMIT = 200
@@ -115,7 +117,7 @@ class TaskRoutes(Controller):
         summary="Follow a task",
         description="Where the task is in its life, with its result as plain JSON once there is one.",
         response_description="The task as the gateway keeps it.",
-        responses=problem_responses(400, *_REFUSED, UnknownTask, StoreUnavailable),
+        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskUnreadable, StoreUnavailable),
     )
     async def status(self, task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal) -> TaskStatus:
         """Read one task; raises `UnknownTask` when none is kept under the id."""
@@ -190,7 +192,8 @@ class TaskRoutes(Controller):
             raise query_error("after", str(error)) from None
         page = await doors.reader.page(wanted, limit, position)
         return TaskList(
-            tasks=[TaskSummary.of(task) for task in page.tasks],
+            tasks=[TaskSummary.of(task) for task in page.tasks if isinstance(task, Task)],
+            unreadable=[UnreadableEntry.of(task) for task in page.tasks if isinstance(task, UnreadableTask)],
             next=None if page.after is None else write_cursor(wanted, page.after),
         )
 
@@ -284,9 +287,15 @@ def _purpose(text: str) -> Purpose:
 
 async def _task(doors: Doors, task_id: str, principal: Principal, action: Scope) -> Task:
     """Return a task that `principal` may do `action` on; one of another's topic is as unknown to it as none."""
-    task = await doors.reader.get(task_id)
+    unknown = UnknownTask(f"no task {task_id} is kept here; submit it first, or check the id")
+    try:
+        task = await doors.reader.get(task_id)
+    except TaskUnreadable as error:
+        if may(principal, action, error.found.topic):
+            raise
+        raise unknown from None
     if task is None or not may(principal, action, task.topic):
-        raise UnknownTask(f"no task {task_id} is kept here; submit it first, or check the id")
+        raise unknown
     return task
 
 

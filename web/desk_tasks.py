@@ -10,7 +10,8 @@ from bridge.desk.ports import Desk
 from bridge.flow.attention import Needs
 from bridge.flow.operate import Operate
 from bridge.health import Health
-from bridge.ports import Clock, DeadLetterStore, Depth, Engine
+from bridge.ports import Clock, Depth, Engine
+from bridge.ports_dead_letters import DeadLetterStore
 from bridge.ports_reader import TaskReader
 from bridge.topic import Topic
 

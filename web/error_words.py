@@ -17,6 +17,7 @@ _TOLD: Final = frozenset({"error", "why", "reason", "change", "due"})
 
 _TASKS: Final = (
     msg("no task %(task)s is kept here; check the id"),
+    msg("task %(task)s is kept and can't be read by this version of the gateway: %(why)s"),
     msg("task %(task)s is not as it was shown: %(change)s; look at it again"),
     msg("it was %(before)s and is %(now)s now"),
     msg("it was fetched again, and is %(now)s once more"),

@@ -165,7 +165,7 @@ def _sum(counts: Mapping[State, int | None], *states: State) -> int | None:
 
 def _is_calm(found: Needs, counts: Mapping[State, int | None], health: Health) -> bool:
     warned = any(part.warnings for part in health.components)
-    troubles = found.unattended or found.stale or found.foreign_answers or warned
+    troubles = found.unattended or found.stale or found.foreign_answers or found.unreadable or warned
     return health.ok and bool(found.alive) and counts[State.FAILED] == 0 and not troubles
 
 

@@ -53,6 +53,7 @@ PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.Refusal: Kind("refused", 409, "The request was refused"),
     errors.VariableError: Kind("unusable-variable", 422, "A variable can't be used"),
     errors.TaskTooLarge: Kind("task-too-large", 413, "The task is too large"),
+    errors.TaskUnreadable: Kind("task-unreadable", 409, "The task can't be read by this version of the gateway"),
     errors.StoreUnavailable: Kind(
         "store-unavailable", 503, "The store is unavailable", f"The store can't be reached. {_LATER}", RETRY_AFTER
     ),

@@ -13,7 +13,7 @@ from bridge.dead_letter import DeadLetter
 from bridge.health import Health, Readiness
 from bridge.ports_reader import Statistics
 from bridge.submission import Submission
-from bridge.task import Source, State, Task
+from bridge.task import Source, State, Task, UnreadableTask
 from web.results import plain_result
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"
@@ -164,10 +164,27 @@ def _shared(task: Task) -> dict[str, Any]:
     }
 
 
+class UnreadableEntry(_Answer):
+    """A task whose document this version of the gateway can't read: it waits for a version that can."""
+
+    task_id: Annotated[str, Field(description="Id of the external task.", examples=[_TASK_ID])]
+    topic: Annotated[str | None, Field(description="Null where it can't be read.", examples=["charge_card"])]
+    status: Annotated[Literal["unreadable"], Field(examples=["unreadable"])] = "unreadable"
+    reason: Annotated[str, Field(description="What can't be read.", examples=["state: 'x' is not a valid State"])]
+
+    @classmethod
+    def of(cls, found: UnreadableTask) -> UnreadableEntry:
+        """Describe `found` without what it holds."""
+        return cls(task_id=found.id, topic=found.topic, reason=found.reason)
+
+
 class TaskList(_Answer):
     """A page of tasks, newest first."""
 
     tasks: Annotated[list[TaskSummary], Field(description="Newest first.")]
+    unreadable: Annotated[
+        list[UnreadableEntry], Field(description="Those of the page that this version of the gateway can't read.")
+    ] = []
     next: Annotated[str | None, Field(description="Pass it as `after` to get the next page; null at the end.")]
 
 

@@ -20,7 +20,7 @@ from bridge.search.query import (
     among,
     conditions,
 )
-from bridge.task import State
+from bridge.task import UNREADABLE, State
 from web.texts import msg
 
 LIMITS: Final = (25, 50, 100, 200)
@@ -86,7 +86,7 @@ class Listing:
     fields: Mapping[str, str]
     typed: Node = EVERYTHING
     query: Node = EVERYTHING
-    state: State | None = None
+    state: str | None = None
     sort: Sort = NEWEST
     limit: int = LIMIT
     after: str | None = None
@@ -98,7 +98,7 @@ class Listing:
     @property
     def whole(self) -> Node:
         """The query with the state in it."""
-        return self.query if self.state is None else all_of([among(Field.STATE, [self.state.value]), self.query])
+        return self.query if self.state is None else all_of([among(Field.STATE, [self.state]), self.query])
 
     @property
     def filtered(self) -> bool:
@@ -148,7 +148,7 @@ def read_listing(
     terms += [Compare(Field.UPDATED, _BOUNDS[name], moment) for name, moment in moments.items()]
     if topics is not None:
         terms.append(among(Field.TOPIC, sorted(topics)))
-    state = State(fields["state"]) if fields.get("state") in set(State) else None
+    state = fields["state"] if fields.get("state") in {*State, UNREADABLE} else None
     if "state" in fields and state is None:
         wrong.append("state")
     limit = int(fields["limit"]) if fields.get("limit") in {str(each) for each in LIMITS} else LIMIT

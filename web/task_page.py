@@ -14,7 +14,7 @@ from bridge.access import Principal, Scope, may
 from bridge.dead_letter import DeadLetter
 from bridge.desk.records import AuditFilter
 from bridge.edits import missed_edits
-from bridge.errors import BrokerError, EngineError, EngineRejected, TaskGone, UnknownTask
+from bridge.errors import BrokerError, EngineError, EngineRejected, TaskGone, TaskUnreadable, UnknownTask
 from bridge.ports import Depth, EngineLogEntry, EngineTask
 from bridge.redaction import mask_text
 from bridge.task import Task
@@ -26,6 +26,7 @@ from web.schemas import TASK_ID_PATTERN
 from web.task_variables import shown
 from web.task_view import choices_of, cockpit_link, runs_of, trace_link, undelivered, way_of
 from web.task_words import ACTIONS
+from web.unreadable_page import show_unreadable
 
 PATH: Final = "/dashboard/tasks"
 TaskId = Annotated[str, PathParameter(pattern=TASK_ID_PATTERN)]
@@ -45,7 +46,7 @@ class EngineNow:
 
 
 async def found_task(desk: TasksDesk, principal: Principal, task_id: str) -> Task:
-    """Return the task, or raise `UnknownTask`; one whose topic the reader may not see is unknown to him too."""
+    """Return the task; raises `UnknownTask`, also where the reader may not see its topic, and `TaskUnreadable`."""
     task = await desk.reader.get(task_id)
     if task is None or not may(principal, Scope.READ, task.topic):
         raise UnknownTask(f"no task {task_id} is kept here; check the id")
@@ -61,7 +62,10 @@ class TaskPage:
     async def show(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[str]:
         """Show the task; the engine is asked only where the URL says so."""
         desk = self._desk
-        task = await found_task(desk, principal, task_id)
+        try:
+            task = await found_task(desk, principal, task_id)
+        except TaskUnreadable as error:
+            return show_unreadable(request, principal, desk, error.found)
         also = desk.secrets_of(task.topic)
         asks = request.query_params.get("engine") == "now"
         depth, letters, entries, engine = await asyncio.gather(

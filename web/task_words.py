@@ -31,6 +31,7 @@ STATES: Final = {
     "cancelled": msg("Cancelled"),
     "superseded": msg("Superseded"),
     "unknown": msg("Unknown"),
+    "unreadable": msg("Unreadable"),
 }
 ACTIONS: Final = {
     "task.retry": msg("Retried"),

@@ -19,7 +19,7 @@ from litestar.response import Stream
 from bridge.access import Principal, Scope
 from bridge.desk.ports import TooSlow
 from bridge.redaction import mask_text
-from bridge.task import Task
+from bridge.task import Task, UnreadableTask
 from web.audited import audit_entry
 from web.cells import cell
 from web.desk_tasks import TasksDesk
@@ -29,6 +29,7 @@ from web.page import pages_of
 from web.preferences import preferences_of, zone_for
 from web.query_words import told
 from web.task_listing import Listing, read_listing
+from web.unreadable_page import as_row
 
 CAP: Final = 10_000
 """How many tasks a file has at most."""
@@ -149,11 +150,13 @@ class Export:
             if cursor is None:
                 return
 
-    def _row(self, task: Task) -> Mapping[str, Value]:
-        masked = None if task.error is None else mask_text(task.error, self._desk.secrets_of(task.topic))
+    def _row(self, task: Task | UnreadableTask) -> Mapping[str, Value]:
+        error = task.reason if isinstance(task, UnreadableTask) else task.error
+        fields = as_row(task) if isinstance(task, UnreadableTask) else {name: getattr(task, name) for name in _NAMES}
+        masked = None if error is None else mask_text(error, self._desk.secrets_of(fields["topic"]))
         row: dict[str, Value] = {}
         for name in _NAMES:
-            value = masked if name == "error" else getattr(task, name)
+            value = masked if name == "error" else fields[name]
             row[name] = value.isoformat() if isinstance(value, datetime) else value
         return row
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -19,7 +19,7 @@ from bridge.desk.records import View
 from bridge.redaction import mask_text
 from bridge.search.page import PositionError
 from bridge.search.query import EVERYTHING
-from bridge.task import State, Task
+from bridge.task import State, Task, UnreadableTask
 from web.audited import audit_entry
 from web.desk_tasks import TasksDesk
 from web.flash import Flash
@@ -40,6 +40,7 @@ from web.task_listing import (
     read_listing,
 )
 from web.texts import msg
+from web.unreadable_page import as_row
 
 PATH: Final = "/dashboard/tasks"
 _FORM_BYTES: Final = 32_768
@@ -52,7 +53,7 @@ _NAME: Final = 80
 class Row:
     """A task in the list, and what of its error may be shown."""
 
-    task: Task
+    task: Task | Mapping[str, Any]
     error: str
 
 
@@ -102,6 +103,7 @@ class TaskList:
             next=None if isinstance(found, TooSlow) else found.next,
             slow=found if isinstance(found, TooSlow) else None,
             counts=counts.by_state,
+            unreadable=counts.unreadable,
             total=_total(counts),
             none_at_all=await self._none_at_all(listing, found),
             views=[(view, dict(parse_qsl(view.query))) for view in views[:_MOST_VIEWS]],
@@ -124,8 +126,10 @@ class TaskList:
         found = await search.search(listing.whole, listing.sort, listing.limit, listing.after, now=now)
         first = listing.after is None and listing.whole == listing.query
         if first and isinstance(found, Found) and found.next is None:
-            states = Counter(task.state for task in found.tasks)
-            return found, Counts({state: states[state] for state in State})
+            unreadable = [task for task in found.tasks if isinstance(task, UnreadableTask)]
+            states = Counter(task.state for task in found.tasks if isinstance(task, Task))
+            states.update(State(task.stored_state) for task in unreadable if task.stored_state in set(State))
+            return found, Counts({state: states[state] for state in State}, len(unreadable))
         return found, await search.counts(listing.query, now=now)
 
     async def _none_at_all(self, listing: Listing, found: Found | TooSlow) -> bool:
@@ -137,7 +141,9 @@ class TaskList:
         any_at_all = await self._desk.desk.search(EVERYTHING, listing.sort, 1, now=self._desk.clock.now())
         return isinstance(any_at_all, Found) and not any_at_all.tasks
 
-    def _row(self, task: Task) -> Row:
+    def _row(self, task: Task | UnreadableTask) -> Row:
+        if isinstance(task, UnreadableTask):
+            return Row(as_row(task), mask_text(task.reason, self._desk.secrets_of(task.topic or "")))
         return Row(task, mask_text(task.error or "", self._desk.secrets_of(task.topic)))
 
     async def save(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:

@@ -22,7 +22,7 @@ from bridge.ports import Depth
 from bridge.replica import Load, Replica, alive
 from bridge.search.page import Sort, SortKey
 from bridge.search.query import Field, all_of, among
-from bridge.task import State
+from bridge.task import State, Task
 from bridge.topic import Topic
 from web.asked import asked_choice
 from web.audited import audit_entry
@@ -232,7 +232,10 @@ class TopicsPages:
         wanted = all_of([among(Field.STATE, _WAITS), among(Field.TOPIC, [name])])
         sort = Sort(SortKey.UPDATED, descending=False)
         found = await self._door.desk.search(wanted, sort, 1, now=self._door.clock.now())
-        return found.tasks[0].updated_at if isinstance(found, Found) and found.tasks else None
+        if not isinstance(found, Found) or not found.tasks:
+            return None
+        oldest = found.tasks[0]
+        return oldest.updated_at if isinstance(oldest, Task) else oldest.fields.get("updated_at")
 
 
 _DRAWN: Final = (("completed", Count.COMPLETED), ("failed", Count.FAILED))

@@ -116,7 +116,8 @@ class CountStore(StoreReader):
 
     async def _known(self, now: datetime) -> dict[str, Raw]:
         """Return the row of each topic that has tasks; one that is new is counted as a whole, once."""
-        topics = await self._tasks.distinct("topic", maxTimeMS=self._patience)
+        found = await self._tasks.distinct("topic", maxTimeMS=self._patience)
+        topics = [topic for topic in found if isinstance(topic, str)]
         rows = {row["_id"]: row for row in await self._rows()}
         if gone := rows.keys() - set(topics):
             await self._topics.delete_many({"_id": {"$in": sorted(gone)}})
@@ -200,7 +201,8 @@ def _sum(row: Raw) -> Mapping[State, int]:
         for name in dict.fromkeys(names)
     }
     # A count that is one too low may lead below zero, until the next recount.
-    return {State(name): count for name, count in found.items() if count > 0}
+    # A version after this one may have counted states that this one lacks.
+    return {state: found[state.value] for state in State if found.get(state.value, 0) > 0}
 
 
 def _statistics(found: _ByTopic) -> Statistics:

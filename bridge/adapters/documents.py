@@ -64,7 +64,8 @@ class TaskDocument(Document):
     """A task; `_id` is the engine's id of it, so no task can be kept twice.
 
     `tokens` names the latest writes: a writer whose answer was lost, or was given only for its whole batch, reads
-    there which of its writes happened. After `expire_at` MongoDB deletes the document.
+    there which of its writes happened. After `expire_at` MongoDB deletes the document. `unreadable` marks one that was
+    due or claimed and could not be read; a version that can read it takes the mark away.
     """
 
     id: str  # type: ignore[assignment]  # Beanie allows any type
@@ -113,16 +114,17 @@ class TaskDocument(Document):
     history: list[AttemptRecord]
     tokens: list[int] = Field(default_factory=list)
     expire_at: datetime | None = None
+    unreadable: bool | None = None
 
     class Settings:
         """Read by Beanie."""
 
         name = "tasks"
-        dropped: ClassVar = ("by_state",)
+        dropped: ClassVar = ("by_state", "due")
         indexes: ClassVar = [
             IndexModel(
-                [("next_at", ASCENDING), ("_id", ASCENDING)],
-                name="due",
+                [("state", ASCENDING), ("next_at", ASCENDING), ("_id", ASCENDING)],
+                name="due_by_state",
                 partialFilterExpression={"next_at": {"$gt": BEGINNING}},
             ),
             IndexModel([("topic", ASCENDING), *_NEWEST], name=BY_TOPIC),
@@ -153,6 +155,17 @@ class TaskDocument(Document):
                 [("operation", ASCENDING), *_LATEST],
                 name="operation_latest",
                 partialFilterExpression={"operation": {"$gt": ""}},
+            ),
+            # Only documents that were set aside are in these two.
+            IndexModel(
+                [("unreadable", ASCENDING), *_LATEST],
+                name="unreadable_latest",
+                partialFilterExpression={"unreadable": {"$eq": True}},
+            ),
+            IndexModel(
+                [("unreadable", ASCENDING), ("topic", ASCENDING), *_LATEST],
+                name="unreadable_topic_latest",
+                partialFilterExpression={"unreadable": {"$eq": True}},
             ),
             # Orders: written once at the end, once a run, and once at all.
             IndexModel(

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 
 from bridge.dead_letter import DeadMessage
 from bridge.errors import BrokerError, BrokerUnavailable, BrokerUnroutable, QueueMismatch
-from bridge.ports import Depth, Examination, Handle
+from bridge.ports import Depth, Handle
+from bridge.ports_dead_letters import Examination
 from bridge.task import TaskKey
 from bridge.topic import Topic
 

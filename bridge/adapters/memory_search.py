@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from bridge.adapters.memory_store import MemoryStore
@@ -12,6 +13,8 @@ from bridge.search.match import matches
 from bridge.search.page import SORTED_BY, Position, Sort, read_cursor, write_cursor
 from bridge.search.query import Query
 from bridge.task import State, Task
+
+_ROW = frozenset({"state", "topic", "epoch"})
 
 
 class MemorySearch:
@@ -35,29 +38,42 @@ class MemorySearch:
         if self.too_slow is not None:
             return self.too_slow
         found = [task for task in self._ordered(wanted, sort, now) if _is_behind(task, sort, position)]
-        tasks = tuple(task if whole else _light(task) for task in found[:limit])
+        tasks = tuple(self._store.read(task, light=not whole) for task in found[:limit])
         if len(found) <= limit:
             return Found(tasks, None)
-        last = Position(getattr(tasks[-1], SORTED_BY[sort.key]), tasks[-1].id)
+        last = Position(getattr(found[limit - 1], SORTED_BY[sort.key]), found[limit - 1].id)
         return Found(tasks, write_cursor(wanted, sort, last))
 
     async def counts(self, wanted: Query, *, now: datetime) -> Counts:
-        found = [task.state for task in self._store.tasks.values() if matches(wanted, task, now)]
-        slow = self.too_slow is not None
-        return Counts({state: None if slow else min(COUNT_CAP + 1, found.count(state)) for state in State})
+        found = [task for task in self._store.tasks.values() if self._matches(wanted, task, now)]
+        if self.too_slow is not None:
+            return Counts(dict.fromkeys(State), None)
+        states = Counter(self._store.state_of(task) for task in found)
+        aside = sum(task.id in self._store.aside for task in found)
+        return Counts({state: min(COUNT_CAP + 1, states[state.value]) for state in State}, aside)
 
     async def select(self, wanted: Query, limit: int, *, now: datetime) -> Selection | TooSlow:
         if self.too_slow is not None:
             return self.too_slow
         found = self._ordered(wanted, Sort(), now)
-        return Selection(tuple(Row.of(task) for task in found[:limit]), len(found) > limit)
+        return Selection(tuple(self._rows(found[:limit])), len(found) > limit)
 
     async def rows(self, ids: Sequence[str]) -> Sequence[Row]:
-        return [Row.of(self._store.tasks[task_id]) for task_id in dict.fromkeys(ids) if task_id in self._store.tasks]
+        return self._rows(self._store.tasks[each] for each in dict.fromkeys(ids) if each in self._store.tasks)
+
+    def _rows(self, tasks: Iterable[Task]) -> list[Row]:
+        spoiled = self._store.spoiled
+        return [Row.of(task) for task in tasks if _ROW.isdisjoint(spoiled.get(task.id, ()))]
+
+    def _matches(self, wanted: Query, task: Task, now: datetime) -> bool:
+        aside = task.id in self._store.aside
+        return matches(wanted, task, now, aside=aside)
 
     def _ordered(self, wanted: Query, sort: Sort, now: datetime) -> list[Task]:
         name = SORTED_BY[sort.key]
-        found = [t for t in self._store.tasks.values() if getattr(t, name) is not None and matches(wanted, t, now)]
+        found = [
+            t for t in self._store.tasks.values() if getattr(t, name) is not None and self._matches(wanted, t, now)
+        ]
         return sorted(found, key=lambda task: (getattr(task, name), task.id), reverse=sort.descending)
 
 
@@ -66,7 +82,3 @@ def _is_behind(task: Task, sort: Sort, position: Position | None) -> bool:
         return True
     here, there = (getattr(task, SORTED_BY[sort.key]), task.id), (position.value, position.task_id)
     return bool(here < there if sort.descending else here > there)
-
-
-def _light(task: Task) -> Task:
-    return task.changed(variables={}, given=None, outcome=None, history=())

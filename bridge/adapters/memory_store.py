@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from bridge.adapters.task_codec import moved_back, read_back
+from bridge.adapters.payload import PAYLOAD
+from bridge.adapters.task_codec import moved_back, read_back, read_document, to_document
 from bridge.dead_letter import DeadLetter
 from bridge.engine_identity import EngineIdentity
+from bridge.errors import TaskUnreadable
 from bridge.lifecycle import Event, Move, apply, claim_of, lease_anew, refetch
-from bridge.ports import Claim
+from bridge.ports import Claim, Due
 from bridge.ports_reader import Page, Statistics, TaskFilter
 from bridge.replica import Replica
-from bridge.task import Source, State, Task, TaskKey
+from bridge.task import UNREADABLE_LOOK, Source, State, Task, TaskKey, UnreadableTask
 
 WAITING_CAP = 10_000
+_FENCES = frozenset({"state", "epoch", "claim_id"})
+_PAYLOAD = PAYLOAD | {"history"}
 
 
 class MemoryStore:
@@ -32,9 +36,16 @@ class MemoryStore:
         self.beats: dict[str, Replica] = {}
         self.letters: dict[str, DeadLetter] = {}
         self.identity: EngineIdentity | None = None
+        self.spoiled: dict[str, dict[str, Any]] = {}
+        """Fields that tasks' documents have otherwise than this version would write them; None: not at all."""
+        self.aside: set[str] = set()
+        """What was set aside, as it can't be read."""
+        self.on_unreadable: Callable[[UnreadableTask], None] = lambda _found: None
 
     async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
-        return [self._accept(task) for task in [read_back(task) for task in tasks]]
+        accepted = [self._accept(task) for task in [read_back(task) for task in tasks]]
+        read = [None if task is None else self._read(task) for task in accepted]
+        return [each if isinstance(each, Task) else None for each in read]
 
     def _accept(self, task: Task) -> Task | None:
         known = self.tasks.get(task.id)
@@ -52,8 +63,12 @@ class MemoryStore:
     def _apply(self, move: Move) -> Task | None:
         task = self.tasks.get(move.task_id)
         moved = None if task is None else apply(task, move)
-        if moved is not None:
-            self.tasks[move.task_id] = moved
+        spoiled = self.spoiled.get(move.task_id, {})
+        if moved is None or not _FENCES.isdisjoint(spoiled):
+            return None
+        self.tasks[move.task_id] = moved
+        for name in move.changes.keys() & spoiled.keys():
+            del spoiled[name]
         return moved
 
     async def move(self, moves: Sequence[Move]) -> Sequence[bool]:
@@ -64,19 +79,74 @@ class MemoryStore:
             self._apply(Move(key.id, Event.CONFIRM, key.epoch, changes={"updated_at": now, "next_at": next_at}))
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
-        return [
-            self._apply(claim_of(claim.key, claim.claim_id, claim.replica, claim.now, claim.until)) for claim in claims
-        ]
+        return [self._claim(claim) for claim in claims]
+
+    def _claim(self, claim: Claim) -> Task | None:
+        before = self.tasks.get(claim.key.id)
+        task = self._apply(claim_of(claim.key, claim.claim_id, claim.replica, claim.now, claim.until))
+        found = None if task is None else self._read(task)
+        if isinstance(found, UnreadableTask) and before is not None:
+            counted = {"attempts": before.attempts, "lost_claims": before.lost_claims}
+            self._apply(Move(claim.key.id, Event.LOSE_CLAIM, claim.key.epoch, claim.claim_id, counted))
+            self._set_aside(found.id, claim.now + UNREADABLE_LOOK)
+            return None
+        return task
 
     async def get(self, task_id: str) -> Task | None:
-        return self.tasks.get(task_id)
+        """Return the task; None where none is kept. Raises `TaskUnreadable`."""
+        found = self._read(self.tasks[task_id]) if task_id in self.tasks else None
+        if isinstance(found, UnreadableTask):
+            raise TaskUnreadable(found)
+        return found
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[Task]:
-        return [self.tasks[task_id] for task_id in task_ids if task_id in self.tasks]
+        return self._readable(self.tasks[task_id] for task_id in task_ids if task_id in self.tasks)
 
-    async def due(self, now: datetime, limit: int) -> Sequence[Task]:
+    async def due(self, state: State | None, now: datetime, limit: int) -> Due:
         overdue = [task for task in self.tasks.values() if task.next_at is not None and task.next_at <= now]
-        return sorted(overdue, key=lambda task: (task.next_at, task.id))[:limit]
+        there = [task for task in overdue if _is_in(self.state_of(task), state)]
+        ordered = sorted(there, key=lambda task: (task.next_at, task.id))
+        light = state is not State.REPORTING
+        read: list[Task | UnreadableTask] = []
+        for task in ordered[:limit]:
+            # What was set aside may be so for its payload.
+            whole = self._read(task) if not light or task.id in self.aside else task
+            read.append(self.read(task, light=light) if isinstance(whole, Task) else whole)
+        tasks = tuple(each for each in read if isinstance(each, Task))
+        return Due(tasks, tuple(each for each in read if isinstance(each, UnreadableTask)))
+
+    async def set_aside(self, found: Sequence[UnreadableTask], until: datetime) -> None:
+        for each in found:
+            if self.tasks[each.id].next_at == each.document["next_at"]:
+                self._set_aside(each.id, until)
+
+    def _set_aside(self, task_id: str, until: datetime) -> None:
+        self.tasks[task_id] = self.tasks[task_id].changed(next_at=until)
+        self.aside.add(task_id)
+
+    def state_of(self, task: Task) -> object:
+        """Return the state as the task's document has it."""
+        return self.spoiled.get(task.id, {}).get("state", task.state.value)
+
+    def read(self, task: Task, *, light: bool = False) -> Task | UnreadableTask:
+        """Return the task as its document is read; `light`: without payload."""
+        spoiled = self.spoiled.get(task.id)
+        if spoiled is None:
+            return task.changed(variables={}, given=None, outcome=None, history=()) if light else task
+        document = {**to_document(task), **spoiled}
+        found = read_document({name: document[name] for name in document.keys() - (_PAYLOAD if light else set())})
+        if isinstance(found, UnreadableTask):
+            self.on_unreadable(found)
+        return found
+
+    def _read(self, task: Task) -> Task | UnreadableTask:
+        found = self.read(task)
+        if isinstance(found, Task):
+            self.aside.discard(task.id)
+        return found
+
+    def _readable(self, tasks: Iterable[Task]) -> list[Task]:
+        return [found for found in map(self._read, tasks) if isinstance(found, Task)]
 
     async def waiting(self) -> int:
         return min(WAITING_CAP, sum(task.state is State.RECEIVED for task in self.tasks.values()))
@@ -87,7 +157,7 @@ class MemoryStore:
 
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
         early = {State.RECEIVED, State.QUEUED}
-        return [t for t in self.tasks.values() if t.state in early and t.replica == replica][:limit]
+        return self._readable([t for t in self.tasks.values() if t.state in early and t.replica == replica][:limit])
 
     async def beat(self, replica: Replica) -> None:
         self.beats[replica.id] = replica
@@ -118,8 +188,8 @@ class MemoryStore:
         )
         if after is not None:
             found = [task for task in found if (task.created_at, task.id) < after]
-        tasks = tuple(found[:limit])
-        return Page(tasks, (tasks[-1].created_at, tasks[-1].id) if len(found) > limit else None)
+        last = found[limit - 1] if len(found) > limit else None
+        return Page(tuple(map(self.read, found[:limit])), None if last is None else (last.created_at, last.id))
 
     async def statistics(self) -> Statistics:
         return Statistics(
@@ -132,6 +202,10 @@ class MemoryStore:
         new = (kind, key) not in self.records
         self.records.setdefault((kind, key), dict(record))
         return key, new
+
+
+def _is_in(stored: object, state: State | None) -> bool:
+    return stored not in set(State) if state is None else stored == state.value
 
 
 def _matches(task: Task, wanted: TaskFilter) -> bool:

@@ -9,7 +9,7 @@ from bridge.adapters.rabbit_connection import RabbitConnection
 from bridge.adapters.rabbit_messages import Undecodable, from_message
 from bridge.adapters.rabbit_topology import Topology, topic_of
 from bridge.dead_letter import DeadMessage
-from bridge.ports import Examination
+from bridge.ports_dead_letters import Examination
 
 BODY_KEPT: Final = 4_000
 """How many bytes are kept of a message that can't be read."""

@@ -27,7 +27,7 @@ from bridge.search.query import (
     conditions,
     scalars,
 )
-from bridge.task import State
+from bridge.task import UNREADABLE, State
 
 _OPERATORS: Final[Mapping[Operator, str]] = {
     Operator.LESS: "$lt",
@@ -109,7 +109,9 @@ def windows(query: Node, sort: Sort, begin: datetime, spans: Sequence[timedelta]
 
 
 def _is_rare(term: Node) -> bool:
-    return isinstance(term, Word | Variable | Either) or (isinstance(term, Among) and term.field in WORDS)
+    if isinstance(term, Among):
+        return term.field in WORDS or (term.field is Field.STATE and UNREADABLE in term.values)
+    return isinstance(term, Word | Variable | Either)
 
 
 def _clause(query: Node, now: datetime) -> Raw:  # noqa: PLR0911 - one for each kind of term
@@ -123,6 +125,10 @@ def _clause(query: Node, now: datetime) -> Raw:  # noqa: PLR0911 - one for each 
             return {"$nor": [_clause(term, now)]}
         case Word(text):
             return {"$or": [{_name(field): {"$gte": text, "$lt": text + _LAST}} for field in WORDS]}
+        case Among(Field.STATE, values) if UNREADABLE in values:
+            others = tuple(value for value in values if value != UNREADABLE)
+            marked: Raw = {"unreadable": {"$eq": True}}
+            return {"$or": [marked, _clause(Among(Field.STATE, others), now)]} if others else marked
         case Among(field, values):
             return {_name(field): {"$eq": values[0]} if len(values) == 1 else {"$in": list(values)}}
         case Compare():

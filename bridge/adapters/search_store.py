@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from pymongo.errors import ExecutionTimeout
 
@@ -16,12 +16,11 @@ from bridge.adapters.count_store import CountStore
 from bridge.adapters.documents import Raw
 from bridge.adapters.search_filter import behind, clauses_of, joined, order_of, ordered, windows, with_states
 from bridge.adapters.store_reader import translated
-from bridge.adapters.task_codec import from_document
 from bridge.desk.operation import Row
 from bridge.desk.ports import COUNT_CAP, Counts, Found, Selection, TooSlow
-from bridge.search.page import SORTED_BY, Position, Sort, read_cursor, write_cursor
+from bridge.search.page import MOMENTS, SORTED_BY, Position, Sort, read_cursor, write_cursor
 from bridge.search.query import Among, Field, Query, all_of, among, conditions
-from bridge.task import State
+from bridge.task import UNREADABLE, State
 
 _HEAVY: Final = ("variables", "given", "result", "outcome", "history", "tokens")
 """What a list doesn't show."""
@@ -29,6 +28,7 @@ _WINDOWS: Final = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=2))
 _GROUPED: Final = 25_000
 """Up to so many tasks are counted in one pass; what is more is counted state by state, as far as is told of it."""
 _ROW: Final = ("state", "topic", "epoch", "error_type", "error_fp")
+_STATES: Final = frozenset(state.value for state in State)
 
 
 class _TimeIsUp(Exception):
@@ -60,23 +60,24 @@ class SearchStore(CountStore):
             documents = await self._behind(clauses, sort, limit + 1, position, shown=shown, pieces=pieces)
         except _TimeIsUp:
             return TooSlow(timedelta(milliseconds=self._patience))
-        tasks = tuple(from_document(document) for document in documents[:limit])
-        if len(documents) <= limit:
-            return Found(tasks, None)
-        last = Position(getattr(tasks[-1], SORTED_BY[sort.key]), tasks[-1].id)
-        return Found(tasks, write_cursor(wanted, sort, last))
+        tasks = tuple(self._read(document) for document in documents[:limit])
+        last = _last_position(documents[:limit], sort) if len(documents) > limit else None
+        return Found(tasks, None if last is None else write_cursor(wanted, sort, last))
 
     async def counts(self, wanted: Query, *, now: datetime) -> Counts:
+        return Counts(await self._by_state(wanted, now), await self._count(wanted, UNREADABLE, now))
+
+    async def _by_state(self, wanted: Query, now: datetime) -> Mapping[State, int | None]:
         if (topics := _topics_of(wanted)) is not None:
             kept = await self.task_counts()
             if kept is not None and kept.total(topics.names) > count_store.COUNTED_AT_ONCE:
                 by_state = kept.by_state(topics.names)
-                return Counts({state: min(COUNT_CAP + 1, by_state[state]) for state in State})
+                return {state: min(COUNT_CAP + 1, by_state[state]) for state in State}
         grouped = await self._count_all(wanted, now)
         if grouped is not None:
-            return Counts({state: min(COUNT_CAP + 1, grouped.get(state.value, 0)) for state in State})
+            return {state: min(COUNT_CAP + 1, grouped.get(state.value, 0)) for state in State}
         counted = await asyncio.gather(*(self._count(wanted, state, now) for state in State))
-        return Counts(dict(zip(State, counted, strict=True)))
+        return dict(zip(State, counted, strict=True))
 
     async def select(self, wanted: Query, limit: int, *, now: datetime) -> Selection | TooSlow:
         sort = Sort()
@@ -85,7 +86,7 @@ class SearchStore(CountStore):
             documents = await self._find(clauses, sort, limit + 1, dict.fromkeys(_ROW, 1))
         except _TimeIsUp:
             return TooSlow(timedelta(milliseconds=self._patience))
-        return Selection(tuple(map(_row, documents[:limit])), len(documents) > limit)
+        return Selection(tuple(_rows(documents[:limit])), len(documents) > limit)
 
     async def rows(self, ids: Sequence[str]) -> Sequence[Row]:
         if not ids:
@@ -93,7 +94,7 @@ class SearchStore(CountStore):
         wanted = {"_id": {"$in": list(ids)}}
         with translated("rows"):
             found = self._tasks.find(wanted, dict.fromkeys(_ROW, 1), max_time_ms=self._patience, batch_size=len(ids))
-            return [_row(document) for document in await found.limit(len(ids)).to_list()]
+            return _rows(await found.limit(len(ids)).to_list())
 
     async def _behind(
         self,
@@ -135,11 +136,11 @@ class SearchStore(CountStore):
             return None
         return None if sum(grouped.values()) > _GROUPED else grouped
 
-    async def _count(self, wanted: Query, state: State, now: datetime) -> int | None:
+    async def _count(self, wanted: Query, state: str, now: datetime) -> int | None:
         for term in conditions(wanted):
-            if isinstance(term, Among) and term.field is Field.STATE and state.value not in term.values:
+            if isinstance(term, Among) and term.field is Field.STATE and state not in term.values:
                 return 0
-        clauses = clauses_of(all_of([among(Field.STATE, [state.value]), wanted]), now)
+        clauses = clauses_of(all_of([among(Field.STATE, [state]), wanted]), now)
         try:
             with translated("counts"), _timed():
                 return await self._tasks.count_documents(
@@ -175,12 +176,26 @@ def _timed() -> Iterator[None]:
         raise _TimeIsUp from error
 
 
-def _row(document: Mapping[str, Any]) -> Row:
-    return Row(
-        id=document["_id"],
-        state=State(document["state"]),
-        topic=document["topic"],
-        epoch=int(document["epoch"]),
-        error_type=document.get("error_type"),
-        error_fp=document.get("error_fp"),
-    )
+def _rows(documents: Iterable[Raw]) -> list[Row]:
+    """Return what can be operated on: there is nothing to do to a document that this version can't read."""
+    found: list[Row] = []
+    for document in documents:
+        match document:
+            case {"_id": str(task_id), "state": str(state), "topic": str(topic), "epoch": int(epoch)} if (
+                state in _STATES
+            ):
+                kind, group = document.get("error_type"), document.get("error_fp")
+                found.append(Row(task_id, State(state), topic, int(epoch), kind, group))
+            case _:
+                pass
+    return found
+
+
+def _last_position(documents: Sequence[Raw], sort: Sort) -> Position | None:
+    """Return the position of the last document that has a value to sort by: one that can't be read may have none."""
+    wanted = datetime if sort.key in MOMENTS else int
+    for document in reversed(documents):
+        value = document.get(SORTED_BY[sort.key])
+        if isinstance(value, wanted):
+            return Position(value, str(document["_id"]))
+    return None

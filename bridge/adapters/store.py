@@ -11,23 +11,24 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pydantic_core import to_jsonable_python
-from pymongo import ASCENDING, ReturnDocument, UpdateMany, UpdateOne
+from pymongo import ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
 from bridge.adapters.count_store import CountStore
 from bridge.adapters.dead_letter_store import DeadLetterDocument, DeadLetterStore
 from bridge.adapters.documents import Raw
+from bridge.adapters.due_store import BY_ID, DueStore
 from bridge.adapters.identity_store import EngineIdentityDocument, IdentityStore
 from bridge.adapters.moves import alike, writes_of
 from bridge.adapters.payload import PAYLOAD, most_bytes_of
 from bridge.adapters.replica_store import ReplicaStore
 from bridge.adapters.store_reader import REFUSING, TOO_LARGE, codes_of, translated, unclear
-from bridge.adapters.task_codec import UNSTORABLE, as_kept, encode, from_document, to_document
+from bridge.adapters.task_codec import UNSTORABLE, as_kept, encode, read_document, to_document
 from bridge.errors import StoreError, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.lifecycle import Event, Move, claim_of, lease_anew, refetch
 from bridge.ports import Claim
-from bridge.task import Source, State, Task, TaskKey
+from bridge.task import UNREADABLE_LOOK, Source, State, Task, TaskKey, UnreadableTask
 
 HARD_LIMIT: Final = 16_700_000
 """What a document may take at the very most: MongoDB's 16 MiB, less what a move adds besides its values."""
@@ -35,12 +36,10 @@ HEAVY: Final = 250_000
 """Changes above this size are written alone, after a look at what they are added to."""
 
 _DUPLICATE: Final = 11000
-_BY_ID: Final = [("_id", ASCENDING)]
-"""The index of the flow's writes, named so that no planner tries another: each names its tasks by their ids."""
 _MAJORITY: Final = ReadConcern("majority")
 
 
-class MongoStore(CountStore, ReplicaStore, DeadLetterStore, IdentityStore):
+class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentityStore):
     """`bridge.ports.TaskStore`, `TaskReader`, `Replicas` and `Records` on MongoDB.
 
     Where the connection breaks, the primary steps down or a majority does not confirm in time, a write's token is
@@ -105,20 +104,36 @@ class MongoStore(CountStore, ReplicaStore, DeadLetterStore, IdentityStore):
         with translated("claim"):
             for places in _rounds([move.task_id for move in moves]):
                 found = await self._claim([moves[place] for place in places])
+                tasks = {task.id: task for task in await self._readable(found)}
+                if len(tasks) < len(found):
+                    await self._unclaim([document for document in found if document["_id"] not in tasks])
                 for place in places:
-                    answers[place] = found.get(moves[place].task_id)
+                    answers[place] = tasks.get(moves[place].task_id)
         return answers
+
+    async def _unclaim(self, documents: Sequence[Raw]) -> None:
+        """Give back claims of documents that can't be read: they wait for a version that can, as if never claimed."""
+        moves = []
+        for document in documents:
+            counted = {name: document.get(name) for name in ("attempts", "lost_claims")}
+            changes = {name: count for name, count in counted.items() if isinstance(count, int)}
+            if "attempts" in changes:
+                changes["attempts"] -= 1
+            moves.append(Move(document["_id"], Event.LOSE_CLAIM, document["epoch"], document["claim_id"], changes))
+        await self._round(moves)
+        claimed = [read_document(document) for document in documents]
+        until = max(document["updated_at"] for document in documents) + UNREADABLE_LOOK
+        await self.set_aside([found for found in claimed if isinstance(found, UnreadableTask)], until)
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[Task]:
         with translated("get_many"):
-            found = self._tasks.find({"_id": {"$in": list(task_ids)}}, max_time_ms=self._patience)
-            return [from_document(document) for document in await found.limit(len(task_ids) or 1).to_list()]
+            return await self._readable(await self._whole(task_ids)) if task_ids else []
 
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
         wanted = {"state": {"$in": [State.RECEIVED.value, State.QUEUED.value]}, "replica": {"$eq": replica}}
         with translated("unstarted"):
             found = await self._tasks.find(wanted, max_time_ms=self._patience).limit(limit).to_list()
-        return [from_document(document) for document in found]
+            return await self._readable(found)
 
     async def put_once(self, kind: str, key: str, record: Mapping[str, Any]) -> tuple[str, bool]:
         document = {"_id": ObjectId(), "kind": kind, "key": key, "record": to_jsonable_python(record)}
@@ -178,7 +193,7 @@ class MongoStore(CountStore, ReplicaStore, DeadLetterStore, IdentityStore):
         happened = await self.move(moves) if moves else []
         ids = [task.id for task, yes in zip(tasks, happened, strict=True) if yes]
         found = await self._tasks.find({"_id": {"$in": ids}}).to_list() if ids else []
-        now = {document["_id"]: from_document(document) for document in found}
+        now = {task.id: task for task in await self._readable(found)}
         answers = [now.get(task.id) if yes else None for task, yes in zip(tasks, happened, strict=True)]
         rest = [place for place, answer in enumerate(answers) if answer is None]
         for place, task in zip(rest, await self._lease_anew([tasks[place] for place in rest]), strict=True):
@@ -197,28 +212,28 @@ class MongoStore(CountStore, ReplicaStore, DeadLetterStore, IdentityStore):
         now = {task.id: task for task in (await self.get_many(ids) if ids else [])}
         return [now.get(task.id) for task in tasks]
 
-    async def _claim(self, moves: list[Move]) -> dict[str, Task]:
-        """Make the claims, each of another task; return those that were granted, by task id."""
+    async def _claim(self, moves: list[Move]) -> list[Raw]:
+        """Make the claims, each of another task; return the documents of those that were granted."""
         token = _token()
         if len(moves) == 1 and len(writes := writes_of(moves, token, self._retention)) == 1:
             try:
                 document = await self._tasks.find_one_and_update(
-                    *writes[0], return_document=ReturnDocument.AFTER, hint=_BY_ID
+                    *writes[0], return_document=ReturnDocument.AFTER, hint=BY_ID
                 )
             except PyMongoError as error:
                 _raise_unless_worth_repeating(error)
                 await self._resolve(moves, token)
             else:
-                return {} if document is None else {document["_id"]: from_document(document)}
+                return [] if document is None else [document]
         elif not await self._send(moves, token):
-            return {}
+            return []
         wanted = {
             "_id": {"$in": [move.task_id for move in moves]},
             "claim_id": {"$in": list({move.changes["claim_id"] for move in moves})},
             "tokens": {"$eq": token},
             "state": {"$eq": State.RUNNING.value},
         }
-        return {found["_id"]: from_document(found) for found in await self._tasks.find(wanted).to_list()}
+        return await self._tasks.find(wanted).to_list()
 
     async def _round(self, moves: list[Move]) -> list[bool]:
         """Make moves, each of another task; tell for each whether it happened."""
@@ -251,10 +266,10 @@ class MongoStore(CountStore, ReplicaStore, DeadLetterStore, IdentityStore):
             if len(writes) == 1:
                 ((tasks, write),) = writes
                 update = self._tasks.update_one if tasks == 1 else self._tasks.update_many
-                return (await update(*write, hint=_BY_ID)).matched_count
+                return (await update(*write, hint=BY_ID)).matched_count
             if not writes:
                 return 0
-            updates = [(UpdateOne if tasks == 1 else UpdateMany)(*write, hint=_BY_ID) for tasks, write in writes]
+            updates = [(UpdateOne if tasks == 1 else UpdateMany)(*write, hint=BY_ID) for tasks, write in writes]
             return (await self._tasks.bulk_write(updates, ordered=False)).matched_count
         except BulkWriteError as error:
             raise _refused(error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Self
@@ -23,12 +23,12 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from bridge.adapters.documents import BEGINNING, Raw, RecordDocument, TaskDocument
+from bridge.adapters.documents import Raw, RecordDocument, TaskDocument
 from bridge.adapters.index_builds import OnBuild, create_indexes
-from bridge.adapters.task_codec import from_document
-from bridge.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge
+from bridge.adapters.task_codec import read_document
+from bridge.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge, TaskUnreadable
 from bridge.ports_reader import Page, TaskFilter
-from bridge.task import State, Task
+from bridge.task import State, Task, UnreadableTask
 
 WAITING_CAP: Final = 10_000
 _OLDEST: Final = 1000
@@ -75,6 +75,8 @@ class StoreReader:
         self._pool_size = pool_size
         self._timeout = _millis(timeout)
         self._patience = _millis(patience)
+        self.on_unreadable: Callable[[UnreadableTask], None] = lambda _found: None
+        """Told of each document that can't be read, whenever it is met."""
         self._greeting = "hello"
         self._client: AsyncMongoClient[Raw] | None = None
         self._collections: dict[str, AsyncCollection[Raw]] = {}
@@ -129,17 +131,13 @@ class StoreReader:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
     async def get(self, task_id: str) -> Task | None:
+        """Return the task; None where none is kept. Raises `TaskUnreadable`."""
         with translated("get"):
             document = await self._tasks.find_one({"_id": {"$eq": task_id}})
-        return None if document is None else from_document(document)
-
-    async def due(self, now: datetime, limit: int) -> Sequence[Task]:
-        if limit <= 0:
-            return []
-        overdue = {"next_at": {"$gt": BEGINNING, "$lte": now}}
-        with translated("due"):
-            found = self._tasks.find(overdue, max_time_ms=self._patience).sort([("next_at", 1), ("_id", 1)])
-            return [from_document(document) for document in await found.limit(limit).to_list()]
+        found = None if document is None else self._read(document)
+        if isinstance(found, UnreadableTask):
+            raise TaskUnreadable(found)
+        return found
 
     async def waiting(self) -> int:
         with translated("waiting"):
@@ -178,8 +176,15 @@ class StoreReader:
         with translated("page"):
             found = self._tasks.find(_wanted(wanted, after), max_time_ms=self._patience).sort(_NEWEST)
             documents = await found.limit(limit + 1).to_list()
-        tasks = tuple(from_document(document) for document in documents[:limit])
-        return Page(tasks, (tasks[-1].created_at, tasks[-1].id) if len(documents) > limit else None)
+        tasks = tuple(self._read(document) for document in documents[:limit])
+        return Page(tasks, last_position(documents[:limit], "created_at") if len(documents) > limit else None)
+
+    def _read(self, document: Raw) -> Task | UnreadableTask:
+        """Read one document; of one that can't be read it is told, and it spoils no other."""
+        found = read_document(document)
+        if isinstance(found, UnreadableTask):
+            self.on_unreadable(found)
+        return found
 
     @property
     def _tasks(self) -> AsyncCollection[Raw]:
@@ -227,6 +232,14 @@ class StoreReader:
             )
         except (ConfigurationError, ValueError) as error:
             raise SetupError(f"MONGODB_URI can't be used: {error}") from error
+
+
+def last_position(documents: Sequence[Raw], name: str) -> tuple[datetime, str] | None:
+    """Return the moment and the id behind which the next page begins, of the last document that has such a moment."""
+    for document in reversed(documents):
+        if isinstance(document.get(name), datetime):
+            return document[name], str(document["_id"])
+    return None
 
 
 @contextmanager

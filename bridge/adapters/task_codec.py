@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
@@ -35,6 +36,7 @@ from bridge.task import (
     State,
     Task,
     TypedValue,
+    UnreadableTask,
     Variables,
 )
 
@@ -55,9 +57,29 @@ def to_document(task: Task) -> Raw:
     return document
 
 
+class UnreadableField(ValueError):
+    """A field of a document that can't be read; the message names it."""
+
+
+def read_document(document: Mapping[str, Any]) -> Task | UnreadableTask:
+    """Return the task that a document holds, or what of it can be read."""
+    try:
+        return from_document(document)
+    except UnreadableField as error:
+        fields: Raw = {}
+        for name, value in document.items():
+            with suppress(UnreadableField):
+                fields |= _from_fields({name: value})
+        return UnreadableTask(str(document.get("_id")), str(error), fields, document)
+
+
 def from_document(document: Mapping[str, Any]) -> Task:
-    """Return the task that a document holds."""
+    """Return the task that a document holds. Raises `UnreadableField`."""
     values = _from_fields(document)
+    if missing := [name for name in ("_id", *_REQUIRED) if document.get(name) is None]:
+        raise UnreadableField(f"{' and '.join(missing)}: missing")
+    if not isinstance(document["_id"], str):
+        raise UnreadableField(f"_id: a text is expected, found {type(document['_id']).__name__}")
     # A version before kept the result of a task in place of its outcome.
     if document.get("result") is not None and "outcome" not in values and values["state"] is State.COMPLETED:
         values["outcome"] = Completion(_from_variables(document["result"]))
@@ -67,10 +89,21 @@ def from_document(document: Mapping[str, Any]) -> Task:
 def _from_fields(document: Mapping[str, Any]) -> Raw:
     values: Raw = {}
     for name, value in document.items():
-        if value is not None and name in _FIELDS:
-            decoder = _DECODERS.get(name)
+        expected = _STORED_AS.get(name)
+        if value is None or expected is None:
+            continue
+        if not isinstance(value, expected):
+            raise UnreadableField(f"{name}: {type(value).__name__} is stored where another type is expected")
+        decoder = _DECODERS.get(name)
+        try:
             values[name] = value if decoder is None else decoder(value)
+        except Exception as error:  # whatever a value of another version, or of somebody else's, leads to
+            raise UnreadableField(f"{name}: {_reason(error)}") from error
     return values
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
 
 
 def to_fields(changes: Mapping[str, Any]) -> Raw:
@@ -161,7 +194,25 @@ def _to_history(history: Iterable[Attempt]) -> list[Raw]:
 
 
 def _from_history(rows: Iterable[Raw]) -> tuple[Attempt, ...]:
-    return tuple(Attempt(**row) for row in rows)
+    return tuple(_from_attempt(row) for row in rows)
+
+
+def _from_attempt(row: Raw) -> Attempt:
+    """Return the attempt of a row; what a later version keeps of it besides is left aside, and stays where it is."""
+    texts = [_text(row, name) for name in ("claim_id", "replica", "ended")]
+    claim_id, replica, ended = texts
+    moments = (row["started_at"], row["ended_at"])
+    if not all(isinstance(moment, datetime) for moment in moments):
+        raise ValueError("an attempt's moment is none")
+    causes = [None if row.get(name) is None else _text(row, name) for name in ("error", "message", "details")]
+    return Attempt(int(row["number"]), claim_id, replica, *moments, ended, *causes)
+
+
+def _text(row: Raw, name: str) -> str:
+    value = row[name]
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")  # noqa: TRY004 - it is read as every other value that can't be
+    return value
 
 
 def _to_variables(variables: Variables) -> list[Raw]:
@@ -183,7 +234,7 @@ def _to_variable(name: str, variable: TypedValue) -> Raw:
 
 
 def _from_variables(rows: Iterable[Raw]) -> Variables:
-    return {row["name"]: _from_variable(row) for row in rows}
+    return {_text(row, "name"): _from_variable(row) for row in rows}
 
 
 def _from_variable(row: Raw) -> TypedValue:
@@ -192,7 +243,7 @@ def _from_variable(row: Raw) -> TypedValue:
     # What doesn't fit 32 bits is read as `bson.Int64`; `bridge.variables` wants an int and nothing that is like one.
     if isinstance(value, int) and not isinstance(value, bool):
         value = int(value)
-    return TypedValue(row["type"], value, {} if info is None else json.loads(info), bool(row.get("local")))
+    return TypedValue(_text(row, "type"), value, {} if info is None else json.loads(info), bool(row.get("local")))
 
 
 def _to_outcome(outcome: Outcome) -> Raw:
@@ -225,9 +276,10 @@ def _from_outcome(row: Raw) -> Outcome:
             return Completion(_from_variables(row["variables"]))
         case "failure":
             after = timedelta(seconds=row["retry_after"])
-            return Failure(row["name"], row["message"], row["details"], int(row["retries"]), after)
+            name, message, details = (_text(row, each) for each in ("name", "message", "details"))
+            return Failure(name, message, details, int(row["retries"]), after)
         case "bpmn_error":
-            return BpmnFault(row["code"], row["message"], _from_variables(row["variables"]))
+            return BpmnFault(_text(row, "code"), _text(row, "message"), _from_variables(row["variables"]))
         case kind:
             raise ValueError(f"a stored outcome is of the unknown kind {kind!r}")
 
@@ -264,6 +316,18 @@ _MOMENTS: Final[Sequence[str]] = (
     "in_flight_until",
 )  # fmt: skip
 _NUMBERS: Final[Sequence[str]] = ("retries", "epoch", "priority", "attempts", "lost_claims", "reports", "refusals")
+_REQUIRED: Final = (
+    "topic", "worker_id", "lease_until", "created_at", "updated_at", "retries", "state", "source", "epoch",
+)  # fmt: skip
+_STORED_AS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(_FIELDS, str),
+    **dict.fromkeys(_MOMENTS, datetime),
+    **dict.fromkeys(_NUMBERS, (int, float)),
+    **dict.fromkeys(("variables", "given", "history"), list),
+    "outcome": dict,
+    "verified": bool,
+}
+"""Of what type the driver reads each field; those of the rest of a task's fields are texts."""
 _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "variables": _to_variables,
     "given": _to_variables,

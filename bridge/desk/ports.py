@@ -16,7 +16,7 @@ from bridge.desk.statistics import WEEK, FailureGroup, Failures, Rollup, Step
 from bridge.desk.task_counts import TaskCounts
 from bridge.search.page import Sort
 from bridge.search.query import Query
-from bridge.task import State, Task
+from bridge.task import State, Task, UnreadableTask
 
 COUNT_CAP: Final = 10_000
 """Counts stop one above it: what is more is shown as "10,000+"."""
@@ -26,7 +26,7 @@ COUNT_CAP: Final = 10_000
 class Found:
     """A page of tasks; `next` is the cursor of the one behind it, None at the end."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[Task | UnreadableTask, ...]
     next: str | None
 
 
@@ -47,9 +47,13 @@ class TooSlow:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many tasks are in each state, up to one above `COUNT_CAP`; None where counting took too long."""
+    """How many tasks are in each state, up to one above `COUNT_CAP`; None where counting took too long.
+
+    `unreadable` are those that were set aside; most of them count in the state that they are stored in as well.
+    """
 
     by_state: Mapping[State, int | None]
+    unreadable: int | None = 0
 
 
 class TaskSearch(Protocol):

@@ -21,7 +21,8 @@ class Needs:
 
     `unattended` are topics with messages and without a consumer that nobody paused; `depths` is None while the broker
     doesn't answer. `stale` are replicas that gave no sign of life lately, and did not say that they end.
-    `foreign_answers` says what answers to those alive in the engine's place.
+    `foreign_answers` says what answers to those alive in the engine's place; `unreadable` counts the tasks that were
+    set aside as this version can't read them, as `incidents` does.
     """
 
     by_state: Mapping[State, int | None]
@@ -31,6 +32,7 @@ class Needs:
     pauses: tuple[Pause, ...]
     depths: Mapping[str, Depth] | None
     foreign_answers: tuple[str, ...] = ()
+    unreadable: int | None = 0
 
     @property
     def incidents(self) -> int | None:
@@ -73,6 +75,7 @@ class Attention:
         waiting = [topic for topic, depth in (depths or {}).items() if depth.ready and not depth.consumers]
         return Needs(
             by_state=counts.by_state,
+            unreadable=counts.unreadable,
             unattended=tuple(topic for topic in waiting if topic not in paused),
             stale=_of(known, lambda replica: now - replica.seen_at > self._life),
             alive=living,

@@ -29,7 +29,15 @@ from bridge.desk.operation import (
 )
 from bridge.desk.ports import Operations, TaskSearch, TooSlow
 from bridge.desk.records import AuditEntry
-from bridge.errors import EngineRejected, EngineUnavailable, Refusal, TaskConflict, UnacceptableTask, UnknownTask
+from bridge.errors import (
+    EngineRejected,
+    EngineUnavailable,
+    Refusal,
+    TaskConflict,
+    TaskUnreadable,
+    UnacceptableTask,
+    UnknownTask,
+)
 from bridge.flow.actions import Seen
 from bridge.flow.edit_check import GATEWAY
 from bridge.flow.operate import Operate
@@ -263,7 +271,7 @@ class Bulk:
             return Result.SKIPPED, str(conflict)
         except UnknownTask as unknown:
             return Result.SKIPPED, str(unknown)
-        except (EngineRejected, Refusal) as error:
+        except (EngineRejected, Refusal, TaskUnreadable) as error:
             return Result.FAILED, str(error)
         return Result.REQUEUED, None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 
 from bridge.dead_letter import DeadLetter, DeadMessage
+from bridge.errors import TaskUnreadable
 from bridge.lifecycle import Event, Move
-from bridge.ports import Clock, DeadLetters, DeadLetterStore, Journal, Level, TaskStore
+from bridge.ports import Clock, Journal, Level, TaskStore
+from bridge.ports_dead_letters import DeadLetters, DeadLetterStore
 from bridge.task import State
 
 
@@ -35,7 +37,12 @@ class Examine:
         return await self._letters.take(self._batch, self._examine)
 
     async def _examine(self, message: DeadMessage) -> None:
-        task = None if message.key is None else await self._store.get(message.key.id)
+        try:
+            task = None if message.key is None else await self._store.get(message.key.id)
+        except TaskUnreadable as error:
+            # It gets another message once a version runs that can read it.
+            self._journal.write("dead_letter_settled", level=Level.WARNING, reason=str(error))
+            return
         if task is None or message.key is None:
             await self._keep(message)
             return

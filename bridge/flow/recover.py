@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,15 +17,18 @@ from bridge.errors import (
     TaskGone,
 )
 from bridge.flow.cause import cause_fields
+from bridge.flow.due_retries import DueRetries, RetryLooks
+from bridge.flow.engine_view import EngineView
+from bridge.flow.incidents import Incidents
 from bridge.flow.lease import Lease
 from bridge.flow.offer import Offer
 from bridge.flow.relay import Relay
-from bridge.flow.report import INCIDENT_LOOK, Report
+from bridge.flow.report import Report
 from bridge.flow.submit import Submit
 from bridge.lifecycle import Event, Move
-from bridge.ports import Clock, Engine, EngineTask, Journal, Level, Publisher, TaskStore
+from bridge.ports import Clock, Due, Engine, EngineTask, Journal, Level, Publisher, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
-from bridge.task import Attempt, Failure, State, Task
+from bridge.task import UNREADABLE_LOOK, Attempt, Failure, State, Task
 from bridge.trace import traced
 
 
@@ -51,8 +53,6 @@ WITHOUT_POLL: Final = ALL - {State.RETRYING}
 """What a process can look after that fetches nothing."""
 WITHOUT_PUBLISHER: Final = frozenset({State.REPORTING, State.FAILED})
 """What a process can look after that has the engine and the store alone: outcomes, and incidents."""
-_MOST_LOOKED_THROUGH: Final = 32
-"""Through how many batches is looked for tasks of the states that are looked after."""
 
 
 class Recover:
@@ -88,15 +88,11 @@ class Recover:
     ) -> None:
         self._states = frozenset(states)
         self._store = store
-        self._engine = engine
-        self._offer = offer
-        self._reacquire = reacquire
         self._publisher = publisher
         self._relay = relay
         self._report = report
         self._submit = submit
         self._lease = lease
-        self._nudge = nudge
         self._sees_renewals = sees_renewals
         self._clock = clock
         self._journal = journal
@@ -104,19 +100,40 @@ class Recover:
         self._patience = patience
         self._tracer = tracer
         self._slots = asyncio.Semaphore(patience.at_once)
+        self.is_behind = False
+        """Whether the last look found as much of a state as one look takes: there may be more."""
+        self._seldom_at = clock.now()
+        view = EngineView(engine, store, journal, self._slots, report.end_of)
+        self._incidents = Incidents(view, store, clock)
+        self._retries = DueRetries(
+            view=view,
+            store=store,
+            offer=offer,
+            lease=lease,
+            reacquire=reacquire,
+            nudge=nudge,
+            slots=self._slots,
+            clock=clock,
+            looks=RetryLooks(patience.nudges, patience.retry_look, patience.retry_look_most),
+        )
         self._publishing: dict[str, asyncio.Task[None]] = {}
 
     async def run_once(self) -> int:
-        """Look at the tasks that are due, the longest overdue first; return how many there were."""
-        due = await self._due()
-        by_state: dict[State, list[Task]] = defaultdict(list)
-        for task in due:
-            by_state[task.state].append(task)
-        # What may free the most goes first: outcomes end tasks, lost claims hold up handlers that could run.
+        """Look at what is due, in each state the longest overdue first; return how much that was.
+
+        Each state is read by itself, so that what is due in one, however much, holds up none of another.
+        """
+        now = self._clock.now()
+        states = self._states_now(now)
+        due = dict(zip(states, await asyncio.gather(*(self._due(state, now) for state in states)), strict=True))
+        self.is_behind = any(len(due[state].tasks) >= self._patience.batch for state in states if state in _ORDER)
         refused: StoreError | None = None
-        for state in sorted(by_state, key=_ORDER.index):
+        for state, found in due.items():
             try:
-                await self._recover(state, by_state[state])
+                if found.unreadable:
+                    await self._store.set_aside(found.unreadable, now + UNREADABLE_LOOK)
+                if found.tasks and state is not None:
+                    await self._recover(state, found.tasks)
             except StoreUnavailable:
                 raise
             except StoreError as error:
@@ -124,18 +141,19 @@ class Recover:
                 refused = error
         if refused is not None:
             raise refused
-        return len(due)
+        return sum(len(found.tasks) for found in due.values())
 
-    async def _due(self) -> Sequence[Task]:
-        """Read what is due; what others are to look after, and don't, must not hide what this process can."""
-        now, limit = self._clock.now(), self._patience.batch
-        states = self._states if self._sees_renewals() else self._states - {State.RUNNING}
-        while True:
-            due = await self._store.due(now, limit)
-            ours = [task for task in due if task.state in states]
-            if ours or len(due) < limit or limit >= _MOST_LOOKED_THROUGH * self._patience.batch:
-                return ours
-            limit *= 2
+    def _states_now(self, now: datetime) -> Sequence[State | None]:
+        """Return the states to look at, what may free the most first; None: those that this version lacks."""
+        ours = self._states if self._sees_renewals() else self._states - {State.RUNNING}
+        states: list[State | None] = [state for state in _ORDER if state in ours]
+        if now >= self._seldom_at:
+            self._seldom_at = now + _SELDOM
+            states += [*(state for state in _WITHOUT_STEP if state in ours), None]
+        return states
+
+    async def _due(self, state: State | None, now: datetime) -> Due:
+        return await self._store.due(state, now, self._patience.batch)
 
     async def _recover(self, state: State, tasks: Sequence[Task]) -> None:
         match state:
@@ -149,9 +167,10 @@ class Recover:
             case State.QUEUED:
                 await self._look_after(tasks)
             case State.RETRYING:
-                await self._retry(tasks)
+                await self._retries.look(await self._take(tasks, lambda _: self._patience.retry_look))
             case State.FAILED:
-                await self._look_at_incidents(tasks)
+                now = self._clock.now()
+                await self._incidents.look(await self._take(tasks, lambda task: Incidents.next_look(task, now)))
             case State.COMPLETED | State.CANCELLED | State.SUPERSEDED | State.UNKNOWN:
                 # They have no next step; a version before may have left them one.
                 self._journal.write("ended_tasks_due", level=Level.WARNING, state=state.value, tasks=len(tasks))
@@ -211,7 +230,9 @@ class Recover:
         busy = {topic for topic, sending in self._publishing.items() if not sending.done()}
         await self._wait_for_turn([task for task in tasks if task.topic in busy])
         tasks = [task for task in tasks if task.topic not in busy]
-        checked = await asyncio.gather(*(self._checked(task) for task in tasks if not task.verified))
+        unverified = [task.id for task in tasks if not task.verified]
+        whole = await self._store.get_many(unverified) if unverified else []
+        checked = await asyncio.gather(*(self._checked(task) for task in whole if not task.verified))
         ready = [task for task in tasks if task.verified] + [task for task in checked if task is not None]
         held = [task for task in ready if not self._lease.is_worn(task, task.lease_until)]
         worn = [task for task in ready if self._lease.is_worn(task, task.lease_until)]
@@ -295,105 +316,27 @@ class Recover:
         It was read a while ago, and may have been worked and completed since: then its delivery tells the two apart.
         """
         if isinstance(error, TaskGone):
-            now = await self._store.get(task.id)
-            if now is None or now.epoch != task.epoch or now.state not in _UNDECIDED:
+            found = await self._store.get_many([task.id])
+            if not any(now.epoch == task.epoch and now.state in _UNDECIDED for now in found):
                 return None
         return self._lease.lost(task, error)
 
-    async def _retry(self, tasks: Sequence[Task]) -> None:
-        """Have retries fetched that are due; ask the engine about those that it did not offer again."""
-        tasks = await self._take(tasks, lambda _: self._patience.retry_look)
-        overdue = [task for task in tasks if task.is_retry_pending or task.reports >= self._patience.nudges]
-        ends = await asyncio.gather(*(self._settle(task) for task in overdue))
-        gone = [move for move in ends if move is not None]
-        if gone:
-            await self._store.move(gone)
-        ended = {move.task_id for move in gone}
-        waiting = [task for task in tasks if task.id not in ended]
-        now = self._clock.now()
-        await self._store.move(
-            [Move(t.id, Event.DEFER, t.epoch, changes={"next_at": now + self._next_look(t)}) for t in waiting]
-        )
-        offered = {move.task_id for move in gone if move.event is Event.TAKE}
-        self._nudge({task.topic for task in tasks if task.id in offered or task.id not in ended})
 
-    def _next_look(self, task: Task) -> timedelta:
-        return min(self._patience.retry_look * int(2 ** min(task.reports, 10)), self._patience.retry_look_most)
-
-    async def _settle(self, task: Task) -> Move | None:
-        """Return the move that ends a task which will not come back, as the engine says.
-
-        A retry of which the engine was not told is offered first: an operator asked for it, and their process ended.
-        """
-        async with self._slots:
-            if task.is_retry_pending:
-                return await self._offer.finish(task.id)
-            try:
-                found = await self._engine.get(task.id)
-            except TaskGone:
-                return await self._report.end_of(task)
-            except EngineError as error:
-                self._journal.write("retry_not_found", task=task, level=Level.WARNING, error=str(error))
-                return None
-        if found.retries == 0:
-            now = self._clock.now()
-            changes = {"updated_at": now, "finished_at": now, "retries": 0, "error": found.error or task.error}
-            return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, "next_at": now + INCIDENT_LOOK})
-        if not _is_locked(found.lock_until, self._clock.now()):
-            await self._reacquire(task, found)
-        elif found.worker_id not in {None, task.worker_id}:
-            return self._lease.lost(task, LeaseStolen(f"worker {found.worker_id} holds the task now", status=400))
-        return None
-
-    async def _look_at_incidents(self, tasks: Sequence[Task]) -> None:
-        """Ask the engine about incidents now and then, ever more seldom: it tells nobody of a cancelled process."""
-        now = self._clock.now()
-
-        def as_long_again(task: Task) -> timedelta:
-            return min(max(now - (task.finished_at or now), INCIDENT_LOOK), _MOST_SELDOM)
-
-        ends = [await self._end_of_incident(task) for task in await self._take(tasks, as_long_again)]
-        gone = [move for move in ends if move is not None]
-        if gone:
-            await self._store.move(gone)
-
-    async def _end_of_incident(self, task: Task) -> Move | None:
-        try:
-            found = await self._engine.get(task.id)
-        except TaskGone:
-            return await self._report.end_of(task)
-        except EngineError as error:
-            self._journal.write("incident_not_found", task=task, level=Level.WARNING, error=str(error))
-            return None
-        if found.retries == 0:
-            return None
-        # Its retries were raised, here or in Cockpit. Fetching it goes from FAILED as well, but may never bring it.
-        now = self._clock.now()
-        changes = {"next_at": now, "updated_at": now, "finished_at": None, "reports": 0, "lost_claims": 0}
-        retries = {} if found.retries is None else {"retries": found.retries}
-        return Move(task.id, Event.REVIVE, task.epoch, changes={**changes, **retries})
-
-
-def _is_locked(until: datetime | None, now: datetime) -> bool:
-    return until is not None and until > now
-
-
-_MOST_SELDOM = timedelta(hours=6)
 _LONG = 5
 """How many times `stale_after` a task may wait in a queue that isn't empty before another message is sent."""
 _GIVEN_UP = ("outcome", "error_type", "error_fp")
 
 _UNDECIDED = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING})
 
-_ORDER = (
+_ORDER: Final = (
     State.REPORTING,
     State.RUNNING,
     State.RETRYING,
     State.RECEIVED,
     State.QUEUED,
     State.FAILED,
-    State.SUPERSEDED,
-    State.COMPLETED,
-    State.CANCELLED,
-    State.UNKNOWN,
 )
+"""Outcomes end tasks, and lost claims hold up handlers that could run: they go first."""
+_WITHOUT_STEP: Final = (State.SUPERSEDED, State.COMPLETED, State.CANCELLED, State.UNKNOWN)
+_SELDOM: Final = timedelta(minutes=1)
+"""How often is looked for what should not be due: tasks that ended, and states that this version lacks."""

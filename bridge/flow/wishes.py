@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bridge.batch import Batch
+from bridge.errors import TaskUnreadable
 from bridge.ports import Claim, Clock, TaskStore
 from bridge.task import State, Task, TaskKey
 
@@ -61,7 +62,10 @@ class Wishes:
 
     async def granted(self, wish: Claim) -> Task | None:
         """Return the task of a wish that was granted without an answer; None where it wasn't, or no longer stands."""
-        found = await self._store.get(wish.key.id)
+        try:
+            found = await self._store.get(wish.key.id)
+        except TaskUnreadable:  # its claim is given back
+            return None
         ours = found is not None and found.claim_id == wish.claim_id and found.state is State.RUNNING
         return found if ours else None
 

@@ -23,7 +23,7 @@ from bridge.search.query import (
     Word,
     scalars,
 )
-from bridge.task import Task
+from bridge.task import UNREADABLE, Task
 
 _COMPARE: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
     Operator.LESS: operator.lt,
@@ -45,17 +45,19 @@ def since(compare: Compare, now: datetime) -> tuple[Operator, datetime]:
     return _TURNED[compare.operator], now - compare.value
 
 
-def matches(query: Node, task: Task, now: datetime) -> bool:  # noqa: PLR0911 - one for each kind of term
-    """Tell whether the task is what the query asks for."""
+def matches(query: Node, task: Task, now: datetime, *, aside: bool = False) -> bool:  # noqa: PLR0911 - one for each kind of term
+    """Tell whether the task is what the query asks for; `aside`: its document was set aside as unreadable."""
     match query:
         case All(terms):
-            return all(matches(term, task, now) for term in terms)
+            return all(matches(term, task, now, aside=aside) for term in terms)
         case Either(terms):
-            return any(matches(term, task, now) for term in terms)
+            return any(matches(term, task, now, aside=aside) for term in terms)
         case Not(term):
-            return not matches(term, task, now)
+            return not matches(term, task, now, aside=aside)
         case Word(text):
             return any((getattr(task, ATTRIBUTES[field]) or "").startswith(text) for field in WORDS)
+        case Among(Field.STATE, values) if aside and UNREADABLE in values:
+            return True
         case Among(field, values):
             return getattr(task, ATTRIBUTES[field]) in values
         case Compare(Field.WAITING):

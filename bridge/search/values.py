@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from bridge.search.query import KINDS, Compare, Field, Kind, Node, Operator, all_of, among
-from bridge.task import Source, State
+from bridge.task import UNREADABLE, Source, State
 
 ALIASES: Final[Mapping[str, Field]] = {
     **{field.value: field for field in Field},
@@ -22,7 +22,7 @@ ALIASES: Final[Mapping[str, Field]] = {
     "worker_id": Field.WORKER,
 }
 CHOICES: Final[Mapping[Field, tuple[str, ...]]] = {
-    Field.STATE: tuple(state.value for state in State),
+    Field.STATE: (*(state.value for state in State), UNREADABLE),
     Field.SOURCE: tuple(source.value for source in Source),
 }
 

@@ -17,7 +17,7 @@ import aiohttp
 from bridge.adapters.count_store import CountStore
 from bridge.errors import StoreError
 from bridge.ports_reader import TaskFilter
-from bridge.task import FINAL, State
+from bridge.task import FINAL, State, Task
 from sandbox.box import NEEDED, Sandbox
 from sandbox.parts import Part
 from sandbox.proxies.engine import Choose, EngineProxy, at_random
@@ -227,8 +227,8 @@ class Soak:
         states: dict[str, State] = {}
         async with CountStore(self._env["MONGODB_URI"], self._env["MONGODB_DATABASE"]) as store:
             page = await store.page(TaskFilter(), _PAGE)
-            states |= {task.id: task.state for task in page.tasks}
+            states |= {task.id: task.state for task in page.tasks if isinstance(task, Task)}
             while page.after is not None:
                 page = await store.page(TaskFilter(), _PAGE, page.after)
-                states |= {task.id: task.state for task in page.tasks}
+                states |= {task.id: task.state for task in page.tasks if isinstance(task, Task)}
         return states

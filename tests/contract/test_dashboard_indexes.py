@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,7 @@ from pymongo import AsyncMongoClient
 
 from bridge.adapters import search_store, store_reader
 from bridge.adapters.desk_store import MongoDesk
+from bridge.adapters.index_builds import create_indexes
 from bridge.adapters.store import MongoStore
 from bridge.desk.operation import Item, Operation, OperationKind, OperationState, Result
 from bridge.desk.ports import Found
@@ -258,3 +260,32 @@ def test_a_partial_index_serves_only_who_asks_for_what_is_in_it() -> None:
 )
 def test_the_judge_asks_for_bounds(command: dict[str, Any], lacks: str | None) -> None:
     assert unbounded(command) == lacks
+
+
+async def test_what_is_due_is_read_by_an_index_for_each_state(
+    servers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = Commands()
+    monkeypatch.setattr(store_reader, "AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[commands]))
+    async with mongo_store(servers["MONGODB_URI"]) as store:
+        await store.accept([task(f"t{n}", state=state, next_at=NOW) for n, state in enumerate(State)])
+        for state in State:
+            commands.sent.clear()
+            assert len((await store.due(state, NOW, 10)).tasks) == 1
+            (command,) = commands.sent
+            assert (cover(command, INDEXES), unbounded(command)) == (Cover.COVERED, None)
+            shown = command.get("projection", {})
+            assert ("variables" in shown) is (state is not State.REPORTING), "only what is delivered is read whole"
+
+
+async def test_the_index_of_a_version_before_is_dropped(servers: dict[str, str]) -> None:
+    async with mongo_store(servers["MONGODB_URI"]) as store:
+        tasks = store._tasks
+        await tasks.create_index([("next_at", 1), ("_id", 1)], name="due")
+        again = partial(
+            create_indexes, store._connected(), store._database, store.models, on_build=lambda _: None, every=MINUTE
+        )
+        await asyncio.gather(again(), again())
+        names = await tasks.index_information()
+    assert "due" not in names
+    assert "due_by_state" in names

@@ -63,7 +63,7 @@ async def test_a_task_that_goes_well_writes_28_keys() -> None:
     assert watched.way == THE_WAY
     assert dict(watched.written) == {
         # what the flow needs: the reconciler's, and what MongoDB deletes by
-        "due": 4,
+        "due_by_state": 4,
         "expire": 1,
         # what finds one task among all, by what people know of it
         "business_key": 1,
@@ -86,7 +86,7 @@ async def test_a_failure_writes_only_what_tells_of_it_besides() -> None:
     watched = await way(ValueError("no"))
     assert watched.way == [*THE_WAY[:4], State.RETRYING]
     more = watched.written - (await way()).written
-    assert set(more) <= {"error_latest", "group_latest", "due"}
+    assert set(more) <= {"error_latest", "group_latest", "due_by_state"}
     assert more.total() <= 5
 
 
@@ -100,6 +100,6 @@ async def test_a_renewal_writes_what_its_moment_is_in() -> None:
     lab.clock.advance(timedelta(seconds=15))
     await lab.renew.run_once()
     assert watched.way, "the renewal was written"
-    assert set(watched.written) <= {"due", "latest", "state_latest", "topic_state_latest"}
+    assert set(watched.written) <= {"due_by_state", "latest", "state_latest", "topic_state_latest"}
     lab.work.go.set()
     await running

@@ -243,7 +243,8 @@ class FaultLab(Lab):
         """Return the ids of all kept tasks once there are some, and all are in this state."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                tasks = (await self.store.page(TaskFilter(), 1000)).tasks
+                page = await self.store.page(TaskFilter(), 1000)
+                tasks = [task for task in page.tasks if isinstance(task, Task)]
                 if tasks and {task.state for task in tasks} == {state}:
                     return [task.id for task in tasks]
 

@@ -24,7 +24,7 @@ from bridge.flow.run import Run
 from bridge.flow.threads import Threads
 from bridge.lifecycle import Move
 from bridge.ports import Claim as Wish
-from bridge.ports import EngineTask, TopicPoll
+from bridge.ports import Due, EngineTask, TopicPoll
 from bridge.task import State, Task, TaskKey, Variables
 from bridge.testing import make_context
 from bridge.topic import Context, Topic, topic
@@ -77,8 +77,8 @@ class LabStore(MemoryStore):
         late = self._strike("get")
         return self._answer(late, await super().get(task_id))
 
-    async def due(self, now: datetime, limit: int) -> Sequence[Task]:
-        found = await super().due(now, limit)
+    async def due(self, state: State | None, now: datetime, limit: int) -> Due:
+        found = await super().due(state, now, limit)
         if self.together is not None:
             await self.together.wait()
             self.together = None
@@ -135,6 +135,11 @@ class LabEngine(MemoryEngine):
     async def unlock(self, task_id: str) -> None:
         self._note("unlock", task_id)
         await super().unlock(task_id)
+
+    async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
+        for task_id in task_ids:
+            self._note("get_many", task_id)
+        return await super().get_many(task_ids)
 
     async def get(self, task_id: str) -> EngineTask:
         self._note("get", task_id)

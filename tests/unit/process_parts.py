@@ -83,6 +83,7 @@ class Parts:
                 consuming=self.part("consumer.consuming", lambda: self.attached),
             ),
             rights=Stub(self, "rights"),
+            recover=Stub(self, "recover", is_behind=False),
             loop_watch=SimpleNamespace(start=lambda: None, stop=lambda: None),
             claims=SimpleNamespace(loads=lambda: self.loads),
             engine_warnings=lambda: self.engine_warnings,

@@ -9,7 +9,7 @@ from bridge.adapters.memory_store import MemoryStore
 from bridge.dead_letter import DeadMessage
 from bridge.errors import StoreUnavailable
 from bridge.flow.examine import Examine
-from bridge.ports import Examination
+from bridge.ports_dead_letters import Examination
 from bridge.task import State, Task, TaskKey
 from tests.unit.fakes import LOCK, NOW, HandClock, Notes
 

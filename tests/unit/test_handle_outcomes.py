@@ -268,7 +268,7 @@ async def test_what_can_not_be_given_back_expires_by_itself() -> None:
         await running
     assert lab.store.struck == ["move"]
     assert (lab.state(task), lab.engine.of("unlock")) == (State.RUNNING, [])
-    assert [due.id for due in await lab.store.due(NOW + 20 * SECOND, 10)] == [task.id]
+    assert [due.id for due in (await lab.store.due(State.RUNNING, NOW + 20 * SECOND, 10)).tasks] == [task.id]
 
 
 class Threaded:

@@ -213,7 +213,7 @@ async def test_a_task_that_could_not_be_published_is_kept_and_due() -> None:
     await flow.intake.accept(*await flow.fetch())
     assert flow.published == []
     assert flow.store.tasks[task_id].state is State.RECEIVED
-    assert [task.id for task in await flow.store.due(NOW + 10 * SECOND, 10)] == [task_id]
+    assert [task.id for task in (await flow.store.due(State.RECEIVED, NOW + 10 * SECOND, 10)).tasks] == [task_id]
 
 
 async def test_a_push_that_comes_again_is_refused_and_told() -> None:

@@ -185,7 +185,7 @@ async def test_a_due_retry_is_fetched_for_at_once_and_looked_at_less_and_less_of
         flow.lab.clock.advance(waits[-1])
     assert waits == [2 * SECOND, 4 * SECOND, 8 * SECOND, 16 * SECOND, 32 * SECOND, 60 * SECOND, 60 * SECOND]
     assert flow.nudged == [{"orders"}] * 7
-    assert flow.lab.engine.of("get") == [task.id] * 5, "the engine is asked only when fetching brought nothing"
+    assert flow.lab.engine.of("get_many") == [task.id] * 5, "the engine is asked only when fetching brought nothing"
     assert flow.lab.state(task) is State.RETRYING
 
 
@@ -205,13 +205,14 @@ async def test_a_retry_that_is_not_offered_ends_as_the_engine_says(fate: str, st
     if fate == "gone":
         flow.lab.engine.cancel(task.id)
     elif fate == "engine away":
-        flow.lab.engine.fail_next("get", EngineUnavailable("cut"))
+        flow.lab.engine.fail_next("get_many", EngineUnavailable("cut"))
     elif fate != "ours":
         await flow.lab.steal(task)
     if fate == "stolen and lapsed":
         flow.lab.clock.advance(LAPSED)
     await flow.sweep()
-    assert flow.lab.engine.of("get") == [task.id]
+    assert flow.lab.engine.of("get_many") == [task.id]
+    assert flow.lab.engine.of("get") == ([task.id] if fate == "gone" else []), "only the engine's 404 ends a task"
     kept = flow.lab.now(task)
     assert kept.state is state
     assert (THIEF in (kept.error or "")) == (state is State.SUPERSEDED)

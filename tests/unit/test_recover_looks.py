@@ -62,21 +62,21 @@ async def test_what_others_are_to_look_after_and_do_not_hides_no_outcome(others:
     assert flow.lab.state(outcome) is State.COMPLETED
 
 
-async def test_only_so_much_is_looked_through() -> None:
+async def test_not_even_what_is_left_for_ever_hides_an_outcome() -> None:
     flow = Sweeper(states=WITHOUT_PUBLISHER, batch=1)
     for _ in range(33):
         await flow.due(State.RETRYING)
     flow.lab.clock.advance(SECOND)
     outcome = await flow.due(State.REPORTING, outcome=Completion())
-    assert await flow.sweep() == 0
-    assert flow.lab.now(outcome) == outcome
+    assert await flow.sweep() == 1
+    assert flow.lab.state(outcome) is State.COMPLETED
 
 
 async def test_a_claim_that_was_renewed_since_it_was_read_is_not_ended() -> None:
     flow = Sweeper()
     lost = await flow.lost()
     later = flow.lab.clock.now() + CLAIM
-    (seen,) = await flow.lab.store.due(flow.lab.clock.now(), 10)
+    (seen,) = (await flow.lab.store.due(State.RUNNING, flow.lab.clock.now(), 10)).tasks
     await flow.lab.store.move([Move(lost.id, Event.RENEW, 1, "c1", {"next_at": later})])
     await flow.recover._take_back([seen])
     assert (flow.lab.state(lost), flow.lab.now(lost).lost_claims) == (State.RUNNING, 0)
@@ -107,7 +107,8 @@ async def test_an_incident_is_looked_at_ever_more_seldom_until_its_process_is_go
         await flow.sweep()
     minutes = [round(wait.total_seconds() / 60) for wait in waits]
     assert minutes == [10, 10, 20, 40, 80, 160]
-    assert len(flow.lab.engine.of("get")) == 7, "once after the failure was taken, and by each look"
+    assert len(flow.lab.engine.of("get")) == 1, "after the failure was taken"
+    assert len(flow.lab.engine.of("get_many")) == 6, "by each look"
     flow.lab.engine.cancel(task.id)
     flow.lab.clock.advance(timedelta(hours=6))
     await flow.sweep()
@@ -128,7 +129,7 @@ async def test_an_outcome_that_was_given_up_and_taken_all_the_same_is_a_completi
 async def test_an_engine_that_is_away_leaves_an_incident_standing() -> None:
     flow = Sweeper()
     task = await flow.due(State.FAILED, finished_at=flow.lab.clock.now())
-    flow.lab.engine.fail_next("get", EngineUnavailable("cut"))
+    flow.lab.engine.fail_next("get_many", EngineUnavailable("cut"))
     await flow.sweep()
     assert flow.lab.state(task) is State.FAILED
     assert flow.lab.now(task).next_at == flow.lab.clock.now() + INCIDENT_LOOK

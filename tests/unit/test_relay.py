@@ -87,7 +87,7 @@ async def test_an_unroutable_task_stays_received_until_its_queue_is_bound() -> N
     assert flow.states() == {"a": State.RECEIVED, "b": State.QUEUED}
     assert "no queue is bound" in str(flow.notes.of("publish_failed")[0].values["error"])
     flow.broker.bind("orders")
-    (due,) = await flow.store.due(NOW + AGAIN, 10)
+    (due,) = (await flow.store.due(State.RECEIVED, NOW + AGAIN, 10)).tasks
     assert await flow.relay.publish([due]) == 1
     assert flow.states()["a"] is State.QUEUED
 
@@ -153,7 +153,7 @@ async def test_a_store_that_is_away_after_the_publish_leaves_the_task_due() -> N
         await flow.relay.publish([task])
     assert flow.store.refused == ["confirm"]
     assert [key.id for _, key in flow.broker.published] == ["t1"]
-    assert [due.id for due in await flow.store.due(NOW + LOCK, 10)] == ["t1"]
+    assert [due.id for due in (await flow.store.due(State.RECEIVED, NOW + LOCK, 10)).tasks] == ["t1"]
     assert flow.relay.unconfirmed["orders"] == 0
     flow.store.away = set()
     assert await flow.relay.publish([task]) == 1
@@ -168,7 +168,7 @@ async def test_a_store_that_is_away_after_a_failed_publish_leaves_the_task_due()
         await flow.relay.publish([task])
     assert flow.store.refused == ["move"]
     assert flow.states() == {"t1": State.RECEIVED}
-    assert [due.id for due in await flow.store.due(NOW + LOCK, 10)] == ["t1"]
+    assert [due.id for due in (await flow.store.due(State.RECEIVED, NOW + LOCK, 10)).tasks] == ["t1"]
 
 
 async def test_a_queued_task_is_looked_at_before_its_lease_ends() -> None:

@@ -16,7 +16,7 @@ from bridge.dead_letter import DeadLetter
 from bridge.health import Component, Health, Purpose, Readiness
 from bridge.ports_reader import Page, Statistics, TaskFilter
 from bridge.submission import Submission
-from bridge.task import Task
+from bridge.task import Task, UnreadableTask
 from tests.web.access_lab import open_access
 from web.app import create_app
 from web.doors import AccessDoor, Doors
@@ -43,6 +43,7 @@ class StubReader:
     """A `TaskReader` on a list; it remembers the filters it was asked for."""
 
     tasks: list[Task] = field(default_factory=list)
+    unreadable: tuple[UnreadableTask, ...] = ()
     error: Exception | None = None
     asked: list[TaskFilter] = field(default_factory=list)
 
@@ -56,7 +57,7 @@ class StubReader:
         found = sorted(self.tasks, key=lambda task: (task.created_at, task.id), reverse=True)
         found = [task for task in found if after is None or (task.created_at, task.id) < after]
         tasks = tuple(found[:limit])
-        return Page(tasks, (tasks[-1].created_at, tasks[-1].id) if len(found) > limit else None)
+        return Page((*tasks, *self.unreadable), (tasks[-1].created_at, tasks[-1].id) if len(found) > limit else None)
 
     async def statistics(self) -> Statistics:
         self._fail()

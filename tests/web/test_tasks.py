@@ -13,9 +13,9 @@ from litestar.testing import AsyncTestClient
 
 from bridge.access import Scope
 from bridge.desk.records import AuditEntry
-from bridge.errors import StoreUnavailable, TaskConflict
+from bridge.errors import StoreUnavailable, TaskConflict, TaskUnreadable
 from bridge.submission import Submission
-from bridge.task import Completion, Source, State, TypedValue
+from bridge.task import Completion, Source, State, TypedValue, UnreadableTask
 from tests.web.access_lab import AccessLab, open_access
 from tests.web.conftest import Stub
 from web.app import create_app
@@ -122,6 +122,21 @@ async def test_status_shows_every_field(client: Any, stub: Any, new_task: Callab
         "result": {"receipt": "R-1"},
         "error": None,
     }
+
+
+async def test_one_that_can_not_be_read_is_a_problem_alone_and_no_other_in_a_list(
+    client: Any, stub: Any, new_task: Callable[..., Any], check_problem: Any
+) -> None:
+    found = UnreadableTask("t2", "state: 'paused' is not a valid State", {"topic": "charge_card"}, {"state": "paused"})
+    stub.reader.tasks, stub.reader.unreadable = [new_task()], (found,)
+    answer = (await client.get("/tasks")).json()
+    assert [task["task_id"] for task in answer["tasks"]] == ["t1"]
+    assert answer["unreadable"] == [
+        {"task_id": "t2", "topic": "charge_card", "status": "unreadable", "reason": found.reason}
+    ]
+    stub.reader.error = TaskUnreadable(found)
+    document = check_problem(await client.get("/tasks/t2/status"), 409, "task-unreadable")
+    assert found.reason in document["detail"]
 
 
 async def test_status_of_an_unknown_task(client: Any, check_problem: Any) -> None:

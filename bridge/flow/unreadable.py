@@ -1,0 +1,36 @@
+"""Tells the log once of each document that can't be read, however often it is met."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.ports import Journal, Level
+from bridge.redaction import mask_text
+from bridge.task import UnreadableTask
+
+_MOST: Final = 10_000
+"""How many are remembered: after so many others one is told of again."""
+
+
+class UnreadableLog:
+    """Called with whatever is met."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._told: dict[tuple[str, str], None] = {}
+
+    def __call__(self, found: UnreadableTask) -> None:
+        key = (found.id, found.reason)
+        if key in self._told:
+            return
+        self._told[key] = None
+        if len(self._told) > _MOST:
+            del self._told[next(iter(self._told))]
+        self._journal.write(
+            "task_unreadable",
+            level=Level.ERROR,
+            task_id=found.id,
+            topic=found.topic,
+            state=found.stored_state,
+            reason=mask_text(found.reason),
+        )
