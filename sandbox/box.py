@@ -80,7 +80,7 @@ class Sandbox:
         wanted = tuple(Part) if parts is None else tuple(Part(part) for part in parts)
         guests = {Part.JAEGER} if parts is None else set[Part]()
         self._settle()
-        tools.install([tool for part in wanted if part not in guests for tool in build.needs(part)], self._say)
+        tools.install([tool for part in wanted if part not in guests for tool in self._needs(part)], self._say)
         with ThreadPoolExecutor(len(wanted) or 1) as pool:
             starts = {part: pool.submit(self._start, part) for part in wanted}
         seconds: dict[Part, float] = {}
@@ -119,7 +119,7 @@ class Sandbox:
     def start(self, part: Part) -> float:
         """Start one part with the data it had; returns the seconds until it answered, 0 when it did already."""
         self._settle()
-        tools.install(build.needs(Part(part)), self._say)
+        tools.install(self._needs(Part(part)), self._say)
         return self._start(Part(part))
 
     def stop(self, part: Part) -> None:
@@ -195,7 +195,7 @@ class Sandbox:
 
     def _start(self, part: Part) -> float:
         begun = time.monotonic()
-        description = self._describe(part, build.program(part, self._say))
+        description = self._describe(part, build.program(part, self._say, self.choices.engine_version))
         with locked(self.directory / f"{part}.lock"):
             started = self._started(part)
             if started is not None and started.leader() is None:
@@ -253,6 +253,9 @@ class Sandbox:
 
     def _describe(self, part: Part, program: Path) -> Launch:
         return launch(part, self.choices, self._home(part), program)
+
+    def _needs(self, part: Part) -> tuple[tools.Tool, ...]:
+        return build.needs(part, self.choices.engine_version)
 
     def _home(self, part: Part) -> Path:
         return self.directory / DATA / part

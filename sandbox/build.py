@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox import tools
@@ -20,12 +20,14 @@ TAIL = 25
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the sources in one folder become one file."""
+    """How the sources in one folder become one file; a variant has flags more, and a place of its own."""
 
     part: Part
     product: str
     needs: tuple[tools.Tool, ...]
     command: Callable[[], tuple[str, ...]]
+    variant: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def sources(self) -> Path:
@@ -35,7 +37,7 @@ class Recipe:
     @property
     def place(self) -> Path:
         """Where the product is kept, under a hash of its sources."""
-        return cache() / self.part / fingerprint(self.sources) / Path(self.product).name
+        return cache() / self.part / fingerprint(self.sources) / self.variant / Path(self.product).name
 
     def build(self, say: Say) -> Path:
         """The product; built now unless it's in the cache."""
@@ -44,7 +46,7 @@ class Recipe:
         with locked(cache() / f"{self.part}.lock"):
             # Another process may have built it while this one waited.
             if not self.place.exists():
-                say(f"building {self.part} (once; kept in {cache()})")
+                say(f"building {self.part}{self.variant and f' {self.variant}'} (once; kept in {cache()})")
                 self._build()
         return self.place
 
@@ -55,7 +57,9 @@ class Recipe:
         log = cache() / f"{self.part}.log"
         try:
             with log.open("w") as output:
-                done = subprocess.run(self.command(), cwd=work, stdout=output, stderr=output, check=False)
+                done = subprocess.run(
+                    (*self.command(), *self.flags), cwd=work, stdout=output, stderr=output, check=False
+                )
             if done.returncode != 0:
                 raise BuildFailed(f"building {self.part} failed; the end of {log}:\n{tail(log)}")
             self.place.parent.mkdir(parents=True, exist_ok=True)
@@ -80,20 +84,27 @@ RECIPES = {
 }
 
 
-def needs(part: Part) -> tuple[tools.Tool, ...]:
+def recipe(part: Part, engine_version: str = "") -> Recipe:
+    """How the part is built; the engine in another version of Camunda than its pom.xml has, if one is given."""
+    if part is Part.ENGINE and engine_version:
+        return replace(RECIPES[part], variant=engine_version, flags=(f"-Dcamunda.version={engine_version}",))
+    return RECIPES[part]
+
+
+def needs(part: Part, engine_version: str = "") -> tuple[tools.Tool, ...]:
     """What must be on the machine before the part can be built or run."""
     if part is Part.BROKER:
         return (tools.BROKER,)
-    if RECIPES[part].place.exists():
+    if recipe(part, engine_version).place.exists():
         return () if part is Part.JAEGER else (tools.JAVA,)
     return RECIPES[part].needs
 
 
-def program(part: Part, say: Say) -> Path:
+def program(part: Part, say: Say, engine_version: str = "") -> Path:
     """What runs as the part: built, or found on the machine."""
     if part is Part.BROKER:
         return tools.BROKER.require()
-    return RECIPES[part].build(say)
+    return recipe(part, engine_version).build(say)
 
 
 def cache() -> Path:

@@ -69,6 +69,9 @@ def up(
     node_of: Annotated[
         str | None, typer.Option(help="The folder of a sandbox with --shared: its engine's database is this one's too.")
     ] = None,
+    engine_version: Annotated[
+        str | None, typer.Option(help="The engine's version of Camunda, as 7.23.0; '' is the usual one.")
+    ] = None,
 ) -> None:
     """Start the parts and wait until they answer; install and build what is missing."""
     with _reported():
@@ -85,6 +88,7 @@ def up(
             ids=ids,
             shared=shared,
             node_of=node_of,
+            engine_version=engine_version,
         )
         try:
             seconds = box.up(chosen)

@@ -1,5 +1,6 @@
 """The four servers as frozen descriptions: what to run, with what around it, and how to see that it answers."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +40,7 @@ class Options(TypedDict, total=False):
     ids: Ids | None
     shared: bool | None
     node_of: str | None
+    engine_version: str | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Choices:
     All but the first two are the engine's: its history level; the time zone of its JVM ("" is the machine's);
     authorization with basic authentication on its REST API (users ADMIN and GUEST); the largest query that it answers
     (`queryMaxResultsLimit`, 0 is no limit); how it makes ids; whether another engine may open its database (H2's
-    AUTO_SERVER); and the folder of another sandbox, with a shared database, of which this engine is a second node.
+    AUTO_SERVER); the folder of another sandbox, with a shared database, of which this engine is a second node; and the
+    version of Camunda ("" is the one in its pom.xml).
     """
 
     base: int
@@ -60,11 +63,14 @@ class Choices:
     ids: Ids = "strong"
     shared: bool = False
     node_of: str = ""
+    engine_version: str = ""
 
     def __post_init__(self) -> None:
         _ = self.ports  # refuses a base out of range
         if self.memory and (self.shared or self.node_of):
             raise ValueError("a database in memory can't be shared: take --durable")
+        if not re.fullmatch(r"[\w.-]*", self.engine_version):
+            raise ValueError(f"an engine's version is like 7.23.0, not {self.engine_version!r}")
 
     @property
     def ports(self) -> Ports:

@@ -16,6 +16,11 @@ def base_port(offset: int = 0) -> int:
     return int(os.environ.get("TEST_PORTS", "28080")) + offset
 
 
+def engine_version() -> str:
+    """Return the version of Camunda that our own servers run: TEST_ENGINE, or the usual one."""
+    return os.environ.get("TEST_ENGINE", "")
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Return the servers' addresses, by the names that the gateway reads.
@@ -25,7 +30,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     if "CAMUNDA_URL" in os.environ:
         yield dict(os.environ)
         return
-    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), base_port=base_port())
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), base_port=base_port(), engine_version=engine_version())
     try:
         sandbox.up((Part.ENGINE, Part.STORE, Part.BROKER))
         yield sandbox.env()
@@ -37,7 +42,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 def guarded_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedEngine]:
     """Start an engine with authorization on; only its own tests wait for it."""
     sandbox = Sandbox(
-        tmp_path_factory.mktemp("guarded"), base_port=base_port(200), authorization=True, query_limit=QUERY_LIMIT
+        tmp_path_factory.mktemp("guarded"),
+        base_port=base_port(200),
+        authorization=True,
+        query_limit=QUERY_LIMIT,
+        engine_version=engine_version(),
     )
     try:
         sandbox.up((Part.ENGINE,))

@@ -47,6 +47,21 @@ def test_nothing_is_left_in_the_sources_or_of_the_work(recipe: Recipe) -> None:
     assert list((build.cache() / "work").iterdir()) == []
 
 
+def test_a_variant_has_its_flags_and_a_place_of_its_own(recipe: Recipe) -> None:
+    (recipe.sources / "b.txt").write_text("two")
+    variant = Recipe(recipe.part, "b.txt", (), lambda: ("cp", "a.txt"), variant="2.0", flags=("b.txt",))
+    assert variant.build(lambda _: None).read_text() == "one"
+    assert variant.place.parent.name == "2.0"
+    assert variant.place != recipe.place
+
+
+def test_an_engine_of_another_version_is_another_variant() -> None:
+    older = build.recipe(Part.ENGINE, "7.23.0")
+    assert older.flags == ("-Dcamunda.version=7.23.0",)
+    assert older.place != build.recipe(Part.ENGINE).place
+    assert build.recipe(Part.STORE, "7.23.0") == build.recipe(Part.STORE)
+
+
 def test_a_failure_ends_with_the_tail_of_the_log(recipe: Recipe) -> None:
     failing = Recipe(recipe.part, recipe.product, (), lambda: ("sh", "-c", "echo what went wrong; exit 3"))
     with pytest.raises(BuildFailed, match="what went wrong"):

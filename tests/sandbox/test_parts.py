@@ -67,6 +67,11 @@ def test_jaeger_listens_nowhere_but_on_the_loopback() -> None:
     assert all("=127.0.0.1:" in word for word in listeners)
 
 
+def test_a_version_is_no_path() -> None:
+    with pytest.raises(ValueError, match="version"):
+        Choices(base=20000, engine_version="../7.23.0")
+
+
 @pytest.mark.parametrize("base", [80, 70000])
 def test_a_base_out_of_range_is_no_choice(base: int) -> None:
     with pytest.raises(ValueError, match="base port"):
