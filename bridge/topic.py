@@ -74,7 +74,8 @@ class Context:
 
     `execution_id` names the scope in which the task sees its variables; `activity_id` is the activity's id in the
     model. `priority` is the engine's. `retries_left` is how often the task is tried again if this run fails.
-    `created_at` is when the engine made the task, in UTC; None where the engine doesn't tell (before 7.21).
+    `created_at` is when the engine made the task, in UTC; None where the engine doesn't tell (before
+    7.21, and of a task that was submitted before 7.24).
     `properties` are the extension properties of the activity, where the topic asks for them; a task that was
     submitted has none.
     """

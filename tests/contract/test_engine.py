@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from bridge.errors import EngineRejected, LeaseLost, TaskGone
-from bridge.ports import Engine, EngineTask, TopicPoll
+from bridge.ports import Engine, TopicPoll
 from bridge.task import TypedValue
 from bridge.topic import File
 from bridge.variables import decode, encode
@@ -41,9 +42,10 @@ async def test_fetch_locks_and_describes_a_task(engine_lab: EngineLab, topic: st
     assert NOW <= task.lock_until - MINUTE - task.created_at < MINUTE, "its age, by the engine's clock alone"
     scan = File("a.txt", None, "text/plain", "utf-8")
     assert decode(task.variables) == {"amount": 7, "scan": scan, "raw": b"\0\xff"}
-    assert await engine_lab.engine.get(task_id) == EngineTask(
-        **{**{name: getattr(task, name) for name in EngineTask.__slots__}, "variables": {}}
-    )
+    # To a fetch 7.21 tells the time of creation, but to a look at a task only 7.24 does.
+    told_later = (await engine_lab.engine.version()).startswith(("7.21.", "7.22.", "7.23."))
+    looked_at = replace(task, variables={}, created_at=None if told_later else task.created_at)
+    assert await engine_lab.engine.get(task_id) == looked_at
 
 
 @pytest.mark.parametrize(("wanted", "names"), [(("a",), {"a"}), ((), set()), (("absent",), set())])
