@@ -31,6 +31,8 @@ class Stub:
         self._name = name
         self.__dict__.update(values)
 
+    is_behind: bool
+
     def __getattr__(self, name: str) -> object:
         found = self._parts.part(f"{self._name}.{name}") if self._name else Stub(self._parts, name)
         self.__dict__[name] = found
@@ -54,6 +56,7 @@ class Parts:
         self.rig = PollRig({"orders": 4})
         self.stop = asyncio.Event()
         self.never = asyncio.get_running_loop().create_future()
+        self.recover = Stub(self, "recover", is_behind=False)
         self.process = Process(cast("Gateway", self._gateway()), self.stop)
 
     def part(self, name: str, answer: Callable[[], object] = lambda: None) -> Callable[..., Awaitable[Any]]:
@@ -83,7 +86,7 @@ class Parts:
                 consuming=self.part("consumer.consuming", lambda: self.attached),
             ),
             rights=Stub(self, "rights"),
-            recover=Stub(self, "recover", is_behind=False),
+            recover=self.recover,
             loop_watch=SimpleNamespace(start=lambda: None, stop=lambda: None),
             claims=SimpleNamespace(loads=lambda: self.loads),
             engine_warnings=lambda: self.engine_warnings,

@@ -316,3 +316,15 @@ async def test_a_lock_that_can_not_be_given_back_holds_up_no_other() -> None:
     await parts.end(running)
     assert len(parts.rig.engine.locked("orders")) == 1
     assert ended(parts) == END
+
+
+async def test_a_full_batch_of_what_is_due_is_followed_by_the_next_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SETTINGS, "sweep_every", 3600.0)
+    parts = Parts()
+    parts.recover.is_behind = True
+    running = await parts.started()
+    for _ in range(3):
+        parts.begun["recover.run_once"] = asyncio.Event()
+        await parts.until("recover.run_once")
+    parts.recover.is_behind = False
+    await parts.end(running)
