@@ -118,7 +118,7 @@ async def test_a_list_is_served_by_an_index(wire: Wire, text: str, expected: Cov
 async def test_every_order_is_an_indexs(wire: Wire, key: SortKey, text: str) -> None:
     for descending in (True, False):
         await both_pages(wire, text, Sort(key, descending))
-        # A state's tasks in the order of creation are worth no index (decision 26).
+        # A state's tasks in the order of creation are worth no index (decision 28).
         exact = not text or key is SortKey.UPDATED or (key is SortKey.CREATED and text.startswith("topic"))
         assert wire.worst() is (Cover.COVERED if exact else Cover.ANCHORED)
 
