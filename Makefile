@@ -5,7 +5,7 @@ BENCH ?=
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test faults soak bench-dashboard bench-busy lint format bench bench-short bench-growth profile messages screenshots
+.PHONY: help setup demo test faults soak bench-dashboard bench-busy bench-kept lint format bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
@@ -13,6 +13,7 @@ help:
 	@echo "make faults [N=10]           the fault tests on real servers, N times, until one fails"
 	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck, misled, unexplained runs"
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
+	@echo "make bench-kept              what pages and the API ask of MongoDB with up to 1,000,000 tasks kept, counted"
 	@echo "make bench-busy              tasks at a steady rate beside open overviews, and with none open"
 	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/performance.md"
 	@echo "make bench-short | profile   only what is counted; where a gateway's CPU goes"
@@ -52,6 +53,9 @@ soak: setup
 
 bench-dashboard: setup
 	$(RUN)/python -m bench.dashboard
+
+bench-kept: setup
+	$(RUN)/python -m bench.kept
 
 bench-busy: setup
 	$(RUN)/python -m bench.busy
