@@ -71,6 +71,7 @@ class Tasks:
                 for some in keys.values():
                     some.sort()
                 self.indexes[fields, order] = dict(keys)
+        self.indexes[("unreadable",), "updated_at"] = {}  # there are none
 
     def document(self, number: int) -> Raw:
         """Return a task as its document."""
@@ -165,7 +166,8 @@ class Walked:
         if question.ranges.keys() - {order}:
             return None
         for (fields, moment), keys in self._tasks.indexes.items():
-            if moment == order and set(fields) == set(question.equal):
+            rare = {"unreadable"} & question.equal.keys()
+            if moment == order and set(fields) == (rare or set(question.equal)):
                 return fields, keys
         return None
 
