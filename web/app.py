@@ -12,6 +12,7 @@ from web.api import api_router, probes_router
 from web.doors import Doors
 from web.filters import given_filter
 from web.guard import Guard, given_principal
+from web.head import HeadAsGet
 from web.metering import Metering
 from web.openapi import docs_routes, openapi_config
 from web.problems import answer
@@ -26,7 +27,7 @@ def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *,
 
     Logging is the caller's to set up. Raises `SetupError` when the files of /docs are missing.
     """
-    return Litestar(
+    return HeadAsGet(
         route_handlers=[api_router(), *docs_routes(), *mounted] if api else [probes_router()],
         dependencies={
             "doors": Provide(lambda: doors, sync_to_thread=False),
