@@ -15,6 +15,9 @@ from typing import Final
 
 LEAST_PASSWORD: Final = 12
 MOST_PASSWORD: Final = 256
+MOST_SESSIONS: Final = 50
+"""How many sessions a person has at most: one more ends the oldest."""
+
 USED_EVERY: Final = timedelta(minutes=1)
 """How exactly a key's last use is known: a use is written at most so often."""
 
@@ -66,6 +69,11 @@ class User:
     created_at: datetime
     disabled_at: datetime | None = None
 
+    @property
+    def credential(self) -> str:
+        """A hash of the password's hash: sessions are bound to it, so that another password ends them all."""
+        return digest(self.password)[:16]
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -83,7 +91,10 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person's login. `id` is the hash of what the browser has, so it may be shown and named in a form."""
+    """A person's login. `id` is the hash of what the browser has, so it may be shown and named in a form.
+
+    `credential` is the person's at the login; empty in a session of a version that kept none.
+    """
 
     id: str
     user: str
@@ -91,6 +102,7 @@ class Session:
     expires_at: datetime
     address: str = ""
     agent: str = ""
+    credential: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +161,13 @@ def may(principal: Principal, action: Scope, topic: str | None = None) -> bool:
     if action not in principal.scopes:
         return False
     return principal.topics is None or (topic is not None and topic in principal.topics)
+
+
+def is_valid(session: Session | None, user: User | None, now: datetime) -> bool:
+    """Tell whether a session still stands: not expired, its person let in, their password the same."""
+    if session is None or user is None or session.expires_at <= now or user.disabled_at is not None:
+        return False
+    return session.credential in {"", user.credential}
 
 
 def may_some(principal: Principal, action: Scope) -> bool:

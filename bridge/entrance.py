@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,6 +13,7 @@ from bridge.access import (
     ACCOUNT,
     ADDRESS,
     MOST_PASSWORD,
+    MOST_SESSIONS,
     USED_EVERY,
     Patience,
     Principal,
@@ -22,6 +23,7 @@ from bridge.access import (
     csrf_token,
     digest,
     is_name,
+    is_valid,
     neighbourhood,
     new_secret,
     next_tries,
@@ -92,7 +94,17 @@ class Entrance:
         if session is None or session.expires_at <= self._clock.now():
             return None
         user = await self._store.user(session.user)
-        return None if user is None or user.disabled_at is not None else person(user, session)
+        return person(user, session) if user is not None and is_valid(session, user, self._clock.now()) else None
+
+    async def ended(self, session_ids: Collection[str]) -> frozenset[str]:
+        """Return which of these sessions let nobody in any more; two reads, however many there are."""
+        if not session_ids:
+            return frozenset()
+        sessions = await self._store.sessions_by_id(session_ids)
+        users = {user.name: user for user in await self._store.users_by_name({session.user for session in sessions})}
+        now = self._clock.now()
+        valid = {session.id for session in sessions if is_valid(session, users.get(session.user), now)}
+        return frozenset(session_ids) - valid
 
     async def login(self, name: str, password: str, *, address: str, agent: str, before: str | None = None) -> Opened:
         """Open a session, always under a new id; `before` is the browser's id until now, whose session ends.
@@ -116,8 +128,10 @@ class Entrance:
 
     async def _open(self, user: User, address: str, agent: str) -> Opened:
         now, secret = self._clock.now(), new_secret()
-        session = Session(digest(secret), user.name, now, now + self._lifetime, address[:64], agent[:200])
+        expires_at = now + self._lifetime
+        session = Session(digest(secret), user.name, now, expires_at, address[:64], agent[:200], user.credential)
         await self._store.add_session(session)
+        await self._store.end_oldest_sessions(user.name, keep=MOST_SESSIONS)
         self._journal.write("login", user=user.name, role=user.role.value, address=address)
         return Opened(secret, session)
 
@@ -142,6 +156,13 @@ class Entrance:
             self._journal.write("session_revoked", user=user)
         return ended
 
+    async def revoke_others(self, user: str, *, keep: str) -> int:
+        """End all of a person's sessions but the one of the id `keep`; return how many there were."""
+        ended = await self._store.end_sessions(user, keep=keep)
+        if ended:
+            self._journal.write("session_revoked", user=user)
+        return ended
+
     async def change_password(self, name: str, old: str, new: str, *, keep: str) -> None:
         """Give a person the password that he chose, and end his sessions but `keep`. The old one is asked as at login.
 
@@ -156,10 +177,11 @@ class Entrance:
             self._journal.write("password_not_changed", level=Level.WARNING, user=name)
             raise Unauthenticated("The password until now is another one.")
         await self._give_back(taken, now)
-        await self._store.set_password(name, await self._passwords.make(new))
-        for session in await self._store.sessions(name):
-            if session.id != keep:
-                await self._store.end_session(name, session.id)
+        made = await self._passwords.make(new)
+        await self._store.set_password(name, made)  # from here on no session stands, as each is bound to the old one
+        if user is not None:
+            await self._store.rebind_session(name, keep, replace(user, password=made).credential)
+        await self._store.end_sessions(name, keep=keep)
         self._journal.write("password_changed", user=name)
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +20,10 @@ class AccessStore(Protocol):
         ...
 
     async def user(self, name: str) -> User | None: ...
+
+    async def users_by_name(self, names: Collection[str]) -> Sequence[User]:
+        """Return who is there of these names, in any order."""
+        ...
 
     async def users(self) -> Sequence[User]:
         """Return everybody, by name."""
@@ -57,16 +61,28 @@ class AccessStore(Protocol):
 
     async def session(self, session_id: str) -> Session | None: ...
 
+    async def sessions_by_id(self, session_ids: Collection[str]) -> Sequence[Session]:
+        """Return which of these sessions there are, in any order."""
+        ...
+
     async def sessions(self, user: str) -> Sequence[Session]:
         """Return a person's sessions, the newest first."""
+        ...
+
+    async def rebind_session(self, user: str, session_id: str, credential: str) -> bool:
+        """Bind a session of this person to another credential; False when they have none of that id."""
         ...
 
     async def end_session(self, user: str, session_id: str) -> bool:
         """Delete a session of this person; False when he has none of that id."""
         ...
 
-    async def end_sessions(self, user: str) -> int:
-        """Delete all sessions of a person; return how many there were."""
+    async def end_sessions(self, user: str, *, keep: str | None = None) -> int:
+        """Delete all sessions of a person but the one of the id `keep`; return how many were deleted."""
+        ...
+
+    async def end_oldest_sessions(self, user: str, *, keep: int) -> int:
+        """Delete a person's sessions but the `keep` newest; return how many were deleted."""
         ...
 
     async def tries(self, side: str) -> Tries | None: ...

@@ -26,7 +26,9 @@ _FORM: Final = {"name": 256, "password": 1024, "next": 2048}
 
 def safe_next(text: str) -> str:
     """Return the path of ours to go on to; whatever could lead elsewhere becomes the dashboard's first page."""
-    if not text.isascii() or not text.isprintable() or any(sign in text for sign in '\\ "<>'):
+    if not text.startswith(HOME) or not text.isascii() or not text.isprintable():
+        return HOME  # a browser takes what begins with two slashes, or a slash and a backslash, for a host
+    if any(sign in text for sign in '\\ "<>'):
         return HOME
     parts = urlsplit(text)
     steps = parts.path.split("/")

@@ -51,7 +51,7 @@ def dashboard_router(
 
     `changes` is what live updates watch, `ending` is set when the process is to end.
     """
-    live = Live(changes or Still(), ending or asyncio.Event(), pace)
+    live = Live(changes or Still(), ending or asyncio.Event(), pace, ended=access.entrance.ended)
     pages = Pages(access, look, cursor=lambda: live.cursor, spent=live.spend)
     return Router(
         HOME,

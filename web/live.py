@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -39,6 +39,7 @@ _REMEMBERED: Final = 256
 class Pace:
     """How often is asked and told, and how many may listen.
 
+    Every `recheck` the sessions of those who listen are looked at: who was disabled, or signed out, hears no more.
     A stream ends after `lifetime`, and its page comes back with its session, which may have ended meanwhile. When
     nobody listens any more the watcher goes on for `linger`: whoever goes from page to page misses nothing.
     What pages cost that fetch themselves again may take the `share` of one core, all together: the more they cost the
@@ -49,6 +50,7 @@ class Pace:
     heartbeat: timedelta = timedelta(seconds=15)
     linger: timedelta = timedelta(seconds=10)
     lifetime: timedelta = timedelta(minutes=5)
+    recheck: timedelta = timedelta(seconds=3)
     per_user: int = 12
     together: int = 500
     share: float = 0.05
@@ -66,13 +68,22 @@ class Hint:
 @dataclass(eq=False, slots=True)
 class _Listener:
     user: str
+    session: str = ""
+    ended: bool = False
     waiting: set[str] = field(default_factory=set)
     last: int = 0
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+async def _none_ended(_session_ids: Collection[str]) -> Collection[str]:
+    return ()
+
+
 class Live:
-    """The one watcher of a process, and those who listen to it; `ending` closes every stream."""
+    """The one watcher of a process, and those who listen to it; `ending` closes every stream.
+
+    `ended` returns which of the sessions of those ids let nobody in any more.
+    """
 
     def __init__(
         self,
@@ -81,9 +92,12 @@ class Live:
         pace: Pace | None = None,
         *,
         now: Callable[[], float] = time.monotonic,
+        ended: Callable[[Collection[str]], Awaitable[Collection[str]]] = _none_ended,
     ) -> None:
         self.pace = pace or Pace()
         self._now = now
+        self._ended = ended
+        self._recheck_at = 0.0
         self._changes = changes
         self._ending = ending
         self._boot = secrets.token_hex(4)
@@ -127,24 +141,32 @@ class Live:
             self._spent = 0.0
             self._tell(names)
 
+    async def end_streams(self) -> None:
+        """End the streams whose session has ended. Raises `GatewayError`."""
+        ended = await self._ended({listener.session for listener in self._listeners if listener.session})
+        for listener in self._listeners:
+            if listener.session in ended:
+                listener.ended = True
+                listener.woken.set()
+
     def spend(self, seconds: float) -> None:
         """Count the time that a page took because it was told of a change."""
         self._spent += seconds
         self._each = seconds if self._each == 0.0 else self._each + (seconds - self._each) / 8
 
-    async def stream(self, user: str, last_id: str) -> AsyncIterator[bytes]:
-        """Give what goes over the wire, until the browser leaves, the stream's time is over, or the process ends.
+    async def stream(self, user: str, last_id: str, session: str = "") -> AsyncIterator[bytes]:
+        """Give what goes over the wire, until the browser leaves, the session, the stream's time or the process ends.
 
         `last_id` is what the page has heard up to, as `cursor` or the last event said; from an unknown one all is new.
         """
-        listener, clock = _Listener(user), asyncio.get_running_loop()
+        listener, clock = _Listener(user, session), asyncio.get_running_loop()
         until = clock.time() + self.pace.lifetime.total_seconds()
         self._join(listener)
         try:
             listener.waiting |= self._missed(last_id)
             listener.last = self._number
             yield b"retry: 2000\n\n"
-            while not self._ending.is_set() and (left := until - clock.time()) > 0:
+            while not self._ending.is_set() and not listener.ended and (left := until - clock.time()) > 0:
                 if listener.waiting:
                     names, listener.waiting = sorted(listener.waiting), set()
                     yield self._written(listener.last, names)
@@ -218,6 +240,9 @@ class Live:
         """Ask once; return whether that failed, which is logged once an outage."""
         try:
             await self.run_once()
+            if self._now() >= self._recheck_at:
+                self._recheck_at = self._now() + self.pace.recheck.total_seconds()
+                await self.end_streams()
         except GatewayError as error:
             if not failed:
                 structlog.get_logger("web.live").warning("changes unknown", error=str(error))
@@ -242,7 +267,8 @@ def live_routes(live: Live) -> tuple[HTTPRouteHandler, ...]:
             raise HTTPException("Too many pages listen for changes: close some.", status_code=429)
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
         heard: str = request.headers.get("last-event-id") or request.query_params.get("since") or ""
-        body = live.stream(principal.name, heard[:64])
+        session = "" if principal.session is None else principal.session.id
+        body = live.stream(principal.name, heard[:64], session)
         return Stream(body, media_type="text/event-stream", headers=headers)
 
     return (events,)

@@ -92,10 +92,10 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
     async def revoke(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[None]:
         fields = await read_form(request, _SESSION_FIELDS)
         mine = principal.session.id if principal.session else ""
-        wanted = [fields["id"]] if fields["id"] else []
         if fields["others"]:
-            wanted = [session.id for session in await entrance.sessions(principal.name) if session.id != mine]
-        ended = [session_id for session_id in wanted if await entrance.revoke(principal.name, session_id)]
+            ended = await entrance.revoke_others(principal.name, keep=mine) > 0
+        else:
+            ended = await entrance.revoke(principal.name, fields["id"])
         text = (
             msg("Sessions ended: those browsers must sign in again.")
             if ended

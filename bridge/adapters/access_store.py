@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -62,13 +62,14 @@ class SessionDocument(Document):
     expires_at: datetime
     address: str
     agent: str
+    credential: str = ""
 
     class Settings:
         """Read by Beanie."""
 
         name = "access_sessions"
         indexes: ClassVar = [
-            IndexModel([("user", ASCENDING)], name="user"),
+            IndexModel([("user", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="user_created_at"),
             IndexModel([("expires_at", ASCENDING)], name="expire", expireAfterSeconds=0),
         ]
 
@@ -116,6 +117,9 @@ class MongoAccessStore(StoreReader):
         found = await self._find(UserDocument, name)
         return None if found is None else from_user(found)
 
+    async def users_by_name(self, names: Collection[str]) -> Sequence[User]:
+        return [from_user(document) for document in await self._find_all(UserDocument, names)]
+
     async def users(self) -> Sequence[User]:
         with translated("users"):
             found = self._of(UserDocument).find({}, max_time_ms=self._patience).sort("_id", ASCENDING).limit(MOST)
@@ -161,20 +165,39 @@ class MongoAccessStore(StoreReader):
         found = await self._find(SessionDocument, session_id)
         return None if found is None else from_session(found)
 
+    async def sessions_by_id(self, session_ids: Collection[str]) -> Sequence[Session]:
+        return [from_session(document) for document in await self._find_all(SessionDocument, session_ids)]
+
     async def sessions(self, user: str) -> Sequence[Session]:
         with translated("sessions"):
             wanted = {"user": {"$eq": user}}
             found = self._of(SessionDocument).find(wanted, max_time_ms=self._patience).sort(_NEWEST).limit(MOST)
             return [from_session(document) for document in await found.to_list()]
 
+    async def rebind_session(self, user: str, session_id: str, credential: str) -> bool:
+        wanted = {"_id": {"$eq": session_id}, "user": {"$eq": user}}
+        return await self._set(SessionDocument, wanted, {"credential": credential})
+
     async def end_session(self, user: str, session_id: str) -> bool:
         with translated("end_session"):
             wanted = {"_id": {"$eq": session_id}, "user": {"$eq": user}}
             return (await self._of(SessionDocument).delete_one(wanted)).deleted_count > 0
 
-    async def end_sessions(self, user: str) -> int:
+    async def end_sessions(self, user: str, *, keep: str | None = None) -> int:
+        wanted: Raw = {"user": {"$eq": user}} if keep is None else {"user": {"$eq": user}, "_id": {"$ne": keep}}
         with translated("end_sessions"):
-            return (await self._of(SessionDocument).delete_many({"user": {"$eq": user}})).deleted_count
+            return (await self._of(SessionDocument).delete_many(wanted)).deleted_count
+
+    async def end_oldest_sessions(self, user: str, *, keep: int) -> int:
+        ended = 0
+        with translated("end_oldest_sessions"):
+            sessions, wanted = self._of(SessionDocument), {"user": {"$eq": user}}
+            while True:
+                found = sessions.find(wanted, {"_id": 1}, max_time_ms=self._patience).sort(_NEWEST)
+                oldest = [document["_id"] for document in await found.skip(keep).limit(MOST).to_list()]
+                if not oldest:
+                    return ended
+                ended += (await sessions.delete_many({"_id": {"$in": oldest}})).deleted_count
 
     # -- tries
 
@@ -214,6 +237,10 @@ class MongoAccessStore(StoreReader):
     async def _find(self, model: type[Document], key: str) -> Raw | None:
         with translated(f"find {model.__name__}"):
             return await self._of(model).find_one({"_id": {"$eq": key}}, max_time_ms=self._patience)
+
+    async def _find_all(self, model: type[Document], keys: Collection[str]) -> list[Raw]:
+        with translated(f"find {model.__name__}"):
+            return await self._of(model).find({"_id": {"$in": list(keys)}}, max_time_ms=self._patience).to_list()
 
     async def _set(self, model: type[Document], wanted: Raw, changes: Raw) -> bool:
         with translated(f"change {model.__name__}"):
@@ -278,6 +305,7 @@ def to_session(session: Session) -> Raw:
         "expires_at": session.expires_at,
         "address": session.address,
         "agent": session.agent,
+        "credential": session.credential,
     }
 
 
@@ -289,4 +317,5 @@ def from_session(document: Mapping[str, Any]) -> Session:
         expires_at=document["expires_at"],
         address=document["address"],
         agent=document["agent"],
+        credential=document.get("credential", ""),
     )

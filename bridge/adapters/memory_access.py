@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -23,6 +23,9 @@ class MemoryAccessStore:
 
     async def user(self, name: str) -> User | None:
         return self._users.get(name)
+
+    async def users_by_name(self, names: Collection[str]) -> Sequence[User]:
+        return [self._users[name] for name in names if name in self._users]
 
     async def users(self) -> Sequence[User]:
         return [user for _, user in sorted(self._users.items())]
@@ -70,9 +73,19 @@ class MemoryAccessStore:
     async def session(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
 
+    async def sessions_by_id(self, session_ids: Collection[str]) -> Sequence[Session]:
+        return [self._sessions[session_id] for session_id in session_ids if session_id in self._sessions]
+
     async def sessions(self, user: str) -> Sequence[Session]:
         mine = [session for session in self._sessions.values() if session.user == user]
         return sorted(mine, key=lambda session: (session.created_at, session.id), reverse=True)
+
+    async def rebind_session(self, user: str, session_id: str, credential: str) -> bool:
+        session = self._sessions.get(session_id)
+        if session is None or session.user != user:
+            return False
+        self._sessions[session_id] = replace(session, credential=credential)
+        return True
 
     async def end_session(self, user: str, session_id: str) -> bool:
         session = self._sessions.get(session_id)
@@ -81,11 +94,17 @@ class MemoryAccessStore:
         del self._sessions[session_id]
         return True
 
-    async def end_sessions(self, user: str) -> int:
-        mine = [session.id for session in self._sessions.values() if session.user == user]
+    async def end_sessions(self, user: str, *, keep: str | None = None) -> int:
+        mine = [session.id for session in await self.sessions(user) if session.id != keep]
         for session_id in mine:
             del self._sessions[session_id]
         return len(mine)
+
+    async def end_oldest_sessions(self, user: str, *, keep: int) -> int:
+        oldest = (await self.sessions(user))[keep:]
+        for session in oldest:
+            del self._sessions[session.id]
+        return len(oldest)
 
     async def tries(self, side: str) -> Tries | None:
         return self._tries.get(side)

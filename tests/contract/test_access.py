@@ -111,6 +111,39 @@ async def test_sessions(store: AccessStore) -> None:
     assert list(await store.sessions("bob")) == [others]
 
 
+async def test_sessions_but_one_and_the_newest_are_kept(store: AccessStore) -> None:
+    mine = [replace(SESSION, id=f"{number:064x}", created_at=NOW + number * HOUR / 60) for number in range(5)]
+    others = replace(SESSION, id="d" * 64, user="bob")
+    for session in (*mine, others):
+        await store.add_session(session)
+    assert await store.end_oldest_sessions("ada", keep=5) == 0
+    assert await store.end_oldest_sessions("ada", keep=3) == 2
+    assert list(await store.sessions("ada")) == mine[:1:-1]
+    assert await store.end_sessions("ada", keep=mine[3].id) == 2
+    assert list(await store.sessions("ada")) == [mine[3]]
+    assert list(await store.sessions("bob")) == [others]
+
+
+async def test_a_session_is_bound_to_another_credential(store: AccessStore) -> None:
+    await store.add_session(SESSION)
+    assert not await store.rebind_session("bob", SESSION.id, "other")
+    assert not await store.rebind_session("ada", "0" * 64, "other")
+    assert await store.rebind_session("ada", SESSION.id, "other")
+    assert await store.session(SESSION.id) == replace(SESSION, credential="other")
+
+
+async def test_many_are_read_at_once(store: AccessStore) -> None:
+    bob, second = replace(ADA, name="bob"), replace(SESSION, id="e" * 64, user="bob")
+    for user in (ADA, bob):
+        await store.add_user(user)
+    for session in (SESSION, second):
+        await store.add_session(session)
+    found = await store.sessions_by_id([second.id, SESSION.id, "$ne"])
+    assert sorted(found, key=lambda session: session.user) == [SESSION, second]
+    assert sorted(await store.users_by_name({"bob", "ada", "eve"}), key=lambda user: user.name) == [ADA, bob]
+    assert (list(await store.sessions_by_id([])), list(await store.users_by_name([]))) == ([], [])
+
+
 async def test_of_many_tries_at_once_one_counts(store: AccessStore) -> None:
     assert await store.tries("x") is None
     assert sum(await asyncio.gather(*(store.swap_tries("x", None, TRIES) for _ in range(8)))) == 1

@@ -164,6 +164,20 @@ FOREIGN = [
     "https://evil.example/dashboard",
     "//evil.example/dashboard",
     "///evil.example",
+    "///dashboard",
+    "///dashboard/tasks?q=x",
+    "//dashboard",
+    "////dashboard",
+    "/%2fdashboard",
+    "/.//dashboard",
+    ":///dashboard",
+    "///dashboard@evil.example",
+    "/\\dashboard",
+    "\\\\dashboard",
+    "/\t/dashboard",
+    "\t/dashboard",
+    " /dashboard",
+    "dashboard",
     "/\\evil.example",
     "/dashboard\\..\\evil",
     "/dashboard/../\\evil.example",
@@ -201,6 +215,11 @@ async def test_the_login_leads_to_what_was_wanted(client: Any, target: str) -> N
     assert f'value="{target.replace("&", "&amp;")}"' in page.text
     response = await client.post("/dashboard/login", data=CREDENTIALS | {"next": target})
     assert response.headers["location"] == target
+
+
+async def test_an_address_of_many_slashes_leads_to_no_other_host(client: Any) -> None:
+    response = await client.request("GET", "https://testserver.local///dashboard/tasks")
+    assert response.headers.get("location", "/dashboard/login").startswith("/dashboard/login")
 
 
 async def test_what_is_typed_comes_back_nowhere(client: Any) -> None:

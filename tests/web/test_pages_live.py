@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.access import Role
+from bridge.access import Role, digest
 from bridge.errors import StoreUnavailable
 from bridge.ports_live import Still
 from tests.web.access_lab import AccessLab, browser
@@ -49,8 +49,8 @@ class Marks:
 class Ear:
     """Reads a stream piece by piece."""
 
-    def __init__(self, live: Live, user: str = "ada", last_id: str | None = None) -> None:
-        self._stream = live.stream(user, live.cursor if last_id is None else last_id)
+    def __init__(self, live: Live, user: str = "ada", last_id: str | None = None, session: str = "") -> None:
+        self._stream = live.stream(user, live.cursor if last_id is None else last_id, session)
 
     async def next(self) -> str:
         async with asyncio.timeout(5):
@@ -180,6 +180,40 @@ async def test_the_end_of_the_process_ends_every_stream(live: Live, ending: asyn
     ending.set()
     assert [await ear.rest() for ear in ears] == [[], [], []]
     assert not live.room_for("ada")
+
+
+async def test_the_stream_of_a_session_that_has_ended_ends(marks: Marks, ending: asyncio.Event) -> None:
+    lab = AccessLab()
+    pace = Pace(every=timedelta(milliseconds=1), recheck=timedelta(milliseconds=1), heartbeat=timedelta(seconds=30))
+    live = Live(marks, ending, pace, ended=lab.entrance.ended)
+    secrets = {name: await lab.session(Role.VIEWER, name) for name in ("ada", "bob")}
+    gone, stays = [
+        await listen(live, user=name, last_id="unknown", session=digest(secret)) for name, secret in secrets.items()
+    ]
+    for ear in (gone, stays):
+        await ear.names()
+    await lab.accounts.disable("ada")
+    assert await gone.rest() == []
+    marks.now["tasks"] = "2"
+    assert (await stays.names())[1] == ["tasks"]
+    ending.set()
+
+
+async def test_sessions_are_looked_at_every_three_seconds(marks: Marks, ending: asyncio.Event) -> None:
+    hands, asked = Hands(), list[frozenset[str]]()
+
+    async def ended(sessions: Collection[str]) -> Collection[str]:
+        asked.append(frozenset(sessions))
+        return ()
+
+    live = Live(marks, ending, QUICK, now=hands, ended=ended)
+    ears = [await listen(live, user=name, session=name) for name in ("ada", "ada", "bob")]
+    for seconds in (0.0, 2.9, 0.1, 2.9):
+        hands.at += seconds
+        await marks.looked()
+    assert asked == [{"ada", "bob"}] * 2
+    assert len(ears) == live.listeners
+    ending.set()
 
 
 async def test_an_outage_is_logged_once_and_ends_nothing(live: Live, marks: Marks) -> None:
