@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from bridge.task import UnreadableTask
@@ -192,6 +193,14 @@ class UnacceptableTask(Refusal):
     """The request names a topic or values that can't be worked."""
 
 
+class TopicNotWorked(UnacceptableTask):
+    """No topic of this name is worked here; `known` are those that are."""
+
+    def __init__(self, topic: str, known: Iterable[str]) -> None:
+        super().__init__(f"topic {topic!r} is not worked here")
+        self.known = tuple(sorted(known))
+
+
 class Unauthenticated(Refusal):
     """Nobody known asks: no key or session, or one that isn't good (any more)."""
 
@@ -202,6 +211,10 @@ class Forbidden(Refusal):
 
 class ForeignPage(Forbidden):
     """A change that a browser sent without proof that a page of this gateway asked for it."""
+
+
+class WrongHost(Refusal):
+    """A request addressed to a host that the gateway isn't."""
 
 
 class TooManyTries(Refusal):

@@ -32,6 +32,7 @@ from web.app import create_app
 from web.dashboard import dashboard_router
 from web.desk_pages import operations_desk_routes
 from web.doors import AccessDoor, Doors
+from web.hosts import AllowedHosts
 from web.page import Look
 from web.pages_of_tasks import task_pages
 
@@ -170,6 +171,7 @@ class Process:
             open_api=settings.auth == "open",
             open_metrics=settings.metrics_open,
             insecure_cookies=settings.insecure_cookies,
+            allowed_hosts=AllowedHosts(settings.hosts),
             alpine=alpine_from(settings.alpine_url, settings.alpine_integrity),
             audit=gateway.desk.write,
         )

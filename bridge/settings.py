@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     gateway_admin_password: SecretStr | None = None
     session_lifetime: float = Field(default=36_000, ge=60, le=43_200)
     insecure_cookies: bool = False
+    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode] = None
     trusted_proxies: Annotated[tuple[str, ...] | None, NoDecode] = None
     metrics_open: bool = True
     alpine_url: str | None = Field(default=None, pattern=r"^(https?://|/)[A-Za-z0-9._~/@:%-]+$")
@@ -96,7 +97,7 @@ class Settings(BaseSettings):
     document_limit: int = Field(default=15_000_000, ge=1024, le=16_000_000)
     crash_at: str | None = None
 
-    @field_validator("supported_topics", "trusted_proxies", mode="before")
+    @field_validator("supported_topics", "trusted_proxies", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str) and value.lstrip().startswith("["):
@@ -144,6 +145,13 @@ class Settings(BaseSettings):
         if self.alpine_integrity is not None and self.alpine_url is None:
             raise ValueError("ALPINE_INTEGRITY is the hash of a copy that ALPINE_URL names: set both, or neither")
         return self
+
+    @property
+    def hosts(self) -> tuple[str, ...] | None:
+        """The names by which the gateway may be asked; None allows all, which is safe only where everybody is asked."""
+        if self.allowed_hosts is None and self.auth == "open":
+            return ("localhost", self.host)
+        return self.allowed_hosts
 
     @property
     def engine_format(self) -> EngineFormat:

@@ -21,6 +21,7 @@ from bridge.errors import (
     TaskConflict,
     TaskTooLarge,
     TaskUnreadable,
+    TopicNotWorked,
     UnacceptableTask,
     Unauthenticated,
     UnknownTask,
@@ -109,7 +110,12 @@ class TaskRoutes(Controller):
     ) -> Accepted:
         """Hand a submission to the flow, which answers for it once the task is kept."""
         require(principal, Scope.SUBMIT, data.topic)
-        return Accepted.of(await doors.submit(data.to_submission(traceparent)))
+        try:
+            return Accepted.of(await doors.submit(data.to_submission(traceparent)))
+        except TopicNotWorked as error:
+            if principal.topics is not None:
+                raise  # a key that is bound to topics is not to learn the names of others
+            raise UnacceptableTask(f"{error}; these are: {', '.join(error.known)}") from None
 
     @get(
         "/{task_id:str}/status",

@@ -17,6 +17,7 @@ from bridge.ports_reader import TaskReader
 from bridge.submission import Submission
 from bridge.task import Task
 from web.alpine import Alpine
+from web.hosts import AllowedHosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class AccessDoor:
     open_api: bool = False
     open_metrics: bool = True
     insecure_cookies: bool = False
+    allowed_hosts: AllowedHosts = field(default_factory=lambda: AllowedHosts(None))
     alpine: Alpine = field(default_factory=Alpine)
     audit: Callable[[AuditEntry], Awaitable[None]] | None = None
 

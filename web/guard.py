@@ -68,7 +68,8 @@ class Guard:
         self._access = access
 
     async def check(self, connection: Connection, handler: BaseRouteHandler) -> None:
-        """Run before each route. Raises `Unauthenticated`, `Forbidden` or `StoreUnavailable`."""
+        """Run before each route. Raises `WrongHost`, `Unauthenticated`, `Forbidden` or `StoreUnavailable`."""
+        self._access.allowed_hosts.check(connection.headers.get("host"))
         method, page = connection.scope.get("method", "GET"), bool(handler.opt.get(_PAGE))
         if method == "OPTIONS":
             return  # Litestar answers it: with the methods of the path, and nothing else
@@ -83,7 +84,8 @@ class Guard:
         principal = await self._identify(connection, page=page)
         if changes:
             await self._require_intent(connection, principal)
-        if not may_some(principal, need.scope):
+        # What is measured is of all topics: a key that is bound to some is not to learn the names of others.
+        if not (may if need.metrics else may_some)(principal, need.scope):
             raise _forbidden(principal, need.scope)
         connection.scope[_PRINCIPAL] = principal  # type: ignore[typeddict-unknown-key]  # ours
 

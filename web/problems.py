@@ -49,6 +49,7 @@ PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.UnacceptableTask: Kind("unacceptable-task", 422, "The task can't be accepted"),
     errors.Unauthenticated: Kind("not-signed-in", 401, "Authentication required", challenge=CHALLENGE),
     errors.Forbidden: Kind("forbidden", 403, "Not allowed"),
+    errors.WrongHost: Kind("wrong-host", 421, "Wrong host"),
     errors.TooManyTries: Kind("too-many-tries", 429, "Too many sign-in attempts"),
     errors.Refusal: Kind("refused", 409, "The request was refused"),
     errors.VariableError: Kind("unusable-variable", 422, "A variable can't be used"),

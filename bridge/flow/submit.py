@@ -19,6 +19,7 @@ from bridge.errors import (
     TaskConflict,
     TaskGone,
     TaskTooLarge,
+    TopicNotWorked,
     UnacceptableTask,
     UnknownTask,
     VariableError,
@@ -94,8 +95,7 @@ class Submit:
         An engine that is away doesn't matter now: it is asked before the task is published.
         """
         if submission.topic not in self._topics:
-            known = ", ".join(sorted(self._topics))
-            raise UnacceptableTask(f"topic {submission.topic!r} is not worked here; these are: {known}")
+            raise TopicNotWorked(submission.topic, self._topics)
         given = parse_submitted(submission.variables)
         mark = fingerprint(submission)
         known_task = await self._known.put(submission.task_id)

@@ -17,6 +17,7 @@ from bridge.errors import (
     StoreUnavailable,
     TaskConflict,
     TaskTooLarge,
+    TopicNotWorked,
     UnacceptableTask,
     UnknownTask,
     VariableError,
@@ -181,8 +182,9 @@ async def test_rights_that_the_engines_user_has_not_are_no_fault_of_the_submissi
 
 async def test_a_topic_that_is_not_worked_is_refused_with_those_that_are() -> None:
     rig = SubmitRig()
-    with pytest.raises(UnacceptableTask, match="'parcels' is not worked here; these are: mail, orders"):
+    with pytest.raises(TopicNotWorked, match=r"^topic 'parcels' is not worked here$") as caught:
         await rig.hand_in("t1", topic="parcels")
+    assert caught.value.known == ("mail", "orders")
 
 
 async def test_a_task_of_another_topic_is_as_unknown_as_none() -> None:

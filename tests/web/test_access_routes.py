@@ -13,6 +13,7 @@ from litestar.routes import HTTPRoute
 from litestar.testing import AsyncTestClient
 
 from bridge.access import SCOPES, ApiKey, Role, Scope
+from bridge.errors import TopicNotWorked
 from tests.web.access_lab import PASSWORD, AccessLab, browser, with_token
 from tests.web.desk_lab import DeskLab
 from tests.web.operations_lab import OPERATION, OperationsLab
@@ -290,6 +291,24 @@ async def test_metrics_ask_where_they_are_to(stub: Any, check_problem: Any) -> N
         check_problem(await client.get("/metrics"), 401, "not-signed-in")
         key = await lab.key(Scope.READ)
         assert (await client.get("/metrics", headers={"authorization": f"Bearer {key}"})).status_code == 200
+        bound = await lab.key(Scope.READ, topics=["charge_card"])
+        refused = await client.get("/metrics", headers={"authorization": f"Bearer {bound}"})
+        check_problem(refused, 403, "forbidden")
+
+
+async def test_a_topic_that_is_not_worked_tells_a_bound_key_of_no_other(
+    client: Any, lab: AccessLab, stub: Any, check_problem: Any
+) -> None:
+    stub.fail(TopicNotWorked("charge_card", ["ship", "mail"]))
+    details = []
+    for topics in (["charge_card"], None):
+        key = await lab.key(Scope.SUBMIT, topics=topics)
+        response = await client.post("/tasks/submit", json=BODY, headers={"x-api-key": key})
+        details.append(check_problem(response, 422, "unacceptable-task")["detail"])
+    assert details == [
+        "topic 'charge_card' is not worked here",
+        "topic 'charge_card' is not worked here; these are: mail, ship",
+    ]
 
 
 async def test_an_open_api_asks_nobody_but_the_dashboard_does(stub: Any, new_task: Any, check_problem: Any) -> None:
