@@ -11,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, cast
+from uuid import uuid4
 
 import typer
 import uvloop
@@ -79,7 +80,7 @@ async def run(there: Servers) -> dict[str, list[Cost]]:
     for size in SIZES:
         now = datetime.now(UTC).replace(microsecond=0)
         tasks = Tasks(size, now)
-        async with MongoDesk(there.env["MONGODB_URI"], f"bench_kept_{size}") as desk:
+        async with MongoDesk(there.env["MONGODB_URI"], f"bench_kept_{uuid4().hex[:10]}") as desk:
             walked = Walked(tasks)
             desk._collections[TaskDocument.Settings.name] = cast(Any, walked)
             for name, ask in {**BESIDE, **REQUESTS}.items():
