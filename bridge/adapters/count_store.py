@@ -161,7 +161,8 @@ class CountStore(StoreReader):
         found = await self._tasks.aggregate(pipeline, hint=BY_TOPIC_STATE, maxTimeMS=patience)
         counts: defaultdict[str, dict[str, int]] = defaultdict(dict)
         for row in await found.to_list():
-            counts[row["_id"]["t"]][row["_id"]["s"]] = int(row["n"])
+            # A document that can't be read as a task may lack either.
+            counts[str(row["_id"].get("t", ""))][str(row["_id"].get("s", ""))] = int(row["n"])
         return dict(counts)
 
     async def _rows(self) -> Sequence[Raw]:

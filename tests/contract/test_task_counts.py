@@ -11,6 +11,7 @@ from pymongo import AsyncMongoClient
 
 from bridge.adapters import count_store, store_reader
 from bridge.adapters.desk_store import MongoDesk
+from bridge.adapters.documents import Raw
 from bridge.adapters.store import MongoStore
 from bridge.desk.ports import COUNT_CAP
 from bridge.desk.task_counts import SETTLED
@@ -160,6 +161,21 @@ async def test_many_tasks_are_told_of_and_not_counted(mongo: Lab, monkeypatch: p
     # Of a topic that was never counted, and of what narrows a topic further, it is counted now.
     assert (await mongo.desk.counts(parse("topic:other"), now=NOW)).by_state[State.RECEIVED] == 1
     assert (await mongo.desk.counts(parse("topic:orders id:c"), now=NOW)).by_state[State.RECEIVED] == 1
+
+
+async def test_a_document_that_is_no_task_spoils_no_count(mongo: Lab) -> None:
+    assert isinstance(mongo.store, MongoStore)
+    await mongo.store.accept([task("a")])
+    odd: list[Raw] = [
+        {"_id": "odd"},
+        {"_id": "new", "topic": "orders", "state": "paused"},
+        {"_id": "number", "topic": 7},
+    ]
+    await mongo.store._tasks.insert_many(odd)
+    await mongo.desk.refresh_counts(NOW)
+    assert await counted(mongo) == {"orders": {State.RECEIVED: 1}}
+    found = await mongo.store.statistics()
+    assert (found.total, found.by_topic["orders"], found.by_state["paused"]) == (4, 2, 1)
 
 
 async def test_what_is_shown_stops_at_the_cap(mongo: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
