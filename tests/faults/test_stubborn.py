@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bridge.task import State
-from tests.faults.lab import FaultLab
+from tests.faults.lab import FaultLab, FaultyGateway
 
 WITHIN = 40
 """Seconds: the grace, the overtime, and what a slow machine takes."""
@@ -43,17 +43,22 @@ def work(given: Input, context: Context) -> None:
 """
 
 
+async def end_well(gateway: FaultyGateway) -> None:
+    """End it; where its exit code is not 0, tell whether the end took too long, or what failed."""
+    async with asyncio.timeout(WITHIN):
+        code = await gateway.stop()
+    assert (code, gateway.events("end_overdue"), gateway.events("process_failed")) == (0, [], [])
+    assert gateway.events("ended")
+
+
 @pytest.mark.parametrize("how", HANGS)
 async def test_a_coroutine_that_does_not_end_does_not_hold_the_process(faults: FaultLab, how: str) -> None:
     key = await faults.counted(body=HANGS[how])
     gateway = await faults.faulty(SHUTDOWN_GRACE="1")
     (task_id,) = await faults.begin(key)
     await gateway.until("handler_started", task_id=task_id)
-    async with asyncio.timeout(WITHIN):
-        assert await gateway.stop() == 0
-    assert gateway.events("ended")
+    await end_well(gateway)
     assert gateway.events("exit_forced")
-    assert not gateway.events("end_overdue")
     kept = await faults.kept(task_id)
     assert (kept.state, kept.retries) == (State.RETRYING, 3), "given back, without a retry burnt"
     assert await faults.count(f"topicName={faults.topic('work')}&locked=true") == 0
@@ -68,9 +73,7 @@ async def test_a_function_that_hangs_holds_neither_the_process_nor_the_tasks_aft
     stuck = await gateway.until("thread_stuck")
     assert (stuck["stuck"], stuck["slots"]) == (1, 1)
     others = await faults.begin(key, 3)
-    async with asyncio.timeout(WITHIN):
-        assert await gateway.stop() == 0
-    assert gateway.events("ended")
+    await end_well(gateway)
     assert not gateway.events("exit_forced"), "its thread is a daemon"
     assert len(faults.runs()) == 1
     again = await faults.faulty()
@@ -103,17 +106,14 @@ async def test_a_thread_and_a_coroutine_that_do_not_end_are_left_within_the_grac
     hanging = await faults.first_task_of(await faults.start_with(keys[1], hangs={"type": "Boolean", "value": True}))
     for task_id in (swallowing, hanging):
         await gateway.until("handler_started", task_id=task_id)
-    async with asyncio.timeout(WITHIN):
-        assert await gateway.stop() == 0
+    await end_well(gateway)
     assert gateway.events("cancellation_ignored", task_id=swallowing)
     assert gateway.events("thread_stuck", task_id=hanging)
     assert not gateway.events("not_ended_well")
-    assert not gateway.events("end_overdue")
     for task_id in (swallowing, hanging):
         assert (await faults.kept(task_id)).state is State.RETRYING
     again = await faults.faulty(SHUTDOWN_GRACE="1")
     for task_id in (swallowing, hanging):
         await again.until("handler_started", task_id=task_id)
-    async with asyncio.timeout(WITHIN):
-        assert await again.stop() == 0
+    await end_well(again)
     assert sorted(run.task_id for run in faults.runs()) == sorted([swallowing, hanging] * 2)
