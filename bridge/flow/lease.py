@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.errors import LeaseLost, LeaseStolen, TaskGone, TaskSuspended
+from bridge.errors import EngineUnavailable, LeaseLost, LeaseStolen, TaskGone, TaskSuspended
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine
 from bridge.ports_trace import NoTracer, Tracer
@@ -16,6 +17,8 @@ from bridge.trace import traced
 
 MARGIN = timedelta(seconds=1)
 """By how much earlier than the engine we take a lock to end: for the call's way back, and clocks that drift."""
+RELEASE_WITHIN = timedelta(seconds=3)
+"""How long an unlock is waited for: it is a courtesy to others, and the end of a process must not hang on it."""
 
 
 class Lease:
@@ -28,7 +31,10 @@ class Lease:
         topics: Mapping[str, Topic[Any, Any]],
         lock: timedelta,
         tracer: Tracer = NoTracer(),
+        *,
+        release_within: timedelta = RELEASE_WITHIN,
     ) -> None:
+        self._release_within = release_within.total_seconds()
         self._engine = engine
         self._clock = clock
         self._topics = topics
@@ -83,9 +89,19 @@ class Lease:
             raise LeaseStolen("another worker took the task just now", status=taken.status) from taken
 
     async def release(self, task: Task, lease_until: datetime) -> None:
-        """Unlock a task that we gave back. The engine asks nobody's name for that, so only while the lock is ours."""
-        if lease_until > self._clock.now():
-            await self._engine.unlock(task.id)
+        """Unlock a task that we gave back. The engine asks nobody's name for that, so only while the lock is ours.
+
+        One that ends soon is left to end: an engine that is slow would free the lock of whoever has fetched the task
+        since. Raises `EngineError`, also where the engine is slow to answer: the lock ends by itself then.
+        """
+        soon = min(timedelta(seconds=self._release_within), self.duration(task.topic) / 4)
+        if lease_until <= self._clock.now() + soon:
+            return
+        try:
+            async with asyncio.timeout(self._release_within):
+                await self._engine.unlock(task.id)
+        except TimeoutError as error:
+            raise EngineUnavailable(f"unlock: no answer within {self._release_within:g} s") from error
 
     def lost(self, task: Task, error: LeaseStolen | TaskGone) -> Move:
         """Return the move that follows when the task is no longer ours."""

@@ -39,6 +39,8 @@ SHORT = {
     "POLL_WAIT": "2",
     "PUBLISH_TIMEOUT": "3",
     "CAMUNDA_TIMEOUT": "5",
+    # An engine that is slow since the machine is busy must not have outcomes wait for longer than the soak does.
+    "CAMUNDA_TIMEOUT_MAX": "20",
     "SHUTDOWN_GRACE": "5",
     # Faults hit far more processes here than one task may be blamed for.
     "LOST_CLAIM_LIMIT": "50",

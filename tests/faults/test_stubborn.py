@@ -8,6 +8,7 @@ import pytest
 
 from bridge.task import State
 from tests.faults.lab import FaultLab, FaultyGateway
+from tests.faults.proxy import Proxy
 
 WITHIN = 40
 """Seconds: the grace, the overtime, and what a slow machine takes."""
@@ -117,3 +118,17 @@ async def test_a_thread_and_a_coroutine_that_do_not_end_are_left_within_the_grac
         await again.until("handler_started", task_id=task_id)
     await end_well(again)
     assert sorted(run.task_id for run in faults.runs()) == sorted([swallowing, hanging] * 2)
+
+
+async def test_an_engine_that_does_not_answer_an_unlock_does_not_hold_the_end(faults: FaultLab) -> None:
+    key = await faults.counted(gated=True)
+    async with Proxy(faults.engine_url) as proxy:
+        gateway = await faults.faulty(SHUTDOWN_GRACE="1", CAMUNDA_URL=proxy.url)
+        (task_id,) = await faults.begin(key)
+        await gateway.until("handler_started", task_id=task_id)
+        held = proxy.hold_answer("/unlock")
+        await end_well(gateway)
+        assert held.struck.is_set()
+        held.release()
+    assert gateway.events("task_given_back", task_id=task_id)
+    assert (await faults.kept(task_id)).state is State.RETRYING

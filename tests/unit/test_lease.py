@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from bridge.errors import EngineRejected, EngineUnavailable, LeaseLost, LeaseStolen, TaskGone, TaskSuspended
-from bridge.flow.lease import MARGIN
+from bridge.flow.lease import MARGIN, RELEASE_WITHIN, Lease
 from bridge.lifecycle import Event
 from bridge.task import State, Task
 from tests.unit.fakes import LOCK, NOW, SECOND
@@ -125,10 +126,27 @@ async def test_what_the_engine_does_not_tell_is_not_taken_for_a_loss(call: str, 
     assert not isinstance(error, LeaseStolen | TaskGone)
 
 
+async def test_an_unlock_that_is_not_answered_is_waited_for_only_so_long() -> None:
+    lab = Lab()
+    task = await lab.task()
+    asked = list[str]()
+
+    async def hang(task_id: str) -> None:
+        asked.append(task_id)
+        await asyncio.Event().wait()
+
+    lab.engine.unlock = hang  # type: ignore[method-assign]
+    lease = Lease(lab.engine, lab.clock, {}, LOCK, release_within=timedelta(0))
+    with pytest.raises(EngineUnavailable, match="unlock: no answer"):
+        await lease.release(task, task.lease_until)
+    assert asked == [task.id]
+
+
 async def test_only_a_lock_that_is_surely_ours_is_released() -> None:
     lab = Lab()
     task = await lab.task()
-    await lab.lease.release(task, NOW)
+    for left in (timedelta(0), RELEASE_WITHIN):
+        await lab.lease.release(task, NOW + left)
     assert lab.engine.of("unlock") == [], "by now it may be another's, and the engine asks nobody's name"
     await lab.lease.release(task, task.lease_until)
     assert lab.engine.of("unlock") == [task.id]
