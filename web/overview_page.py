@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from litestar import Request, Response, get
@@ -24,7 +24,7 @@ from web.charts import lines, sparkline, stacked
 from web.desk_tasks import TasksDesk
 from web.failures_page import Group, groups_of, range_of
 from web.guard import GivenPrincipal, needs
-from web.page import pages_of, render
+from web.page import pages_of, render_in_thread
 from web.shared import Shared
 
 _RANGES: Final = tuple(Range)
@@ -77,10 +77,10 @@ class OverviewPage:
         found = await self._shared.get(
             (wanted, topic, principal.topics),
             pages.version_for(request),
-            lambda: self._find(wanted, topic, principal, lambda: pages.spending(request)),
+            lambda: self._find(wanted, topic, principal, partial(pages.in_thread, request)),
         )
         counts, shown = found.counts, found.shown
-        return render(
+        return await render_in_thread(
             request,
             "overview.html",
             range=wanted,
@@ -108,7 +108,7 @@ class OverviewPage:
         wanted: Range,
         topic: str | None,
         principal: Principal,
-        spending: Callable[[], AbstractContextManager[None]],
+        in_thread: Callable[[Callable[[], _Found]], Awaitable[_Found]],
     ) -> _Found:
         desk, now = self._desk.desk, self._desk.clock.now()
         found_needs, counts, health, rows, groups, operations = await asyncio.gather(
@@ -119,7 +119,8 @@ class OverviewPage:
             desk.failure_groups(now - wanted.span, now, topic, within=wanted.span),
             desk.operations(_MOST_OPERATIONS),
         )
-        with spending():
+
+        def found() -> _Found:
             shown = overview([row for row in rows if _visible(row.topic, principal)], wanted, topic, now, split=False)
             visible = [group for group in groups if _visible(group.topic, principal)]
             return _Found(
@@ -132,6 +133,8 @@ class OverviewPage:
                 operations=operations if principal.topics is None else [],
                 calm=_is_calm(found_needs, counts, health),
             )
+
+        return await in_thread(found)
 
     async def _counts(self, principal: Principal, topic: str | None, now: datetime) -> Mapping[State, int | None]:
         names = [topic] if topic is not None else None if principal.topics is None else sorted(principal.topics)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.runtime import Macro
@@ -35,9 +37,14 @@ MACROS: Final = "macros/"
 PAGES_OPT: Final = "pages"
 """Where a route under /dashboard finds its `Pages`."""
 
+_WRITERS: Final = 2
+"""How many pages are written at once beside the event loop; handlers that hang in asyncio's own pool hold up none."""
 _VARY: Final = "Accept-Language, Cookie"
 _DANGEROUS: Final = ("prod", "prd", "live")
 _BETWEEN: Final = ("stag", "stg", "hom", "uat", "pre", "qa")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,19 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A page that is to be written: all that its template sees is in the context."""
+
+    environment: Environment
+    template: str
+    context: dict[str, Any]
+
+    def write(self) -> str:
+        _add_macros(self.environment, self.context)
+        return self.environment.get_template(self.template).render(self.context)
+
+
 class Pages:
     """Renders the templates; what each of them has is listed at `_values`."""
 
@@ -81,6 +101,7 @@ class Pages:
         self._now = now
         self._cursor = cursor
         self._spent = spent
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="page")
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Pages:
         """Stay one: Litestar copies routers deeply as it registers them, with all that their `opt` leads to."""
@@ -123,22 +144,41 @@ class Pages:
         **values: Any,
     ) -> Response[str]:
         """Return a page; `values` are the template's own."""
+        draft = self._draft(request, template, values)
+        with self.spending(request):
+            text = draft.write()
+        return self._response(draft, text, status, headers)
+
+    async def page_in_thread(self, request: Request[Any, Any, Any], template: str, **values: Any) -> Response[str]:
+        """Return a page that takes tens of milliseconds to write; handlers and renewals run on meanwhile."""
+        draft = self._draft(request, template, values)
+        text = await self.in_thread(request, draft.write)
+        return self._response(draft, text, 200, None)
+
+    async def in_thread(self, request: Request[Any, Any, Any], make: Callable[[], T]) -> T:
+        """Return what `make` makes, in a thread; its CPU time is counted as what the news cost."""
+        made, seconds = await asyncio.get_running_loop().run_in_executor(self._writers, _timed, make)
+        if is_refetch(request):
+            self._spent(seconds)
+        return made
+
+    def _draft(self, request: Request[Any, Any, Any], template: str, values: Mapping[str, Any]) -> _Draft:
         preferences = preferences_of(request, insecure=self.insecure)
         language, nonce = language_for(request, preferences), new_nonce()
         environment = _environment(self._folder, language, fresh=self.look.debug)
         flash = flash_of(request, insecure=self.insecure)
         context = {**self._values(request, preferences, language, nonce), "flash": flash, **values}
-        with self.spending(request):
-            _add_macros(environment, context)
-            text = environment.get_template(template).render(context)
-        policy = page_policy(nonce, self._access.alpine)
+        return _Draft(environment, template, context)
+
+    def _response(self, draft: _Draft, text: str, status: int, headers: Mapping[str, str] | None) -> Response[str]:
+        policy = page_policy(draft.context["nonce"], self._access.alpine)
         response = Response(
             text,
             status_code=status,
             media_type="text/html",
             headers={"Content-Security-Policy": policy, "Vary": _VARY, **(headers or {})},
         )
-        if flash is not None:
+        if draft.context["flash"] is not None:
             drop_flash(response, insecure=self.insecure)
         return response
 
@@ -179,6 +219,11 @@ class Pages:
         }
 
 
+def _timed(make: Callable[[], T]) -> tuple[T, float]:
+    began = time.thread_time()
+    return make(), time.thread_time() - began
+
+
 def pages_of(request: Request[Any, Any, Any]) -> Pages:
     """Return the `Pages` of a route under /dashboard."""
     found = request.route_handler.opt.get(PAGES_OPT)
@@ -207,6 +252,11 @@ def render(
 ) -> Response[str]:
     """Return a page from a route under /dashboard; `values` are the template's own."""
     return pages_of(request).page(request, template, status=status, headers=headers, **values)
+
+
+async def render_in_thread(request: Request[Any, Any, Any], template: str, **values: Any) -> Response[str]:
+    """Return a page with charts from a route under /dashboard; `values` are the template's own."""
+    return await pages_of(request).page_in_thread(request, template, **values)
 
 
 def go_on(request: Request[Any, Any, Any], path: str, flash: Flash | None = None) -> Response[None]:

@@ -32,7 +32,7 @@ from web.flash import Flash
 from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs, require
 from web.links import from_segment, segment
-from web.page import go_on, render
+from web.page import go_on, render, render_in_thread
 from web.texts import msg
 
 MOST_REASON: Final = 500
@@ -110,7 +110,7 @@ class TopicsPages:
         names = {*self._door.topics, *known.pauses, *known.figures.by_topic}
         names |= {topic for replica in known.replicas for topic in replica.loads}
         rows = await self._rows([name for name in sorted(names) if may(principal, Scope.READ, name)], known)
-        return render(
+        return await render_in_thread(
             request, "topics.html", rows=rows, range=wanted.value, ranges=[*Range], away=known.depths is None,
             minutes=wanted.span / timedelta(minutes=1), counts=Count,
         )  # fmt: skip
@@ -129,7 +129,7 @@ class TopicsPages:
             )  # fmt: skip
         figures = known.figures
         moments = [point.at for point in figures.points]
-        return render(
+        return await render_in_thread(
             request,
             "topic.html",
             row=row,

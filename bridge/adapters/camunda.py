@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -64,6 +65,7 @@ class CamundaEngine:
     ) -> None:
         self._outcome_timeout = max(timeout, outcome_timeout)
         self._strings = strings or StringColumn()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._client = CamundaClient(
             base_url.rstrip("/"),
             credentials=credentials,
@@ -83,6 +85,7 @@ class CamundaEngine:
 
     async def close(self) -> None:
         await self._client.close()
+        self._reader.shutdown(wait=False)
 
     async def fetch_and_lock(
         self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll], wait: timedelta
@@ -234,7 +237,7 @@ class CamundaEngine:
         read = document(lambda row: str(row["bpmn20Xml"]))
         model = await self._client.ask("read_model", "GET", url, read=read)
         # Not in the event loop, which would stand still for the tenths of a second that a large model takes.
-        return await asyncio.to_thread(find_throwing_activities, model)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, find_throwing_activities, model)
 
     async def version(self) -> str:
         url = f"{self._client.base_url}/version"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from argon2 import PasswordHasher, Type
@@ -20,15 +21,15 @@ class Argon2Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4, type=Type.ID)
         self._nobodys = _no_hash(self._hasher)
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        # Of its own: handlers that hang in asyncio's pool hold up no login.
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password")
 
     async def make(self, password: str) -> str:
-        async with self._slots:
-            return await asyncio.to_thread(self._hasher.hash, password)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
 
     async def verify(self, kept: str | None, password: str) -> bool:
-        async with self._slots:
-            found = await asyncio.to_thread(self._verify, self._nobodys if kept is None else kept, password)
+        known = self._nobodys if kept is None else kept
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._verify, known, password)
         return found and kept is not None
 
     def _verify(self, kept: str, password: str) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
@@ -23,6 +26,7 @@ from bridge.rights import MissingRight, Right
 from bridge.task import State, TaskKey
 from tests.web.access_lab import AccessLab, browser
 from tests.web.desk_lab import DeskLab
+from web import page
 from web.live import Live
 
 HOSTILE = '<script>alert("x")</script>'
@@ -286,3 +290,28 @@ async def test_what_many_look_at_is_put_together_once_for_each_change(
     cursor = "b-2"
     await client.get("/dashboard", headers=told)
     assert asked == ["b-1"] * 4 + ["b-2"]
+
+
+async def test_the_overview_is_written_beside_the_event_loop(
+    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lab.replica()
+    threads: list[str] = []
+    add = page._add_macros
+
+    def noting(*given: Any) -> None:
+        threads.append(threading.current_thread().name)
+        add(*given)
+
+    monkeypatch.setattr(page, "_add_macros", noting)
+    # Handlers may hang in asyncio's own pool: that holds up no page.
+    loop, hung, end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    stuck = asyncio.create_task(asyncio.to_thread(lambda: (loop.call_soon_threadsafe(hung.set), end.wait())))
+    await hung.wait()
+    try:
+        assert (await client.get("/dashboard")).status_code == 200
+    finally:
+        end.set()
+        await stuck
+    assert [name.split("_")[0] for name in threads] == ["page"]
