@@ -61,13 +61,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person with a password. Whoever is disabled can't come in, and is kept so that the audit has a name."""
+    """A person with a password. Whoever is disabled can't come in, and is kept so that the audit has a name.
+
+    `topics` None means every topic.
+    """
 
     name: str
     role: Role
     password: str = field(repr=False)
     created_at: datetime
     disabled_at: datetime | None = None
+    topics: frozenset[str] | None = None
 
     @property
     def credential(self) -> str:
@@ -142,7 +146,7 @@ class Principal:
 
 def person(user: User, session: Session) -> Principal:
     """Return the principal that a logged-in person is."""
-    return Principal(user.name, Kind.PERSON, SCOPES[user.role], role=user.role, session=session)
+    return Principal(user.name, Kind.PERSON, SCOPES[user.role], user.topics, role=user.role, session=session)
 
 
 def program(key: ApiKey) -> Principal:

@@ -32,16 +32,17 @@ class Accounts:
         self._clock = clock
         self._journal = journal
 
-    async def add_user(self, name: str, role: Role, password: str) -> User:
-        """Keep a new person."""
+    async def add_user(self, name: str, role: Role, password: str, topics: Iterable[str] | None = None) -> User:
+        """Keep a new person, who sees and changes tasks of `topics` alone; None is every topic."""
         name = name.strip().lower()
         if not is_name(name):
             raise Refusal(f"{name!r} can't be a name: use letters, digits and _ . @ - only, 64 at most")
         check_password(password)
-        user = User(name, role, await self._passwords.make(password), self._clock.now())
+        limited = _limited(role, topics)
+        user = User(name, role, await self._passwords.make(password), self._clock.now(), topics=limited)
         if not await self._store.add_user(user):
             raise Refusal(f"there is a user {name} already: choose another name, or use `gateway users passwd {name}`")
-        self._journal.write("user_added", user=name, role=role.value)
+        self._journal.write("user_added", user=name, role=role.value, **_told(limited))
         return user
 
     async def first_admin(self, name: str, password: str) -> bool:
@@ -64,9 +65,18 @@ class Accounts:
         self._journal.write("password_changed", user=name)
 
     async def set_role(self, name: str, role: Role) -> None:
-        """Give a person another role; it counts from his next request on."""
+        """Give a person another role; it counts from their next request on."""
+        user = await self._store.user(name)
+        _limited(role, None if user is None else user.topics)
         self._found(name, await self._store.set_role(name, role))
         self._journal.write("role_changed", user=name, role=role.value)
+
+    async def set_topics(self, name: str, topics: Iterable[str] | None) -> None:
+        """Limit a person to `topics`, or to none (None); it counts from their next request on."""
+        user = await self._store.user(name)
+        limited = _limited(Role.VIEWER if user is None else user.role, topics)
+        self._found(name, await self._store.set_topics(name, limited))
+        self._journal.write("user_topics_changed", user=name, topics=None if limited is None else sorted(limited))
 
     async def disable(self, name: str) -> None:
         """Let a person in no more, and end his sessions."""
@@ -130,6 +140,23 @@ class Accounts:
     def _found(name: str, found: bool) -> None:
         if not found:
             raise Refusal(f"there is no user {name}: `gateway users list` lists everybody")
+
+
+def _limited(role: Role, topics: Iterable[str] | None) -> frozenset[str] | None:
+    limited = None if topics is None else frozenset(topics)
+    if limited is None:
+        return None
+    if role is Role.ADMIN:
+        raise Refusal(
+            "an admin sees to everything, and so can't be limited to topics: choose another role, or all topics"
+        )
+    if not limited:
+        raise Refusal("name a topic at least: who is limited to none could do nothing")
+    return limited
+
+
+def _told(topics: frozenset[str] | None) -> dict[str, Any]:
+    return {} if topics is None else {"topics": sorted(topics)}
 
 
 def check_password(password: str) -> None:

@@ -25,6 +25,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys of programs.")
 
 _Result = TypeVar("_Result")
 _Stdin = Annotated[bool, typer.Option("--stdin", help="Read the password from the first line of the input.")]
+_Topic = Annotated[list[str] | None, typer.Option(help="Only this topic; repeat it to name several.")]
 _Name = Annotated[str, typer.Argument(help="The name to log in with.")]
 
 
@@ -70,12 +71,13 @@ def _password(from_input: bool) -> str:
 def add_user(
     name: _Name,
     role: Annotated[Role, typer.Option(help="What the person may do.")] = Role.VIEWER,
+    topic: _Topic = None,
     stdin: _Stdin = False,
 ) -> None:
     """Let a person log in. The password is asked for."""
     password = _password(stdin)
-    user = _run(lambda accounts: accounts.add_user(name, role, password))
-    typer.echo(f"{user.name} may log in as {user.role}")
+    user = _run(lambda accounts: accounts.add_user(name, role, password, topic or None))
+    typer.echo(f"{user.name} may log in as {user.role} of {_topics(user.topics)}")
 
 
 @users_app.command("passwd")
@@ -91,6 +93,20 @@ def change_role(name: _Name, role: Annotated[Role, typer.Argument(help="What the
     """Give a person another role."""
     _run(lambda accounts: accounts.set_role(name, role))
     typer.echo(f"{name} is {role} from now on")
+
+
+@users_app.command("topics")
+def change_topics(
+    name: _Name,
+    topic: _Topic = None,
+    every: Annotated[bool, typer.Option("--all", help="Every topic, those that come later as well.")] = False,
+) -> None:
+    """Limit a person to topics, or lift the limit by --all."""
+    if every is bool(topic):
+        typer.secho("gateway: name topics by --topic, or say --all", fg="red", err=True)
+        raise typer.Exit(2)
+    _run(lambda accounts: accounts.set_topics(name, topic or None))
+    typer.echo(f"{name} sees {_topics(frozenset(topic) if topic else None)} from now on")
 
 
 @users_app.command("disable")
@@ -112,7 +128,8 @@ def list_users() -> None:
     """List everybody."""
     for user in _run(lambda accounts: accounts.users()):
         state = "" if user.disabled_at is None else f"disabled {_moment(user.disabled_at)}"
-        typer.echo(f"{user.name:30} {user.role:10} since {_moment(user.created_at)} {state}".rstrip())
+        since = _moment(user.created_at)
+        typer.echo(f"{user.name:30} {user.role:10} {_topics(user.topics):20} since {since} {state}".rstrip())
 
 
 @keys_app.command("create")

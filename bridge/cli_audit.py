@@ -20,6 +20,7 @@ _ACTIONS: Final[Mapping[str, str]] = {
     "user_added": "user.add",
     "password_changed": "user.password",
     "role_changed": "user.role",
+    "user_topics_changed": "user.topics",
     "user_disabled": "user.disable",
     "user_enabled": "user.enable",
     "key_created": "key.create",

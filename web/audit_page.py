@@ -169,6 +169,7 @@ ACTIONS: Final = (
     "audit.export",
     "user.add",
     "user.role",
+    "user.topics",
     "user.password",
     "user.disable",
     "user.enable",

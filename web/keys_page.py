@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
@@ -19,16 +18,14 @@ from web.forms import read_form, read_repeated
 from web.guard import GivenPrincipal, needs, require
 from web.page import go_on, render
 from web.texts import msg
+from web.topic_names import FIELD, fault_of, read_topics
 
 PATH: Final = "/dashboard/settings/keys"
 LABEL: Final = 100
 REVOKED: Final = 20
 """How many of the keys that open nothing any more are listed."""
 
-_MOST_TOPICS: Final = 50
-_TYPED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,;"]+)')
-_LONGEST_TOPIC: Final = 255
-_MADE: Final = {"prefix": 12, "label": 200, "topics": 8000, "reason": REASON}
+_MADE: Final = {"prefix": 12, "label": 200, "topics": FIELD, "reason": REASON}
 
 Prefix = Annotated[str, PathParameter(min_length=1, max_length=64)]
 
@@ -49,11 +46,8 @@ class Draft:
 
     @property
     def names(self) -> list[str]:
-        """The topics that were typed, with commas or spaces between them; one that has such is in double quotes."""
-        found = _TYPED.findall(self.topics)
-        return list(
-            dict.fromkeys(re.sub(r"\\(.)", r"\1", quoted) or plain for quoted, plain in found if quoted or plain)
-        )
+        """The topics that were typed."""
+        return read_topics(self.topics)
 
 
 def faults_of(draft: Draft) -> dict[str, str]:
@@ -63,8 +57,8 @@ def faults_of(draft: Draft) -> dict[str, str]:
         errors["label"] = msg("Say which program uses it, in at most 100 characters.")
     if not draft.scopes or not set(draft.scopes) <= set(Scope):
         errors["scopes"] = msg("Select at least one: a key without permissions can do nothing.")
-    if len(draft.names) > _MOST_TOPICS or any(len(name) > _LONGEST_TOPIC for name in draft.names):
-        errors["topics"] = msg("Name at most 50 topics, of at most 255 characters each.")
+    if (fault := fault_of(draft.names)) is not None:
+        errors["topics"] = fault
     elif draft.names and Scope.ADMIN in draft.scopes:
         errors["topics"] = msg("A key with full access can't be limited to topics.")
     return errors

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get, post
@@ -18,9 +18,10 @@ from web.forms import read_form
 from web.guard import GivenPrincipal, needs, require
 from web.page import go_on, render
 from web.texts import msg
+from web.topic_names import FIELD, fault_of, read_topics, write_topics
 
 PATH: Final = "/dashboard/settings/people"
-_ADDED: Final = {"name": 100, "role": 16, "reason": REASON}
+_ADDED: Final = {"name": 100, "role": 16, "topics": FIELD, "reason": REASON}
 _YOURS: Final = msg("Nothing was changed: this is your own account, and another admin has to do it.")
 
 UserName = Annotated[str, PathParameter(min_length=1, max_length=64)]
@@ -32,6 +33,7 @@ class Draft:
 
     name: str = ""
     role: str = Role.VIEWER.value
+    topics: str = ""
     reason: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,16 +72,20 @@ class PeoplePages:
             errors["name"] = msg("This name is already taken.")
         if role not in set(Role):
             errors["role"] = msg("Select a role.")
-        draft = Draft(fields["name"], role, fields["reason"], errors)
+        topics, reason = read_topics(fields["topics"]), fields["reason"]
+        if (fault := _fault_of(role, topics)) is not None:
+            errors["topics"] = fault
+        draft = Draft(fields["name"], role, fields["topics"], reason, errors)
         if errors:
             return await self.listed(request, draft)
-        password, reason = new_password(), fields["reason"]
+        password = new_password()
         if not await self._changes.make(
             request, principal, "user.add", f"user:{name}",
-            lambda: self._accounts.add_user(name, Role(role), password), reason=reason, after={"role": role},
+            lambda: self._accounts.add_user(name, Role(role), password, topics or None), reason=reason,
+            after={"role": role, **({"topics": topics} if topics else {})},
         ):  # fmt: skip
             taken = {"name": msg("This name is already taken.")}
-            return await self.listed(request, Draft(fields["name"], role, reason, taken))
+            return await self.listed(request, replace(draft, errors=taken))
         user = await self._accounts.user(name)
         return await self.listed(request, made=None if user is None else (user, password))
 
@@ -101,6 +107,7 @@ class PeoplePages:
             sessions=await self._entrance.sessions(name),
             yours=user.name == principal.name,
             roles=[*Role],
+            typed_topics=write_topics(user.topics),
             password=password,
             most_reason=REASON,
         )
@@ -114,6 +121,8 @@ class PeoplePages:
             return await self.one(request, principal, name)
         if refused is None and user.role == role:
             refused = Flash(msg("Nothing was changed: that is already the role."), level="note")
+        if refused is None and (fault := _fault_of(role, sorted(user.topics or ()))) is not None:
+            refused = Flash(fault, level="error")
         if refused is not None:
             return go_on(request, f"{PATH}/{name}", refused)
         done = await self._changes.make(
@@ -121,6 +130,26 @@ class PeoplePages:
             reason=fields["reason"], before={"role": user.role.value}, after={"role": role},
         )  # fmt: skip
         return self._told(request, name, Flash(msg("Role changed, effective immediately.")), done=done)
+
+    async def set_topics(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
+        """Limit a person to topics, or to none."""
+        fields = await read_form(request, {"topics": FIELD, "reason": REASON})
+        user, topics = await self._accounts.user(name), read_topics(fields["topics"])
+        if user is None:
+            return await self.one(request, principal, name)
+        refused = self._refusal(principal, user, fields["reason"])
+        if refused is None and (fault := _fault_of(user.role, topics)) is not None:
+            refused = Flash(fault, level="error")
+        if refused is None and frozenset(topics) == (user.topics or frozenset()):
+            refused = Flash(msg("Nothing was changed: it was already so."), level="note")
+        if refused is not None:
+            return go_on(request, f"{PATH}/{name}", refused)
+        done = await self._changes.make(
+            request, principal, "user.topics", f"user:{name}",
+            lambda: self._accounts.set_topics(name, topics or None), reason=fields["reason"],
+            before={"topics": sorted(user.topics or ())}, after={"topics": sorted(topics)},
+        )  # fmt: skip
+        return self._told(request, name, Flash(msg("Topics changed, effective immediately.")), done=done)
 
     async def set_password(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
         """Give a person another password that nobody chose."""
@@ -174,6 +203,12 @@ class PeoplePages:
         return go_on(request, f"{PATH}/{name}", flash if done else refused)
 
 
+def _fault_of(role: str, topics: Sequence[str]) -> str | None:
+    if topics and role == Role.ADMIN:
+        return msg("An admin can't be limited to topics.")
+    return fault_of(topics)
+
+
 def people_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of a person, and of what changes about one."""
     pages = PeoplePages(access)
@@ -198,6 +233,11 @@ def people_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         require(principal, Scope.ADMIN)
         return await pages.set_role(request, principal, name)
 
+    @post("/settings/people/{name:str}/topics", **CHANGE)
+    async def set_topics(request: Request[Any, Any, Any], principal: GivenPrincipal, name: UserName) -> Response[Any]:
+        require(principal, Scope.ADMIN)
+        return await pages.set_topics(request, principal, name)
+
     @post("/settings/people/{name:str}/password", **TOLD_ONCE)
     async def set_password(request: Request[Any, Any, Any], principal: GivenPrincipal, name: UserName) -> Response[Any]:
         require(principal, Scope.ADMIN)
@@ -213,4 +253,4 @@ def people_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         require(principal, Scope.ADMIN)
         return await pages.switch(request, principal, name, disabled=False)
 
-    return people, add, person, set_role, set_password, disable, enable
+    return people, add, person, set_role, set_topics, set_password, disable, enable

@@ -91,7 +91,7 @@ class TaskList:
                 lost = True
                 listing = replace(listing, after=None)
                 found, counts = await self._find(listing)
-        views = await self._desk.desk.views()
+        views = [view for view in await self._desk.desk.views() if _is_for(principal, view)]
         return render(
             request,
             "tasks.html",
@@ -167,7 +167,7 @@ class TaskList:
         form = await read_form(request, {"id": 64})
         desk = self._desk.desk
         view = next((view for view in await desk.views() if view.id == form["id"]), None)
-        if view is None:
+        if view is None or not _is_for(principal, view):
             return go_on(request, PATH, Flash(msg("That view no longer exists."), level="note"))
         if view.owner != principal.name and not may(principal, Scope.ADMIN):
             text = msg("Only %(owner)s or an admin can delete this view.")
@@ -177,6 +177,11 @@ class TaskList:
         await desk.write(audit_entry(request, principal, "view.delete", f"view:{view.id}", now, before=before))
         await desk.delete_view(view.id)
         return go_on(request, PATH, Flash(msg("View “%(name)s” deleted."), {"name": view.name}))
+
+
+def _is_for(principal: Principal, view: View) -> bool:
+    """Tell whether somebody may see a view: it may name any topic, so one who is limited to some sees their own."""
+    return principal.topics is None or view.owner == principal.name
 
 
 async def choose_columns(request: Request[Any, Any, Any]) -> Response[None]:

@@ -28,6 +28,7 @@ class UserDocument(Document):
     password: str
     created_at: datetime
     disabled_at: datetime | None = None
+    topics: list[str] | None = None
 
     class Settings:
         """Read by Beanie."""
@@ -130,6 +131,10 @@ class MongoAccessStore(StoreReader):
 
     async def set_role(self, name: str, role: Role) -> bool:
         return await self._set(UserDocument, {"_id": {"$eq": name}}, {"role": role.value})
+
+    async def set_topics(self, name: str, topics: frozenset[str] | None) -> bool:
+        kept = None if topics is None else sorted(topics)
+        return await self._set(UserDocument, {"_id": {"$eq": name}}, {"topics": kept})
 
     async def set_disabled(self, name: str, at: datetime | None) -> bool:
         return await self._set(UserDocument, {"_id": {"$eq": name}}, {"disabled_at": at})
@@ -257,16 +262,19 @@ def to_user(user: User) -> Raw:
         "password": user.password,
         "created_at": user.created_at,
         "disabled_at": user.disabled_at,
+        "topics": None if user.topics is None else sorted(user.topics),
     }
 
 
 def from_user(document: Mapping[str, Any]) -> User:
+    topics = document.get("topics")
     return User(
         name=document["_id"],
         role=Role(document["role"]),
         password=document["password"],
         created_at=document["created_at"],
         disabled_at=document["disabled_at"],
+        topics=None if topics is None else frozenset(topics),
     )
 
 

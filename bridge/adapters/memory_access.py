@@ -36,6 +36,9 @@ class MemoryAccessStore:
     async def set_role(self, name: str, role: Role) -> bool:
         return self._change_user(name, role=role)
 
+    async def set_topics(self, name: str, topics: frozenset[str] | None) -> bool:
+        return self._change_user(name, topics=topics)
+
     async def set_disabled(self, name: str, at: datetime | None) -> bool:
         return self._change_user(name, disabled_at=at)
 

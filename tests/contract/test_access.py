@@ -51,10 +51,16 @@ async def test_people(store: AccessStore) -> None:
     assert await store.set_disabled("ada", NOW)
     assert await store.user("ada") == User("ada", Role.OPERATOR, "$argon2id$z", NOW, NOW)
     assert await store.set_disabled("ada", None)
+    for topics in (frozenset({"a.b", "$c"}), None):
+        assert await store.set_topics("ada", topics)
+        found = await store.user("ada")
+        assert found is not None
+        assert found.topics == topics
     assert await store.user("bob") == bob
     for change in (
         store.set_password("eve", "x"),
         store.set_role("eve", Role.ADMIN),
+        store.set_topics("eve", None),
         store.set_disabled("eve", NOW),
     ):
         assert not await change

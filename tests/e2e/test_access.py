@@ -90,14 +90,23 @@ async def test_people_by_the_environment_and_the_command(lab: Lab) -> None:
         assert PASSWORD not in out
         assert (await command(lab, "users", "add", "ada", "--stdin", given=f"{PASSWORD}\n"))[0] == 2
         assert (await command(lab, "users", "add", "bob", "--stdin", given="short\n"))[0] == 2
+        limited = ("users", "add", "ana", "--role", "operator", "--topic", "ship", "--topic", "mail", "--stdin")
+        assert "operator of mail,ship" in (await command(lab, *limited, given=f"{PASSWORD}\n"))[1]
+        assert (await command(lab, "users", "topics", "ana"))[0] == 2
+        assert (await command(lab, "users", "topics", "root", "--topic", "ship"))[0] == 2
+        assert "ana sees all topics" in (await command(lab, "users", "topics", "ana", "--all"))[1]
         assert (await command(lab, "users", "disable", "root"))[0] == 0
         async with session.get(f"{gateway.url}/dashboard", allow_redirects=False) as answer:
             assert answer.status == 303
         async with session.post(login, data=form, headers=headers) as answer:
             assert answer.status == 401
     _, listed, _ = await command(lab, "users", "list")
-    assert [line.split()[:2] for line in listed.splitlines()] == [["ada", "viewer"], ["root", "admin"]]
-    assert "disabled" in listed.splitlines()[1]
+    assert [line.split()[:2] for line in listed.splitlines()] == [
+        ["ada", "viewer"],
+        ["ana", "operator"],
+        ["root", "admin"],
+    ]
+    assert "disabled" in listed.splitlines()[2]
 
 
 async def test_an_admin_who_can_not_be_made_stops_the_start(lab: Lab) -> None:

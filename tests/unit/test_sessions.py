@@ -1,4 +1,4 @@
-"""Sessions: how many there are, and what ends them."""
+"""People: the sessions they have and what ends them, and the topics that they are limited to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.access import MOST_SESSIONS, Role, Session, digest
+from bridge.access import MOST_SESSIONS, Role, Scope, Session, digest, may
+from bridge.errors import Refusal
 from tests.web.access_lab import LIFETIME, PASSWORD, AccessLab
 
 WHO = {"address": "10.0.0.1", "agent": "test"}
@@ -63,3 +64,32 @@ async def test_which_sessions_have_ended_is_told_for_many_at_once(lab: AccessLab
     lab.clock.moment += LIFETIME
     assert await lab.entrance.ended(ids) == set(ids)
     assert await lab.entrance.ended([]) == frozenset()
+
+
+async def test_a_person_who_is_limited_to_topics_may_nothing_elsewhere(lab: AccessLab) -> None:
+    await lab.accounts.add_user("ana", Role.OPERATOR, PASSWORD, ["ship"])
+    opened = await lab.entrance.login("ana", PASSWORD, **WHO)
+    found = await lab.entrance.by_session(opened.secret)
+    assert found is not None
+    assert [may(found, Scope.OPERATE, topic) for topic in ("ship", "mail", None)] == [True, False, False]
+    await lab.accounts.set_topics("ana", None)
+    found = await lab.entrance.by_session(opened.secret)
+    assert found is not None
+    assert may(found, Scope.OPERATE)
+    assert [values["topics"] for event, values in lab.journal.told if "topics" in values] == [["ship"], None]
+
+
+async def test_who_can_not_be_limited(lab: AccessLab) -> None:
+    await lab.accounts.add_user("ana", Role.OPERATOR, PASSWORD, ["ship"])
+    await lab.accounts.add_user("root", Role.ADMIN, PASSWORD)
+    for change in (
+        lab.accounts.add_user("eve", Role.ADMIN, PASSWORD, ["ship"]),
+        lab.accounts.set_topics("root", ["ship"]),
+        lab.accounts.set_role("ana", Role.ADMIN),
+        lab.accounts.set_topics("ana", []),
+        lab.accounts.set_topics("nobody", ["ship"]),
+    ):
+        with pytest.raises(Refusal):
+            await change
+    kept = [(user.name, user.role, user.topics) for user in await lab.accounts.users()]
+    assert kept == [("ana", Role.OPERATOR, {"ship"}), ("root", Role.ADMIN, None)]

@@ -92,6 +92,50 @@ async def test_another_role_counts_from_the_next_request_on(lab: OperationsLab, 
     assert (entry.action, entry.before, entry.after) == ("user.role", {"role": "viewer"}, {"role": "admin"})
 
 
+async def test_a_person_is_limited_to_topics_and_the_limit_is_lifted(lab: OperationsLab, admin: Person) -> None:
+    secret = (await lab.access.entrance.login("bob", PASSWORD, address="", agent="")).secret
+    await lab.parts.failed("t1", topic="ship")
+    await lab.parts.failed("t2")
+    form = form_of(await admin.get(BOB), f"{BOB}/topics")
+    assert form["topics"] == ""
+    assert "give a reason" in told(await admin.post(f"{BOB}/topics", {**form, "topics": "ship"}))
+    names = 'ship, "two words" "a\\"b"'
+    shown = await admin.post(f"{BOB}/topics", {**form, "topics": names, "reason": "his team's"})
+    assert "Topics changed" in told(shown)
+    kept = await lab.access.accounts.user("bob")
+    assert kept is not None
+    assert kept.topics == frozenset({"ship", "two words", 'a"b'})
+    again = markup.unescape(form_of(await admin.get(BOB), f"{BOB}/topics")["topics"])
+    assert "already so" in told(await admin.post(f"{BOB}/topics", {"topics": again, "reason": "x"}))
+    bob = Person(lab, secret)
+    assert "t1" in await bob.get("/dashboard/tasks/t1")
+    await bob.get("/dashboard/tasks/t2", 404)
+    assert "two words" in await admin.get(PEOPLE)
+    await admin.post(f"{BOB}/topics", {"topics": "", "reason": "all of it"})
+    await bob.get("/dashboard/tasks/t2")
+    last, first = await entries(lab)
+    assert (first.action, first.before, first.after) == (
+        "user.topics", {"topics": []}, {"topics": ['a"b', "ship", "two words"]},
+    )  # fmt: skip
+    assert last.after == {"topics": []}
+
+
+async def test_an_admin_is_not_limited(lab: OperationsLab, admin: Person) -> None:
+    said = "be limited to topics."
+    fields = {"name": "eve", "role": "admin", "topics": "ship", "reason": "x"}
+    assert said in await admin.post(PEOPLE, fields, 422)
+    await admin.post(PEOPLE, {**fields, "role": "operator"})
+    eve = f"{PEOPLE}/eve"
+    assert said in await admin.post(f"{eve}/role", {"role": "admin", "reason": "x"})
+    await lab.access.accounts.add_user("root", Role.ADMIN, PASSWORD)
+    assert f"{PEOPLE}/root/topics" not in await admin.get(f"{PEOPLE}/root")
+    assert said in await admin.post(f"{PEOPLE}/root/topics", {"topics": "ship", "reason": "x"})
+    too_many = " ".join(f"t{number}" for number in range(51))
+    assert "at most 50 topics" in await admin.post(f"{eve}/topics", {"topics": too_many, "reason": "x"})
+    kept = {user.name: (user.role, user.topics) for user in await lab.access.accounts.users()}
+    assert (kept["eve"], kept["root"]) == ((Role.OPERATOR, frozenset({"ship"})), (Role.ADMIN, None))
+
+
 async def test_another_password_ends_the_sessions(lab: OperationsLab, admin: Person) -> None:
     assert "Nothing was changed" in told(await admin.post(f"{BOB}/password", {"reason": " "}))
     password = secret_of(await admin.post(f"{BOB}/password", {"reason": "he lost it"}))
