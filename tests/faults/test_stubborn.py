@@ -127,8 +127,10 @@ async def test_an_engine_that_does_not_answer_an_unlock_does_not_hold_the_end(fa
         (task_id,) = await faults.begin(key)
         await gateway.until("handler_started", task_id=task_id)
         held = proxy.hold_answer("/unlock")
-        await end_well(gateway)
-        assert held.struck.is_set()
-        held.release()
+        try:
+            await end_well(gateway)
+            assert held.struck.is_set()
+        finally:
+            held.release()
     assert gateway.events("task_given_back", task_id=task_id)
     assert (await faults.kept(task_id)).state is State.RETRYING
