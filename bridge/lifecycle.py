@@ -165,6 +165,7 @@ class Move:
     `epoch` None stands for a new lease (REFETCH) or an operator, whose fence is the state alone. `due_by`: only if the
     task is due by then, so that nothing happens to one that was renewed, or taken by another, in the meantime.
     `origin` is that of a lease. `changes` sets fields of `Task` by name; `attempt` is appended to its history.
+    `topic`: only if the task is of that topic, so that a message on one topic's queue names no task of another's.
     `thrown` tells that the model threw a BPMN error in place of the outcome; nothing depends on it but what is counted.
     """
 
@@ -176,6 +177,7 @@ class Move:
     attempt: Attempt | None = None
     due_by: datetime | None = None
     origin: Origin | None = None
+    topic: str | None = None
     thrown: bool = False
 
 
@@ -210,7 +212,7 @@ def admits(rule: Rule, task: Task, move: Move) -> bool:
     """Tell whether `rule` lets `move` happen to `task` as it stands."""
     if task.state not in rule.sources:
         return False
-    if move.epoch is not None and move.epoch != task.epoch:
+    if move.epoch not in {None, task.epoch} or move.topic not in {None, task.topic}:
         return False
     if move.due_by is not None and (task.next_at is None or task.next_at > move.due_by):
         return False
@@ -327,8 +329,8 @@ _WHY_REOPENED: Mapping[State, tuple[str, str]] = {
 }
 
 
-def claim_of(key: TaskKey, claim_id: str, replica: str, now: datetime, until: datetime) -> Move:
-    """Return the move of a subscriber that wants to run the task which its message named."""
+def claim_of(topic: str, key: TaskKey, claim_id: str, *, replica: str, now: datetime, until: datetime) -> Move:
+    """Return the move of the topic's subscriber that wants to run the task which its message named."""
     return Move(
         key.id,
         Event.CLAIM,
@@ -340,4 +342,5 @@ def claim_of(key: TaskKey, claim_id: str, replica: str, now: datetime, until: da
             "next_at": until,
             "updated_at": now,
         },
+        topic=topic,
     )

@@ -193,8 +193,12 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A subscriber's wish to run a task under the lease that its message named. No two for a task have the same id."""
+    """A subscriber's wish to run a task under the lease that its message named. No two for a task have the same id.
 
+    `topic` is the subscriber's: a message that names a task of another topic claims nothing.
+    """
+
+    topic: str
     key: TaskKey
     claim_id: str
     replica: str
@@ -248,7 +252,11 @@ class TaskStore(Protocol):
         ...
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
-        """CLAIM tasks; None where the lease has changed, the task is not waiting (a late message), or can't be read."""
+        """CLAIM tasks; None for one that can't be read, or doesn't wait under this lease and topic (a late message)."""
+        ...
+
+    async def topic_of(self, task_id: str) -> str | None:
+        """Return the topic of a kept task, without reading its payload; None where none is kept, or it has none."""
         ...
 
     async def get(self, task_id: str) -> Task | None:

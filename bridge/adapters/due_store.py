@@ -21,7 +21,7 @@ _WITHOUT_PAYLOAD: Final = dict.fromkeys((*sorted(PAYLOAD), "result", "history"),
 
 
 class DueStore(StoreReader):
-    """`bridge.ports.TaskStore`'s part of the reconciler, and of documents that can't be read."""
+    """`bridge.ports.TaskStore`'s part of the reconciler, of messages without a match, and of what can't be read."""
 
     async def due(self, state: State | None, now: datetime, limit: int) -> Due:
         if limit <= 0:
@@ -39,6 +39,12 @@ class DueStore(StoreReader):
             tasks = tuple(each for each in read if isinstance(each, Task))
             await self._restore(whole[task.id] for task in tasks if task.id in whole)
         return Due(tasks, tuple(each for each in read if isinstance(each, UnreadableTask)))
+
+    async def topic_of(self, task_id: str) -> str | None:
+        with translated("topic_of"):
+            found = await self._tasks.find_one({"_id": {"$eq": task_id}}, {"topic": 1}, max_time_ms=self._patience)
+        topic = None if found is None else found.get("topic")
+        return topic if isinstance(topic, str) else None
 
     async def set_aside(self, found: Sequence[UnreadableTask], until: datetime) -> None:
         marks = [

@@ -83,7 +83,8 @@ class MemoryStore:
 
     def _claim(self, claim: Claim) -> Task | None:
         before = self.tasks.get(claim.key.id)
-        task = self._apply(claim_of(claim.key, claim.claim_id, claim.replica, claim.now, claim.until))
+        move = claim_of(claim.topic, claim.key, claim.claim_id, replica=claim.replica, now=claim.now, until=claim.until)
+        task = self._apply(move)
         found = None if task is None else self._read(task)
         if isinstance(found, UnreadableTask) and before is not None:
             counted = {"attempts": before.attempts, "lost_claims": before.lost_claims}
@@ -91,6 +92,11 @@ class MemoryStore:
             self._set_aside(found.id, claim.now + UNREADABLE_LOOK)
             return None
         return task
+
+    async def topic_of(self, task_id: str) -> str | None:
+        task = self.tasks.get(task_id)
+        topic = None if task is None else self.spoiled.get(task_id, {}).get("topic", task.topic)
+        return topic if isinstance(topic, str) else None
 
     async def get(self, task_id: str) -> Task | None:
         """Return the task; None where none is kept. Raises `TaskUnreadable`."""

@@ -31,9 +31,9 @@ def alike(moves: Sequence[Move]) -> list[list[Move]]:
     One that brings values of a task's own is alone: `True` and `1` are the same to Python, and not to the engine.
     """
     groups: list[list[Move]] = []
-    latest: dict[tuple[Event, int | None, str | None], list[Move]] = {}
+    latest: dict[tuple[Event, int | None, str | None, str | None], list[Move]] = {}
     for move in moves:
-        key = (move.event, move.epoch, move.claim_id)
+        key = (move.event, move.epoch, move.claim_id, move.topic)
         group = latest.get(key)
         if group is not None and _is_alike(group[0], move):
             group.append(move)
@@ -92,6 +92,8 @@ def _filter(ids: Raw, move: Move, guards: list[Raw], token: int) -> Raw:
     wanted: Raw = {"_id": ids, "tokens": {"$ne": token}}
     if move.epoch is not None:
         wanted["epoch"] = {"$eq": move.epoch}
+    if move.topic is not None:
+        wanted["topic"] = {"$eq": move.topic}
     if move.due_by is not None:
         wanted["next_at"] = {"$ne": None, "$lte": move.due_by}
     return {**wanted, **guards[0]} if len(guards) == 1 else {**wanted, "$or": guards}

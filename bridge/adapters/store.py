@@ -99,7 +99,10 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
             await self._send([Move(key.id, Event.CONFIRM, key.epoch, changes=changes) for key in keys], _token())
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
-        moves = [claim_of(claim.key, claim.claim_id, claim.replica, claim.now, claim.until) for claim in claims]
+        moves = [
+            claim_of(claim.topic, claim.key, claim.claim_id, replica=claim.replica, now=claim.now, until=claim.until)
+            for claim in claims
+        ]
         answers: list[Task | None] = [None] * len(claims)
         with translated("claim"):
             for places in _rounds([move.task_id for move in moves]):

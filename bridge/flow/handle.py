@@ -103,7 +103,7 @@ class Handle:
     async def __call__(self, topic: str, key: TaskKey, verdict: Verdict) -> None:
         try:
             async with self._run.slot(self._topics[topic]) as slot:
-                await self._work_off(key, slot)
+                await self._work_off(topic, key, slot)
             if slot is not None:
                 # As long as its thread is stuck the message stays in its place: none is delivered for it.
                 await slot.settled()
@@ -116,10 +116,10 @@ class Handle:
         with suppress(BrokerError):
             await verdict.ack()
 
-    async def _work_off(self, key: TaskKey, slot: Slot | None) -> None:
-        claim = await self._claim(key)
+    async def _work_off(self, topic: str, key: TaskKey, slot: Slot | None) -> None:
+        claim = await self._claim(topic, key)
         if claim is None:
-            self._journal.write("message_matches_nothing", level=Level.DEBUG, task_id=key.id, epoch=key.epoch)
+            await self._tell_of_no_match(topic, key)
             return
         self._claims.add(claim)
         try:
@@ -137,9 +137,27 @@ class Handle:
             self._claims.drop(claim)
             self._claims.occupy(claim.task.topic, (self._clock.now() - claim.started_at).total_seconds())
 
-    async def _claim(self, key: TaskKey) -> Claim | None:
+    async def _tell_of_no_match(self, topic: str, key: TaskKey) -> None:
+        """Tell a duplicate, or a message of an earlier lease, from one that names a task of another topic."""
+        try:
+            found = await self._store.topic_of(key.id)
+        except StoreError:  # the message is done with all the same
+            found = None
+        if found is None or found == topic:
+            self._journal.write("message_matches_nothing", level=Level.DEBUG, task_id=key.id, epoch=key.epoch)
+            return
+        self._journal.write(
+            "message_of_another_topic",
+            level=Level.WARNING,
+            topic=topic,
+            task_id=key.id,
+            epoch=key.epoch,
+            task_topic=found,
+        )
+
+    async def _claim(self, topic: str, key: TaskKey) -> Claim | None:
         """Claim the task that the message names; None for a duplicate, or a message of an earlier lease."""
-        wish, failures = self._wishes.make(key), 0
+        wish, failures = self._wishes.make(topic, key), 0
         while True:
             try:
                 task = await self._wishes.put(wish)

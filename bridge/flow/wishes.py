@@ -38,14 +38,14 @@ class Wishes:
         self._batch: Batch[Claim, Task | None] = Batch(self._flush, alone=self._put_again, limit=100, rest=rest)
         self._together: _Together | None = None
 
-    def make(self, key: TaskKey) -> Claim:
-        """Return the wish to run the task that a message names."""
+    def make(self, topic: str, key: TaskKey) -> Claim:
+        """Return the wish to run the task that a message on the topic's queue names."""
         together = self._together
         if together is None or key.id in together.tasks:
             now = self._clock.now()
             together = self._together = _Together(secrets.token_hex(16), now, now + self._claim)
         together.tasks.add(key.id)
-        return Claim(key, together.claim_id, self._replica, together.now, together.until)
+        return Claim(topic, key, together.claim_id, self._replica, together.now, together.until)
 
     def again(self, wish: Claim) -> Claim:
         """Return the wish as it is to be put once more, now: under its own id, as the first may have been granted."""

@@ -80,8 +80,8 @@ def lease(task_id: str = "t1", **fields: Any) -> Task:
     return task(task_id, **{**new, **fields})
 
 
-def claim(task_id: str = "t1", claim_id: str = "c1", epoch: int = 1) -> Claim:
-    return Claim(TaskKey(task_id, epoch), claim_id, "replica-1", NOW, NOW + MINUTE)
+def claim(task_id: str = "t1", claim_id: str = "c1", epoch: int = 1, topic: str = "orders") -> Claim:
+    return Claim(topic, TaskKey(task_id, epoch), claim_id, "replica-1", NOW, NOW + MINUTE)
 
 
 def decide(outcome: Outcome, task_id: str = "t1", claim_id: str = "c1") -> Move:

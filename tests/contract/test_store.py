@@ -246,6 +246,17 @@ async def test_one_of_fifty_claims_wins(store: Store, apart: bool) -> None:
     assert await kept(store) == won
 
 
+async def test_a_message_of_another_topic_claims_nothing(store: Store) -> None:
+    await store.accept([task("t1"), task("t2"), task("t3", topic="other")])
+    claims = [claim("t1", topic="other"), claim("t2"), claim("t3", topic="other")]
+    assert await store.claim(claims[:1]) == [None]
+    assert [None if one is None else one.id for one in await store.claim(claims)] == [None, "t2", "t3"]
+    kept = await store.get("t1")
+    assert kept is not None
+    assert (kept.state, kept.attempts, kept.claim_id) == (State.RECEIVED, 0, None)
+    assert [await store.topic_of(task_id) for task_id in ("t1", "t3", "nobody")] == ["orders", "other", None]
+
+
 async def test_claims_in_a_batch_are_each_on_their_own(store: Store) -> None:
     await store.accept([task("a"), task("b"), task("c", epoch=2)])
     await store.claim([claim("b", "old")])

@@ -170,7 +170,7 @@ class World:
 
     def _claim(self, process: str, before: Task, message: TaskKey) -> None:
         claim_id, until = self.name("c"), self.now + CLAIM
-        (after,) = done(self.store.claim([Claim(message, claim_id, process, self.now, until)]))
+        (after,) = done(self.store.claim([Claim("topic", message, claim_id, process, self.now, until)]))
         if after is not None:
             self.claims[claim_id] = Held(process, after, until)
             self._wrote(Event.CLAIM, before, after)

@@ -57,6 +57,19 @@ async def test_a_message_about_nothing_is_acknowledged() -> None:
     assert verdict.given == ["ack"]
 
 
+async def test_a_message_that_names_a_task_of_another_topic_runs_nothing_and_is_told() -> None:
+    work = Work()
+    lab = Lab(work, topics=[work.topic("orders"), work.topic("payments")])
+    task = await lab.task()
+    before, verdict = lab.now(task), Verdict()
+    await lab.handle("payments", TaskKey(task.id, task.epoch), verdict)
+    assert (lab.work.runs, lab.now(task), verdict.given) == ([], before, ["ack"])
+    (told,) = lab.notes.of("message_of_another_topic")
+    assert told.values == {"topic": "payments", "task_id": task.id, "epoch": task.epoch, "task_topic": "orders"}
+    await lab.deliver(task)
+    assert lab.work.runs == [task.id]
+
+
 async def test_a_message_of_an_earlier_lease_is_acknowledged_and_that_of_the_new_is_worked() -> None:
     lab = Lab()
     old = await lab.task()

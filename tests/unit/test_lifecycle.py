@@ -201,10 +201,11 @@ def test_what_is_not_known_of_an_unchecked_submission_makes_it_no_other_task() -
 
 def test_a_claim_is_fenced_by_the_lease_of_its_message() -> None:
     until = NOW + timedelta(minutes=1)
-    move = claim_of(TaskKey("t", 1), "c1", "r1", NOW, until)
+    move = claim_of("topic", TaskKey("t", 1), "c1", replica="r1", now=NOW, until=until)
     claimed = apply(TASK, move)
     assert claimed == TASK.changed(
         state=State.RUNNING, claim_id="c1", claimed_at=NOW, replica="r1", next_at=until, attempts=1
     )
     assert apply(claimed, move) is None, "the duplicate of its message"
     assert apply(TASK.changed(epoch=2), move) is None, "a message of an older lease"
+    assert apply(TASK.changed(topic="other"), move) is None, "a message on another topic's queue"

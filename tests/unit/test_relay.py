@@ -107,7 +107,7 @@ async def test_a_lost_confirm_publishes_again_and_the_second_claim_finds_nothing
     assert (await flow.broker.depth("orders")).ready == 1, "the broker has it all the same"
     assert await flow.relay.publish([flow.store.tasks["t1"]]) == 1
     assert (await flow.broker.depth("orders")).ready == 2
-    claims = [Claim(TaskKey("t1", 1), f"c{number}", "r", NOW, NOW + SECOND) for number in range(2)]
+    claims = [Claim("orders", TaskKey("t1", 1), f"c{number}", "r", NOW, NOW + SECOND) for number in range(2)]
     assert [found is not None for found in await flow.store.claim(claims)] == [True, False]
 
 
@@ -117,7 +117,7 @@ async def test_a_task_that_ran_before_its_confirm_was_written_keeps_running() ->
     class Eager(MemoryBroker):
         async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
             answers = await super().publish(topic, keys)
-            (claimed,) = await flow.store.claim([Claim(keys[0], "c1", "r", NOW, NOW + LOCK)])
+            (claimed,) = await flow.store.claim([Claim("orders", keys[0], "c1", "r", NOW, NOW + LOCK)])
             assert claimed is not None
             return answers
 
@@ -130,7 +130,7 @@ async def test_a_task_that_ran_before_its_confirm_was_written_keeps_running() ->
 async def test_a_failed_publish_does_not_disturb_who_claimed_meanwhile() -> None:
     flow = Flow()
     (task,) = await flow.received(a_task())
-    await flow.store.claim([Claim(TaskKey("t1", 1), "c1", "r", NOW, NOW + LOCK)])
+    await flow.store.claim([Claim("orders", TaskKey("t1", 1), "c1", "r", NOW, NOW + LOCK)])
     flow.broker.fail_next("publish", BrokerUnavailable("cut"))
     assert await flow.relay.publish([task]) == 0
     assert flow.store.tasks["t1"].next_at == NOW + LOCK

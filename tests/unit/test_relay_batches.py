@@ -92,7 +92,7 @@ async def test_a_confirm_is_written_later_and_leaves_what_is_claimed_by_then(mon
     assert [key.id for _, key in flow.broker.published] == ["a", "b"]
     assert flow.states() == {"a": State.RECEIVED, "b": State.RECEIVED}
     assert relay.unconfirmed["orders"] == 0
-    await flow.store.claim([Claim(TaskKey("a", 1), "c1", "r1", NOW, NOW + LOCK)])
+    await flow.store.claim([Claim("orders", TaskKey("a", 1), "c1", "r1", NOW, NOW + LOCK)])
     over.set()
     assert await publishing == 2
     assert flow.states() == {"a": State.RUNNING, "b": State.QUEUED}

@@ -22,13 +22,13 @@ async def test_what_is_put_together_has_its_id_and_its_moment_in_common() -> Non
     wishes, tasks = _wishes(lab), [await lab.task() for _ in range(3)]
     first = []
     for task in tasks[:2]:
-        first.append(wishes.make(TaskKey(task.id, 1)))
+        first.append(wishes.make("orders", TaskKey(task.id, 1)))
         lab.clock.advance(SECOND)
     assert len({(wish.claim_id, wish.now, wish.until) for wish in first}) == 1
     assert (first[0].now, first[0].until) == (NOW, NOW + 30 * SECOND)
     granted = await asyncio.gather(*(wishes.put(wish) for wish in first))
     assert [None if task is None else task.id for task in granted] == [task.id for task in tasks[:2]]
-    later = wishes.make(TaskKey(tasks[2].id, 1))
+    later = wishes.make("orders", TaskKey(tasks[2].id, 1))
     assert later.claim_id != first[0].claim_id
     assert later.now == NOW + 2 * SECOND
 
@@ -36,7 +36,7 @@ async def test_what_is_put_together_has_its_id_and_its_moment_in_common() -> Non
 async def test_no_two_wishes_for_one_task_have_the_same_id() -> None:
     lab = Lab()
     wishes, key = _wishes(lab), TaskKey((await lab.task()).id, 1)
-    twice = [wishes.make(key), wishes.make(key)]
+    twice = [wishes.make("orders", key), wishes.make("orders", key)]
     assert twice[0].claim_id != twice[1].claim_id
     granted = await asyncio.gather(*(wishes.put(wish) for wish in twice))
     assert [task is not None for task in granted] == [True, False]
@@ -46,7 +46,7 @@ async def test_a_wish_that_is_put_again_keeps_its_id_and_has_a_moment_of_its_own
     lab = Lab()
     wishes, key = _wishes(lab), TaskKey((await lab.task()).id, 1)
     lab.store.fail_next("claim")
-    wish = wishes.make(key)
+    wish = wishes.make("orders", key)
     with pytest.raises(StoreUnavailable):
         await wishes.put(wish)
     lab.clock.advance(SECOND)
