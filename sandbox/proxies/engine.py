@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -128,8 +129,9 @@ async def _spoil(request: web.BaseRequest, kind: Kind) -> web.StreamResponse:
             return web.json_response({"status": 404, "error": "Not Found", "path": request.path}, status=404)
         case Kind.TRUNCATED:
             response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
-            await response.prepare(request)
-            await response.write(b'[{"id": "')
+            with suppress(ConnectionError):  # whoever asked may have been killed
+                await response.prepare(request)
+                await response.write(b'[{"id": "')
             _cut(request)
             return response
         case Kind.RESET:

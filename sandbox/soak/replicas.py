@@ -79,6 +79,7 @@ class Replicas:
         self._folder = folder
         self._started: list[Started | None] = [None] * count
         self._turns = [asyncio.Lock() for _ in range(count)]
+        self._seen = [0.0] * count
         self.strikes: list[Strike] = []
 
     async def start(self) -> None:
@@ -89,8 +90,15 @@ class Replicas:
 
     async def watch(self) -> None:
         """Start again what a handler has ended, until cancelled; raise `ProcessLookupError` for any other end."""
+        async with asyncio.TaskGroup() as group:
+            # Each by itself: a fault that takes long on one of them must not hide the end of another.
+            for number in range(len(self._started)):
+                group.create_task(self._watch(number))
+
+    async def _watch(self, number: int) -> None:
         while True:
-            await self.start()
+            async with self._turns[number]:
+                self._revive(number)
             await asyncio.sleep(WATCHED_EVERY)
 
     async def end(self) -> None:
@@ -127,12 +135,12 @@ class Replicas:
         if started is None:
             return self._spawn(number)
         if started.leader() is not None:
+            self._seen[number] = time.time()
             return started
         _, status = os.waitpid(started.pid, 0)
         if os.waitstatus_to_exitcode(status) != EXIT_CODE:
             raise ProcessLookupError(f"gateway {number + 1} ended by itself; see {self.log(number)}")
-        now = time.time()
-        self.strikes.append(Strike(Deed.EXIT, number, now, now, started.pid))
+        self.strikes.append(Strike(Deed.EXIT, number, self._seen[number], time.time(), started.pid))
         return self._spawn(number)
 
     def _spawn(self, number: int) -> Started:
@@ -140,5 +148,5 @@ class Replicas:
             probe.bind((LOOPBACK, 0))
             port = str(probe.getsockname()[1])
         started = process.spawn(COMMAND, {**self._env, "PORT": port}, self.log(number))
-        self._started[number] = started
+        self._started[number], self._seen[number] = started, time.time()
         return started

@@ -35,7 +35,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A fault that struck: from when until when (for a server: until it answered again), and which process."""
+    """A fault that struck: from when until when (for a server: until it answered again), and which process.
+
+    What a handler ended was seen alive when it `began`, and found dead when it `ended`.
+    """
 
     deed: Deed
     target: Part | int
