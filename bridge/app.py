@@ -154,7 +154,7 @@ class Gateway:
             settings.rabbitmq_exchange,
             tuple(self.topics.values()),
             graceful=_seconds(settings.shutdown_grace),
-            on_undecodable=self._undecodable,
+            on_undecodable=lambda message: self.examine.keep_undecodable(message),  # noqa: PLW0108 - it is made later
             on_fault=self._queue_failed,
         )
         if settings.crash_at is not None:
@@ -436,9 +436,6 @@ class Gateway:
 
     def _trace_headers(self) -> Mapping[str, str]:
         return self.tracer.headers()
-
-    def _undecodable(self, topic: str, reason: str) -> None:
-        self.journal.write("message_undecodable", level=Level.ERROR, topic=topic, reason=reason)
 
     def _queue_failed(self, topic: str, error: GatewayError) -> None:
         self.journal.write("queue_failed", level=Level.WARNING, topic=topic, error=str(error))

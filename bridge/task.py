@@ -10,6 +10,9 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
+ID_LIMIT: Final = 64
+"""How many characters of a task's id the engine's tables hold. Source: Camunda 7.24, ACT_RU_EXT_TASK.ID_."""
+
 
 class State(StrEnum):
     """Where a task is in its life; `bridge.lifecycle` alone decides how it gets there."""

@@ -18,6 +18,8 @@ _WORK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60
 _LIFE = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
+OTHER = "other"
+"""The label of all topics that this process doesn't know."""
 TASK_RESULTS = ("completed", "bpmn_error", "failed", "retried", "undeliverable", "superseded", "cancelled", "unknown")
 _DEAD = {
     "message_undecodable": "undecodable",
@@ -34,6 +36,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._known: dict[tuple[object, ...], Any] = {}
+        self._topics = {""}
         ProcessCollector(registry=self.registry)
         self._engine = self._histogram(
             "gateway_engine_call_seconds",
@@ -93,6 +96,7 @@ class Metrics:
     def expect(self, topics: Iterable[str]) -> None:
         """Begin the counters of these topics at zero: of one that begins at one, Prometheus sees no increase."""
         for topic in topics:
+            self._topics.add(topic)
             for counter, results in (
                 (self.tasks, TASK_RESULTS),
                 (self.attempts, ("completed", "bpmn_error", "failed", "lost", "abandoned")),
@@ -141,10 +145,11 @@ class Metrics:
         self.spans_dropped.labels(why).inc(spans)
 
     def count(self, event: str, topic: str) -> None:
-        """Count one event."""
-        self.of(self._events, event, topic).inc()
+        """Count one event; of a topic that was not expected, as a forged message may name one, as one of `OTHER`."""
+        label = topic if topic in self._topics else OTHER
+        self.of(self._events, event, label).inc()
         if event in _DEAD:
-            self.dead_letters.labels(topic, _DEAD[event]).inc()
+            self.dead_letters.labels(label, _DEAD[event]).inc()
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

@@ -18,6 +18,7 @@ from faststream.middlewares import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker
 from yarl import URL
 
+from bridge.adapters.rabbit_frames import accept_any_properties
 from bridge.errors import BrokerError, BrokerUnavailable, BrokerUnroutable
 
 LOGGER: Final = "bridge.rabbit"
@@ -100,6 +101,7 @@ class RabbitConnection:
 
     async def open(self) -> None:
         """Connect, or raise `BrokerUnavailable`."""
+        accept_any_properties()
         with translated("connect"):
             self._connection = await self.broker.connect()
 

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from faststream.rabbit import RabbitMessage
 
 from bridge.adapters.rabbit_connection import LOGGER, RabbitConnection, translated
-from bridge.adapters.rabbit_messages import Undecodable, from_message
+from bridge.adapters.rabbit_messages import BODY_LIMIT, Undecodable, from_message
 from bridge.adapters.rabbit_queues import OnFault, declare
 from bridge.adapters.rabbit_subscription import Subscription
 from bridge.adapters.rabbit_topology import QueueRules, Topology
-from bridge.errors import BrokerError, GatewayError, SetupError
+from bridge.dead_letter import DeadMessage
+from bridge.errors import BrokerError, GatewayError, SetupError, StoreError
+from bridge.loop import delay_after
 from bridge.ports import Handle
 from bridge.task import TaskKey
 from bridge.topic import Topic
 
-OnUndecodable = Callable[[str, str], None]
+OnUndecodable = Callable[[DeadMessage], Awaitable[None]]
+"""Keeps a message that can't be read; a `StoreError` says that it could not."""
+
+_KEEP_DELAYS: Final = (timedelta(milliseconds=200), timedelta(seconds=5))
+"""The first and the longest pause before a message that can't be read is to be kept again."""
 
 
 class _Delivery:
@@ -47,8 +54,8 @@ class _Delivery:
                 await self._message.nack(requeue=True)
 
 
-def _log_undecodable(topic: str, reason: str) -> None:
-    logging.getLogger(LOGGER).error("message on %s sent to the dead letters: %s", topic, reason)
+async def _log_undecodable(message: DeadMessage) -> None:
+    logging.getLogger(LOGGER).error("message on %s is not kept: %s", message.topic, message.reason)
 
 
 def _log_fault(topic: str, error: GatewayError) -> None:
@@ -60,8 +67,9 @@ class RabbitConsumer:
 
     `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
     on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
-    runs, cancels the rest, and ends the connection. `on_undecodable` is told the topic and the reason of a message
-    that went to the dead letters, `on_fault` the topic of a subscription that failed, and the error.
+    runs, cancels the rest, and ends the connection. `on_undecodable` keeps a message that can't be read, which is
+    acknowledged then and not rejected: RabbitMQ can't dead-letter every one. `on_fault` is told the topic of a
+    subscription that failed, and the error.
 
     Each topic is attached by itself (`Subscription`): one whose queue differs, or is out of order, stops no other. One
     that holds nothing and gets nothing though messages are ready is attached anew when that lasts `stalled_after` and
@@ -177,14 +185,38 @@ class RabbitConsumer:
             try:
                 key = from_message(message.body, message.headers)
             except Undecodable as error:
-                await message.reject(requeue=False)
-                self._on_undecodable(topic, str(error))
+                unread = DeadMessage(topic, str(error), None, message.body[:BODY_LIMIT])
+                self._begin(by, self._keep(unread, _Delivery(message)))
                 return
-            # Not in this task: aiormq cancels its consumer tasks when the channel closes.
-            task = asyncio.create_task(_run(handle, topic, key, _Delivery(message)))
-            self._running.add(task)
-            by.delivered()
-            task.add_done_callback(partial(self._ended, by))
+            self._begin(by, _run(handle, topic, key, _Delivery(message)))
+
+    def _begin(self, by: Subscription, work: Coroutine[Any, Any, None]) -> None:
+        # Not in the caller's task: aiormq cancels its consumer tasks when the channel closes.
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        by.delivered()
+        task.add_done_callback(partial(self._ended, by))
+
+    async def _keep(self, message: DeadMessage, delivery: _Delivery) -> None:
+        """Have a message kept that can't be read, and acknowledge it; while it can't be kept it stays unacknowledged.
+
+        It is not given back for that: given back too often, RabbitMQ would dead-letter it.
+        """
+        failures, chance = 0, random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        try:
+            while True:
+                try:
+                    await self._on_undecodable(message)
+                    break
+                except StoreError as error:
+                    failures += 1
+                    logging.getLogger(LOGGER).warning("message on %s can't be kept: %s", message.topic, error)
+                    await asyncio.sleep(delay_after(failures, *_KEEP_DELAYS, chance).total_seconds())
+            with suppress(BrokerError):
+                await delivery.ack()
+        finally:
+            with suppress(BrokerError):
+                await delivery.requeue()
 
     def _ended(self, by: Subscription, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bridge.adapters.rabbit_connection import RabbitConnection
-from bridge.adapters.rabbit_messages import Undecodable, from_message
+from bridge.adapters.rabbit_messages import BODY_LIMIT, Undecodable, from_message
 from bridge.adapters.rabbit_topology import Topology, topic_of
 from bridge.dead_letter import DeadMessage
 from bridge.ports_dead_letters import Examination
+from bridge.topic import NAME_LIMIT
 
-BODY_KEPT: Final = 4_000
-"""How many bytes are kept of a message that can't be read."""
+_REASON_LIMIT: Final = 200
 
 
 class RabbitDeadLetters:
@@ -39,11 +39,11 @@ class RabbitDeadLetters:
 def _read(body: bytes, headers: Mapping[str, Any], routing_key: str) -> DeadMessage:
     death = _last_death(headers)
     keys = death.get("routing-keys")
-    topic = topic_of(str(keys[0]) if isinstance(keys, list) and keys else routing_key)
+    topic = topic_of(str(keys[0]) if isinstance(keys, list) and keys else routing_key)[:NAME_LIMIT]
     try:
-        return DeadMessage(topic, str(death.get("reason", "unknown")), from_message(body, headers))
+        return DeadMessage(topic, str(death.get("reason", "unknown"))[:_REASON_LIMIT], from_message(body, headers))
     except Undecodable as error:
-        return DeadMessage(topic, str(error), None, body[:BODY_KEPT])
+        return DeadMessage(topic, str(error), None, body[:BODY_LIMIT])
 
 
 def _last_death(headers: Mapping[str, Any]) -> Mapping[str, Any]:

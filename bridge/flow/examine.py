@@ -36,6 +36,11 @@ class Examine:
         """Examine what lies there, up to a batch; return how many messages that were."""
         return await self._letters.take(self._batch, self._examine)
 
+    async def keep_undecodable(self, message: DeadMessage) -> None:
+        """Keep a message that its subscriber can't read. Raises `StoreError`."""
+        await self._keep(message)
+        self._journal.write("message_undecodable", level=Level.ERROR, topic=message.topic, reason=message.reason)
+
     async def _examine(self, message: DeadMessage) -> None:
         try:
             task = None if message.key is None else await self._store.get(message.key.id)

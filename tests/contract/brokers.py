@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from bridge.adapters.memory_broker import MemoryBroker, MemoryConsumer
 from bridge.adapters.rabbit_consumer import RabbitConsumer
 from bridge.adapters.rabbit_publisher import RabbitPublisher
+from bridge.dead_letter import DeadMessage
 from bridge.errors import BrokerError
 from bridge.ports import Consumer, Publisher, Verdict
 from bridge.task import TaskKey
@@ -156,7 +157,7 @@ class RabbitLab:
         self.url = url
         self.exchange = f"test.{uuid4().hex}"
         self.publisher = RabbitPublisher(url, self.exchange, TOPICS, timeout=timeout)
-        self.undecodable: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.undecodable: asyncio.Queue[DeadMessage] = asyncio.Queue()
         self._consumers: list[RabbitConsumer] = []
 
     async def open(self) -> None:
@@ -170,7 +171,7 @@ class RabbitLab:
             graceful=graceful,
             timeout=SHORT,
             reserve=reserve,
-            on_undecodable=lambda topic, reason: self.undecodable.put_nowait((topic, reason)),
+            on_undecodable=self.undecodable.put,
         )
         self._consumers.append(consumer)
         return consumer

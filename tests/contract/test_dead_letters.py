@@ -10,7 +10,7 @@ import pytest
 
 from bridge.dead_letter import DeadLetter, DeadMessage
 from bridge.errors import StoreUnavailable
-from tests.contract.brokers import Inbox, RabbitLab, make_topic, until
+from tests.contract.brokers import RabbitLab, until
 from tests.contract.stores import NOW, mongo_store
 
 
@@ -26,14 +26,13 @@ async def rabbit(servers: dict[str, str]) -> AsyncIterator[RabbitLab]:
 
 async def send(lab: RabbitLab, body: bytes) -> None:
     async def publish(channel: aio_pika.abc.AbstractChannel) -> None:
-        exchange = await channel.get_exchange(lab.exchange)
+        exchange = await channel.get_exchange(f"{lab.exchange}.dead")
         await exchange.publish(aio_pika.Message(body), routing_key="alpha")
 
     await lab.admin(publish)
 
 
 async def test_what_nobody_can_read_is_handed_to_the_examination(rabbit: RabbitLab) -> None:
-    await rabbit.consumer(make_topic("alpha")).start(Inbox())
     await send(rabbit, b"\xff not ours")
     found: list[DeadMessage] = []
 
@@ -53,7 +52,6 @@ async def test_what_nobody_can_read_is_handed_to_the_examination(rabbit: RabbitL
 
 
 async def test_a_letter_whose_examination_fails_stays(rabbit: RabbitLab) -> None:
-    await rabbit.consumer(make_topic("alpha")).start(Inbox())
     await send(rabbit, b"{}")
     letters = rabbit.publisher.dead_letters()
     struck: list[DeadMessage] = []

@@ -15,9 +15,11 @@ import orjson
 import pytest
 
 from bridge.adapters.rabbit_consumer import RabbitConsumer
+from bridge.adapters.rabbit_messages import BODY_LIMIT
 from bridge.adapters.rabbit_publisher import RabbitPublisher
 from bridge.adapters.rabbit_topology import QueueRules, Topology
-from bridge.errors import BrokerUnavailable, SetupError
+from bridge.dead_letter import DeadMessage
+from bridge.errors import BrokerUnavailable, SetupError, StoreUnavailable
 from bridge.ports import Depth
 from bridge.task import TaskKey
 from tests.contract.brokers import (
@@ -32,6 +34,7 @@ from tests.contract.brokers import (
     make_topic,
     until,
 )
+from tests.contract.hostile_publisher import HOSTILE, Hostile, publish_hostile
 
 
 async def fetch(rabbit: RabbitLab, queue: str, into: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage]) -> None:
@@ -55,6 +58,18 @@ async def inspect(rabbit: RabbitLab, queue: str) -> aio_pika.abc.AbstractIncomin
     into: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()
     await fetch(rabbit, f"{rabbit.exchange}.{queue}", into)
     return into.get_nowait()
+
+
+async def ready(rabbit: RabbitLab, queue: str) -> int:
+    """Return how many messages of a queue are ready."""
+    counts: list[int] = []
+
+    async def count(channel: aio_pika.abc.AbstractChannel) -> None:
+        raw = await channel.get_underlay_channel()
+        counts.append((await raw.queue_declare(f"{rabbit.exchange}.{queue}", passive=True)).message_count or 0)
+
+    await rabbit.admin(count)
+    return counts[0]
 
 
 async def arrive(inbox: Inbox, wanted: set[TaskKey]) -> None:
@@ -120,24 +135,95 @@ async def test_a_message_is_persistent_and_carries_the_key_alone(rabbit: RabbitL
         (b'{"id": "task", "epoch": true}', "no epoch"),
         (b'{"id": "task", "epoch": 0}', "no epoch"),
         (b'{"id": "task", "epoch": 99999999999999999999}', "no epoch"),
+        (orjson.dumps({"id": "x" * 65, "epoch": 1}), "an id of 65 characters"),
+        (orjson.dumps({"id": "x" * 9_000_000, "epoch": 1}), "9000019 bytes"),
+        (b"[" * 100_000, "100000 bytes"),
     ],
+    ids=lambda part: str(part)[:30],
 )
-async def test_an_undecodable_message_goes_to_the_dead_letters(rabbit: RabbitLab, body: bytes, reason: str) -> None:
+async def test_an_undecodable_message_is_handed_over_and_acknowledged(
+    rabbit: RabbitLab, body: bytes, reason: str
+) -> None:
     inbox = Inbox()
     await rabbit.consumer(ALPHA).start(inbox)
-
-    async def send(channel: aio_pika.abc.AbstractChannel) -> None:
-        exchange = await channel.get_exchange(rabbit.exchange)
-        await exchange.publish(aio_pika.Message(body, content_type="application/json"), "alpha")
-
-    await rabbit.admin(send)
-    topic, told = await rabbit.undecodable.get()
-    assert topic == "alpha"
-    assert reason in told
-    assert (await inspect(rabbit, "dead")).body == body
+    await rabbit.admin(partial(publish_hostile, rabbit.exchange, Hostile("the body", body)))
+    message = await rabbit.undecodable.get()
+    assert (message.topic, message.key, message.body) == ("alpha", None, body[:BODY_LIMIT])
+    assert reason in message.reason
     await rabbit.publisher.publish("alpha", [KEY])
-    assert (await inbox.next()).key == KEY
+    await (await inbox.next()).ack()
     assert inbox.arrived.empty()
+
+
+@pytest.mark.parametrize("message", HOSTILE, ids=str)
+async def test_a_hostile_message_costs_itself_alone(rabbit: RabbitLab, message: Hostile) -> None:
+    """More of them than the prefetch: each is out of the way, on the connection that it came by."""
+    inbox = Inbox()
+    consumer = rabbit.consumer(ALPHA)
+    await consumer.start(inbox)
+    for _ in range(ALPHA.concurrency + 1):
+        await rabbit.admin(partial(publish_hostile, rabbit.exchange, message))
+    for _ in range(ALPHA.concurrency + 1):
+        if message.is_readable:
+            await (await inbox.next()).ack()
+        else:
+            assert message.reason in (await rabbit.undecodable.get()).reason
+    await rabbit.publisher.publish("alpha", [KEY])
+    await (await inbox.next()).ack()
+    assert await consumer.consuming() == {"alpha": True}
+    assert await ready(rabbit, "dead") == 0, "RabbitMQ had none to dead-letter"
+
+
+async def test_an_undecodable_message_that_cannot_be_kept_yet_stays_until_it_is(rabbit: RabbitLab) -> None:
+    kept: list[DeadMessage] = []
+    answers: list[Exception | None] = [StoreUnavailable("away"), StoreUnavailable("away"), None]
+    done = asyncio.Event()
+
+    async def keep(message: DeadMessage) -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+        kept.append(message)
+        done.set()
+
+    consumer = RabbitConsumer(rabbit.url, rabbit.exchange, [ALPHA], graceful=SHORT, on_undecodable=keep)
+    await consumer.start(Inbox())
+    await rabbit.admin(partial(publish_hostile, rabbit.exchange, Hostile("the body", b"junk")))
+    async with asyncio.timeout(20):
+        await done.wait()
+    await consumer.close()
+    assert [message.body for message in kept] == [b"junk"]
+    assert answers == []
+    assert [await ready(rabbit, queue) for queue in ("alpha", "dead")] == [0, 0]
+
+
+async def test_a_hostile_dead_letter_is_kept_short_and_holds_up_no_other(rabbit: RabbitLab) -> None:
+    """Sent to the dead letters' exchange itself: any routing key, and headers as RabbitMQ's own would be."""
+    long = "t" * 50_000
+    deaths = [{"queue": "q", "reason": long, "exchange": "e", "count": 1, "routing-keys": [long]}]
+    messages = [
+        *HOSTILE,
+        Hostile("an id of 9 MB", orjson.dumps({"id": "x" * 9_000_000, "epoch": 1})),
+        Hostile("a long death", orjson.dumps({"id": "task", "epoch": 1}), {"x-death": deaths}),
+    ]
+    for message in messages:
+        await rabbit.admin(partial(publish_hostile, rabbit.exchange, message, to_the_dead=True))
+    found: list[DeadMessage] = []
+
+    async def examine(message: DeadMessage) -> None:
+        found.append(message)
+
+    letters = rabbit.publisher.dead_letters()
+
+    async def all_taken() -> bool:
+        await letters.take(100, examine)
+        return len(found) == len(messages)
+
+    await until(all_taken)
+    for letter in found:
+        assert len(letter.topic) <= 255
+        assert len(letter.reason) <= 300
+        assert len(letter.body) <= BODY_LIMIT
+        assert letter.key is None or len(letter.key.id) <= 64
 
 
 async def test_a_message_given_back_too_often_goes_to_the_dead_letters(rabbit: RabbitLab) -> None:

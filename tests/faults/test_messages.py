@@ -185,7 +185,11 @@ async def test_a_message_that_is_none_of_ours_is_put_aside(faults: FaultLab) -> 
     gateway = await faults.faulty()
     await publish(faults, topic, b"\xff poison", b"[]", b'{"id": ""}')
     await gateway.until_count("message_undecodable", 3, topic=topic)
-    await until_depth(faults, "dead", 3)
+    assert (await depth(faults, topic), await depth(faults, "dead")) == (0, 0)
+    letters = (await gateway.ask("GET", "/dead-letters"))[1]["dead_letters"]
+    assert {(letter["topic"], letter["body"]) for letter in letters} == {
+        (topic, "\ufffd poison"), (topic, "[]"), (topic, '{"id": ""}')
+    }  # fmt: skip
     (task_id,) = await faults.begin(key)
     await faults.until_finished(key, 1)
     await faults.assert_each_once(key, [task_id])

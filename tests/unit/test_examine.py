@@ -71,6 +71,15 @@ async def test_what_names_no_task_is_kept_once_with_its_reason() -> None:
     assert kept["no such task is kept; delivery_limit"].task_id == "nobody"
 
 
+async def test_what_a_subscriber_cannot_read_is_kept_and_told_of() -> None:
+    store, notes = MemoryStore(), Notes()
+    examine = Examine(Letters(), store, store, HandClock(), notes)
+    await examine.keep_undecodable(letter(None, "the body is not JSON", b"\xff{oops"))
+    (kept,) = store.letters.values()
+    assert (kept.topic, kept.reason, kept.body, kept.task_id) == ("orders", "the body is not JSON", "\ufffd{oops", None)
+    assert [line.event for line in notes.lines] == ["dead_letter_kept", "message_undecodable"]
+
+
 async def test_nothing_is_acknowledged_while_the_store_is_away() -> None:
     class Away(MemoryStore):
         async def get(self, task_id: str) -> Task | None:

@@ -158,6 +158,7 @@ def test_counters_begin_at_zero() -> None:
 def test_dead_letters_are_counted_by_what_became_of_them() -> None:
     metrics, journal = Metrics(), Notes()
     counting = CountingJournal(journal, metrics)
+    metrics.expect(["orders"])
     counting.write("message_undecodable", topic="orders", reason="no JSON")
     counting.write("dead_letter_revived", task=Bench().task(), reason="expired")
     counting.write("started")
@@ -165,3 +166,17 @@ def test_dead_letters_are_counted_by_what_became_of_them() -> None:
         labels = {"topic": "orders", "what": what}
         assert metrics.registry.get_sample_value("gateway_dead_letters_total", labels) == 1
     assert metrics.registry.get_sample_value("gateway_events_total", {"event": "started", "topic": ""}) == 1
+
+
+def test_topics_that_messages_name_make_no_labels() -> None:
+    metrics = Metrics()
+    metrics.expect(["orders"])
+    counting = CountingJournal(Notes(), metrics)
+    for number in range(1000):
+        counting.write("dead_letter_kept", topic=f"{'t' * 1000}{number}", reason="forged")
+    seen = {
+        sample.labels["topic"] for family in metrics.registry.collect() for sample in family.samples
+        if "topic" in sample.labels
+    }  # fmt: skip
+    assert seen == {"orders", "other"}
+    assert metrics.registry.get_sample_value("gateway_dead_letters_total", {"topic": "other", "what": "kept"}) == 1000
