@@ -11,7 +11,7 @@ from typing import Final
 
 from web.texts import translations
 
-_PLACE: Final = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
+_PLACE: Final = re.compile(r"%\((\w+)\)s")
 
 
 def as_it_is(_name: str, value: str) -> str:
@@ -25,12 +25,34 @@ def retold(language: str, text: str, known: tuple[str, ...], inner: Callable[[st
     `inner` is asked for each value that stands in it, by its name.
     """
     for template in known:
-        found = _pattern(template).fullmatch(text)
+        found = _values(template, text)
         if found is not None:
-            values = {name: inner(name, value) for name, value in found.groupdict().items()}
+            values = {name: inner(name, value) for name, value in found.items()}
             return str(translations(language).gettext(template)) % values
     return text
 
 
-def _pattern(template: str) -> re.Pattern[str]:
-    return re.compile(_PLACE.sub(lambda at: f"(?P<{at[1] or at[2]}>.+?)", re.escape(template)), re.DOTALL)
+def _values(template: str, text: str) -> dict[str, str] | None:
+    """Return what stands in the template's places, each as short as can be; None where the text is not made of it.
+
+    A place takes at least one character. Each part is looked for once, from where the one before it was found: what
+    fits a later place of it fits the first one, too.
+    """
+    first, *rest = _PLACE.split(template)  # a text, and then by turns a name and the text after it
+    names, parts = rest[::2], rest[1::2]
+    if not names:
+        return {} if text == template else None
+    if not text.startswith(first):
+        return None
+    found: dict[str, str] = {}
+    at = len(first)
+    for name, part in zip(names[:-1], parts[:-1], strict=True):
+        end = text.find(part, at + 1)
+        if end < 0:
+            return None
+        found[name] = text[at:end]
+        at = end + len(part)
+    end = len(text) - len(parts[-1])
+    if end <= at or not text.endswith(parts[-1]):
+        return None
+    return {**found, names[-1]: text[at:end]}

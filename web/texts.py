@@ -23,7 +23,7 @@ PORTUGUESE: Final = "pt-BR"
 LANGUAGES: Final[Mapping[str, str]] = {ENGLISH: "English", PORTUGUESE: "Português (Brasil)"}
 """The languages that there are, each by its own name."""
 
-_PREFERENCE: Final = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]{1,32})?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*")
+_PREFERENCE: Final = re.compile(r"\s*+([A-Za-z]{1,8})(?:-[A-Za-z0-9-]{1,32})?\s*+(?:;\s*+q=([01](?:\.\d{0,3})?))?\s*+")
 
 
 def msg(text: str) -> str:

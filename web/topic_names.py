@@ -13,7 +13,8 @@ FIELD: Final = 8000
 
 _MOST: Final = 50
 _LONGEST: Final = 255
-_TYPED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,;"]+)')
+_TYPED: Final = re.compile(r'"((?:[^"\\]++|\\.)*+)(?:"|\\?\Z)|([^\s,;"]+)', re.DOTALL)
+"""A name in quotes, or one without. Quotes that nobody closed reach to the end."""
 
 
 def read_topics(text: str) -> list[str]:

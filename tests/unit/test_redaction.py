@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
-from bridge.redaction import MASK, is_secret, mask, mask_text
+from bridge import secret_text
+from bridge.redaction import MASK, is_secret, mask, mask_start, mask_text
+from bridge.secret_text import HINTS, REACH
+from bridge.settings import Settings
 from bridge.task import TypedValue
-from tests.unit.effort import grows_evenly
 
 CANARY = "c4nary-S3cret"
+_SECRET = (SecretStr, SecretStr | None)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,15 @@ CANARY = "c4nary-S3cret"
         "private_key",
         "senha",
         "auth_bearer",
+        "cpf",
+        "nrCpf",
+        "cpf_cliente",
+        "RG",
+        "userPIN",
+        "otp2",
+        "card-cvv",
+        "x-auth",
+        "jwt",
     ],
 )
 def test_a_secret_is_known_by_its_key(key: str) -> None:
@@ -44,7 +56,22 @@ def test_a_secret_is_known_by_its_key(key: str) -> None:
     assert CANARY not in str(mask(None, {"a": [{"b": ({key: {"c": CANARY}},)}]}))
 
 
-@pytest.mark.parametrize("key", ["author", "key", "business_key", "idempotency_key", "task_id", "state", "api"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "author",
+        "key",
+        "business_key",
+        "idempotency_key",
+        "task_id",
+        "state",
+        "api",
+        "shipping",
+        "target",
+        "cpfs",
+        "hotplate",
+    ],
+)
 def test_what_only_looks_alike_is_shown(key: str) -> None:
     assert not is_secret(key)
     assert mask(key, CANARY) == CANARY
@@ -115,6 +142,19 @@ def test_what_lies_too_deep_is_masked_whole() -> None:
         f"x-api-key: {CANARY}\r\nhost: x",
         f"secret => {CANARY}",
         f"token=(1, '{CANARY}'",
+        f'{{"cpf": "{CANARY}"}}',
+        f"nr_cpf={CANARY}&x=1",
+        f"userPin: {CANARY}",
+        f"<password>{CANARY}</password>",
+        f'<wsse:Password Type="x">{CANARY}</wsse:Password>',
+        f"<credentials><user>a</user><x>{CANARY}</x></credentials>",
+        f"<a/><secret>{CANARY} </b>",
+        f"gateway --password {CANARY}",
+        f"run --api-key '{CANARY} {CANARY}' -v",
+        f"['run', '--client-secret', '{CANARY}']",
+        f"mysqldump -p{CANARY} db",
+        f"mongosh --host h -p {CANARY}",
+        f"curl -u user:{CANARY} http://h",
         "jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjNG5hcnktUzNjcmV0In0.c4nary-S3cret",
     ],
 )
@@ -135,6 +175,13 @@ def test_a_secret_in_text_is_masked(text: str) -> None:
         "mongodb://user@host/",
         "basic authentication is off; a key = value",
         '{"name": "x", "items": [1, 2]}',
+        "reach the gateway by http, set INSECURE_COOKIES=true.",
+        "everybody may read: AUTH=required asks for a key; AUTH=open doesn't",
+        "serve https, and set INSECURE_COOKIES=false",
+        "shipping: 3, target=x, author: me, charge = 5",
+        "<a><b>x</b></a> <password/>",
+        "cp -p file --token",
+        "run --verbose x -p 80:80",
     ],
 )
 def test_other_text_stays(text: str) -> None:
@@ -146,6 +193,52 @@ def test_what_surrounds_a_secret_stays() -> None:
     assert mask_text("amqp://guest:12345@rabbit") == f"amqp://guest:{MASK}@rabbit"
     assert mask_text(f"{{'token': '{CANARY}', 'n': 1}}") == f"{{'token': '{MASK}', 'n': 1}}"
     assert mask_text(f"(password={CANARY}), retried") == f"(password={MASK}), retried"
+
+
+def test_a_hint_names_no_secret_of_another() -> None:
+    assert mask_text(f"INSECURE_COOKIES={CANARY}") == f"INSECURE_COOKIES={MASK}"
+    assert mask_text("MY_AUTH=open") == f"MY_AUTH={MASK}"
+
+
+def test_the_settings_that_are_no_secrets_can_be_told() -> None:
+    told = {name.upper() for name, field in Settings.model_fields.items() if field.annotation not in _SECRET}
+    assert {name for name in told if mask_text(f"{name}=x") != f"{name}=x"} == set(HINTS)
+    secret = {name.upper() for name, field in Settings.model_fields.items() if field.annotation in _SECRET}
+    urls = {"MONGODB_URI", "RABBITMQ_URL"}  # known by their form
+    assert {name for name in secret if CANARY in mask_text(f"{name}={CANARY}")} == urls
+
+
+def test_an_option_in_a_list_hides_the_argument_after_it() -> None:
+    assert mask(None, ["run", "--password", CANARY, "-v"]) == ["run", "--password", MASK, "-v"]
+    assert mask(None, ("--password=x", "y")) == (f"--password={MASK}", "y")
+
+
+@pytest.mark.parametrize("fill", ["x" * 30, "x " * 15, "x" * 9_000])
+def test_what_is_cut_is_masked_before(fill: str) -> None:
+    """However the cut falls, no part of the secret is shown."""
+    for before in range(0, 40):
+        for form in (f"amqp://u:{CANARY}@h ", f"password={CANARY} ", f"eyJhbGciOiJIUzI1NiJ9.{CANARY}.x "):
+            shown = mask_start("y " * before + form + fill * 2, 60)
+            assert not any(CANARY[at : at + 4] in shown for at in range(len(CANARY) - 3))
+            assert len(shown) <= 60
+
+
+@pytest.mark.parametrize("form", [f"amqp://u:{CANARY}@h ", f"eyJhbGciOiJIUzI1NiJ9.{CANARY}.x "])
+def test_no_secret_that_the_reach_ends_within_is_shown(form: str) -> None:
+    for before in range(60 + REACH - 60, 60 + REACH + 10):
+        assert "c4na" not in mask_start("token=" + "y" * (before - 7) + " " + form + "z" * 99, 60)
+
+
+def test_what_comes_far_behind_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def watched(text: str, _also: object) -> str:
+        looked.append(len(text))
+        return text
+
+    monkeypatch.setattr(secret_text, "mask_text", watched)
+    mask_start("a" * 10_000_000, 20_000)
+    assert looked == [20_000 + REACH]
 
 
 def test_what_pydantic_quotes_is_masked() -> None:
@@ -173,10 +266,3 @@ def test_a_secret_in_json_text_is_masked_and_the_text_stays_json(value: Any) -> 
     shown = mask_text(text)
     assert CANARY not in shown
     assert json.loads(shown) == {"a": 1, "password": MASK, "z": 1}
-
-
-@pytest.mark.parametrize(
-    "unit", ["://a:", "://", "@://a", "token", "token:", "eyJ", "input_value=", "bearer ", "password='", "{[(", "\\'"]
-)
-def test_a_longer_text_takes_no_longer_for_each_of_its_signs(unit: str) -> None:
-    assert grows_evenly(lambda size: mask_text(unit * (size // len(unit))), 25_000)
