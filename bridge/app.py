@@ -212,6 +212,7 @@ class Gateway:
             breaker=self.breaker,
             tracer=self.tracer,
             rest=NO_HURRY,
+            replicas=store,
             deadlines=Deadlines(
                 _seconds(settings.camunda_timeout),
                 _seconds(max(settings.camunda_timeout, settings.camunda_timeout_max)),

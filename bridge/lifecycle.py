@@ -38,6 +38,7 @@ class Event(StrEnum):
     REFETCH = "refetch"
     REOPEN = "reopen"
     REPLACE = "replace"
+    FAILURE_TAKEN = "failure_taken"
     SUPERSEDE = "supersede"
     GONE = "gone"
     REVIVE = "revive"
@@ -120,6 +121,8 @@ TABLE: Mapping[Event, tuple[Rule, ...]] = {
     ),
     # The engine has another task under the id, as it may where ids are numbers: nothing of the old one is kept.
     Event.REPLACE: (_rule(*State, to=State.RECEIVED, same=False),),
+    # The engine's new lease shows that it has the failure that is kept, though nobody came to write that down.
+    Event.FAILURE_TAKEN: (_rule(State.REPORTING, to=State.RECEIVED, outcome=True),),
     Event.SUPERSEDE: (_rule(*_OPEN, to=State.SUPERSEDED),),
     Event.GONE: (_rule(*_OPEN, State.SUPERSEDED, to=State.CANCELLED),),
     Event.REVIVE: (_rule(State.FAILED, to=State.RETRYING),),
@@ -136,7 +139,7 @@ REOPENED = "reopened"
 
 _CLEARS_CLAIM = LEASES | {Event.LOSE_CLAIM, Event.RELEASE}
 # A task that ended keeps its outcome: the engine may offer it again.
-_CLEARS_OUTCOME = frozenset({Event.DELIVERED_RETRY, Event.DELIVERED_INCIDENT, Event.REPLACE})
+_CLEARS_OUTCOME = frozenset({Event.DELIVERED_RETRY, Event.DELIVERED_INCIDENT, Event.FAILURE_TAKEN, Event.REPLACE})
 _CLEARS_HISTORY = frozenset({Event.REPLACE})
 _ENDS = FINAL | {State.FAILED, State.SUPERSEDED}
 
@@ -289,6 +292,15 @@ def leased_by(kept: Task, lease: Task) -> Event | None:
     last = kept.history[-1] if kept.history else None
     reopened = last is not None and last.ended == REOPENED and abs(last.ended_at - lease.created_at) < _FINEST
     return Event.REOPEN if reopened else Event.REFETCH
+
+
+def shows_failure(lease: Task, kept: Task) -> bool:
+    """Tell whether the lease that a task came back with shows that the engine has taken the failure which is kept.
+
+    The engine sets the retries that a failure says; before that it had one more, or none at all.
+    """
+    failure = kept.outcome if kept.state is State.REPORTING else None
+    return isinstance(failure, Failure) and failure.retries == lease.retries + 1
 
 
 def origin_of(task: Task) -> Origin:

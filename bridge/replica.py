@@ -5,6 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
+
+from ulid import ULID
+
+KEPT: Final = timedelta(days=1)
+"""For how long a process that was killed is still known."""
+_WORKER: Final = "bridge-"
+_ULID_LENGTH: Final = 26
+
+
+def new_worker_id(replica: str) -> str:
+    """Return the worker id of one fetch of a process: no two fetches hold locks under the same."""
+    return f"{_WORKER}{replica}-{ULID()}"
+
+
+def replica_of(worker_id: str) -> str | None:
+    """Return the process that a worker id names; None where it is none that a gateway gave."""
+    if not worker_id.startswith(_WORKER) or worker_id[-_ULID_LENGTH - 1 : -_ULID_LENGTH] != "-":
+        return None
+    return worker_id[len(_WORKER) : -_ULID_LENGTH - 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ VARIABLE: Final = "traceparent"
 _PARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _ENDED: Final = frozenset({Event.DELIVERED_INCIDENT, Event.UNDELIVERABLE, Event.SUPERSEDE, Event.EXHAUSTED})
 """What ends a task that may yet come back."""
-_FAILED: Final = frozenset({Event.DELIVERED_RETRY, Event.LOSE_CLAIM, Event.GIVE_UP})
+_FAILED: Final = frozenset({Event.DELIVERED_RETRY, Event.FAILURE_TAKEN, Event.LOSE_CLAIM, Event.GIVE_UP})
 """What a task goes on after, with a run that failed."""
 _CHANGES_TRACE: Final = _ENDED | _FAILED
 

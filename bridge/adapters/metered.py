@@ -17,6 +17,7 @@ from bridge.trace import parse
 
 _ENDS: Mapping[Event, str] = {
     Event.DELIVERED_RETRY: "retried",
+    Event.FAILURE_TAKEN: "retried",
     Event.DELIVERED_INCIDENT: "failed",
     Event.UNDELIVERABLE: "undeliverable",
     Event.SUPERSEDE: "superseded",

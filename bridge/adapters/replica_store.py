@@ -12,7 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from bridge.adapters.documents import Raw
 from bridge.adapters.store_reader import StoreReader, translated
-from bridge.replica import Load, Replica
+from bridge.replica import KEPT, Load, Replica
 
 MOST: Final = 1000
 """How many replicas are read at most."""
@@ -35,7 +35,9 @@ class ReplicaDocument(Document):
         """Read by Beanie."""
 
         name = "replicas"
-        indexes: ClassVar = [IndexModel([("seen_at", ASCENDING)], name="seen", expireAfterSeconds=86_400)]
+        indexes: ClassVar = [
+            IndexModel([("seen_at", ASCENDING)], name="seen", expireAfterSeconds=int(KEPT.total_seconds()))
+        ]
 
 
 class ReplicaStore(StoreReader):

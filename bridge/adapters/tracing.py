@@ -281,7 +281,7 @@ class OtelTracer:
             return
         if move.event in _ENDS:
             self._end(task, place, move.event)
-        elif move.event is Event.DELIVERED_RETRY and not place.sampled:
+        elif move.event in {Event.DELIVERED_RETRY, Event.FAILURE_TAKEN} and not place.sampled:
             self._keep(task, place)
 
     def claim_expired(self, task: Task) -> None:

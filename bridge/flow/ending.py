@@ -10,7 +10,8 @@ from typing import Any, Final, assert_never
 from bridge.errors import EngineRejected, TaskGone
 from bridge.flow.error_events import ErrorEventDefinitions
 from bridge.lifecycle import Event, Move
-from bridge.ports import Engine, EngineActivity, EngineLogEntry
+from bridge.ports import Clock, Engine, EngineActivity, EngineLogEntry, Replicas
+from bridge.replica import KEPT, replica_of
 from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
 
 GONE: Final = "the task is gone from the engine"
@@ -82,9 +83,13 @@ class Endings:
     on. What the engine refuses to tell is untold.
     """
 
-    def __init__(self, engine: Engine, error_events: ErrorEventDefinitions) -> None:
+    def __init__(
+        self, engine: Engine, error_events: ErrorEventDefinitions, clock: Clock, replicas: Replicas | None = None
+    ) -> None:
         self._engine = engine
         self._error_events = error_events
+        self._clock = clock
+        self._replicas = replicas
 
     async def after_answer(self, task: Task, outcome: Outcome) -> Ending | None:
         """Tell how the engine ended a task whose outcome it took (204), where that is not what the outcome says.
@@ -117,8 +122,21 @@ class Endings:
         if isinstance(outcome, Completion) and await self._error_events.may_throw(task):
             deleted = _DELETED
         if last is not None:
-            return _by_log(last, task, outcome, deleted)
+            return _by_log(last, outcome, deleted) if await self._is_ours(last.worker_id, task) else _GONE
         return Ending(How.UNTOLD, UNTOLD) if activity is None else _by_activity(activity, task, outcome, deleted)
+
+    async def _is_ours(self, worker_id: str | None, task: Task) -> bool:
+        """Tell whether it is the task's worker id, or that of an earlier lease which this gateway had of it.
+
+        The outcome is kept over leases: a delivery under the lease before may reach the engine after the next began.
+        Raises `StoreError`.
+        """
+        if worker_id == task.worker_id:
+            return True
+        replica = None if worker_id is None else replica_of(worker_id)
+        if replica is None or self._replicas is None:
+            return False
+        return any(known.id == replica for known in await self._replicas.replicas(self._clock.now() - KEPT))
 
     async def _was_deleted(self, task: Task) -> bool:
         """Tell whether the engine deleted a task that it was told to complete; what isn't told, it did not."""
@@ -144,10 +162,8 @@ class Endings:
             return None
 
 
-def _by_log(last: EngineLogEntry, task: Task, outcome: Outcome, deleted: Ending) -> Ending:
-    """Tell by the line of the task's end; `deleted` is the ending of a completion whose task was deleted instead."""
-    if last.worker_id != task.worker_id:
-        return _GONE
+def _by_log(last: EngineLogEntry, outcome: Outcome, deleted: Ending) -> Ending:
+    """Tell by the line that a task's end under our lock left; `deleted`: a completion's whose task was deleted."""
     if last.succeeded:
         return _OURS
     match outcome:

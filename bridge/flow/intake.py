@@ -12,11 +12,12 @@ from bridge.errors import EngineError, StoreUnavailable, TaskTooLarge
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
-from bridge.lifecycle import Event, leased_by
+from bridge.lifecycle import Event, Move, leased_by, shows_failure
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.registry import Registry
 from bridge.task import State, Task
+from bridge.trace import traced
 
 _FEWER: Final = "fetch fewer variables by `variables=` of the topic, or keep large values outside the process"
 
@@ -91,13 +92,35 @@ class Intake:
         if new:
             self._journal.write("tasks_received", level=Level.DEBUG, topics=dict(new))
         self._tell_of_known(tasks, kept)
+        taken = [
+            end for task, end in zip(tasks, kept, strict=True) if isinstance(end, Task) and shows_failure(task, end)
+        ]
         for task in present:
-            if task.state is State.REPORTING:
+            if task.state is State.REPORTING and task not in taken:
                 self._report.put(task)
-        await self._relay.publish([task for task in present if task.state is State.RECEIVED])
+        received = [task for task in present if task.state is State.RECEIVED]
+        await self._relay.publish([*received, *await self._run_again(taken)])
         await self._edits.check(present)
         for task, fault in faults:
             await self._refuse(task, fault)
+
+    async def _run_again(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Let tasks run again of which the engine has the failure; return those that do, as they then stand.
+
+        A fetch may be faster than whoever writes down that the engine took the failure: it is not to be sent again.
+        """
+        if not tasks:
+            return []
+        now = self._clock.now()
+        changes = {"next_at": now + self._publish_within, "updated_at": now}
+        moves = [traced(task, Move(task.id, Event.FAILURE_TAKEN, task.epoch, changes=changes)) for task in tasks]
+        again = []
+        for task, move, happened in zip(tasks, moves, await self._store.move(moves), strict=True):
+            self._journal.write("failure_taken", task=task, kept=happened)
+            if happened:
+                self._tracer.settled(task, move)
+                again.append(task.changed(state=State.RECEIVED, outcome=None, **move.changes))
+        return again
 
     def _tell_of_known(self, leases: Sequence[Task], kept: Sequence[object]) -> None:
         """Tell of leases on tasks that had ended, and of ids that are other tasks' now."""

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bridge.errors import EngineError
+from bridge.flow.lease import RELEASE_WITHIN
 from bridge.loop import delay_after
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level
 
@@ -103,9 +104,16 @@ class OrphanedLocks:
             self._released({task.topic for task in found})
 
     async def unlock(self, tasks: Sequence[EngineTask]) -> None:
-        """Unlock these; one that can't be unlocked lapses by itself."""
+        """Unlock these; one that can't be unlocked, or is about to lapse, lapses by itself.
+
+        The engine asks nobody's name for an unlock: one that reaches it late would free the lock of whoever has fetched
+        the task since.
+        """
         for task in tasks:
+            if task.lock_until is not None and task.lock_until <= self._clock.now() + RELEASE_WITHIN:
+                continue
             try:
-                await self._engine.unlock(task.id)
-            except EngineError as error:
+                async with asyncio.timeout(RELEASE_WITHIN.total_seconds()):
+                    await self._engine.unlock(task.id)
+            except (EngineError, TimeoutError) as error:
                 self._journal.write("orphaned_lock_left", level=Level.WARNING, task_id=task.id, error=str(error))

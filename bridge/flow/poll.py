@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ulid import ULID
-
 from bridge.errors import CallCut, EngineUnavailable, GatewayError
 from bridge.flow.credit import Credit
 from bridge.flow.fairness import Tenants, Whose
@@ -23,6 +21,7 @@ from bridge.flow.scope import fetched_variables
 from bridge.loop import Signal
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TopicPoll
 from bridge.ports_trace import NoTracer, Tracer
+from bridge.replica import new_worker_id
 from bridge.topic import Topic
 
 
@@ -222,7 +221,7 @@ class Poll:
         self._news.wake()
 
     async def _call(self, ask: _Ask) -> None:
-        worker_id = f"bridge-{self._replica}-{ULID()}"
+        worker_id = new_worker_id(self._replica)
         polls = [self._poll(topic, ask) for topic in ask.topics]
         wait = self._wait(ask) if ask.waits else timedelta(0)
         asked_at, began = self._clock.now(), asyncio.get_running_loop().time()

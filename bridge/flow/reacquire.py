@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ulid import ULID
-
 from bridge.errors import EngineError
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.flow.scope import read_inputs
 from bridge.lifecycle import Event, Move
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
+from bridge.replica import new_worker_id
 from bridge.task import Source, Task
 from bridge.topic import Topic
 
@@ -57,7 +56,7 @@ class Reacquire:
             return
         if task.topic in await self._paused():
             return
-        worker_id = f"bridge-{self._replica}-{ULID()}"
+        worker_id = new_worker_id(self._replica)
         # Before the lock: where this process ends after it, the next look finds the lock to be the task's own.
         (ours,) = await self._store.move([Move(task.id, Event.TAKE, task.epoch, changes={"worker_id": worker_id})])
         if not ours:

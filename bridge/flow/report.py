@@ -20,7 +20,7 @@ from bridge.flow.in_flight import Deadlines, Delivery, InFlight
 from bridge.flow.lanes import Entry, Lanes
 from bridge.lifecycle import Event, Move, delivered
 from bridge.loop import delay_after
-from bridge.ports import Clock, Engine, Journal, Level, TaskStore
+from bridge.ports import Clock, Engine, Journal, Level, Replicas, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task
 from bridge.trace import traced
@@ -64,6 +64,7 @@ class Report:
         tracer: Tracer = NoTracer(),
         rest: timedelta = timedelta(0),
         deadlines: Deadlines = Deadlines(),
+        replicas: Replicas | None = None,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -74,7 +75,7 @@ class Report:
         self._concurrency = concurrency
         self._tracer = tracer
         self._in_flight = InFlight(engine, store, clock, journal, deadlines)
-        self._endings = Endings(engine, ErrorEventDefinitions(engine, clock, journal))
+        self._endings = Endings(engine, ErrorEventDefinitions(engine, clock, journal), clock, replicas)
         self._lanes = Lanes(concurrency, MOST_SLOW, self._in_flight.is_slow)
         self._open: set[Delivery] = set()
         self._settle = Batch(self._write_down, limit=100, rest=rest)

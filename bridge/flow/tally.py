@@ -130,6 +130,7 @@ class TallyingJournal:
             "outcome_undeliverable": lambda task, values: tally.failed(task, str(values["message"])),
             "claim_expired": lambda task, _: tally.count(task.topic, Count.LOST),
             "outcome_settled": self._settled,
+            "failure_taken": lambda task, values: tally.count(task.topic, Count.RETRIED, int(values["kept"])),
         }
 
     def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:

@@ -41,7 +41,7 @@ def _kept(task: EngineTask) -> Task:
 
 
 def _endings(engine: Engine) -> Endings:
-    return Endings(engine, ErrorEventDefinitions(engine, HandClock(), Notes()))
+    return Endings(engine, ErrorEventDefinitions(engine, HandClock(), Notes()), HandClock())
 
 
 @pytest.mark.parametrize("outcome", [Completion(), BpmnFault("refused"), BpmnFault("uncaught")])

@@ -41,3 +41,28 @@ async def test_killed_there_it_still_ends_once(
     assert [run.attempt for run in faults.runs()] in attempts
     assert {run.key for run in faults.runs()} == {task_id}
     assert await survivor.stop() == 0
+
+
+@pytest.mark.parametrize("point", ["engine.fail:after", "store.move.delivered_retry:before"])
+async def test_killed_after_the_engine_took_a_failure_it_is_not_sent_again(faults: FaultLab, point: str) -> None:
+    """The engine's next lease shows that it has the failure: the handler runs, instead of failing twice for one run."""
+    body = """
+    if context.attempt == 1:
+        from bridge.topic import Retry
+        raise Retry("once more", after=0)
+"""
+    key = await faults.counted(body=body)
+    (task_id,) = await faults.begin(key)
+    dead = await faults.faulty(CRASH_AT=point)
+    await dead.struck(point)
+    left = await faults.store.get(task_id)
+    assert left is not None
+    assert left.state is State.REPORTING
+    survivor = await faults.faulty(SWEEP_EVERY="30")
+    await faults.until_finished(key, 1)
+    await faults.assert_each_once(key, [task_id])
+    assert [run.attempt for run in faults.runs()] == [1, 2]
+    log = await faults.ask("GET", f"/history/external-task-log?externalTaskId={task_id}&failureLog=true")
+    assert len(log) == 1
+    assert survivor.events("failure_taken", kept=True)
+    assert await survivor.stop() == 0

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from bridge.adapters.memory_store import MemoryStore
-from bridge.lifecycle import Event, Move, delivered, leased_by
+from bridge.lifecycle import Event, Move, delivered, leased_by, shows_failure
 from bridge.ports import Claim
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
 from tests.unit.lifecycle_engine import LOCK, THIEF, Answer, Engine, Lock
@@ -136,11 +136,13 @@ class World:
             self.leases.append((process, task))
 
     def accept(self, place: int) -> None:
-        _, task = self.leases.pop(place)
+        process, task = self.leases.pop(place)
         before = self.store.tasks.get(task.id)
         (kept,) = done(self.store.accept([task]))
         if kept is not None:
             self._wrote(leased_by(kept, task), before, kept)
+            if shows_failure(task, kept):
+                self._expect(process, kept, Event.FAILURE_TAKEN, next_at=self.now + LOOK)
 
     def publish(self, process: str, task: Task, confirmed: bool) -> None:
         """Publish; where the confirm is lost the broker has the message all the same."""

@@ -53,6 +53,7 @@ ROWS = (
     Row(Event.REOPEN, "cancelled", "reporting", outcome=True, same=True),
     Row(Event.REOPEN, "cancelled", "received", outcome=False, same=True),
     Row(Event.REPLACE, f"{OPEN} superseded completed cancelled unknown", "received", same=False),
+    Row(Event.FAILURE_TAKEN, "reporting", "received", outcome=True),
     Row(Event.SUPERSEDE, OPEN, "superseded"),
     Row(Event.GONE, f"{OPEN} superseded", "cancelled"),
     Row(Event.REVIVE, "failed", "retrying"),
@@ -62,7 +63,7 @@ ROWS = (
     Row(Event.EXHAUSTED, "retrying", "failed"),
 )
 CLEARS_CLAIM = {Event.LOSE_CLAIM, Event.RELEASE, Event.REFETCH, Event.REOPEN, Event.REPLACE}
-CLEARS_OUTCOME = {Event.DELIVERED_RETRY, Event.DELIVERED_INCIDENT, Event.REPLACE}
+CLEARS_OUTCOME = {Event.DELIVERED_RETRY, Event.DELIVERED_INCIDENT, Event.FAILURE_TAKEN, Event.REPLACE}
 CLEARS_HISTORY = {Event.REPLACE}
 CLEARS_NEXT = {
     Event.DELIVERED_COMPLETION,

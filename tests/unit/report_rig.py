@@ -8,7 +8,7 @@ from bridge.adapters.memory_engine import MemoryEngine
 from bridge.adapters.memory_models import ErrorWhen
 from bridge.adapters.memory_store import MemoryStore
 from bridge.flow.report import Report
-from bridge.ports import Clock, TopicPoll
+from bridge.ports import Clock, Replicas, TopicPoll
 from bridge.task import Outcome, State, Task
 from tests.unit.fakes import Notes
 
@@ -33,7 +33,7 @@ class Ticking:
 
 
 class Flow:
-    def __init__(self, clock: Clock = Frozen()) -> None:
+    def __init__(self, clock: Clock = Frozen(), replicas: Replicas | None = None) -> None:
         self.error_when: ErrorWhen | None = None
         self.engine = MemoryEngine(Frozen())
         self.store = MemoryStore()
@@ -48,6 +48,7 @@ class Flow:
             most_delay=60 * second,
             limit=3,
             concurrency=4,
+            replicas=replicas,
         )
 
     async def decided(self, outcome: Outcome) -> Task:

@@ -17,9 +17,10 @@ from bridge.flow.edit_check import EditCheck
 from bridge.flow.intake import Intake
 from bridge.flow.relay import Relay
 from bridge.flow.report import Report
+from bridge.lifecycle import Event, Move
 from bridge.ports import EngineTask, Level, TopicPoll
 from bridge.registry import Registry
-from bridge.task import Completion, Source, State, Task, TypedValue
+from bridge.task import Completion, Failure, Source, State, Task, TypedValue
 from bridge.topic import topic
 from tests.unit.fakes import LOCK, NOW, SECOND, HandClock, Notes, UnreliableStore, a_task
 
@@ -256,6 +257,58 @@ async def test_an_undelivered_outcome_is_delivered_under_the_new_lease_and_not_p
     assert flow.published == [task_id], "once, under the first lease"
     assert [(report.task_id, report.worker_id) for report in flow.engine.reports] == [(task_id, "w2")]
     assert flow.store.tasks[task_id].state is State.COMPLETED
+
+
+@pytest.mark.parametrize(("before", "told"), [(None, 3), (3, 2), (None, 1)])
+async def test_a_failure_that_the_new_lease_shows_was_taken_is_not_sent_again(before: int | None, told: int) -> None:
+    """The engine offers a failed task at once where it is to be tried at once: before its failure is settled here."""
+    flow = Flow()
+    task_id = flow.engine.add("orders", retries=before)
+    await flow.intake.accept(*await flow.fetch())
+    failure = Failure("E", "no", "", told)
+    flow.store.tasks[task_id] = flow.store.tasks[task_id].changed(state=State.REPORTING, outcome=failure)
+    await flow.engine.fail(task_id, "w1", message="no", details="", retries=told, retry_timeout=timedelta(0))
+    await flow.intake.accept(*await flow.fetch("w2"))
+    await flow.report.drain()
+    assert [report.worker_id for report in flow.engine.reports] == ["w1"]
+    kept = flow.store.tasks[task_id]
+    assert (kept.state, kept.epoch, kept.outcome, kept.retries) == (State.QUEUED, 2, None, told - 1)
+    assert [(key.id, key.epoch) for _, key in flow.broker.published] == [(task_id, 1), (task_id, 2)]
+    assert [line.values["kept"] for line in flow.notes.of("failure_taken")] == [True]
+
+
+@pytest.mark.parametrize("before", [None, 3])
+async def test_a_failure_that_the_engine_has_not_is_sent_under_the_new_lease(before: int | None) -> None:
+    flow = Flow()
+    task_id = flow.engine.add("orders", retries=before)
+    await flow.intake.accept(*await flow.fetch())
+    kept = flow.store.tasks[task_id]
+    flow.store.tasks[task_id] = kept.changed(state=State.REPORTING, outcome=Failure("E", "no", "", kept.retries))
+    flow.clock.advance(LOCK)
+    await flow.intake.accept(*await flow.fetch("w2"))
+    await flow.report.drain()
+    assert [report.worker_id for report in flow.engine.reports] == ["w2"]
+    assert flow.store.tasks[task_id].state is State.RETRYING
+
+
+async def test_what_another_has_settled_meanwhile_does_not_run_again() -> None:
+    flow = Flow()
+    task_id = flow.engine.add("orders")
+    await flow.intake.accept(*await flow.fetch())
+    failure = Failure("E", "no", "", 3)
+    flow.store.tasks[task_id] = flow.store.tasks[task_id].changed(state=State.REPORTING, outcome=failure)
+    await flow.engine.fail(task_id, "w1", message="no", details="", retries=3, retry_timeout=timedelta(0))
+    move = flow.store.move
+
+    async def late(moves: Sequence[Move]) -> Sequence[bool]:
+        await move([Move(task_id, Event.DELIVERED_RETRY, 2, changes={"next_at": NOW})])
+        return await move(moves)
+
+    flow.store.move = late  # type: ignore[method-assign]
+    await flow.intake.accept(*await flow.fetch("w2"))
+    assert flow.store.tasks[task_id].state is State.RETRYING
+    assert flow.published == [task_id]
+    assert [line.values["kept"] for line in flow.notes.of("failure_taken")] == [False]
 
 
 async def test_a_completion_that_the_engine_lost_is_delivered_again_and_told_of() -> None:

@@ -50,6 +50,7 @@ def test_a_completion_that_the_model_turned_into_a_bpmn_error_is_counted_as_one(
         (Event.ENDED_BY_US, Completion(), "completed"),
         (Event.DELIVERED_COMPLETION, BpmnFault("NO"), "bpmn_error"),
         (Event.DELIVERED_RETRY, Failure("E", "", "", 1), "retried"),
+        (Event.FAILURE_TAKEN, Failure("E", "", "", 1), "retried"),
         (Event.DELIVERED_INCIDENT, Failure("E", "", "", 0), "failed"),
         (Event.UNDELIVERABLE, Completion(), "undeliverable"),
         (Event.GONE, Completion(), "cancelled"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -113,6 +114,20 @@ async def test_locks_of_a_call_that_may_still_be_held_are_looked_for_when_its_ti
         await rig.settle()
         assert [task.id for task in rig.kept("a")] == expected
     assert call.worker_id in {task.worker_id for task in rig.kept("a")}
+
+
+@pytest.mark.parametrize(("left", "freed"), [(4 * SECOND, True), (3 * SECOND, False)])
+async def test_an_orphaned_lock_that_is_about_to_lapse_is_left_to_it(left: timedelta, freed: bool) -> None:
+    """The engine asks nobody's name for an unlock: one that is late would free the lock of the next worker."""
+    rig = PollRig({"a": 4})
+    (task_id,) = rig.add("a")
+    rig.engine.fail_next("fetch", AWAY, after=True)
+    with pytest.raises(EngineUnavailable):
+        await rig.poll.run_once()
+    (worker_id,) = {call.worker_id for call in rig.engine.calls}
+    await rig.engine.extend_lock(task_id, worker_id, left)
+    await rig.poll.stop()
+    assert (await rig.engine.get(task_id)).worker_id == (None if freed else worker_id)
 
 
 @pytest.mark.parametrize("error", [AWAY, EngineRejected("An unbound number of results is forbidden!", status=400)])

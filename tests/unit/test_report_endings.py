@@ -8,11 +8,13 @@ import pytest
 
 from bridge.adapters.memory_faults import Operation
 from bridge.adapters.memory_history import HistoryLevel
+from bridge.adapters.memory_store import MemoryStore
 from bridge.errors import EngineForbidden, EngineUnavailable
 from bridge.ports import EngineTask
+from bridge.replica import Replica
 from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, Variables
 from bridge.variables import encode
-from tests.unit.report_rig import NOW, Flow
+from tests.unit.report_rig import LOCK, NOW, Flow
 
 
 @pytest.mark.parametrize("outcome", [Completion(), BpmnFault("NAME_MISSING")])
@@ -35,6 +37,37 @@ async def test_an_instance_that_was_cancelled_is_not_taken_for_completed() -> No
     flow.engine.cancel(task.id)
     await flow.report.deliver(task)
     assert flow.store.tasks[task.id].state is State.CANCELLED
+
+
+ULID_TEXT = "01JDXQ5T8G0000000000000000"
+
+
+@pytest.mark.parametrize(
+    ("worker_id", "state"),
+    [
+        (f"bridge-r-1-{ULID_TEXT}", State.COMPLETED),
+        (f"bridge-r-2-{ULID_TEXT}", State.CANCELLED),
+        ("bridge-r-1", State.CANCELLED),
+        (f"r-1-{ULID_TEXT}", State.CANCELLED),
+    ],
+)
+@pytest.mark.parametrize("outcome", [Completion(), BpmnFault("code")])
+async def test_a_delivery_under_an_earlier_lease_of_ours_ended_the_task(
+    outcome: Outcome, worker_id: str, state: State
+) -> None:
+    """It took the lapsed lock again while the next lease had begun: the engine's log names the earlier worker id."""
+    replicas = MemoryStore()
+    await replicas.beat(Replica("r-1", "1.0", (), NOW, NOW))
+    flow = Flow(replicas=replicas)
+    task = await flow.decided(outcome)
+    await flow.engine.unlock(task.id)
+    await flow.engine.lock(task.id, worker_id, LOCK)
+    if isinstance(outcome, Completion):
+        await flow.engine.complete(task.id, worker_id, {})
+    else:
+        await flow.engine.raise_bpmn_error(task.id, worker_id, code="code", message="", variables={})
+    await flow.report.deliver(task)
+    assert flow.store.tasks[task.id].state is state
 
 
 async def _lost(flow: Flow, outcome: Outcome) -> Task:

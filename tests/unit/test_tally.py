@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.adapters.memory_desk import MemoryDesk
+from bridge.adapters.memory_store import MemoryStore
 from bridge.desk.statistics import Count, Failures, Overview, Range, Rollup, Step, beginning, overview
 from bridge.errors import EngineRejected, StoreUnavailable
 from bridge.flow import tally as tally_module
@@ -19,7 +20,7 @@ from bridge.flow.tally import Tally, TallyingJournal
 from bridge.task import Failure, State, Task, TypedValue
 from bridge.testing import make_context
 from bridge.topic import BpmnError, Fail
-from tests.unit.fakes import NOW, SECOND, a_task
+from tests.unit.fakes import NOW, SECOND, HandClock, Notes, a_task
 from tests.unit.flow_lab import CLAIM, RELEASE, Lab, Work
 
 MINUTE = 60 * SECOND
@@ -230,3 +231,11 @@ async def test_counting_costs_next_to_nothing() -> None:
         lab.counting.write("handler_started", task=task)
         lab.counting.write("handler_completed", task=task)
     assert loop.time() - began < 3
+
+
+def test_a_failure_that_a_new_lease_shows_was_taken_counts_as_a_retry_once() -> None:
+    tally = Tally(MemoryDesk(MemoryStore()), HandClock())
+    journal = TallyingJournal(Notes(), tally)
+    for kept in (True, False):
+        journal.write("failure_taken", task=a_task(), kept=kept)
+    assert nonzero(tally._now("orders").counts) == {Count.RETRIED: 1}

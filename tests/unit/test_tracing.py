@@ -79,7 +79,7 @@ def test_a_tasks_span_lies_from_its_creation_to_its_end() -> None:
     assert root.status.status_code is StatusCode.UNSET
 
 
-@pytest.mark.parametrize("event", [Event.DEFER, Event.DELIVERED_RETRY])
+@pytest.mark.parametrize("event", [Event.DEFER, Event.DELIVERED_RETRY, Event.FAILURE_TAKEN])
 def test_what_does_not_end_a_task_writes_no_span_of_it(event: Event) -> None:
     bench = Bench()
     bench.tracer.settled(bench.task(), Move("t1", event, 1))
@@ -320,7 +320,7 @@ def test_what_a_move_means_for_the_trace() -> None:
     task = Bench().task().changed(trace=trace)
     place = place_of("t1", trace)
     assert place is not None
-    for event in (Event.DELIVERED_RETRY, Event.LOSE_CLAIM, Event.GIVE_UP):
+    for event in (Event.DELIVERED_RETRY, Event.FAILURE_TAKEN, Event.LOSE_CLAIM, Event.GIVE_UP):
         assert traced(task, Move("t1", event, 1)).changes == {"trace": kept(trace)}
     for event in (Event.DELIVERED_INCIDENT, Event.UNDELIVERABLE, Event.SUPERSEDE, Event.EXHAUSTED):
         flags = "00" if event is Event.SUPERSEDE else "01"
