@@ -217,6 +217,10 @@ class WrongHost(Refusal):
     """A request addressed to a host that the gateway isn't."""
 
 
+class Overloaded(GatewayError):
+    """Too much of a kind is being worked on already; nothing was done."""
+
+
 class TooManyTries(Refusal):
     """Too many failed logins from one side; `wait` is in seconds."""
 

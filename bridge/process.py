@@ -134,6 +134,7 @@ class Process:
     def _app(self, serves_api: bool) -> Litestar:
         gateway, settings = self._gateway, self._gateway.settings
         access = self._access()
+        desk = tasks_desk(gateway, self.health)
         doors = Doors(
             reader=gateway.store,
             submit=lambda submission: gateway.tracer.submit(submission, gateway.submit.submit),
@@ -146,12 +147,14 @@ class Process:
             registry=gateway.metrics.registry,
             version=gateway.version,
             now=gateway.clock.now,
+            secrets_of=desk.secrets_of,
+            offload=desk.offload,
             body_limit=settings.body_limit,
             debug=settings.debug,
         )
         look = Look(settings.environment or "", gateway.version, settings.debug)
         pages = (
-            *task_pages(tasks_desk(gateway, self.health)),
+            *task_pages(desk),
             *operations_desk_routes(operations_desk(gateway, self.health)),
         )
         dashboard = dashboard_router(access, look, changes=gateway.desk, ending=self._stop, mounted=pages)

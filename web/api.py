@@ -17,6 +17,7 @@ from bridge.errors import (
     EngineUnavailable,
     Forbidden,
     GatewayError,
+    Overloaded,
     StoreUnavailable,
     TaskConflict,
     TaskTooLarge,
@@ -35,6 +36,7 @@ from web.cursor import MAX_LENGTH, CursorError, read_cursor, write_cursor
 from web.doors import Doors
 from web.filters import query_error
 from web.guard import METRICS, OPEN, GivenPrincipal, narrowed, needs, require
+from web.offload import size_of
 from web.openapi import SECURITY
 from web.problems import problem_responses
 from web.query import check_request
@@ -98,11 +100,13 @@ class TaskRoutes(Controller):
             415,
             UnacceptableTask,
             VariableError,
+            Overloaded,
             *_UNAVAILABLE,
         ),
     )
     async def submit(
         self,
+        request: Request[Any, Any, AppState],
         data: JSONBody[SubmitRequest],
         doors: GivenDoors,
         principal: GivenPrincipal,
@@ -111,7 +115,7 @@ class TaskRoutes(Controller):
         """Hand a submission to the flow, which answers for it once the task is kept."""
         require(principal, Scope.SUBMIT, data.topic)
         try:
-            return Accepted.of(await doors.submit(data.to_submission(traceparent)))
+            return Accepted.of(await doors.submit(data.to_submission(traceparent, len(await request.body()))))
         except TopicNotWorked as error:
             if principal.topics is not None:
                 raise  # a key that is bound to topics is not to learn the names of others
@@ -123,11 +127,13 @@ class TaskRoutes(Controller):
         summary="Follow a task",
         description="Where the task is in its life, with its result as plain JSON once there is one.",
         response_description="The task as the gateway keeps it.",
-        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskUnreadable, StoreUnavailable),
+        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskUnreadable, Overloaded, StoreUnavailable),
     )
     async def status(self, task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal) -> TaskStatus:
         """Read one task; raises `UnknownTask` when none is kept under the id."""
-        return TaskStatus.of(await _task(doors, task_id, principal, Scope.READ))
+        task = await _task(doors, task_id, principal, Scope.READ)
+        size = size_of(task.result) + len(task.error or "")
+        return await doors.offload.run(size, TaskStatus.of, task, doors.secrets_of(task.topic))
 
     @post(
         "/{task_id:str}/retry",
@@ -198,8 +204,12 @@ class TaskRoutes(Controller):
             raise query_error("after", str(error)) from None
         page = await doors.reader.page(wanted, limit, position)
         return TaskList(
-            tasks=[TaskSummary.of(task) for task in page.tasks if isinstance(task, Task)],
-            unreadable=[UnreadableEntry.of(task) for task in page.tasks if isinstance(task, UnreadableTask)],
+            tasks=[TaskSummary.of(task, doors.secrets_of(task.topic)) for task in page.tasks if isinstance(task, Task)],
+            unreadable=[
+                UnreadableEntry.of(task, doors.secrets_of(task.topic))
+                for task in page.tasks
+                if isinstance(task, UnreadableTask)
+            ],
             next=None if page.after is None else write_cursor(wanted, page.after),
         )
 
@@ -281,7 +291,7 @@ async def dead_letters(
 ) -> DeadLetterList:
     """List what nobody could work with."""
     require(principal, Scope.READ)
-    return DeadLetterList.of(await doors.dead_letters(limit))
+    return DeadLetterList.of(await doors.dead_letters(limit), doors.secrets_of)
 
 
 def _purpose(text: str) -> Purpose:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
@@ -16,7 +17,7 @@ from web.head import HeadAsGet
 from web.metering import Metering
 from web.openapi import docs_routes, openapi_config
 from web.problems import answer
-from web.query import JsonRequest
+from web.query import OFFLOAD, JsonRequest
 from web.security import add_headers
 
 
@@ -42,5 +43,6 @@ def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *,
         request_class=JsonRequest,
         request_max_body_size=doors.body_limit,
         logging_config=None,
+        state=State({OFFLOAD: doors.offload}),
         debug=doors.debug,
     )

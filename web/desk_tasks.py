@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.desk.ports import Desk
@@ -14,6 +14,7 @@ from bridge.ports import Clock, Depth, Engine
 from bridge.ports_dead_letters import DeadLetterStore
 from bridge.ports_reader import TaskReader
 from bridge.topic import Topic
+from web.offload import Offload
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,11 @@ class TasksDesk:
     health: Callable[[], Awaitable[Health]]
     topics: Mapping[str, Topic[Any, Any]]
     clock: Clock
+    offload: Offload = field(default_factory=Offload)
     jaeger_url: str | None = None
     cockpit_url: str | None = None
 
-    def secrets_of(self, topic: str) -> frozenset[str]:
+    def secrets_of(self, topic: str | None) -> frozenset[str]:
         """Return the names of what a topic keeps secret besides what is secret everywhere."""
-        known = self.topics.get(topic)
+        known = None if topic is None else self.topics.get(topic)
         return frozenset() if known is None else known.secrets

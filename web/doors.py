@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -18,6 +18,7 @@ from bridge.submission import Submission
 from bridge.task import Task
 from web.alpine import Alpine
 from web.hosts import AllowedHosts
+from web.offload import Offload
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Doors:
     `TaskTooLarge` or an `…Unavailable`. `retry` takes a task's id and raises `UnknownTask`, `TaskConflict` or an
     `…Unavailable`. `health` and `ready` never raise; `ready` is asked for a
     purpose, or for all of the process's roles (None). `body_limit` is in bytes.
-    `now` is the time that the audit is written with.
+    `now` is the time that the audit is written with. `secrets_of` names the keys that a topic keeps secret besides
+    what is secret everywhere. `offload` works what is large.
     `observe` is told of each request: its method, its route, the answer's status and the seconds.
     """
 
@@ -61,5 +63,7 @@ class Doors:
     version: str
     observe: Callable[[str, str, int, float], None] = lambda _method, _route, _status, _seconds: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    secrets_of: Callable[[str | None], Collection[str]] = lambda _topic: ()
+    offload: Offload = field(default_factory=Offload)
     body_limit: int = 1024 * 1024
     debug: bool = False

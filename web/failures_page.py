@@ -12,11 +12,12 @@ from litestar.handlers import HTTPRouteHandler
 
 from bridge.access import Scope, may
 from bridge.desk.statistics import FailureGroup, Range, Step
-from bridge.redaction import mask_text
+from bridge.redaction import mask_start
 from web.charts import Sparkline, sparkline
 from web.desk_tasks import TasksDesk
 from web.guard import GivenPrincipal, needs
 from web.page import render
+from web.schemas import LONGEST_ERROR
 from web.task_view import without_type
 
 SORTS: Final = ("count", "last", "new")
@@ -70,7 +71,7 @@ def _shown(group: FailureGroup, wanted: Range, now: datetime, also: Collection[s
     hours = [last - timedelta(hours=back) for back in reversed(range(_HOURS[wanted]))]
     return Group(
         group,
-        mask_text(without_type(group.sample, group.error), also),
+        mask_start(without_type(group.sample, group.error), LONGEST_ERROR, also),
         _count(group, wanted, now),
         sparkline([group.hours.get(hour, 0) for hour in hours]),
         now - group.first_seen < wanted.span,

@@ -10,7 +10,7 @@ from litestar.params import PathParameter
 
 from bridge.access import Principal, Scope
 from bridge.desk.operation import Item, Operation, OperationState, Result
-from bridge.redaction import mask_text
+from bridge.redaction import mask_start
 from web.asked import asked
 from web.audited import audit_entry
 from web.desk_operations import OperationsDesk
@@ -20,6 +20,7 @@ from web.guard import GivenPrincipal, needs
 from web.operation_words import told_detail
 from web.page import go_on, language_of_reader, render
 from web.places import read_place, write_place
+from web.schemas import LONGEST_ERROR
 from web.texts import msg
 
 ROWS: Final = 50
@@ -128,7 +129,8 @@ def _is_for(principal: Principal, operation: Operation) -> bool:
 
 
 def _detail(request: Request[Any, Any, Any], item: Item) -> str:
-    return mask_text(told_detail(language_of_reader(request), item.task_id, item.detail)) if item.detail else ""
+    told = told_detail(language_of_reader(request), item.task_id, item.detail) if item.detail else ""
+    return mask_start(told, LONGEST_ERROR)
 
 
 def _seconds_left(operation: Operation) -> float | None:

@@ -14,7 +14,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from bridge import errors
-from web.schemas import FieldProblem, Problem
+from bridge.redaction import mask_start
+from web.schemas import LONGEST_ERROR, FieldProblem, Problem
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:worker-api-gateway:"
@@ -51,6 +52,7 @@ PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.Forbidden: Kind("forbidden", 403, "Not allowed"),
     errors.WrongHost: Kind("wrong-host", 421, "Wrong host"),
     errors.TooManyTries: Kind("too-many-tries", 429, "Too many sign-in attempts"),
+    errors.Overloaded: Kind("overloaded", 503, "Too many large requests", retry_after=RETRY_AFTER),
     errors.Refusal: Kind("refused", 409, "The request was refused"),
     errors.VariableError: Kind("unusable-variable", 422, "A variable can't be used"),
     errors.TaskTooLarge: Kind("task-too-large", 413, "The task is too large"),
@@ -148,7 +150,7 @@ def _problem(request: Request[Any, Any, Any], error: Exception) -> Problem:
         type=TYPE_PREFIX + kind.slug,
         title=kind.title,
         status=kind.status,
-        detail=kind.detail or _message(error),
+        detail=kind.detail or mask_start(_message(error), LONGEST_ERROR),
         errors=_fields(error),
     )
 

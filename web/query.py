@@ -9,9 +9,17 @@ from typing import Any
 from litestar import Request
 from litestar.exceptions import ClientException, HTTPException, SerializationException, ValidationException
 from litestar.params import QueryParameter
+from litestar.serialization import decode_json
 from litestar.typing import FieldDefinition
+from pydantic import BaseModel, ValidationError
+
+from bridge.submission import LARGE
+from web.offload import Offload
 
 MAX_NAME_SHOWN = 64
+MOST_PROBLEMS = 100
+OFFLOAD = "offload"
+"""Under which the application's state has its `Offload`."""
 _FROM_REQUEST = ("data", "request")
 
 
@@ -19,16 +27,44 @@ class JsonRequest(Request[Any, Any, Any]):
     """A request whose body, if it is not usable JSON, is the client's fault in every case."""
 
     async def json(self) -> Any:
-        """Return the decoded body; raises `ClientException` (400) where it is not one JSON object of a sane depth."""
-        try:
-            body = await super().json()
-        except RecursionError:
-            raise ClientException("The JSON is nested too deeply; flatten it.") from None
-        except (SerializationException, UnicodeDecodeError) as error:
-            raise ClientException(f"The body is not JSON in UTF-8: {error}. Send one JSON object.") from None
-        if not isinstance(body, dict):
-            raise ClientException("The body must be one JSON object; it is empty or another kind of value.")
-        return body
+        """Return the decoded body; a large one in the model of the route, for which it was checked in a thread.
+
+        Raises `ClientException` (400) where it is not one JSON object of a sane depth, `ValidationException` (400)
+        where a large one doesn't fit the model, and `Overloaded` (503) where too many large ones are being read.
+        """
+        body = await self.body()
+        if len(body) <= LARGE:
+            return _decoded(body)
+        offload: Offload = self.app.state[OFFLOAD]
+        field = self.route_handler.parsed_fn_signature.parameters.get("data")
+        return await offload.run(len(body), _checked, body, None if field is None else field.annotation)
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        decoded = decode_json(body or b"null")
+    except RecursionError:
+        raise ClientException("The JSON is nested too deeply; flatten it.") from None
+    except (SerializationException, UnicodeDecodeError) as error:
+        raise ClientException(f"The body is not JSON in UTF-8: {error}. Send one JSON object.") from None
+    if not isinstance(decoded, dict):
+        raise ClientException("The body must be one JSON object; it is empty or another kind of value.")
+    return decoded
+
+
+def _checked(body: bytes, model: Any) -> Any:
+    """Decode a body and check it, as Litestar would: it takes an instance of the route's model as it is."""
+    decoded = _decoded(body)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return decoded
+    try:
+        return model.model_validate(decoded)
+    except ValidationError as error:
+        problems = [
+            {"key": ".".join(map(str, item["loc"]))[:MAX_NAME_SHOWN], "source": "body", "message": item["msg"]}
+            for item in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise ValidationException("the body doesn't fit", extra=problems[:MOST_PROBLEMS]) from None
 
 
 async def check_request(request: Request[Any, Any, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from bridge.dead_letter import DeadLetter
 from bridge.health import Health, Readiness
 from bridge.ports_reader import Statistics
+from bridge.redaction import mask_start
 from bridge.submission import Submission
 from bridge.task import Source, State, Task, UnreadableTask
 from web.results import plain_result
@@ -22,6 +23,8 @@ WORKER_ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,255}$"
 MAX_DEPTH = 32
 MAX_VARIABLES = 1000
 MAX_NAME_LENGTH = 255
+LONGEST_ERROR = 20_000
+"""Characters of an error that are told."""
 
 _TASK_ID = "5f0c9a4e-6f1b-11f1-9a55-0242ac110002"
 
@@ -75,9 +78,9 @@ class SubmitRequest(BaseModel):
             raise ValueError(f"nested more than {MAX_DEPTH} levels deep; flatten the value or pass it as a string")
         return variables
 
-    def to_submission(self, trace: str | None = None) -> Submission:
-        """Return the submission that this body asks for, as a part of the caller's `trace`."""
-        return Submission(self.task_id, self.worker_id, self.topic, self.variables, trace)
+    def to_submission(self, trace: str | None = None, size: int = 0) -> Submission:
+        """Return the submission that this body of `size` bytes asks for, as a part of the caller's `trace`."""
+        return Submission(self.task_id, self.worker_id, self.topic, self.variables, trace, size)
 
 
 def depth_exceeds(value: object, limit: int) -> bool:
@@ -121,12 +124,14 @@ class TaskSummary(_Answer):
     process_instance_id: Annotated[str | None, Field(examples=["6b1c7a11-6f1b-11f1-9a55-0242ac110002"])]
     created_at: Annotated[datetime, Field(description="When the gateway first saw the task (UTC).")]
     updated_at: Annotated[datetime, Field(description="When the task last changed (UTC).")]
-    error: Annotated[str | None, Field(description="The last failure, if the work has not succeeded since.")]
+    error: Annotated[
+        str | None, Field(description="The last failure, if the work has not succeeded since; secrets in it are `***`.")
+    ]
 
     @classmethod
-    def of(cls, task: Task) -> TaskSummary:
-        """Describe `task` without its result."""
-        return cls(**_shared(task))
+    def of(cls, task: Task, also: Collection[str] = ()) -> TaskSummary:
+        """Describe `task` without its result; `also` names what its topic keeps secret."""
+        return cls(**_shared(task, also))
 
 
 class TaskStatus(TaskSummary):
@@ -142,12 +147,12 @@ class TaskStatus(TaskSummary):
     ]
 
     @classmethod
-    def of(cls, task: Task) -> TaskStatus:
-        """Describe `task` with its result decoded to plain JSON."""
-        return cls(**_shared(task), result=plain_result(task.result))
+    def of(cls, task: Task, also: Collection[str] = ()) -> TaskStatus:
+        """Describe `task` with its result decoded to plain JSON; `also` names what its topic keeps secret."""
+        return cls(**_shared(task, also), result=plain_result(task.result))
 
 
-def _shared(task: Task) -> dict[str, Any]:
+def _shared(task: Task, also: Collection[str]) -> dict[str, Any]:
     return {
         "task_id": task.id,
         "topic": task.topic,
@@ -160,7 +165,7 @@ def _shared(task: Task) -> dict[str, Any]:
         "process_instance_id": task.process_instance_id,
         "created_at": task.created_at,
         "updated_at": task.updated_at,
-        "error": task.error,
+        "error": None if task.error is None else mask_start(task.error, LONGEST_ERROR, also),
     }
 
 
@@ -173,9 +178,9 @@ class UnreadableEntry(_Answer):
     reason: Annotated[str, Field(description="What can't be read.", examples=["state: 'x' is not a valid State"])]
 
     @classmethod
-    def of(cls, found: UnreadableTask) -> UnreadableEntry:
-        """Describe `found` without what it holds."""
-        return cls(task_id=found.id, topic=found.topic, reason=found.reason)
+    def of(cls, found: UnreadableTask, also: Collection[str] = ()) -> UnreadableEntry:
+        """Describe `found` without what it holds; `also` names what its topic keeps secret."""
+        return cls(task_id=found.id, topic=found.topic, reason=mask_start(found.reason, LONGEST_ERROR, also))
 
 
 class TaskList(_Answer):
@@ -230,9 +235,14 @@ class DeadLetterList(_Answer):
     dead_letters: list[DeadLetterEntry]
 
     @classmethod
-    def of(cls, letters: Sequence[DeadLetter]) -> DeadLetterList:
-        """Describe dead letters."""
-        return cls(dead_letters=[DeadLetterEntry(**asdict(letter)) for letter in letters])
+    def of(cls, letters: Sequence[DeadLetter], secrets_of: Callable[[str | None], Collection[str]]) -> DeadLetterList:
+        """Describe dead letters; `secrets_of` names what a topic keeps secret."""
+
+        def masked(letter: DeadLetter) -> dict[str, str]:
+            also = secrets_of(letter.topic)
+            return {name: mask_start(getattr(letter, name), LONGEST_ERROR, also) for name in ("reason", "body")}
+
+        return cls(dead_letters=[DeadLetterEntry(**(asdict(letter) | masked(letter))) for letter in letters])
 
 
 class ComponentStatus(_Answer):
@@ -264,7 +274,10 @@ class HealthStatus(_Answer):
             version=version,
             components={
                 part.name: ComponentStatus(
-                    status=_healthy(part.ok), version=part.version, error=part.error, warnings=part.warnings
+                    status=_healthy(part.ok),
+                    version=part.version,
+                    error=None if part.error is None else mask_start(part.error, LONGEST_ERROR),
+                    warnings=part.warnings,
                 )
                 for part in health.components
             },

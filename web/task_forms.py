@@ -17,6 +17,7 @@ from web.desk_tasks import TasksDesk
 from web.flash import Flash
 from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs, require
+from web.offload import size_of
 from web.page import go_on, language_of_reader, pages_of, render
 from web.preferences import preferences_of, zone_for
 from web.reveal import add_reveal
@@ -98,14 +99,16 @@ class TaskForms:
         """Show the form in which variables are edited."""
         task = await found_task(self._desk, principal, task_id)
         require(principal, Scope.OPERATE, task.topic)
-        return self._editor(request, task, as_text(task, self._desk.secrets_of(task.topic)))
+        text = await self._desk.offload.run(size_of(task.inputs), as_text, task, self._desk.secrets_of(task.topic))
+        return self._editor(request, task, text)
 
     async def edit(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[Any]:
         """Set variables and try the task again; what can't be used is shown with what was typed."""
         task, form = await self._actions.form(request, principal, task_id, variables=_EDIT_BYTES)
         also = self._desk.secrets_of(task.topic)
         try:
-            changed = edited(task, form["variables"], also)
+            size = size_of(task.inputs) + len(form["variables"])
+            changed = await self._desk.offload.run(size, edited, task, form["variables"], also)
             if not changed:
                 raise EditFault(msg("Nothing was changed: to run it again as it is, use “Retry now”."))
             if not form["reason"].strip():

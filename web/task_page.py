@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -16,15 +17,16 @@ from bridge.desk.records import AuditFilter
 from bridge.edits import missed_edits
 from bridge.errors import BrokerError, EngineError, EngineRejected, TaskGone, TaskUnreadable, UnknownTask
 from bridge.ports import Depth, EngineLogEntry, EngineTask
-from bridge.redaction import mask_text
+from bridge.redaction import mask_start
 from bridge.task import Task
 from web.desk_tasks import TasksDesk
 from web.guard import GivenPrincipal, needs
+from web.offload import size_of
 from web.page import pages_of, render
 from web.reveal import revealed_of
-from web.schemas import TASK_ID_PATTERN
-from web.task_variables import shown
-from web.task_view import choices_of, cockpit_link, runs_of, trace_link, undelivered, way_of
+from web.schemas import LONGEST_ERROR, TASK_ID_PATTERN
+from web.task_variables import Shown, shown
+from web.task_view import Run, choices_of, cockpit_link, runs_of, trace_link, undelivered, way_of
 from web.task_words import ACTIONS
 from web.unreadable_page import show_unreadable
 
@@ -65,7 +67,7 @@ class TaskPage:
         try:
             task = await found_task(desk, principal, task_id)
         except TaskUnreadable as error:
-            return show_unreadable(request, principal, desk, error.found)
+            return await show_unreadable(request, principal, desk, error.found)
         also = desk.secrets_of(task.topic)
         asks = request.query_params.get("engine") == "now"
         depth, letters, entries, engine = await asyncio.gather(
@@ -74,22 +76,24 @@ class TaskPage:
             desk.desk.entries(AuditFilter(target=f"task:{task.id}"), _MOST_ACTIONS),
             self._engine(task) if asks else _not_asked(),
         )
-        runs = runs_of(task, also)
         wanted = request.query_params.get("attempt", "")
         insecure = pages_of(request).insecure
         reveals = may(principal, Scope.ADMIN, task.topic)
         revealed = revealed_of(request, task.id, desk.clock.now(), insecure=insecure) if reveals else frozenset()
+        size = sum(map(size_of, (task.given, task.variables, task.result)))
+        found = None if engine is None else engine.task
+        given, inputs, results, runs = await desk.offload.run(size, _parts_of, task, also, revealed)
         return render(
             request,
             "task.html",
             task=task,
-            error=mask_text(task.error or "", also),
+            error=mask_start(task.error or "", LONGEST_ERROR, also),
             way=way_of(task),
             runs=runs,
             opened=int(wanted) if wanted.isdecimal() and len(wanted) < 10 else (runs[0].number if runs else 0),
-            given=shown(task.given or {}, "given", also, revealed),
-            inputs=shown(task.variables, "engine", also, revealed),
-            results=None if task.result is None else shown(task.result, "result", also, revealed),
+            given=given,
+            inputs=inputs,
+            results=results,
             undelivered=undelivered(task, also),
             missed=missed_edits(task),
             choices=choices_of(task),
@@ -100,7 +104,7 @@ class TaskPage:
             entries=entries,
             action_words=ACTIONS,
             engine=engine,
-            engine_error=None if engine is None or engine.task is None else mask_text(engine.task.error or "", also),
+            engine_error=None if found is None else mask_start(found.error or "", LONGEST_ERROR, also),
             trace_url=trace_link(desk.jaeger_url, task),
             cockpit_url=cockpit_link(desk.cockpit_url, task),
         )
@@ -131,6 +135,16 @@ class TaskPage:
         except EngineError as error:
             return EngineNow(found, gone=gone, error=str(error))
         return EngineNow(found, lines[-_MOST_LINES:], gone)
+
+
+def _parts_of(
+    task: Task, also: Collection[str], revealed: Collection[str]
+) -> tuple[tuple[Shown, ...], tuple[Shown, ...], tuple[Shown, ...] | None, tuple[Run, ...]]:
+    """Return what was given, the engine's variables, the result and the runs as the page shows them."""
+    given = shown(task.given or {}, "given", also, revealed)
+    inputs = shown(task.variables, "engine", also, revealed)
+    result = None if task.result is None else shown(task.result, "result", also, revealed)
+    return given, inputs, result, runs_of(task, also)
 
 
 async def _not_asked() -> None:

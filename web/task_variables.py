@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.errors import VariableError
-from bridge.redaction import MASK, mask, mask_text
+from bridge.redaction import MASK, is_secret, mask, mask_start, mask_text
 from bridge.task import Task, TypedValue, Variables
 from bridge.variables import parse_submitted
 from web.error_words import told_error
@@ -69,12 +69,15 @@ def shown(variables: Variables, place: str, also: Collection[str], revealed: Col
 
 def _shown(name: str, variable: TypedValue, place: str, also: Collection[str], revealed: bool) -> Shown:
     plain = readable(variable)
+    if isinstance(plain, str) and len(plain) > MOST_SHOWN:
+        start = MASK if is_secret(name, also) else mask_start(plain, MOST_SHOWN, also)
+        hidden = not plain.startswith(start)
+        value = plain[:MOST_SHOWN] if revealed else start
+        return Shown(name, variable.type, value, place, hidden, revealed and hidden, len(plain) - MOST_SHOWN)
     masked = mask(name, plain, also)
     value = plain if revealed else masked
     rest = 0
-    if isinstance(value, str) and len(value) > MOST_SHOWN:
-        value, rest = value[:MOST_SHOWN], len(value) - MOST_SHOWN
-    elif isinstance(value, dict | list):
+    if isinstance(value, dict | list):
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
         if len(text) > MOST_SHOWN:
             value, rest = text[:MOST_SHOWN], len(text) - MOST_SHOWN

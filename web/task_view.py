@@ -10,9 +10,10 @@ from typing import Final
 from urllib.parse import quote
 
 from bridge.flow.actions import Action, reasons
-from bridge.redaction import mask_text
+from bridge.redaction import mask_start
 from bridge.task import Attempt, BpmnFault, Failure, State, Task
 from bridge.trace import trace_id
+from web.schemas import LONGEST_ERROR
 
 ENDS: Final = (
     State.COMPLETED, State.RETRYING, State.FAILED, State.CANCELLED, State.SUPERSEDED, State.UNKNOWN,
@@ -119,7 +120,7 @@ def without_type(message: str, error: str | None) -> str:
 
 def _run(attempt: Attempt, also: Collection[str], waited: timedelta) -> Run:
     def masked(text: str | None) -> str | None:
-        return None if text is None else mask_text(text, also)
+        return None if text is None else mask_start(text, LONGEST_ERROR, also)
 
     return Run(
         attempt.number,
@@ -143,9 +144,9 @@ def undelivered(task: Task, also: Collection[str]) -> str | None:
     """Return what of an outcome that is on its way to the engine can be said in a line."""
     match task.outcome:
         case Failure(name, message):
-            return f"{name}: {mask_text(message, also)}"
+            return f"{name}: {mask_start(message, LONGEST_ERROR, also)}"
         case BpmnFault(code, message):
-            return f"{code}: {mask_text(message, also)}" if message else code
+            return f"{code}: {mask_start(message, LONGEST_ERROR, also)}" if message else code
         case _:
             return None
 

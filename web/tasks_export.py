@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +19,7 @@ from litestar.response import Stream
 
 from bridge.access import Principal, Scope
 from bridge.desk.ports import TooSlow
-from bridge.redaction import mask_text
+from bridge.redaction import mask_start
 from bridge.task import Task, UnreadableTask
 from web.audited import audit_entry
 from web.cells import cell
@@ -28,6 +29,7 @@ from web.guard import GivenPrincipal
 from web.page import pages_of
 from web.preferences import preferences_of, zone_for
 from web.query_words import told
+from web.schemas import LONGEST_ERROR
 from web.task_listing import Listing, read_listing
 from web.unreadable_page import as_row
 
@@ -145,15 +147,19 @@ class Export:
                 ).encode()
                 await audit(incomplete=f"the search took longer than {seconds:g} s", tasks=tasks)
                 return
-            yield format_.write([self._row(task) for task in found.tasks]).encode()
+            # Hundreds of rows, whose errors are masked: in a thread, so that the loop goes on between them.
+            yield await asyncio.to_thread(self._rows, format_, found.tasks)
             left, cursor = left - len(found.tasks), found.next
             if cursor is None:
                 return
 
+    def _rows(self, format_: Format, tasks: Iterable[Task | UnreadableTask]) -> bytes:
+        return format_.write([self._row(task) for task in tasks]).encode()
+
     def _row(self, task: Task | UnreadableTask) -> Mapping[str, Value]:
         error = task.reason if isinstance(task, UnreadableTask) else task.error
         fields = as_row(task) if isinstance(task, UnreadableTask) else {name: getattr(task, name) for name in _NAMES}
-        masked = None if error is None else mask_text(error, self._desk.secrets_of(fields["topic"]))
+        masked = None if error is None else mask_start(error, LONGEST_ERROR, self._desk.secrets_of(fields["topic"]))
         row: dict[str, Value] = {}
         for name in _NAMES:
             value = masked if name == "error" else fields[name]

@@ -16,7 +16,7 @@ from ulid import ULID
 from bridge.access import Principal, Scope, may
 from bridge.desk.ports import COUNT_CAP, Counts, Found, TooSlow
 from bridge.desk.records import View
-from bridge.redaction import mask_text
+from bridge.redaction import mask_start
 from bridge.search.page import PositionError
 from bridge.search.query import EVERYTHING
 from bridge.task import State, Task, UnreadableTask
@@ -28,6 +28,7 @@ from web.guard import GivenPrincipal, needs
 from web.page import go_on, pages_of, render
 from web.preferences import preferences_of, zone_for
 from web.query_words import told
+from web.schemas import LONGEST_ERROR
 from web.task_listing import (
     COLUMNS,
     DEFAULT_COLUMNS,
@@ -143,8 +144,8 @@ class TaskList:
 
     def _row(self, task: Task | UnreadableTask) -> Row:
         if isinstance(task, UnreadableTask):
-            return Row(as_row(task), mask_text(task.reason, self._desk.secrets_of(task.topic or "")))
-        return Row(task, mask_text(task.error or "", self._desk.secrets_of(task.topic)))
+            return Row(as_row(task), mask_start(task.reason, LONGEST_ERROR, self._desk.secrets_of(task.topic or "")))
+        return Row(task, mask_start(task.error or "", LONGEST_ERROR, self._desk.secrets_of(task.topic)))
 
     async def save(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
         """Keep the list's state under a name that all operators see."""

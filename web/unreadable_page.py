@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -10,7 +11,7 @@ from litestar import Request, Response
 
 from bridge.access import Principal, Scope, may
 from bridge.errors import UnknownTask
-from bridge.redaction import MASK, is_secret, mask, mask_text
+from bridge.redaction import MASK, is_secret, mask, mask_start
 from bridge.task import UNREADABLE, Task, UnreadableTask
 from web.desk_tasks import TasksDesk
 from web.page import render
@@ -27,7 +28,7 @@ def as_row(found: UnreadableTask) -> Mapping[str, Any]:
     return {**known, "id": found.id, "topic": found.topic or "", "state": UNREADABLE}
 
 
-def show_unreadable(
+async def show_unreadable(
     request: Request[Any, Any, Any], principal: Principal, desk: TasksDesk, found: UnreadableTask
 ) -> Response[str]:
     """Show what is stored, with secrets masked; raise `UnknownTask` where its topic is not the reader's to see."""
@@ -39,8 +40,8 @@ def show_unreadable(
         "unreadable.html",
         task=as_row(found),
         found=found,
-        reason=mask_text(found.reason, also),
-        stored=stored_fields(found.document, also),
+        reason=mask_start(found.reason, _MOST_SHOWN, also),
+        stored=await asyncio.to_thread(stored_fields, found.document, also),
     )
 
 

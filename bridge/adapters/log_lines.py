@@ -20,12 +20,14 @@ import structlog
 from opentelemetry import trace as api
 
 from bridge.ports import EngineTask
-from bridge.redaction import MASK, is_secret, mask, mask_text
+from bridge.redaction import MASK, is_secret, mask, mask_start, mask_text
 from bridge.task import Task, TypedValue
 
 MOST_ITEMS: Final = 100
 LONGEST_TEXT: Final = 8_000
 LONGEST_STACK: Final = 12_000
+LONGEST_MASKED: Final = 200_000
+"""Characters of a stack up to which all of it is masked, and its end shown, too."""
 _DEEPEST: Final = 8
 _LARGEST: Final = 2**63
 
@@ -117,8 +119,7 @@ def shown(key: str, value: Any) -> Any:
             return MASK
         if kind is not str:
             return value
-        text = mask_text(value)
-        return text if len(text) <= LONGEST_TEXT else _cut(text)
+        return _beginning(value, LONGEST_TEXT)
     return _cut(mask(key, loggable(value)))
 
 
@@ -134,7 +135,7 @@ def loggable(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911, PLR0912 - one
         case Enum():
             return loggable(value.value, depth + 1)
         case str():
-            return str(value)
+            return _beginning(str(value), LONGEST_TEXT)
         case int():
             return int(value) if abs(value) < _LARGEST else str(value)
         case datetime() | date() | time():
@@ -144,7 +145,7 @@ def loggable(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911, PLR0912 - one
         case UUID() | PurePath() | Decimal():
             return str(value)
         case BaseException():
-            return f"{type(value).__name__}: {value}"
+            return _beginning(f"{type(value).__name__}: {value}", LONGEST_TEXT)
         case Task() | EngineTask():
             return value.id
         case TypedValue():
@@ -176,11 +177,19 @@ def stack_of(stack: Any, exc_info: Any = None) -> str | None:
     if not error:
         return None
     text = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else str(error)
+    if len(text) > LONGEST_MASKED:
+        return _beginning(text, LONGEST_STACK)
     text = mask_text(text.rstrip())
     if len(text) <= LONGEST_STACK:
         return text
     half = LONGEST_STACK // 2
     return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+
+
+def _beginning(text: str, most: int) -> str:
+    """Return masked text, cut where it is long: before it is masked, as what isn't shown is to cost nothing."""
+    more = len(text) - most
+    return mask_text(text) if more <= 0 else f"{mask_start(text, most)}… {more} characters more"
 
 
 def _cut(value: Any) -> Any:

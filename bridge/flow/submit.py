@@ -30,7 +30,7 @@ from bridge.flow.scope import read_inputs
 from bridge.lifecycle import Event, Move, lease_anew, refetch
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
-from bridge.submission import Submission, fingerprint
+from bridge.submission import LARGE, Submission, fingerprint
 from bridge.task import FINAL, Source, State, Task, Variables
 from bridge.topic import Topic
 from bridge.variables import parse_submitted
@@ -96,8 +96,8 @@ class Submit:
         """
         if submission.topic not in self._topics:
             raise TopicNotWorked(submission.topic, self._topics)
-        given = parse_submitted(submission.variables)
-        mark = fingerprint(submission)
+        read = asyncio.to_thread(_read, submission) if submission.size > LARGE else None
+        given, mark = _read(submission) if read is None else await read
         known_task = await self._known.put(submission.task_id)
         if known_task is not None and await self._stands(known_task, submission.topic):
             return _same(known_task, mark)
@@ -109,7 +109,10 @@ class Submit:
             if raced is None or raced.state is State.SUPERSEDED or raced.topic != submission.topic:
                 raise
             return _same(raced, mark)
-        self._measure(task)
+        if submission.size > LARGE:
+            await asyncio.to_thread(self._measure, task)
+        else:
+            self._measure(task)
         if known_task is not None:
             if known_task.topic != task.topic and not task.verified:
                 raise _unknown(task.id, task.topic)
@@ -321,3 +324,8 @@ def _same(known: Task, mark: str) -> Task:
             f"task {known.id} was submitted before with another body: repeat that, or follow the task at its status"
         )
     return known
+
+
+def _read(submission: Submission) -> tuple[Variables, str]:
+    """Return the variables and the fingerprint. Raises `VariableError`."""
+    return parse_submitted(submission.variables), fingerprint(submission)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from bridge import secret_text
 from bridge.dead_letter import DeadLetter
 from bridge.errors import EngineUnavailable
 from bridge.task import Completion, State, TypedValue
 from tests.web.desk_lab import DeskLab, page_of
+from web.task_variables import MOST_SHOWN
 
 HOSTILE = '<script>alert("x")</script>'
 AWAY = EngineUnavailable("the engine is away")
@@ -118,3 +120,21 @@ async def test_the_engine_is_asked_only_when_somebody_wants_it(client: Any, lab:
     assert "Locked by" in text
     lab.engine.cancel(task.id)
     assert "Gone from the engine" in await page_of(client, task, "?engine=now")
+
+
+async def test_a_huge_value_is_cut_before_it_is_masked(
+    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    masked = secret_text.mask_text
+
+    def watched(text: str, also: Any = ()) -> str:
+        looked.append(len(text))
+        return masked(text, also)
+
+    monkeypatch.setattr(secret_text, "mask_text", watched)
+    huge = {"huge": TypedValue("String", "eyJ" * 3_200_000), "token": TypedValue("String", "s" * 50_000)}
+    text = await page_of(client, lab.task(variables=huge, error="eyJ" * 1_000_000))
+    assert len(text) < 200_000
+    assert "sss" not in text
+    assert 0 < max(looked) <= MOST_SHOWN + secret_text.REACH
