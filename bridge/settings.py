@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bridge.addresses import fault_of
 from bridge.errors import SetupError
 from bridge.variables import EngineFormat
 
@@ -134,7 +135,14 @@ class Settings(BaseSettings):
     def _trim(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://, as in http://camunda:8080/engine-rest")
+        _require_usable(value, ("http", "https"))
         return value.rstrip("/")
+
+    @field_validator("rabbitmq_url")
+    @classmethod
+    def _broker(cls, value: SecretStr) -> SecretStr:
+        _require_usable(value.get_secret_value(), ("amqp", "amqps"))
+        return value
 
     @model_validator(mode="after")
     def _agree(self) -> Settings:
@@ -167,6 +175,12 @@ class Settings(BaseSettings):
     def claim(self) -> timedelta:
         """How long a claim stands without a sign of life from the process that runs the handler."""
         return timedelta(seconds=self.claim_duration)
+
+
+def _require_usable(address: str, schemes: tuple[str, ...]) -> None:
+    fault = fault_of(address, schemes)
+    if fault is not None:
+        raise ValueError(fault)
 
 
 def read_settings(**overrides: object) -> Settings:

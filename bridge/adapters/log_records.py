@@ -11,13 +11,15 @@ from bridge.adapters.log_lines import Lines, Output
 from bridge.adapters.log_rate import LogRate
 from bridge.adapters.log_task import task_fields
 from bridge.current import current
-from bridge.redaction import mask_text
+from bridge.redaction import MASK, mask_text
 
 _OFF: Final = logging.CRITICAL + 1
 _SILENT: Final = ("uvicorn.access", "aiohttp.access")
 """Logs of requests: they would write every query and every address."""
 _BROKER: Final = ("aio_pika", "aiormq", "faststream")
 _LIBRARIES: Final = (*_BROKER, "pymongo", "litestar", "httpx", "httpcore", "aiohttp", "opentelemetry", "beanie")
+_QUOTES_SECRETS: Final = frozenset({"opentelemetry.util.re"})
+"""Loggers that put a secret into their message, without a key: OTEL_EXPORTER_OTLP_HEADERS where it can't be read."""
 _CAMUNDA: Final = "camunda"
 _SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.asgi")
 
@@ -98,7 +100,8 @@ def _name_of(record: logging.LogRecord) -> str:
 
 def _event_of(record: logging.LogRecord) -> tuple[int, dict[str, Any]]:
     try:
-        values: dict[str, Any] = {"event": record.getMessage()}
+        text = record.getMessage() if record.name not in _QUOTES_SECRETS else str(record.msg).replace("%s", MASK)
+        values: dict[str, Any] = {"event": text}
     except Exception:  # noqa: BLE001 - a library's own mistake in a format
         values = {"event": str(record.msg)}
     error = record.exc_info[1] if record.exc_info else None

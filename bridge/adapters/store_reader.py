@@ -26,6 +26,7 @@ from pymongo.write_concern import WriteConcern
 from bridge.adapters.documents import Raw, RecordDocument, TaskDocument
 from bridge.adapters.index_builds import OnBuild, create_indexes
 from bridge.adapters.task_codec import read_document
+from bridge.addresses import ENCODE, LATE, ends_late
 from bridge.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge, TaskUnreadable
 from bridge.ports_reader import Page, TaskFilter
 from bridge.task import State, Task, UnreadableTask
@@ -214,7 +215,8 @@ class StoreReader:
         return self._client
 
     def _connect(self) -> AsyncMongoClient[Raw]:
-
+        if ends_late(self._uri, "/?"):  # the driver would warn of options that are parts of a password
+            raise SetupError(f"MONGODB_URI can't be used: {LATE}")
         try:
             return AsyncMongoClient(
                 self._uri,
@@ -230,8 +232,18 @@ class StoreReader:
                 # by their number would run them a second time, and the answer would be that nothing happened.
                 retryWrites=False,
             )
-        except (ConfigurationError, ValueError) as error:
-            raise SetupError(f"MONGODB_URI can't be used: {error}") from error
+        except (ConfigurationError, ValueError):
+            raise SetupError(f"MONGODB_URI can't be used: {_fault_of(self._uri)}") from None  # it quotes passwords
+
+
+def _fault_of(uri: str) -> str:
+    """Return why a connection string can't be used: what the driver says of it without its user and password."""
+    scheme, _, rest = uri.partition("://")
+    try:
+        AsyncMongoClient[Raw](f"{scheme}://{rest.rpartition('@')[2]}")
+    except (ConfigurationError, ValueError) as error:
+        return str(error)
+    return ENCODE
 
 
 def last_position(documents: Sequence[Raw], name: str) -> tuple[datetime, str] | None:
