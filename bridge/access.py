@@ -63,7 +63,8 @@ class Kind(StrEnum):
 class User:
     """A person with a password. Whoever is disabled can't come in, and is kept so that the audit has a name.
 
-    `topics` None means every topic.
+    `topics` None means every topic. `account` is the person's at the identity provider, whose claims then say the role
+    and the topics at each login; they have no password here (empty).
     """
 
     name: str
@@ -72,6 +73,7 @@ class User:
     created_at: datetime
     disabled_at: datetime | None = None
     topics: frozenset[str] | None = None
+    account: str | None = None
 
     @property
     def credential(self) -> str:
@@ -97,7 +99,8 @@ class ApiKey:
 class Session:
     """A person's login. `id` is the hash of what the browser has, so it may be shown and named in a form.
 
-    `credential` is the person's at the login; empty in a session of a version that kept none.
+    `credential` is the person's at the login; empty in a session of a version that kept none. `id_token` is what ends
+    the login at the identity provider, where one opened the session.
     """
 
     id: str
@@ -107,6 +110,7 @@ class Session:
     address: str = ""
     agent: str = ""
     credential: str = ""
+    id_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,20 +60,21 @@ class Accounts:
     async def set_password(self, name: str, password: str) -> None:
         """Give a person another password, and end his sessions."""
         check_password(password)
+        await self._local(name)
         self._found(name, await self._store.set_password(name, await self._passwords.make(password)))
         await self._store.end_sessions(name)
         self._journal.write("password_changed", user=name)
 
     async def set_role(self, name: str, role: Role) -> None:
         """Give a person another role; it counts from their next request on."""
-        user = await self._store.user(name)
+        user = await self._local(name)
         _limited(role, None if user is None else user.topics)
         self._found(name, await self._store.set_role(name, role))
         self._journal.write("role_changed", user=name, role=role.value)
 
     async def set_topics(self, name: str, topics: Iterable[str] | None) -> None:
         """Limit a person to `topics`, or to none (None); it counts from their next request on."""
-        user = await self._store.user(name)
+        user = await self._local(name)
         limited = _limited(Role.VIEWER if user is None else user.role, topics)
         self._found(name, await self._store.set_topics(name, limited))
         self._journal.write("user_topics_changed", user=name, topics=None if limited is None else sorted(limited))
@@ -135,6 +136,12 @@ class Accounts:
         if not await self._store.revoke_key(prefix, self._clock.now()):
             raise Refusal(f"there is no key {prefix} that could be revoked: `gateway keys list` lists them")
         self._journal.write("key_revoked", key=prefix)
+
+    async def _local(self, name: str) -> User | None:
+        user = await self._store.user(name)
+        if user is not None and user.account is not None:
+            raise Refusal(f"{name} logs in with the company's account: change their claims at the identity provider")
+        return user
 
     @staticmethod
     def _found(name: str, found: bool) -> None:

@@ -34,12 +34,14 @@ from bridge.access import (
     wait_of,
 )
 from bridge.accounts import check_password
-from bridge.errors import TooManyTries, Unauthenticated
+from bridge.errors import Forbidden, TooManyTries, Unauthenticated
+from bridge.openid import Grant, Identity
 from bridge.ports import Clock, Journal, Level
 from bridge.ports_access import AccessStore, Passwords
 
 _SESSION: Final = re.compile(r"[0-9a-f]{64}")
 _CLASHES: Final = 4
+_ID_TOKEN: Final = 16_000
 _NO_KEY: Final = (
     "The API key is not known, or was revoked: make one with `gateway keys create`, or ask an admin for one."
 )
@@ -115,7 +117,7 @@ class Entrance:
         sides = {f"address:{neighbourhood(address)}": ADDRESS, f"account:{digest(name)}": ACCOUNT}
         taken = await self._take_tries(sides, now)
         user = await self._store.user(name) if is_name(name) else None
-        kept = None if user is None or user.disabled_at is not None else user.password
+        kept = _password_of(user)
         fits = await self._passwords.verify(kept, password[: MOST_PASSWORD + 1])
         if user is None or kept is None or not fits or len(password) > MOST_PASSWORD:
             known = None if user is None else user.name  # what is typed there may be a password
@@ -126,10 +128,61 @@ class Entrance:
             await self.end(before)
         return await self._open(user, address, agent)
 
-    async def _open(self, user: User, address: str, agent: str) -> Opened:
+    async def admit(
+        self, identity: Identity, grant: Grant, *, address: str, agent: str, before: str | None = None
+    ) -> Opened:
+        """Open a session for who logged in at the identity provider, with the role and the topics that they have now.
+
+        The account at the provider decides who it is: a new name there changes nothing here. Raises `Forbidden` for who
+        has no role, and ends their sessions of before; for who was disabled here; and for a name that is another's, be
+        it of a password or of another account: else whoever can choose a name there would become who has it here.
+        """
+        user = await self._store.user_by_account(identity.account)
+        name = grant.name if user is None else user.name
+        if grant.role is None:
+            if user is not None:
+                await self._store.end_sessions(user.name)
+            raise self._refused(name, address, "Your account has no role here: ask an admin which group gives one.")
+        if user is None:
+            user = User(name, grant.role, "", self._clock.now(), topics=grant.topics, account=identity.account)
+            if not await self._store.add_user(user):
+                raise self._refused(name, address, "The name is taken here by another account: ask an admin.")
+            self._journal.write("user_added", user=name, role=user.role.value, provider=identity.issuer)
+        if user.disabled_at is not None:
+            raise self._refused(name, address, "Your account is disabled here: ask an admin.")
+        if (user.role, user.topics) != (grant.role, grant.topics):
+            await self._store.set_grant(name, grant.role, grant.topics)
+            user = replace(user, role=grant.role, topics=grant.topics)
+            self._journal.write("role_changed", user=name, role=user.role.value, provider=identity.issuer)
+        if before is not None:
+            await self.end(before)
+        return await self._open(user, address, agent, identity.id_token)
+
+    async def take_try(self, address: str) -> dict[str, Tries]:
+        """Count a login at the identity provider; raises `TooManyTries`. `give_back` takes it back once it was good."""
+        return await self._take_tries({f"address:{neighbourhood(address)}": ADDRESS}, self._clock.now())
+
+    async def give_back(self, taken: dict[str, Tries]) -> None:
+        """Take back a try that led to a login."""
+        await self._give_back(taken, self._clock.now())
+
+    def _refused(self, name: str, address: str, why: str) -> Forbidden:
+        self._journal.write("login_failed", level=Level.WARNING, user=name, address=address, error=why)
+        return Forbidden(why)
+
+    async def _open(self, user: User, address: str, agent: str, id_token: str = "") -> Opened:
         now, secret = self._clock.now(), new_secret()
         expires_at = now + self._lifetime
-        session = Session(digest(secret), user.name, now, expires_at, address[:64], agent[:200], user.credential)
+        session = Session(
+            digest(secret),
+            user.name,
+            now,
+            expires_at,
+            address[:64],
+            agent[:200],
+            user.credential,
+            id_token if len(id_token) <= _ID_TOKEN else "",
+        )
         await self._store.add_session(session)
         await self._store.end_oldest_sessions(user.name, keep=MOST_SESSIONS)
         self._journal.write("login", user=user.name, role=user.role.value, address=address)
@@ -172,7 +225,7 @@ class Entrance:
         now = self._clock.now()
         taken = await self._take_tries({f"account:{digest(name)}": ACCOUNT}, now)
         user = await self._store.user(name)
-        kept = None if user is None or user.disabled_at is not None else user.password
+        kept = _password_of(user)
         if not await self._passwords.verify(kept, old[: MOST_PASSWORD + 1]):
             self._journal.write("password_not_changed", level=Level.WARNING, user=name)
             raise Unauthenticated("The password until now is another one.")
@@ -214,6 +267,11 @@ class Entrance:
                 await self._store.forget_tries(side)
             else:
                 await self._store.swap_tries(side, tries, replace(tries, count=tries.count - 1, next_at=now))
+
+
+def _password_of(user: User | None) -> str | None:
+    """Return what a password is compared with; None for who has none here, or isn't let in."""
+    return None if user is None or user.disabled_at is not None or user.account is not None else user.password
 
 
 def _too_many(wait: timedelta) -> TooManyTries:

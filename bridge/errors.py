@@ -173,6 +173,10 @@ class BrokerUnroutable(BrokerError):
     """The broker returned the message: no queue is bound for the topic."""
 
 
+class ProviderUnavailable(GatewayError):
+    """The identity provider could not be reached, or answers as none: nobody can log in by it now."""
+
+
 class VariableError(GatewayError):
     """A value that can't become a process variable, or a variable that can't be read; the message names it."""
 

@@ -21,6 +21,7 @@ from bridge.desk_doors import operations_desk, tasks_desk
 from bridge.errors import GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError
 from bridge.health import Health, Purpose, Readiness, check
 from bridge.loop import Loop, delay_after
+from bridge.openid_door import openid_door
 from bridge.ports import Level, Probe
 from bridge.readiness import ReadinessCheck
 from bridge.server import Server, listen
@@ -176,6 +177,7 @@ class Process:
             insecure_cookies=settings.insecure_cookies,
             allowed_hosts=AllowedHosts(settings.hosts),
             alpine=alpine_from(settings.alpine_url, settings.alpine_integrity),
+            openid=openid_door(settings),
             audit=gateway.desk.write,
         )
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
@@ -51,6 +52,18 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode] = None
     trusted_proxies: Annotated[tuple[str, ...] | None, NoDecode] = None
     metrics_open: bool = True
+    public_url: str | None = None
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_scopes: str = "openid profile email"
+    oidc_name_claim: str = "preferred_username"
+    oidc_role_claim: str = "groups"
+    oidc_viewers: Annotated[tuple[str, ...] | None, NoDecode] = None
+    oidc_operators: Annotated[tuple[str, ...] | None, NoDecode] = None
+    oidc_admins: Annotated[tuple[str, ...] | None, NoDecode] = None
+    oidc_topic_claim: str | None = None
+    oidc_hide_local_login: bool = False
     alpine_url: str | None = Field(default=None, pattern=r"^(https?://|/)[A-Za-z0-9._~/@:%-]+$")
     alpine_integrity: str | None = Field(default=None, pattern=r"^sha(256|384|512)-[A-Za-z0-9+/=]+$")
 
@@ -98,7 +111,15 @@ class Settings(BaseSettings):
     document_limit: int = Field(default=15_000_000, ge=1024, le=16_000_000)
     crash_at: str | None = None
 
-    @field_validator("supported_topics", "trusted_proxies", "allowed_hosts", mode="before")
+    @field_validator(
+        "supported_topics",
+        "trusted_proxies",
+        "allowed_hosts",
+        "oidc_viewers",
+        "oidc_operators",
+        "oidc_admins",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str) and value.lstrip().startswith("["):
@@ -130,6 +151,17 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://, as in http://localhost:16686")
         return None if value is None else value.rstrip("/")
 
+    @field_validator("public_url", "oidc_issuer")
+    @classmethod
+    def _trim_own(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        local = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        if not parts.hostname or not (parts.scheme == "https" or local) or parts.query or parts.fragment:
+            raise ValueError("must be an https address without ? and #, as in https://gateway.example.com")
+        return value.rstrip("/")
+
     @field_validator("camunda_url")
     @classmethod
     def _trim(cls, value: str) -> str:
@@ -152,6 +184,17 @@ class Settings(BaseSettings):
             raise ValueError("GATEWAY_ADMIN_USER and GATEWAY_ADMIN_PASSWORD belong together: set both, or neither")
         if self.alpine_integrity is not None and self.alpine_url is None:
             raise ValueError("ALPINE_INTEGRITY is the hash of a copy that ALPINE_URL names: set both, or neither")
+        if self.oidc_issuer is not None:
+            if self.oidc_client_id is None or self.public_url is None:
+                raise ValueError(
+                    "OIDC_ISSUER needs OIDC_CLIENT_ID, and PUBLIC_URL to which the provider sends people back"
+                )
+            if not (self.oidc_viewers or self.oidc_operators or self.oidc_admins):
+                raise ValueError("OIDC_VIEWERS, OIDC_OPERATORS or OIDC_ADMINS must name a value of the role claim")
+            if "openid" not in self.oidc_scopes.split():
+                raise ValueError("OIDC_SCOPES must have openid among its scopes")
+        elif self.oidc_hide_local_login:
+            raise ValueError("OIDC_HIDE_LOCAL_LOGIN needs OIDC_ISSUER: without it nobody could log in")
         return self
 
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+import structlog
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.access import Kind, Principal, Scope
-from bridge.errors import TooManyTries, Unauthenticated
+from bridge.errors import ProviderUnavailable, TooManyTries, Unauthenticated
 from web.audited import audit_entry
 from web.doors import AccessDoor
 from web.forms import FORM_BYTES, changing, read_form
@@ -35,7 +36,7 @@ def safe_next(text: str) -> str:
     ours = parts.path == HOME or parts.path.startswith(f"{HOME}/")
     if parts.scheme or parts.netloc or not ours or {"..", "."} & set(steps) or "%" in parts.path:
         return HOME
-    return HOME if steps[2:] in (["login"], ["logout"]) else text
+    return HOME if steps[2:3] in (["login"], ["logout"]) else text
 
 
 def to_login(request: Request[Any, Any, Any]) -> Response[None]:
@@ -65,7 +66,32 @@ class Login:
         target = safe_next(request.query_params.get("next", ""))
         if await signed_in(request, self._access) is not None:
             return see(request, target)
-        return self._pages.page(request, "login.html", next=target, wrong=False, wait=None)
+        return self.form(request, 200, target)
+
+    def form(
+        self,
+        request: Request[Any, Any, Any],
+        status: int,
+        target: str,
+        *,
+        wrong: bool = False,
+        wait: int | None = None,
+        failed: str | None = None,
+    ) -> Response[Any]:
+        """Return the login's page. `failed` says what became of one at the identity provider."""
+        openid = self._access.openid
+        return self._pages.page(
+            request,
+            "login.html",
+            status=status,
+            headers={} if wait is None else {"Retry-After": str(wait)},
+            next=target,
+            wrong=wrong,
+            wait=wait,
+            failed=failed,
+            company=openid is not None,
+            password=openid is None or not openid.hide_password or "password" in request.query_params or wrong,
+        )
 
     async def enter(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """Open a session, under an id that nobody knew before."""
@@ -80,28 +106,39 @@ class Login:
                 before=request.cookies.get(cookie_name(insecure=insecure)),
             )
         except TooManyTries as error:
-            headers = {"Retry-After": str(error.wait)}
-            return self._pages.page(
-                request, "login.html", status=429, headers=headers, next=target, wrong=False, wait=error.wait
-            )
+            return self.form(request, 429, target, wait=error.wait)
         except Unauthenticated:
             await self._audit(request, "login.failed", None)
-            return self._pages.page(request, "login.html", status=401, next=target, wrong=True, wait=None)
+            return self.form(request, 401, target, wrong=True)
         await self._audit(request, "login", await self._access.entrance.by_session(opened.secret))
         answer = see(request, target)
         seconds = int(self._access.entrance.lifetime.total_seconds())
         answer.set_cookie(session_cookie(opened.secret, insecure=insecure, seconds=seconds))
         return answer
 
-    async def leave(self, request: Request[Any, Any, Any]) -> Response[None]:
-        """End the session."""
-        secret = session_secret_of(request)
+    async def leave(self, request: Request[Any, Any, Any]) -> Response[Any]:
+        """End the session, and the login at the identity provider that opened it."""
+        secret, principal = session_secret_of(request), principal_of(request)
         if secret is not None:
-            await self._audit(request, "logout", principal_of(request))
+            await self._audit(request, "logout", principal)
             await self._access.entrance.end(secret)
-        answer = see(request, LOGIN)
+        away = await self._provider_logout(principal)
+        # A page leads on, and no redirect: browsers hold the answer to a form to the form's own policy.
+        answer: Response[Any] = (
+            see(request, LOGIN) if away is None else self._pages.page(request, "leaving.html", away=away)
+        )
         answer.set_cookie(session_cookie("", insecure=self._access.insecure_cookies, seconds=0))
         return answer
+
+    async def _provider_logout(self, principal: Principal | None) -> str | None:
+        session = None if principal is None else principal.session
+        if self._access.openid is None or session is None or not session.id_token:
+            return None
+        try:
+            return await self._access.openid.provider.logout_url(session.id_token)
+        except ProviderUnavailable as error:
+            structlog.get_logger("web.auth").warning("logout at the provider failed", error=str(error))
+            return None
 
     async def _audit(self, request: Request[Any, Any, Any], action: str, who: Principal | None) -> None:
         """Write down who it was; of a try that failed no name, as what is typed there may be a password."""
@@ -110,9 +147,8 @@ class Login:
             await self._access.audit(audit_entry(request, who or STRANGER, action, target, self._pages.now()))
 
 
-def login_routes(access: AccessDoor, pages: Pages) -> tuple[HTTPRouteHandler, ...]:
+def login_routes(login: Login) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of login and logout, for the router under /dashboard."""
-    login = Login(access, pages)
 
     @get("/login", opt=OPEN)
     async def login_page(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -123,7 +159,7 @@ def login_routes(access: AccessDoor, pages: Pages) -> tuple[HTTPRouteHandler, ..
         return await login.enter(request)
 
     @post("/logout", **changing(Scope.READ))
-    async def leave(request: Request[Any, Any, Any]) -> Response[None]:
+    async def leave(request: Request[Any, Any, Any]) -> Response[Any]:
         return await login.leave(request)
 
     return login_page, enter, leave

@@ -14,11 +14,12 @@ from litestar.types import ControllerRouterHandler
 from bridge.access import Scope
 from bridge.ports_live import Changes, Still
 from web.assets import asset_routes
-from web.auth import HOME, login_routes, to_login
+from web.auth import HOME, Login, login_routes, to_login
 from web.doors import AccessDoor
 from web.guard import PAGES, needs
 from web.keys_page import keys_routes
 from web.live import Live, Pace, live_routes
+from web.openid_login import openid_routes
 from web.page import PAGES_OPT, Look, Pages, render
 from web.people_page import people_routes
 from web.problems import page_answer
@@ -53,10 +54,12 @@ def dashboard_router(
     """
     live = Live(changes or Still(), ending or asyncio.Event(), pace, ended=access.entrance.ended)
     pages = Pages(access, look, cursor=lambda: live.cursor, spent=live.spend)
+    login = Login(access, pages)
     return Router(
         HOME,
         route_handlers=[
-            *login_routes(access, pages),
+            *login_routes(login),
+            *openid_routes(access, pages, login),
             *asset_routes(pages.assets),
             *settings_routes(access),
             *people_routes(access),

@@ -13,12 +13,23 @@ from bridge.dead_letter import DeadLetter
 from bridge.desk.records import AuditEntry
 from bridge.entrance import Entrance
 from bridge.health import Health, Purpose, Readiness
+from bridge.openid import ClaimMapping
+from bridge.ports_openid import IdentityProvider
 from bridge.ports_reader import TaskReader
 from bridge.submission import Submission
 from bridge.task import Task
 from web.alpine import Alpine
 from web.hosts import AllowedHosts
 from web.offload import Offload
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIdDoor:
+    """The identity provider that people log in at, and what its claims grant; `hide_password` hides the other way."""
+
+    provider: IdentityProvider
+    mapping: ClaimMapping
+    hide_password: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,7 @@ class AccessDoor:
     insecure_cookies: bool = False
     allowed_hosts: AllowedHosts = field(default_factory=lambda: AllowedHosts(None))
     alpine: Alpine = field(default_factory=Alpine)
+    openid: OpenIdDoor | None = None
     audit: Callable[[AuditEntry], Awaitable[None]] | None = None
 
 

@@ -24,6 +24,8 @@ PATH: Final = "/dashboard/settings/people"
 _ADDED: Final = {"name": 100, "role": 16, "topics": FIELD, "reason": REASON}
 _YOURS: Final = msg("Nothing was changed: this is your own account, and another admin has to do it.")
 
+_CLAIMED: Final = msg("Nothing was changed: this comes from the company account, at each sign-in.")
+
 UserName = Annotated[str, PathParameter(min_length=1, max_length=64)]
 
 
@@ -105,6 +107,7 @@ class PeoplePages:
             path=f"{PATH}/{name}",
             user=user,
             sessions=await self._entrance.sessions(name),
+            company=user.account is not None,
             yours=user.name == principal.name,
             roles=[*Role],
             typed_topics=write_topics(user.topics),
@@ -116,7 +119,7 @@ class PeoplePages:
         """Give a person another role."""
         fields = await read_form(request, {"role": 16, "reason": REASON})
         user, role = await self._accounts.user(name), fields["role"]
-        refused = self._refusal(principal, user, fields["reason"])
+        refused = self._refusal(principal, user, fields["reason"], claimed=True)
         if user is None or role not in set(Role):
             return await self.one(request, principal, name)
         if refused is None and user.role == role:
@@ -137,7 +140,7 @@ class PeoplePages:
         user, topics = await self._accounts.user(name), read_topics(fields["topics"])
         if user is None:
             return await self.one(request, principal, name)
-        refused = self._refusal(principal, user, fields["reason"])
+        refused = self._refusal(principal, user, fields["reason"], claimed=True)
         if refused is None and (fault := _fault_of(user.role, topics)) is not None:
             refused = Flash(fault, level="error")
         if refused is None and frozenset(topics) == (user.topics or frozenset()):
@@ -157,7 +160,7 @@ class PeoplePages:
         user = await self._accounts.user(name)
         if user is None:
             return await self.one(request, principal, name)
-        refused = self._refusal(principal, user, fields["reason"])
+        refused = self._refusal(principal, user, fields["reason"], claimed=True)
         if refused is not None:
             return go_on(request, f"{PATH}/{name}", refused)
         password = new_password()
@@ -191,10 +194,15 @@ class PeoplePages:
         return self._told(request, name, Flash(text, {"name": name}), done=done)
 
     @staticmethod
-    def _refusal(principal: Principal, user: User | None, reason: str) -> Flash | None:
-        """Return why nothing is done: nobody can shut himself out, and whoever takes something away says why."""
+    def _refusal(principal: Principal, user: User | None, reason: str, *, claimed: bool = False) -> Flash | None:
+        """Return why nothing is done: nobody can shut himself out, and whoever takes something away says why.
+
+        What is `claimed` comes from the identity provider, where somebody logs in with the company's account.
+        """
         if user is not None and user.name == principal.name:
             return Flash(_YOURS, level="error")
+        if claimed and user is not None and user.account is not None:
+            return Flash(_CLAIMED, level="error")
         return None if reason.strip() else Flash(WHY, level="error")
 
     @staticmethod

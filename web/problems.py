@@ -66,6 +66,13 @@ PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.EngineUnavailable: Kind(
         "engine-unavailable", 503, "The engine is unavailable", f"The engine can't be reached. {_LATER}", RETRY_AFTER
     ),
+    errors.ProviderUnavailable: Kind(
+        "provider-unavailable",
+        503,
+        "The identity provider is unavailable",
+        "The identity provider can't be reached; see the gateway's log. Try to log in again later.",
+        RETRY_AFTER,
+    ),
     errors.EngineError: Kind(
         "engine-error",
         502,

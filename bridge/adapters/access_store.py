@@ -29,11 +29,13 @@ class UserDocument(Document):
     created_at: datetime
     disabled_at: datetime | None = None
     topics: list[str] | None = None
+    account: str | None = None
 
     class Settings:
         """Read by Beanie."""
 
         name = "access_users"
+        indexes: ClassVar = [IndexModel([("account", ASCENDING)], name="account")]
 
 
 class KeyDocument(Document):
@@ -64,6 +66,7 @@ class SessionDocument(Document):
     address: str
     agent: str
     credential: str = ""
+    id_token: str = ""
 
     class Settings:
         """Read by Beanie."""
@@ -118,6 +121,12 @@ class MongoAccessStore(StoreReader):
         found = await self._find(UserDocument, name)
         return None if found is None else from_user(found)
 
+    async def user_by_account(self, account: str) -> User | None:
+        with translated("user_by_account"):
+            wanted = {"account": {"$eq": account}}
+            found = await self._of(UserDocument).find_one(wanted, max_time_ms=self._patience)
+        return None if found is None else from_user(found)
+
     async def users_by_name(self, names: Collection[str]) -> Sequence[User]:
         return [from_user(document) for document in await self._find_all(UserDocument, names)]
 
@@ -131,6 +140,10 @@ class MongoAccessStore(StoreReader):
 
     async def set_role(self, name: str, role: Role) -> bool:
         return await self._set(UserDocument, {"_id": {"$eq": name}}, {"role": role.value})
+
+    async def set_grant(self, name: str, role: Role, topics: frozenset[str] | None) -> bool:
+        kept = None if topics is None else sorted(topics)
+        return await self._set(UserDocument, {"_id": {"$eq": name}}, {"role": role.value, "topics": kept})
 
     async def set_topics(self, name: str, topics: frozenset[str] | None) -> bool:
         kept = None if topics is None else sorted(topics)
@@ -263,6 +276,7 @@ def to_user(user: User) -> Raw:
         "created_at": user.created_at,
         "disabled_at": user.disabled_at,
         "topics": None if user.topics is None else sorted(user.topics),
+        "account": user.account,
     }
 
 
@@ -275,6 +289,7 @@ def from_user(document: Mapping[str, Any]) -> User:
         created_at=document["created_at"],
         disabled_at=document["disabled_at"],
         topics=None if topics is None else frozenset(topics),
+        account=document.get("account"),
     )
 
 
@@ -314,6 +329,7 @@ def to_session(session: Session) -> Raw:
         "address": session.address,
         "agent": session.agent,
         "credential": session.credential,
+        "id_token": session.id_token,
     }
 
 
@@ -326,4 +342,5 @@ def from_session(document: Mapping[str, Any]) -> Session:
         address=document["address"],
         agent=document["agent"],
         credential=document.get("credential", ""),
+        id_token=document.get("id_token", ""),
     )

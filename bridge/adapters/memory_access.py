@@ -24,6 +24,9 @@ class MemoryAccessStore:
     async def user(self, name: str) -> User | None:
         return self._users.get(name)
 
+    async def user_by_account(self, account: str) -> User | None:
+        return next((user for user in self._users.values() if user.account == account), None)
+
     async def users_by_name(self, names: Collection[str]) -> Sequence[User]:
         return [self._users[name] for name in names if name in self._users]
 
@@ -35,6 +38,9 @@ class MemoryAccessStore:
 
     async def set_role(self, name: str, role: Role) -> bool:
         return self._change_user(name, role=role)
+
+    async def set_grant(self, name: str, role: Role, topics: frozenset[str] | None) -> bool:
+        return self._change_user(name, role=role, topics=topics)
 
     async def set_topics(self, name: str, topics: frozenset[str] | None) -> bool:
         return self._change_user(name, topics=topics)

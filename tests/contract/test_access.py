@@ -66,6 +66,17 @@ async def test_people(store: AccessStore) -> None:
         assert not await change
 
 
+async def test_a_person_is_found_by_their_account_and_granted_all_at_once(store: AccessStore) -> None:
+    company = replace(ADA, account="https://login.example s1", password="", topics=frozenset({"ship"}))
+    assert await store.add_user(company)
+    assert await store.add_user(replace(ADA, name="bob"))
+    assert await store.user_by_account("https://login.example s1") == company
+    assert await store.user_by_account("https://login.example s2") is None
+    assert await store.set_grant("ada", Role.ADMIN, None)
+    assert await store.user("ada") == replace(company, role=Role.ADMIN, topics=None)
+    assert not await store.set_grant("eve", Role.ADMIN, None)
+
+
 async def test_of_many_who_want_a_name_one_gets_it(store: AccessStore) -> None:
     wishes = [replace(ADA, password=str(number)) for number in range(8)]
     won = await asyncio.gather(*(store.add_user(user) for user in wishes))
@@ -178,6 +189,7 @@ async def test_no_text_is_read_as_an_operator(store: AccessStore, text: str) -> 
     assert await store.user(text) is None
     assert await store.key(text) is None
     assert await store.session(text) is None
+    assert await store.user_by_account(text) is None
     assert await store.tries(text) is None
     assert list(await store.sessions(text)) == []
     assert not await store.revoke_key(text, NOW)

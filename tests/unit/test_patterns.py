@@ -83,6 +83,7 @@ PATTERNS: Final[dict[str, tuple[str, ...]]] = {
     "bridge.secret_text._WEB_TOKEN": ("eyJ", "eyJ.", "eyJaaaaaaaa.", "eyJaaaaaaaa", "a", "."),
     "bridge.trace._PARENT": ("0", "00-", "0-"),
     "bridge.variables.dates._AFTER": ("1", "1-", "11111-11-11T11:11:11."),
+    "web.openid_login._PART": ("a", "-", "."),
     "web.topic_names._TYPED": ('"', '"\\', "\\", '\\"', "a", " ", '"\\\n'),
     "web.preview_page._TOKEN": ("A", "0"),
     "web.retold._PLACE": ("%(", "%(a", "a", ")s"),

@@ -13,9 +13,11 @@ from bridge.access import Role, Scope, csrf_token
 from bridge.accounts import Accounts
 from bridge.adapters.memory_access import MemoryAccessStore
 from bridge.entrance import Entrance
+from bridge.errors import ProviderUnavailable
+from bridge.openid import ClaimMapping, Identity, LoginRequest
 from bridge.ports import Level
 from bridge.task import Task
-from web.doors import AccessDoor
+from web.doors import AccessDoor, OpenIdDoor
 
 ORIGIN = "https://testserver.local"
 PASSWORD = "correct horse battery"
@@ -82,6 +84,24 @@ class AccessLab:
         name = name or role.value
         await self.accounts.add_user(name, role, PASSWORD)
         return (await self.entrance.login(name, PASSWORD, address="10.0.0.1", agent="test")).secret
+
+
+class AwayProvider:
+    """An identity provider that doesn't answer."""
+
+    async def begin(self) -> LoginRequest:
+        raise ProviderUnavailable("away")
+
+    async def complete(self, code: str, request: LoginRequest) -> Identity:
+        raise ProviderUnavailable("away")
+
+    async def logout_url(self, id_token: str) -> str | None:
+        raise ProviderUnavailable("away")
+
+
+def company_login(*, hide_password: bool = False) -> OpenIdDoor:
+    """Return the login at a provider that is away."""
+    return OpenIdDoor(AwayProvider(), ClaimMapping("name", "groups", {}), hide_password)
 
 
 def open_access() -> AccessDoor:

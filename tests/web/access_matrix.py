@@ -114,6 +114,8 @@ ROUTES = [
     Asked("/schema/{path:str}", "GET", "/schema/other", None),
     Asked("/dashboard/login", "GET", "/dashboard/login", None, page=True),
     Asked("/dashboard/login", "POST", "/dashboard/login", None, {"name": "x", "password": "y"}, page=True),
+    Asked("/dashboard/login/company", "GET", "/dashboard/login/company", None, page=True),
+    Asked("/dashboard/login/callback", "GET", "/dashboard/login/callback?code=x&state=y", None, page=True),
     Asked("/dashboard/logout", "POST", "/dashboard/logout", Scope.READ, page=True),
     Asked("/dashboard", "GET", "/dashboard", Scope.READ, page=True),
     Asked("/dashboard/static/{mark:str}/{name:str}", "GET", "/dashboard/static/x/app.css", None, page=True),

@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from bridge.access import Role, new_secret
-from tests.web.access_lab import LIFETIME, PASSWORD, AccessLab, browser, with_token
+from tests.web.access_lab import LIFETIME, PASSWORD, AccessLab, browser, company_login, with_token
 from web.app import create_app
 from web.auth import safe_next
 from web.dashboard import dashboard_router
@@ -192,6 +192,7 @@ FOREIGN = [
     "\u2028/dashboard",
     "/dashboard/login",
     "/dashboard/login?next=/dashboard/login",
+    "/dashboard/login/company",
     "/dashboard/logout",
     "",
 ]
@@ -220,6 +221,21 @@ async def test_the_login_leads_to_what_was_wanted(client: Any, target: str) -> N
 async def test_an_address_of_many_slashes_leads_to_no_other_host(client: Any) -> None:
     response = await client.request("GET", "https://testserver.local///dashboard/tasks")
     assert response.headers.get("location", "/dashboard/login").startswith("/dashboard/login")
+
+
+async def test_the_password_is_hidden_where_the_company_logs_in_and_is_there_in_an_emergency(stub: Any) -> None:
+    lab = AccessLab(openid=company_login(hide_password=True))
+    await lab.accounts.add_user("ada", Role.ADMIN, PASSWORD)
+    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    async with browser(app) as client:
+        page = (await client.get("/dashboard/login")).text
+        assert "/dashboard/login/company" in page
+        assert 'name="password"' not in page
+        assert 'name="password"' in (await client.get("/dashboard/login?password=yes")).text
+        assert (await client.post("/dashboard/login", data=CREDENTIALS)).status_code == 303
+        token = with_token(client.cookies["__Host-session"])
+        left = await client.post("/dashboard/logout", data=token)
+        assert (left.status_code, left.headers["location"]) == (303, "/dashboard/login")
 
 
 async def test_what_is_typed_comes_back_nowhere(client: Any) -> None:

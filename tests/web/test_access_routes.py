@@ -11,7 +11,7 @@ from litestar.testing import AsyncTestClient
 
 from bridge.access import SCOPES, Role, Scope
 from bridge.errors import TopicNotWorked
-from tests.web.access_lab import AccessLab, browser, with_token
+from tests.web.access_lab import AccessLab, browser, company_login, with_token
 from tests.web.access_matrix import BODY, NOWHERE, ROUTES, Asked, dashboard, handlers, send
 from web.app import create_app
 from web.guard import need_of
@@ -23,7 +23,7 @@ GUARDED_IDS = [f"{asked.method} {asked.path}" for asked in GUARDED]
 
 @pytest.fixture
 def lab() -> AccessLab:
-    return AccessLab()
+    return AccessLab(openid=company_login())
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ async def test_a_topic_that_is_not_worked_tells_a_bound_key_of_no_other(
 
 
 async def test_an_open_api_asks_nobody_but_the_dashboard_does(stub: Any, new_task: Any, check_problem: Any) -> None:
-    lab = AccessLab(open_api=True)
+    lab = AccessLab(open_api=True, openid=company_login())
     stub.reader.tasks = [new_task("t1")]
     app = create_app(stub.doors(lab.door), [await dashboard(lab)])
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:

@@ -10,6 +10,8 @@ import pytest
 
 from bridge.access import Role
 from bridge.desk.records import AuditEntry
+from bridge.errors import Forbidden
+from bridge.openid import Grant, Identity
 from tests.web.access_lab import PASSWORD, AccessLab, browser
 from tests.web.operations_lab import HOSTILE as EVIL
 from tests.web.operations_lab import OperationsLab, Person, audited, bound_to, entries_of, form_of, person, told
@@ -134,6 +136,21 @@ async def test_an_admin_is_not_limited(lab: OperationsLab, admin: Person) -> Non
     assert "at most 50 topics" in await admin.post(f"{eve}/topics", {"topics": too_many, "reason": "x"})
     kept = {user.name: (user.role, user.topics) for user in await lab.access.accounts.users()}
     assert (kept["eve"], kept["root"]) == ((Role.OPERATOR, frozenset({"ship"})), (Role.ADMIN, None))
+
+
+async def test_what_a_company_account_claims_is_not_changed_here(lab: OperationsLab, admin: Person) -> None:
+    identity = Identity("https://login.example", "s1", {}, "")
+    await lab.access.entrance.admit(identity, Grant("ada", Role.VIEWER), address="", agent="")
+    ada = f"{PEOPLE}/ada"
+    page = await admin.get(ada)
+    assert "signs in with a company account" in page
+    for what, fields in (("role", {"role": "admin"}), ("topics", {"topics": "ship"}), ("password", {})):
+        assert f"{ada}/{what}" not in page
+        assert "comes from the company account" in told(await admin.post(f"{ada}/{what}", {"reason": "x", **fields}))
+    assert await entries(lab) == []
+    await admin.post(f"{ada}/disable", {"reason": "left us"})
+    with pytest.raises(Forbidden):
+        await lab.access.entrance.admit(identity, Grant("ada", Role.ADMIN), address="", agent="")
 
 
 async def test_another_password_ends_the_sessions(lab: OperationsLab, admin: Person) -> None:
