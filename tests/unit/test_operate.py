@@ -51,8 +51,8 @@ class OperateRig(PollRig):
 
     async def run_all(self) -> list[str]:
         """Claim whatever the broker has a message for; return the ids of the tasks that ran."""
-        claims = [Claim("orders", key, f"c{number}", "r1", self.clock.now(), self.clock.now() + LOCK)
-                  for number, (_, key) in enumerate(self.broker.published)]  # fmt: skip
+        claims = [Claim(topic, key, f"c{number}", "r1", self.clock.now(), self.clock.now() + LOCK)
+                  for number, (topic, key) in enumerate(self.broker.published)]  # fmt: skip
         return [task.id for task in await self.store.claim(claims) if task is not None]
 
 
