@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from uuid import uuid4
 
 from bridge.accounts import Accounts
+from bridge.adapter_warnings import AdapterWarnings
 from bridge.adapters.access_store import MongoAccessStore
 from bridge.adapters.camunda import CamundaEngine
 from bridge.adapters.camunda_client import authorization
@@ -27,7 +28,7 @@ from bridge.adapters.string_column import StringColumn
 from bridge.adapters.task_codec import size_of
 from bridge.adapters.telemetry import Identity, Telemetry, wants_traces
 from bridge.entrance import Entrance
-from bridge.errors import BrokerUnavailable, GatewayError
+from bridge.errors import BrokerUnavailable
 from bridge.flow.attention import Attention
 from bridge.flow.beat import Beat
 from bridge.flow.breaker import Breaker
@@ -59,9 +60,10 @@ from bridge.flow.submit import Submit
 from bridge.flow.tally import Tally, TallyingJournal
 from bridge.flow.threads import Threads
 from bridge.flow.unreadable import UnreadableLog
+from bridge.flow.unreadable_rows import UnreadableRows
 from bridge.lag import Lag
 from bridge.loop_watch import LoopWatch
-from bridge.ports import Journal, Level
+from bridge.ports import Journal
 from bridge.ports_trace import Tracer
 from bridge.registry import Registry
 from bridge.replica import Replica
@@ -128,6 +130,8 @@ class Gateway:
             retention=timedelta(days=settings.retention_days),
         )
         self.breaker = Breaker(self.journal, trial_within=2 * _seconds(settings.camunda_timeout))
+        warnings = AdapterWarnings(self.journal)
+        self.unreadable_rows = UnreadableRows(self.journal, self.metrics.observe_unreadable_row)
         self.foreign_answers = ForeignAnswers(self.journal, self.metrics.observe_foreign_answer)
         self.engine = CamundaEngine(
             settings.camunda_url,
@@ -139,7 +143,8 @@ class Gateway:
             observe=self.metrics.observe_engine,
             foreign=self.foreign_answers.observe,
             guard=self._guarded,
-            strings=StringColumn(settings.engine_string_limit, self._string_limit_lowered),
+            strings=StringColumn(settings.engine_string_limit, warnings.string_limit_lowered),
+            on_unreadable_row=self.unreadable_rows.observe,
         )
         broker = settings.rabbitmq_url.get_secret_value()
         self.publisher = RabbitPublisher(
@@ -147,7 +152,7 @@ class Gateway:
             settings.rabbitmq_exchange,
             self.topics.names,
             timeout=_seconds(settings.publish_timeout),
-            on_fault=self._queue_failed,
+            on_fault=warnings.queue_failed,
         )
         self.consumer = RabbitConsumer(
             broker,
@@ -155,11 +160,11 @@ class Gateway:
             tuple(self.topics.values()),
             graceful=_seconds(settings.shutdown_grace),
             on_undecodable=lambda message: self.examine.keep_undecodable(message),  # noqa: PLW0108 - it is made later
-            on_fault=self._queue_failed,
+            on_fault=warnings.queue_failed,
         )
         if settings.crash_at is not None:
             self._set_crash_points(settings.crash_at)
-        self.clock = SharedClock(self.store.server_time, on_difference=self._clock_differs)
+        self.clock = SharedClock(self.store.server_time, on_difference=warnings.clock_differs)
         self._build_telemetry()
         self.access_store = MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
         self.desk = MongoDesk(
@@ -437,20 +442,6 @@ class Gateway:
 
     def _trace_headers(self) -> Mapping[str, str]:
         return self.tracer.headers()
-
-    def _queue_failed(self, topic: str, error: GatewayError) -> None:
-        self.journal.write("queue_failed", level=Level.WARNING, topic=topic, error=str(error))
-
-    def _string_limit_lowered(self, limit: int) -> None:
-        self.journal.write("string_limit_lowered", level=Level.WARNING, limit=limit, hint="set ENGINE_STRING_LIMIT")
-
-    def _clock_differs(self, difference: timedelta) -> None:
-        self.journal.write(
-            "clock_differs",
-            level=Level.WARNING,
-            seconds=difference.total_seconds(),
-            hint="the store's clock is followed; set this machine's by NTP",
-        )
 
     async def broker_version(self) -> str:
         """Ask RabbitMQ for its version: by the publisher's connection, or the consumer's where there is no other.

@@ -272,6 +272,8 @@ class Process:
             self._loop("recount", gateway.recount.run_once, timedelta(seconds=1))
         if Role.INTAKE in gateway.roles:
             self._loop("dead letters", gateway.examine.run_once, timedelta(seconds=5))
+            release_rows = partial(gateway.unreadable_rows.release, gateway.engine)
+            self._loop("unreadable rows", release_rows, timedelta(seconds=5))
             self._loop("measure", gateway.measure.run_once, timedelta(seconds=15))
             self._loop("bulk", gateway.bulk.run_once, timedelta(seconds=0.5))
             self._poll_loop = self._loop("poll", gateway.poll.run_once, timedelta(0))

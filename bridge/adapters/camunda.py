@@ -16,11 +16,13 @@ from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Header
 from bridge.adapters.camunda_identity import CamundaIdentity
 from bridge.adapters.camunda_models import find_throwing_activities
 from bridge.adapters.camunda_rights import find_missing_rights
+from bridge.adapters.camunda_rows import external_task, read_leases, read_row
 from bridge.adapters.string_column import StringColumn
 from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
 from bridge.ports import EngineActivity, EngineLogEntry, EngineTask, TopicPoll
 from bridge.rights import MissingRight
 from bridge.task import Variables
+from bridge.unreadable_row import OnUnreadableRow, UnreadableRow
 from bridge.variables import from_wire, parse_date, to_wire
 
 MESSAGE_LIMIT: Final = 666
@@ -45,7 +47,8 @@ class CamundaEngine:
     `authorization` returned. `tls` is an SSL context for an own CA, or False to check nothing. `headers` is asked
     before each call, for trace context.
     `observe` is told of each: the operation, its HTTP status (None when no answer came) and its seconds. `foreign` is
-    told of answers that are not the engine's. `guard` makes each call: a circuit breaker may refuse to.
+    told of answers that are not the engine's, `on_unreadable_row` of rows that can't be read. `guard` makes each call:
+    a circuit breaker may refuse to.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class CamundaEngine:
         foreign: Foreign = lambda _operation, _error: None,
         guard: Guard = unguarded,
         strings: StringColumn | None = None,
+        on_unreadable_row: OnUnreadableRow = lambda _operation, _row: None,
     ) -> None:
+        self._on_unreadable_row = on_unreadable_row
         self._outcome_timeout = max(timeout, outcome_timeout)
         self._strings = strings or StringColumn()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -95,7 +100,8 @@ class CamundaEngine:
             return []
         body = self._client.fetch_body(worker_id, max_tasks, topics, wait)
         url = self._client.get_fetch_and_lock_url()
-        return await self._client.ask("fetch", "POST", url, body, read=rows(_task), wait=wait)
+        found = await self._client.ask("fetch", "POST", url, body, read=rows(read_row), wait=wait)
+        return self._readable("fetch", read_leases(found, {poll.topic for poll in topics}), are_locked=True)
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         url = self._client.get_task_complete_url(_quoted(task_id))
@@ -152,7 +158,7 @@ class CamundaEngine:
     async def get(self, task_id: str) -> EngineTask:
         """As the port says; `EngineForbidden` where the engine has the task and its user may not read it."""
         try:
-            return await self._client.ask("get", "GET", self._url(task_id), read=document(_task))
+            return await self._client.ask("get", "GET", self._url(task_id), read=document(external_task))
         except TaskGone:
             # To a user without READ every task is a 404. A command tells the two apart, and this one changes nothing.
             try:
@@ -166,12 +172,12 @@ class CamundaEngine:
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
         """As the port says, by `PAGE` ids a call; an answer without a date tells no `held_for`."""
-        found: list[EngineTask] = []
+        found: list[EngineTask | UnreadableRow] = []
         url = f"{self._client.external_task_base_url}?maxResults={PAGE}"
         for start in range(0, len(task_ids), PAGE):
             body = {"externalTaskIdIn": list(task_ids[start : start + PAGE])}
             found += await self._client.ask("get_many", "POST", url, body, read=_with_held_for)
-        return found
+        return self._readable("get_many", found, are_locked=False)
 
     async def read_variables(self, execution_id: str, *, local: bool = False) -> Variables:
         """As the port says; `TaskGone` when the execution has ended."""
@@ -212,7 +218,8 @@ class CamundaEngine:
 
     async def locked_by(self, worker_id: str) -> Sequence[EngineTask]:
         query = f"locked=true&workerId={_quoted(worker_id)}&sortBy=id&sortOrder=asc"
-        return await self._pages("locked_by", f"{self._client.external_task_base_url}?{query}", _task)
+        found = await self._pages("locked_by", f"{self._client.external_task_base_url}?{query}", read_row)
+        return self._readable("locked_by", found, are_locked=True)
 
     async def count(self, topic: str | None = None) -> int:
         """Count the open external tasks, locked or not, of a topic or of all."""
@@ -260,6 +267,18 @@ class CamundaEngine:
             if len(page) < PAGE:
                 return found
 
+    def _readable(
+        self, operation: str, found: Sequence[EngineTask | UnreadableRow], *, are_locked: bool
+    ) -> list[EngineTask]:
+        """Return the tasks of a list, and tell of the rows that can't be read; of its tasks none is to be unlocked."""
+        tasks = [row for row in found if isinstance(row, EngineTask)]
+        ids = {task.id for task in tasks} if len(tasks) < len(found) else set()
+        for row in found:
+            if isinstance(row, UnreadableRow):
+                locked = are_locked and row.is_locked and row.id not in ids
+                self._on_unreadable_row(operation, replace(row, is_locked=locked))
+        return tasks
+
     async def missing_rights(self, definitions: Collection[str] = ()) -> Sequence[MissingRight]:
         return await find_missing_rights(self._client, definitions)
 
@@ -278,34 +297,11 @@ def _text(text: str, limit: int) -> str:
     return cut.decode("utf-16-le", "ignore")
 
 
-def _with_held_for(answer: Answer) -> list[EngineTask]:
-    tasks, now = rows(_task)(answer), answer.told_at
-    return tasks if now is None else [replace(task, held_for=_held_for(task, now)) for task in tasks]
-
-
-def _task(row: Mapping[str, Any]) -> EngineTask:
-    locked_until, created = row.get("lockExpirationTime"), row.get("createTime")
-    return EngineTask(
-        id=row["id"],
-        topic=row["topicName"],
-        worker_id=row.get("workerId"),
-        lock_until=None if locked_until is None else parse_date(locked_until),
-        retries=row.get("retries"),
-        suspended=bool(row.get("suspended")),
-        variables=from_wire(row.get("variables") or {}),
-        business_key=row.get("businessKey"),
-        process_instance_id=row.get("processInstanceId"),
-        process_definition_key=row.get("processDefinitionKey"),
-        process_definition_id=row.get("processDefinitionId"),
-        activity_id=row.get("activityId"),
-        activity_instance_id=row.get("activityInstanceId"),
-        execution_id=row.get("executionId"),
-        tenant_id=row.get("tenantId"),
-        priority=row.get("priority") or 0,
-        created_at=None if created is None else parse_date(created),
-        properties=row.get("extensionProperties") or None,
-        error=row.get("errorMessage"),
-    )
+def _with_held_for(answer: Answer) -> list[EngineTask | UnreadableRow]:
+    found, now = rows(read_row)(answer), answer.told_at
+    if now is None:
+        return found
+    return [replace(row, held_for=_held_for(row, now)) if isinstance(row, EngineTask) else row for row in found]
 
 
 def _results(variables: Variables) -> dict[str, Any]:

@@ -49,6 +49,9 @@ class Metrics:
             "Answers that another gave in the engine's place, by operation and HTTP status.",
             ("operation", "status"),
         )
+        self._unreadable_rows = self._counter(
+            "gateway_unreadable_rows", "Rows of the engine's lists that can't be read, by operation.", ("operation",)
+        )
         self._events = self._counter("gateway_events", "What happened, as the log has it.", ("event", "topic"))
         self.dead_letters = self._counter(
             "gateway_dead_letters", "Messages that the broker, or their subscriber, gave up on.", ("topic", "what")
@@ -126,6 +129,10 @@ class Metrics:
     def observe_foreign_answer(self, operation: str, status: int) -> None:
         """Count one answer that another gave in the engine's place."""
         self.of(self._foreign_answers, operation, str(status)).inc()
+
+    def observe_unreadable_row(self, operation: str) -> None:
+        """Count one row of the engine's that can't be read."""
+        self.of(self._unreadable_rows, operation).inc()
 
     def observe_http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is its template."""

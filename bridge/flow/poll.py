@@ -267,7 +267,10 @@ class Poll:
         """Return how old a task was when the engine first locked it, by the engine's clock; None for a later lock."""
         if lease.created_at is None or lease.lock_until is None or lease.retries is not None:
             return None
-        return lease.lock_until - self._lease.duration(lease.topic) - lease.created_at
+        try:
+            return lease.lock_until - self._lease.duration(lease.topic) - lease.created_at
+        except OverflowError:  # a lock that ends at the beginning of the calendar
+            return None
 
     def _learn(self, ask: _Ask, leases: Sequence[EngineTask], took: timedelta) -> None:
         full = len(leases) >= ask.size

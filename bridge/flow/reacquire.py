@@ -52,7 +52,7 @@ class Reacquire:
         Raises `StoreUnavailable`.
         """
         topic = self._topics.get(task.topic)
-        if task.source is not Source.PUSHED or topic is None or found.suspended:
+        if task.source is not Source.PUSHED or topic is None or found.suspended or found.topic != task.topic:
             return
         if task.topic in await self._paused():
             return

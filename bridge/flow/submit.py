@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -152,7 +153,7 @@ class Submit:
     async def check_late(self, task: Task) -> Task | None:
         """Ask the engine about a task that was kept unasked; None when it isn't to be worked, or not yet."""
         try:
-            checked = await self._ask(task)
+            checked = await self._ask_late(task)
             # One that the store would refuse must not hold up what else is due.
             self._measure(checked)
         except EngineError as error:
@@ -169,6 +170,15 @@ class Submit:
         changes = {name: getattr(checked, name) for name in _FROM_ENGINE}
         (happened,) = await self._store.move([Move(task.id, Event.RENEW, task.epoch, changes=changes)])
         return checked if happened else None
+
+    async def _ask_late(self, task: Task) -> Task:
+        try:
+            return await self._ask(task)
+        except UnknownTask:
+            # That a list leaves the task out is no proof: its row may be one that can't be read.
+            with suppress(TaskGone):
+                await self._engine.get(task.id)
+            raise
 
     async def _postpone(self, task: Task) -> None:
         later = self._clock.now() + self._publish_within

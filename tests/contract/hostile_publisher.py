@@ -86,9 +86,14 @@ class _Properties(spec.Basic.Properties):
 
 
 async def publish_hostile(
-    exchange: str, message: Hostile, channel: aio_pika.abc.AbstractChannel, *, to_the_dead: bool = False
+    exchange: str,
+    message: Hostile,
+    channel: aio_pika.abc.AbstractChannel,
+    *,
+    routing_key: str = "alpha",
+    to_the_dead: bool = False,
 ) -> None:
-    """Send it to the queue of the topic `alpha`, or to the dead letters."""
+    """Send it to a topic's queue, or to the dead letters."""
     raw = await channel.get_underlay_channel()
     properties = (
         spec.Basic.Properties(headers=dict(message.headers) or None)
@@ -96,4 +101,4 @@ async def publish_hostile(
         else _Properties(message.properties)
     )
     where = f"{exchange}.dead" if to_the_dead else exchange
-    await raw.basic_publish(message.body, exchange=where, routing_key="alpha", properties=properties)
+    await raw.basic_publish(message.body, exchange=where, routing_key=routing_key, properties=properties)
