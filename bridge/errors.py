@@ -225,6 +225,14 @@ class Overloaded(GatewayError):
     """Too much of a kind is being worked on already; nothing was done."""
 
 
+class TooManyRequests(Refusal):
+    """One key, or one address, makes more requests than it may; `wait` is in seconds."""
+
+    def __init__(self, message: str, *, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class TooManyTries(Refusal):
     """Too many failed logins from one side; `wait` is in seconds."""
 

@@ -103,6 +103,10 @@ class AccessStore(Protocol):
 
     async def forget_tries(self, side: str) -> None: ...
 
+    async def count_requests(self, side: str, window_end: datetime, count: int) -> int:
+        """Add `count` to a side's requests in the window that ends then; return all that were counted in it."""
+        ...
+
 
 class Passwords(Protocol):
     """Turns passwords into hashes that are slow to search through, and compares with them."""

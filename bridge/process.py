@@ -23,6 +23,7 @@ from bridge.health import Health, Purpose, Readiness, check
 from bridge.loop import Loop, delay_after
 from bridge.openid_door import openid_door
 from bridge.ports import Level, Probe
+from bridge.rate_limit import RateLimit, Side
 from bridge.readiness import ReadinessCheck
 from bridge.server import Server, listen
 from bridge.settings import Role
@@ -179,6 +180,8 @@ class Process:
             alpine=alpine_from(settings.alpine_url, settings.alpine_integrity),
             openid=openid_door(settings),
             audit=gateway.desk.write,
+            key_limit=RateLimit(Side.KEY, settings.rate_limit_key, gateway.access_store, gateway.clock),
+            address_limit=RateLimit(Side.ADDRESS, settings.rate_limit_address, gateway.access_store, gateway.clock),
         )
 
     async def _open_access(self) -> None:

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     gateway_admin_password: SecretStr | None = None
     session_lifetime: float = Field(default=36_000, ge=60, le=43_200)
     insecure_cookies: bool = False
+    rate_limit_key: int = Field(default=60_000, ge=0)
+    rate_limit_address: int = Field(default=120_000, ge=0)
     allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode] = None
     trusted_proxies: Annotated[tuple[str, ...] | None, NoDecode] = None
     metrics_open: bool = True

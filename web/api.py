@@ -22,6 +22,7 @@ from bridge.errors import (
     TaskConflict,
     TaskTooLarge,
     TaskUnreadable,
+    TooManyRequests,
     TopicNotWorked,
     UnacceptableTask,
     Unauthenticated,
@@ -57,7 +58,7 @@ from web.schemas import (
 
 MAX_LIMIT = 200
 
-_REFUSED = (Unauthenticated, Forbidden)
+_REFUSED = (Unauthenticated, Forbidden, TooManyRequests)
 _UNAVAILABLE = (StoreUnavailable, EngineUnavailable, BrokerUnavailable)
 
 GivenDoors = NamedDependency[SkipValidation[Doors]]

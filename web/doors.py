@@ -16,6 +16,7 @@ from bridge.health import Health, Purpose, Readiness
 from bridge.openid import ClaimMapping
 from bridge.ports_openid import IdentityProvider
 from bridge.ports_reader import TaskReader
+from bridge.rate_limit import RateLimit
 from bridge.submission import Submission
 from bridge.task import Task
 from web.alpine import Alpine
@@ -38,6 +39,7 @@ class AccessDoor:
 
     `open_api` asks nobody at the API (the dashboard asks always), `open_metrics` lets everybody read /metrics,
     `insecure_cookies` is for a gateway that browsers reach by http. `audit` writes down who came in, and who tried.
+    `key_limit` and `address_limit` bound how many requests one of them makes; None bounds nothing.
     """
 
     entrance: Entrance
@@ -49,6 +51,8 @@ class AccessDoor:
     alpine: Alpine = field(default_factory=Alpine)
     openid: OpenIdDoor | None = None
     audit: Callable[[AuditEntry], Awaitable[None]] | None = None
+    key_limit: RateLimit | None = None
+    address_limit: RateLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,8 @@ _MODELS: Final = (
     msg("Value error, %(error)s"),
 )
 _REQUESTS: Final = (
+    msg("An API key may make %(most)s requests a minute: wait %(seconds)s s and go on."),
+    msg("An address may make %(most)s requests a minute: wait %(seconds)s s and go on."),
     msg("%(name)s has the role %(role)s, and this needs %(action)s: ask an admin of the gateway for it."),
     msg("%(name)s may not %(action)s on all topics together: its topics are %(topics)s."),
     msg("%(name)s may not %(action)s on the topic %(topic)s: its topics are %(topics)s."),

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidation
 
-from bridge.access import Kind, Principal, Scope, anybody, csrf_token, may, may_some
+from bridge.access import Kind, Principal, Scope, anybody, csrf_token, may, may_some, neighbourhood
 from bridge.errors import Forbidden, Unauthenticated
 from bridge.ports_reader import TaskFilter
 from web.doors import AccessDoor
@@ -68,7 +68,9 @@ class Guard:
         self._access = access
 
     async def check(self, connection: Connection, handler: BaseRouteHandler) -> None:
-        """Run before each route. Raises `WrongHost`, `Unauthenticated`, `Forbidden` or `StoreUnavailable`."""
+        """Run before each route. Raises `WrongHost`, `TooManyRequests`, `Unauthenticated`, `Forbidden`, or
+        `StoreUnavailable`.
+        """
         self._access.allowed_hosts.check(connection.headers.get("host"))
         method, page = connection.scope.get("method", "GET"), bool(handler.opt.get(_PAGE))
         if method == "OPTIONS":
@@ -81,6 +83,8 @@ class Guard:
             require_own_page(connection, insecure=self._access.insecure_cookies)
         if need.scope is None or (need.metrics and self._access.open_metrics):
             return
+        if self._access.address_limit is not None and connection.client is not None:
+            await self._access.address_limit.admit(neighbourhood(connection.client.host))
         principal = await self._identify(connection, page=page)
         if changes:
             await self._require_intent(connection, principal)
@@ -93,7 +97,10 @@ class Guard:
         entrance = self._access.entrance
         key = None if page else _key_of(connection)
         if key is not None:
-            return await entrance.by_key(key)
+            found = await entrance.by_key(key)
+            if self._access.key_limit is not None:
+                await self._access.key_limit.admit(found.name)
+            return found
         principal = await signed_in(connection, self._access)
         if principal is not None:
             return principal

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from beanie import Document
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
@@ -93,13 +93,27 @@ class TriesDocument(Document):
         indexes: ClassVar = [IndexModel([("forget_at", ASCENDING)], name="forget", expireAfterSeconds=0)]
 
 
+class RequestsDocument(Document):
+    """The requests of one side in one minute; MongoDB deletes it some time after."""
+
+    id: str  # type: ignore[assignment]  # Beanie allows any type
+    number: int
+    forget_at: datetime
+
+    class Settings:
+        """Read by Beanie."""
+
+        name = "access_requests"
+        indexes: ClassVar = [IndexModel([("forget_at", ASCENDING)], name="forget", expireAfterSeconds=0)]
+
+
 class MongoAccessStore(StoreReader):
     """`bridge.ports_access.AccessStore` on MongoDB, over a connection of its own: logins never wait behind tasks.
 
     Values only ever stand behind an operator, so none can be read as one. `patience` bounds what the server does.
     """
 
-    models: ClassVar = (UserDocument, KeyDocument, SessionDocument, TriesDocument)
+    models: ClassVar = (UserDocument, KeyDocument, SessionDocument, TriesDocument, RequestsDocument)
 
     def __init__(
         self,
@@ -238,6 +252,23 @@ class MongoAccessStore(StoreReader):
     async def forget_tries(self, side: str) -> None:
         with translated("forget_tries"):
             await self._of(TriesDocument).delete_one({"_id": {"$eq": side}})
+
+    async def count_requests(self, side: str, window_end: datetime, count: int) -> int:
+        wanted = {"_id": {"$eq": f"{window_end.timestamp():.0f}:{side}"}}
+        more = {"$inc": {"number": count}, "$setOnInsert": {"forget_at": window_end}}
+        with translated("count_requests"):
+            requests = self._of(RequestsDocument)
+            for last in (False, True):
+                try:
+                    found = await requests.find_one_and_update(
+                        wanted, more, upsert=True, return_document=ReturnDocument.AFTER
+                    )
+                except DuplicateKeyError:  # of two first ones at once, one inserts
+                    if last:
+                        raise
+                else:
+                    return 0 if found is None else int(found["number"])
+        raise AssertionError("one of the two returned or raised")
 
     # -- MongoDB
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +18,7 @@ class MemoryAccessStore:
         self._keys: dict[str, ApiKey] = {}
         self._sessions: dict[str, Session] = {}
         self._tries: dict[str, Tries] = {}
+        self._requests: Counter[tuple[str, datetime]] = Counter()
 
     async def add_user(self, user: User) -> bool:
         return self._users.setdefault(user.name, user) is user
@@ -126,3 +128,7 @@ class MemoryAccessStore:
 
     async def forget_tries(self, side: str) -> None:
         self._tries.pop(side, None)
+
+    async def count_requests(self, side: str, window_end: datetime, count: int) -> int:
+        self._requests[side, window_end] += count
+        return self._requests[side, window_end]
