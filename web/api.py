@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from bridge.access import Principal, Scope, may
 from bridge.errors import (
     BrokerUnavailable,
+    EngineError,
     EngineUnavailable,
     Forbidden,
     GatewayError,
@@ -42,6 +43,7 @@ from web.openapi import SECURITY
 from web.problems import problem_responses
 from web.query import check_request
 from web.schemas import (
+    TASK_ID_EXACT,
     TASK_ID_PATTERN,
     Accepted,
     DeadLetterList,
@@ -65,7 +67,11 @@ GivenDoors = NamedDependency[SkipValidation[Doors]]
 GivenFilter = NamedDependency[SkipValidation[TaskFilter]]
 TaskId = Annotated[
     str,
-    PathParameter(pattern=TASK_ID_PATTERN, description="Id of the external task in the engine, 64 characters at most."),
+    PathParameter(
+        pattern=TASK_ID_EXACT,
+        schema_extra={"pattern": TASK_ID_PATTERN},
+        description="Id of the external task in the engine, 64 characters at most.",
+    ),
 ]
 
 GivenTrace = Annotated[
@@ -101,6 +107,7 @@ class TaskRoutes(Controller):
             415,
             UnacceptableTask,
             VariableError,
+            EngineError,
             Overloaded,
             *_UNAVAILABLE,
         ),
@@ -143,7 +150,7 @@ class TaskRoutes(Controller):
         summary="Try a failed task again",
         description="Resolves the incident and gives the task new retries. 409 says why it can't be tried again.",
         response_description="The task will be tried again.",
-        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskConflict, *_UNAVAILABLE),
+        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskConflict, EngineError, *_UNAVAILABLE),
     )
     async def retry(
         self, request: Request[Any, Any, AppState], task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal

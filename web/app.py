@@ -15,7 +15,7 @@ from web.filters import given_filter
 from web.guard import Guard, given_principal
 from web.head import HeadAsGet
 from web.metering import Metering
-from web.openapi import docs_routes, openapi_config
+from web.openapi import ClosedModels, docs_routes, openapi_config
 from web.problems import answer
 from web.query import OFFLOAD, JsonRequest
 from web.security import add_headers
@@ -40,6 +40,7 @@ def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *,
         middleware=[Metering(doors.observe)],
         exception_handlers={Exception: answer},
         openapi_config=openapi_config(doors.version),
+        plugins=[ClosedModels()],
         request_class=JsonRequest,
         request_max_body_size=doors.body_limit,
         logging_config=None,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from litestar import Request
 from litestar.exceptions import ValidationException
 
+from bridge.search.moments import read_instant
+
 Choice = TypeVar("Choice", bound=Enum)
+_FIRST: Final = datetime(1, 1, 2, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def asked(request: Request[Any, Any, Any], name: str, most: int = 200) -> str:
@@ -30,9 +34,9 @@ def asked_choice(request: Request[Any, Any, Any], name: str, kind: type[Choice],
 
 
 def asked_moment(text: str, zone: tzinfo) -> datetime | None:
-    """Return a moment; without an offset it's meant in `zone`. None for what is none."""
-    try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    """Return a moment; without an offset it's meant in `zone`.
+
+    None for what is none, and for the first and the last day of the calendar, which some zones don't have.
+    """
+    found = read_instant(text, zone)
+    return found if found is not None and _FIRST < found < _LAST else None

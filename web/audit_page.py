@@ -18,12 +18,12 @@ from bridge.desk.records import AuditEntry, AuditFilter
 from bridge.redaction import mask
 from web.asked import asked, asked_moment
 from web.audited import audit_entry
-from web.cells import cell
+from web.cells import cell, separator_of
 from web.desk_operations import OperationsDesk
 from web.forms import changing, read_form
 from web.guard import GivenPrincipal, needs, require
 from web.links import Links
-from web.page import go_on, pages_of, render
+from web.page import go_on, language_of_reader, pages_of, render
 from web.places import read_place, write_place
 from web.preferences import preferences_of, zone_for
 
@@ -78,10 +78,10 @@ def _short(value: object) -> object:
     return value if whole else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def table_of(entries: Sequence[AuditEntry], *, head: bool) -> str:
+def table_of(entries: Sequence[AuditEntry], *, head: bool, separator: str) -> str:
     """Return entries as lines of a CSV file whose cells no spreadsheet takes for formulas."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
+    writer = csv.writer(text, lineterminator="\r\n", delimiter=separator)
     if head:
         writer.writerow(_COLUMNS)
     for entry in entries:
@@ -128,14 +128,14 @@ class AuditPage:
             exported=EXPORTED,
         )
 
-    async def entries(self, wanted: AuditFilter) -> AsyncIterator[str]:
+    async def entries(self, wanted: AuditFilter, separator: str) -> AsyncIterator[str]:
         """Give the lines of an export."""
         after: tuple[datetime, str] | None = None
         left = EXPORTED
         head = True
         while left > 0:
             found = await self._door.desk.entries(wanted, min(_AT_ONCE, left), after)
-            yield table_of(found, head=head)
+            yield table_of(found, head=head, separator=separator)
             if len(found) < min(_AT_ONCE, left):
                 break
             head, left, after = False, left - len(found), (found[-1].at, found[-1].id)
@@ -195,7 +195,8 @@ def audit_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
         now = door.clock.now()
         texts = {name: text for name, text in wanted.texts.items() if text}
         await door.desk.write(audit_entry(request, principal, "audit.export", "audit", now, after=texts))
-        text = "".join([lines async for lines in page.entries(wanted.filter)])
+        separator = separator_of(language_of_reader(request))
+        text = "".join([lines async for lines in page.entries(wanted.filter, separator)])
         name = f"audit-{now:%Y%m%d-%H%M%S}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         return Response("\ufeff" + text, media_type="text/csv; charset=utf-8", headers=headers)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
+from web.texts import PORTUGUESE
+
+_SEPARATORS: Final[Mapping[str, str]] = {PORTUGUESE: ";"}
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -17,3 +21,8 @@ def cell(value: str | float | None) -> str:
     if not isinstance(value, str):
         return str(value)
     return f"'{value}" if value.lstrip(" \n\0").startswith(_FORMULA) or value.startswith(_FORMULA) else value
+
+
+def separator_of(language: str) -> str:
+    """Return what Excel takes for the end of a cell in a system of this language: a comma may stand in its numbers."""
+    return _SEPARATORS.get(language, ",")

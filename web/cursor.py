@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from bridge.ports_reader import TaskFilter
+from bridge.search.moments import is_text, read_instant
 
 MAX_LENGTH = 512
 MAX_ID_LENGTH = 255
@@ -47,13 +48,13 @@ def _unpack(cursor: str) -> tuple[datetime, str, str] | None:
         padded = cursor + "=" * (-len(cursor) % 4)
         parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         match parts:
-            case [str(moment), str(task_id), str(digest)] if 0 < len(task_id) <= MAX_ID_LENGTH:
-                created_at = datetime.fromisoformat(moment)
+            case [str(moment), str(task_id), str(digest)] if 0 < len(task_id) <= MAX_ID_LENGTH and is_text(task_id):
+                created_at = read_instant(moment)
             case _:
                 return None
     except (binascii.Error, ValueError, RecursionError):
         return None
-    return None if created_at.tzinfo is None else (created_at, task_id, digest)
+    return None if created_at is None else (created_at, task_id, digest)
 
 
 def _digest(wanted: TaskFilter) -> str:

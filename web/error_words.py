@@ -186,7 +186,7 @@ _REQUESTS: Final = (
     msg("Fix what `errors` lists and send the request again."),
     msg("The body must be a form: send it as application/x-www-form-urlencoded."),
     msg("The form doesn't say which task it was made for: open the task anew."),
-    msg("An export is csv or ndjson."),
+    msg("An export is csv, excel or ndjson."),
     msg("The list can't be read: %(error)s."),
     msg("unknown field; known here: %(fields)s"),
     msg("may be given only once, as text"),

@@ -10,6 +10,7 @@ from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
 
 from bridge.ports_reader import TaskFilter
+from bridge.search.moments import read_instant
 from bridge.task import Source, State
 
 MAX_CHOICES = 50
@@ -48,6 +49,8 @@ def given_filter(
     for name, moment in (("since", since), ("until", until)):
         if moment is not None and moment.tzinfo is None:
             raise query_error(name, "needs an offset from UTC, such as 2026-01-31T08:00:00Z")
+        if moment is not None and read_instant(moment.isoformat()) is None:
+            raise query_error(name, "is beyond the years 1 to 9999 in UTC")
     return TaskFilter(
         states=tuple(status),
         topics=tuple(topic),

@@ -79,8 +79,15 @@ class Formatter:
     # -- moments
 
     def local(self, moment: datetime) -> datetime:
-        """Return the moment in the reader's zone; one that names no zone is taken for UTC."""
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(self.zone)
+        """Return the moment in the reader's zone; one that names no zone is taken for UTC.
+
+        At the edge of the calendar, where the reader's zone has no such year, it stays as it is.
+        """
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        try:
+            return aware.astimezone(self.zone)
+        except OverflowError:
+            return aware
 
     def moment(self, moment: datetime | None) -> str:
         """Write day, time and offset from UTC, in the reader's zone."""
@@ -229,7 +236,10 @@ def _moment(pattern: str, timestamp: float, zone: tzinfo, locale: str, *, skelet
 
     By the time itself: when clocks are set back, two that are an hour apart look alike.
     """
-    local = datetime.fromtimestamp(timestamp, zone)
+    try:
+        local = datetime.fromtimestamp(timestamp, zone)
+    except (ValueError, OverflowError):  # at the edge of the calendar
+        zone, local = UTC, datetime.fromtimestamp(timestamp, UTC)
     if skeleton:
         return format_skeleton(pattern, local, locale=locale)
     return format_datetime(local, pattern, tzinfo=zone, locale=locale)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from litestar import Request
 
+LONGEST_QUERY: Final = 8_192
+"""How many characters of a query its page's own addresses have: each of them has it all, or nothing of a longer one."""
 Value = str | int | float | Iterable[str] | None
 
 
@@ -39,7 +41,8 @@ class Links:
         self.root = root_of(request)
         self.path = request.url.path.removeprefix(self.root)
         # In their own order, which `query_params` doesn't keep: the same page has the same addresses.
-        self._query = parse_qsl(request.url.query)
+        query = request.url.query
+        self._query = parse_qsl(query) if len(query) <= LONGEST_QUERY else []
 
     def url(self, path: str, **query: Value) -> str:
         """Return the address of `path`; a field that is None or empty is left out, a list gives one for each."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from litestar import Request, Response, Router, get
 from litestar.datastructures import State
@@ -14,12 +14,18 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme, Tag
+from litestar.openapi.spec import Components, Schema, SecurityRequirement, SecurityScheme, Tag
 from litestar.params import PathParameter
+from litestar.plugins.pydantic import PydanticSchemaPlugin
 from litestar.response import File
+from litestar.typing import FieldDefinition
+from pydantic import BaseModel
 
 from bridge.errors import SetupError
 from web.guard import OPEN
+
+if TYPE_CHECKING:
+    from litestar._openapi.schema_generation import SchemaCreator
 
 TITLE = "Worker API Gateway"
 SCHEMA_PATH = "/schema"
@@ -69,6 +75,28 @@ _START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
+
+
+class ClosedModels(PydanticSchemaPlugin):
+    """Says of a model that takes no other fields than its own that it doesn't, and of its texts which it takes.
+
+    Litestar leaves both out.
+    """
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Tell whether it is such a model."""
+        return isinstance(value, type) and issubclass(value, BaseModel) and value.model_config.get("extra") == "forbid"
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
+        """Describe the model."""
+        schema = super().to_openapi_schema(field_definition, schema_creator)
+        schema.additional_properties = False
+        told: Mapping[str, Mapping[str, Any]] = field_definition.annotation.model_json_schema()["properties"]
+        for name, described in (schema.properties or {}).items():
+            if isinstance(described, Schema) and described.pattern is None:
+                described.pattern = told.get(name, {}).get("pattern")
+        return schema
 
 
 def openapi_config(version: str) -> OpenAPIConfig:

@@ -7,6 +7,8 @@ import binascii
 import json
 from datetime import datetime
 
+from bridge.search.moments import is_text, read_instant
+
 
 def write_place(at: datetime, last: str) -> str:
     """Return the cursor behind the entry with that time and id."""
@@ -19,9 +21,9 @@ def read_place(text: str) -> tuple[datetime, str] | None:
     try:
         padded = text + "=" * (-len(text) % 4)
         match json.loads(base64.b64decode(padded, altchars=b"-_", validate=True)):
-            case [str(moment), str(last)]:
-                at = datetime.fromisoformat(moment)
-                return None if at.tzinfo is None else (at, last)
+            case [str(moment), str(last)] if is_text(last):
+                at = read_instant(moment)
+                return None if at is None else (at, last)
             case _:
                 return None
     except (binascii.Error, ValueError, RecursionError):

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from bridge.errors import VariableError
+from bridge.search.moments import is_text
 from bridge.task import TypedValue, Variables
 from bridge.topic import File
 from bridge.variables import decode
@@ -25,18 +26,27 @@ def _plain_variable(name: str, value: TypedValue) -> Any:
         return {"type": value.type, "value": plain(value.value)}
 
 
-def plain(value: object) -> Any:
+def plain(value: object) -> Any:  # noqa: PLR0911 - one for each kind of value
     """Return `value` as JSON can carry it: bytes as base64, a file as its name and type, moments in ISO 8601."""
     match value:
-        case None | bool() | int() | float() | str():
+        case str():
+            return printable(value)
+        case None | bool() | int() | float():
             return value
         case bytes() | bytearray():
             return base64.b64encode(value).decode("ascii")
         case File():
             return {"name": value.name, "mime_type": value.mime_type, "encoding": value.encoding}
         case Mapping():
-            return {str(key): plain(inner) for key, inner in value.items()}
+            return {printable(str(key)): plain(inner) for key, inner in value.items()}
         case list() | tuple() | set() | frozenset():
             return [plain(inner) for inner in value]
         case _:
             return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def printable(text: str) -> str:
+    """Return text that can be written as UTF-8: half a surrogate pair, which JSON escapes can name, is replaced."""
+    if is_text(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

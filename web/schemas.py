@@ -18,6 +18,8 @@ from bridge.task import Source, State, Task, UnreadableTask
 from web.results import plain_result
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"
+TASK_ID_EXACT = TASK_ID_PATTERN.removesuffix("$") + r"\Z"
+"""The same to Python's `re`, whose `$` is before a last line's end as well; in JSON Schema and pydantic it is not."""
 TOPIC_PATTERN = r"^[^\x00]{1,255}$"
 WORKER_ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,255}$"
 MAX_DEPTH = 32

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from bridge.search.grammar import parse, to_text
+from bridge.search.moments import read_instant
 from bridge.search.page import Sort
 from bridge.search.query import (
     EVERYTHING,
@@ -67,6 +68,8 @@ COLUMNS: Final[Mapping[str, str]] = {
 SORTED: Final = ("attempts", "priority", "created", "updated", "finished")
 
 _LONGEST: Final = 2000
+_SHOWN: Final = 100
+"""How many characters are shown of a query that is too long."""
 _WORDS: Final[Mapping[str, Field]] = {"topic": Field.TOPIC, "error": Field.ERROR, "process": Field.PROCESS}
 
 
@@ -142,6 +145,8 @@ def read_listing(
     fields = {name: given[name][: _LONGEST + 1] for name in FIELDS if given.get(name)}
     wrong: list[str] = []
     typed, error = _typed(fields.get("q", ""))
+    if len(fields.get("q", "")) > _LONGEST:  # every link of the page has the query in it
+        fields["q"] = f"{fields['q'][:_SHOWN]}…"
     terms: list[Node] = [typed] if typed != EVERYTHING else []
     terms += [among(at, [fields[name]]) for name, at in _WORDS.items() if name in fields]
     moments = _moments(fields, zone, now, wrong)
@@ -175,12 +180,8 @@ def chosen_columns(text: str) -> tuple[str, ...]:
 
 def read_moment(text: str, zone: tzinfo) -> datetime | None:
     """Return the moment that a text names, in the zone where it says none; None where it is no moment."""
-    try:
-        moment = datetime.fromisoformat(text)
-        aware = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
+    moment = read_instant(text, zone)
+    return None if moment is None else moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 _BOUNDS: Final[Mapping[str, Operator]] = {"since": Operator.AT_LEAST, "until": Operator.LESS}

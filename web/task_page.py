@@ -24,14 +24,14 @@ from web.guard import GivenPrincipal, needs
 from web.offload import size_of
 from web.page import pages_of, render
 from web.reveal import revealed_of
-from web.schemas import LONGEST_ERROR, TASK_ID_PATTERN
+from web.schemas import LONGEST_ERROR, TASK_ID_EXACT
 from web.task_variables import Shown, shown
 from web.task_view import Run, choices_of, cockpit_link, runs_of, trace_link, undelivered, way_of
 from web.task_words import ACTIONS
 from web.unreadable_page import show_unreadable
 
 PATH: Final = "/dashboard/tasks"
-TaskId = Annotated[str, PathParameter(pattern=TASK_ID_PATTERN)]
+TaskId = Annotated[str, PathParameter(pattern=TASK_ID_EXACT)]
 _MOST_ACTIONS: Final = 20
 _MOST_LETTERS: Final = 200
 _MOST_LINES: Final = 20

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bridge.errors import VariableError
 from bridge.redaction import MASK, is_secret, mask, mask_start, mask_text
+from bridge.search.moments import is_text
 from bridge.task import Task, TypedValue, Variables
 from bridge.variables import parse_submitted
 from web.error_words import told_error
@@ -17,6 +18,7 @@ from web.texts import msg
 MOST_SHOWN: Final = 20_000
 """How many characters of a value are shown."""
 _JSON_TYPES: Final = frozenset({"Json", "Object"})
+_HALF_PAIR: Final = "\\ud"
 _PLAIN: Final[dict[str, type | tuple[type, ...]]] = {
     "String": str,
     "Boolean": bool,
@@ -89,9 +91,15 @@ def readable(variable: TypedValue) -> Any:
     if variable.type not in _JSON_TYPES or not isinstance(variable.value, str):
         return variable.value
     try:
-        return json.loads(variable.value)
+        found = json.loads(variable.value)
     except (ValueError, RecursionError):
         return variable.value
+    # Half of a surrogate pair can't be written on a page, while the JSON that names it can.
+    return variable.value if _HALF_PAIR in variable.value.lower() and not is_text(_compact(found)) else found
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def as_text(task: Task, also: Collection[str]) -> str:

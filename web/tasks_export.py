@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -22,11 +23,11 @@ from bridge.desk.ports import TooSlow
 from bridge.redaction import mask_start
 from bridge.task import Task, UnreadableTask
 from web.audited import audit_entry
-from web.cells import cell
+from web.cells import cell, separator_of
 from web.desk_tasks import TasksDesk
 from web.forms import changing, read_form
 from web.guard import GivenPrincipal
-from web.page import pages_of
+from web.page import language_of_reader, pages_of
 from web.preferences import preferences_of, zone_for
 from web.query_words import told
 from web.schemas import LONGEST_ERROR
@@ -60,10 +61,10 @@ Value = str | int | None
 Writer = Callable[[list[Mapping[str, Value]]], str]
 
 
-def as_csv(rows: list[Mapping[str, Value]]) -> str:
+def as_csv(rows: list[Mapping[str, Value]], separator: str = ",") -> str:
     """Return rows of a CSV file; no cell of it is a formula to a spreadsheet."""
     text = io.StringIO()
-    csv.writer(text).writerows([cell(row[name]) for name in _NAMES] for row in rows)
+    csv.writer(text, delimiter=separator).writerows([cell(row[name]) for name in _NAMES] for row in rows)
     return text.getvalue()
 
 
@@ -72,10 +73,10 @@ def as_ndjson(rows: list[Mapping[str, Value]]) -> str:
     return "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
 
 
-def csv_note(text: str) -> str:
+def csv_note(text: str, separator: str = ",") -> str:
     """Return a row of a CSV file that says what the file lacks; it has as many cells as the others."""
     row = io.StringIO()
-    csv.writer(row).writerow([f"INCOMPLETE: {text}", *[""] * (len(_NAMES) - 1)])
+    csv.writer(row, delimiter=separator).writerow([f"INCOMPLETE: {text}", *[""] * (len(_NAMES) - 1)])
     return row.getvalue()
 
 
@@ -92,12 +93,30 @@ class Format:
     note: Callable[[str], str]
     media_type: str
     head: str = ""
+    ending: str = "csv"
 
 
 _FORMATS: Final[Mapping[str, Format]] = {
     "csv": Format(as_csv, csv_note, "text/csv; charset=utf-8", ",".join(_NAMES) + "\r\n"),
-    "ndjson": Format(as_ndjson, ndjson_note, "application/x-ndjson"),
+    "ndjson": Format(as_ndjson, ndjson_note, "application/x-ndjson", ending="ndjson"),
 }
+_EXCEL: Final = "excel"
+
+
+def format_of(name: str, language: str) -> Format | None:
+    """Return the format of a name; None where there is none.
+
+    `excel` is CSV as Excel opens it by a double click: with a mark of UTF-8, and the separator of their language.
+    """
+    if name != _EXCEL:
+        return _FORMATS.get(name)
+    separator = separator_of(language)
+    return Format(
+        partial(as_csv, separator=separator),
+        partial(csv_note, separator=separator),
+        "text/csv; charset=utf-8",
+        f"\ufeff{separator.join(_NAMES)}\r\n",
+    )
 
 
 class Export:
@@ -109,8 +128,9 @@ class Export:
     async def answer(self, request: Request[Any, Any, Any], principal: Principal) -> Stream:
         """Write down who takes what, and give it."""
         form = await read_form(request, {"query": 4096, "format": 8})
-        if form["format"] not in _FORMATS:
-            raise ValidationException("An export is csv or ndjson.")
+        format_ = format_of(form["format"], language_of_reader(request))
+        if format_ is None:
+            raise ValidationException("An export is csv, excel or ndjson.")
         now = self._desk.clock.now()
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
         listing = read_listing(dict(parse_qsl(form["query"])), zone, now, topics=principal.topics)
@@ -125,8 +145,7 @@ class Export:
             await self._desk.desk.write(entry)
 
         await audit()
-        format_ = _FORMATS[form["format"]]
-        name = f"tasks-{now:%Y%m%d-%H%M%S}.{form['format']}"
+        name = f"tasks-{now:%Y%m%d-%H%M%S}.{format_.ending}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Stream(self._written(listing, now, format_, audit), media_type=format_.media_type, headers=headers)
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from bridge.search.grammar import to_text
+from bridge.search.moments import is_text, read_instant
 from bridge.search.query import Node
 
 MAX_CURSOR: Final = 512
@@ -91,11 +92,13 @@ def _unpack(cursor: str, sort: Sort) -> tuple[Position, str] | None:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         match json.loads(base64.b64decode(padded, altchars=b"-_", validate=True)):
-            case [str(moment), str(task_id), str(digest)] if sort.key in MOMENTS:
-                value = datetime.fromisoformat(moment)
-                return None if value.tzinfo is None else (Position(value, task_id), digest)
-            case [int(number), str(task_id), str(digest)] if sort.key not in MOMENTS and abs(number) < 1 << 63:
-                return Position(number, task_id), digest
+            case [str(moment), str(task_id), str(digest)] if sort.key in MOMENTS and is_text(task_id):
+                value = read_instant(moment)
+                return None if value is None else (Position(value, task_id), digest)
+            case [bool(), *_]:  # a number too, to Python
+                return None
+            case [int(number), str(task_id), str(digest)] if sort.key not in MOMENTS and is_text(task_id):
+                return (Position(number, task_id), digest) if abs(number) < 1 << 63 else None
             case _:
                 return None
     except (binascii.Error, ValueError, RecursionError):

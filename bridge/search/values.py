@@ -36,6 +36,8 @@ _UNITS: Final[Mapping[str, timedelta]] = {
     "s": timedelta(seconds=1),
 }
 _DAY_LONG: Final = timedelta(days=1)
+_LONGEST: Final = timedelta(days=36_500)
+"""No task is older, and so long ago is still within the calendar."""
 
 
 class ValueFault(ValueError):
@@ -127,7 +129,10 @@ def _span(field: Field, text: str) -> timedelta:
     found = _SPAN.fullmatch(text)
     if found is None:
         raise ValueFault(f"{field} takes a time such as 30s, 5m, 2h or 1d, not {text!r}", f"{field}:>5m")
-    return int(found[1]) * _UNITS[found[2]]
+    span = int(found[1]) * _UNITS[found[2]]
+    if span > _LONGEST:
+        raise ValueFault(f"{field} takes at most {_LONGEST.days}d, not {text!r}", f"{field}:>{_LONGEST.days}d")
+    return span
 
 
 def _on(field: Field, text: str) -> Node:

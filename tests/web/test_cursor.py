@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.ports_reader import TaskFilter
 from bridge.task import Source, State
-from web.cursor import CursorError, read_cursor, write_cursor
+from web.cursor import CursorError, _digest, read_cursor, write_cursor
 
 AFTER = (datetime(2026, 1, 31, 8, 0, 0, 123000, tzinfo=UTC), "t1")
 WANTED = TaskFilter(states=(State.FAILED, State.QUEUED), topics=("a", "b"))
@@ -56,6 +56,9 @@ def test_another_filter_is_refused(other: TaskFilter) -> None:
         "====",
         "a" * 600,
         _pack({}),
+        _pack(["0001-01-01T00:00:00+14:00", "t1", _digest(WANTED)]),
+        _pack(["9999-12-31T23:59:59-14:00", "t1", _digest(WANTED)]),
+        _pack(["2026-01-31T08:00:00+00:00", "\ud800", _digest(WANTED)]),
         _pack([]),
         _pack(["2026-01-31T08:00:00+00:00", "t1"]),
         _pack([1, "t1", "digest"]),

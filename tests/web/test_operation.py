@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from prometheus_client import Counter
 
 from bridge.health import Component, Health, Purpose, Readiness
@@ -126,3 +127,27 @@ async def test_the_document_describes_the_body(client: Any) -> None:
     schema = document["components"]["schemas"]["SubmitRequest"]
     assert schema["properties"]["variables"]["type"] == "object"
     assert set(schema["required"]) == {"task_id", "worker_id", "topic"}
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["task_id"]["pattern"].endswith("$")
+
+
+async def test_the_document_tells_of_an_engine_that_refuses(client: Any) -> None:
+    document = (await client.get("/schema/openapi.json")).json()
+    for path in ("/tasks/submit", "/tasks/{task_id}/retry"):
+        assert "The engine refused" in document["paths"][path]["post"]["responses"]["502"]["description"]
+
+
+async def test_an_id_has_no_line_end(client: Any, check_problem: Any) -> None:
+    """To Python's `$` a last line's end is not a part of the text; in the document's patterns it is."""
+    check_problem(await client.get("/tasks/t1%0A/status"), 400, "invalid-request")
+    body = {"task_id": "t1\n", "worker_id": "w", "topic": "a"}
+    check_problem(await client.post("/tasks/submit", json=body), 400, "invalid-request")
+    document = (await client.get("/schema/openapi.json")).json()
+    (parameter,) = document["paths"]["/tasks/{task_id}/status"]["get"]["parameters"]
+    assert parameter["schema"]["pattern"].endswith("$")
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("name", ["since", "until"])
+async def test_a_moment_beyond_the_calendar_is_refused(client: Any, check_problem: Any, name: str, moment: str) -> None:
+    check_problem(await client.get("/tasks", params={name: moment}), 400, "invalid-request")

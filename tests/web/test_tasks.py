@@ -277,3 +277,12 @@ async def test_a_retry_that_can_not_be_written_down_is_not_made(stub: Stub) -> N
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         assert (await client.post("/tasks/t1/retry")).status_code == 503
     assert stub.retried == []
+
+
+async def test_half_of_a_surrogate_pair_in_a_result_is_replaced(client: Any, stub: Any, new_task: Any) -> None:
+    """The engine gives such JSON out; no answer of ours can carry it."""
+    outcome = Completion({"a": TypedValue("Json", r'{"\ud800": ["\udfff", "\ud83d\ude00"]}')})
+    stub.reader.tasks.append(new_task(state=State.COMPLETED, outcome=outcome))
+    answer = await client.get("/tasks/t1/status")
+    assert answer.status_code == 200
+    assert answer.json()["result"] == {"a": {"\ufffd": ["\ufffd", "\U0001f600"]}}
