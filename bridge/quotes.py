@@ -8,11 +8,14 @@ from itertools import islice
 from typing import Any, Final
 
 from bridge.redaction import MASK
+from bridge.secret_text import REACH
 from bridge.task import Variables
 
 SHORTEST: Final = 6
 """Characters from which on a value is taken for one that is quoted; shorter ones are parts of any text."""
 MOST: Final = 2_000
+MOST_LOOKED: Final = 200_000_000
+"""Characters that are looked through for all values together: a longer text is cut before."""
 
 
 def without_values(text: str, variables: Variables) -> str:
@@ -23,9 +26,13 @@ def without_values(text: str, variables: Variables) -> str:
         for value in islice(_leaves(variable.value, 0), MOST)
         for form in (value, repr(value)[1:-1], json.dumps(value)[1:-1])
     }
+    most = max(MOST_LOOKED // max(1, len(found)), SHORTEST)
+    is_cut = len(text) > most
+    text = text[:most]
     for value in sorted(found, key=len, reverse=True):
         text = text.replace(value, MASK)
-    return text
+    # A value that the cut goes through is no longer known as one: what stands right before the cut isn't shown.
+    return f"{text[:-REACH]}…" if is_cut else text
 
 
 def _leaves(value: Any, depth: int) -> Iterator[str]:

@@ -23,6 +23,12 @@ HINTS: Final[Mapping[str, Collection[str]]] = {
 }
 """Settings that sound like secrets and are none, and what a message says to set them to."""
 
+_PARTS: Final = (*WORDS, "api", "access", "private", "session", "typedvalue")
+"""One of these, or a short word, is in every text that `_assignment` finds something in."""
+_SHORT_WORD: Final = re.compile(
+    r"(?i:(?<![a-z])(?:cpf|rg|pin|otp|cvv|cvc|auth|jwt))|[CRPOAJ](?i:pf|g|in|tp|vv|vc|uth|wt)"
+)
+"""Where a short word may begin: after no letter, or by a capital."""
 _HEADERS: Final = ("authorization", "cookie")
 """Keys whose unquoted value has spaces in it, and so goes on to the end of the line."""
 
@@ -177,6 +183,8 @@ def _mask_input(text: str) -> str:
 
 
 def _mask_assigned(text: str, also: Collection[str]) -> str:
+    if not _may_assign(text, also):
+        return text
     pattern = _assignment(frozenset(also))
     found = pattern.search(text)
     if found is None:
@@ -193,6 +201,14 @@ def _mask_assigned(text: str, also: Collection[str]) -> str:
         done = end
         found = pattern.search(text, max(end, found.end()))
     return "".join(pieces) + text[done:]
+
+
+def _may_assign(text: str, also: Collection[str]) -> bool:
+    """Tell whether there may be a secret key in the text: most have none, and a search costs ten times this."""
+    folded = text.casefold()
+    if any(part in folded for part in _PARTS) or any(key.casefold() in folded for key in also):
+        return True
+    return any(short in folded for short in SHORT_WORDS) and _SHORT_WORD.search(text) is not None
 
 
 def _is_meant(text: str, found: re.Match[str], also: Collection[str]) -> bool:

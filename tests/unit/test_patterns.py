@@ -79,6 +79,7 @@ PATTERNS: Final[dict[str, tuple[str, ...]]] = {
     "bridge.secret_text._REST_OF_LINE": ("a", "\n"),
     "bridge.secret_text._SCHEME": ("bearer ", "bearer  ", "a", "bearer a", " ", "."),
     "bridge.secret_text._SHORT_OPTION": (" -p", " -p ", " -u ", " -u a", " -u a:", "a", " ", ":"),
+    "bridge.secret_text._SHORT_WORD": ("rg", "a", "R", "C", "au"),
     "bridge.secret_text._USER": ("a", "a:", ":"),
     "bridge.secret_text._WEB_TOKEN": ("eyJ", "eyJ.", "eyJaaaaaaaa.", "eyJaaaaaaaa", "a", "."),
     "bridge.trace._PARENT": ("0", "00-", "0-"),

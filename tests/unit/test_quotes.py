@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from bridge.quotes import without_values
+from bridge.quotes import MOST_LOOKED, without_values
 from bridge.task import TypedValue
 
 VARIABLES = {
@@ -38,3 +40,12 @@ def test_a_value_is_replaced(text: str, shown: str) -> None:
 def test_a_value_that_is_part_of_another_leaves_nothing_of_it() -> None:
     given = {"a": TypedValue("String", "canary"), "b": TypedValue("String", "canary bird")}
     assert without_values("the canary bird", given) == "the ***"
+
+
+def test_a_long_text_is_cut_before_it_is_looked_through() -> None:
+    many = {"many": TypedValue("Json", json.dumps([f"canary{number:04}" for number in range(1_900)]))}
+    text = "".join(f"canary{number % 1_900:04} " for number in range(50_000))
+    shown = without_values(text, many)
+    assert len(shown) < MOST_LOOKED // 1_900
+    assert "canary" not in shown
+    assert shown.endswith("…")

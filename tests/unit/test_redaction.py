@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from bridge import secret_text
 from bridge.redaction import MASK, is_secret, mask, mask_start, mask_text
+from bridge.secret_keys import SHORT_WORDS, WORDS
 from bridge.secret_text import HINTS, REACH
 from bridge.settings import Settings
 from bridge.task import TypedValue
@@ -239,6 +241,13 @@ def test_what_comes_far_behind_costs_nothing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(secret_text, "mask_text", watched)
     mask_start("a" * 10_000_000, 20_000)
     assert looked == [20_000 + REACH]
+
+
+@given(st.sampled_from([*WORDS, *SHORT_WORDS]), st.sampled_from([str, str.upper, str.capitalize]), st.booleans())
+def test_the_quick_look_misses_no_key(word: str, cased: Callable[[str], str], after: bool) -> None:
+    key = ("my_" if after else "my" if cased is str.capitalize else "") + cased(word)
+    assert is_secret(key)
+    assert CANARY not in mask_text(f"x {key}={CANARY}")
 
 
 def test_what_pydantic_quotes_is_masked() -> None:
