@@ -86,7 +86,10 @@ async def test_a_time_of_the_form_is_meant_in_the_readers_zone_and_the_address_s
     assert 'value="2026-01-30T09:00"' in html
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-13-01T00:00", "9999-12-31T23:59-12:00"])
+@pytest.mark.parametrize(
+    "text",
+    ["yesterday", "2026-13-01T00:00", "9999-12-31T23:59-12:00", "9999-12-31T23:59+00:00", "0001-01-01T00:00+00:00"],
+)
 async def test_a_time_that_is_none_is_told(lab: OperationsLab, text: str) -> None:
     await write(lab, 1)
     html = await (await person(lab, Role.ADMIN)).get(f"{AUDIT}?until={text}")
