@@ -16,6 +16,8 @@ SHORTEST: Final = 6
 MOST: Final = 2_000
 MOST_LOOKED: Final = 200_000_000
 """Characters that are looked through for all values together: a longer text is cut before."""
+LEAST_LOOKED: Final = 1_000
+"""Characters of a text that are looked through however many values there are."""
 
 
 def without_values(text: str, variables: Variables) -> str:
@@ -26,13 +28,13 @@ def without_values(text: str, variables: Variables) -> str:
         for value in islice(_leaves(variable.value, 0), MOST)
         for form in (value, repr(value)[1:-1], json.dumps(value)[1:-1])
     }
-    most = max(MOST_LOOKED // max(1, len(found)), SHORTEST)
+    most = max(MOST_LOOKED // max(1, len(found)), LEAST_LOOKED)
     is_cut = len(text) > most
     text = text[:most]
     for value in sorted(found, key=len, reverse=True):
         text = text.replace(value, MASK)
     # A value that the cut goes through is no longer known as one: what stands right before the cut isn't shown.
-    return f"{text[:-REACH]}…" if is_cut else text
+    return f"{text[: -min(REACH, most // 2)]}…" if is_cut else text
 
 
 def _leaves(value: Any, depth: int) -> Iterator[str]:

@@ -49,3 +49,9 @@ def test_a_long_text_is_cut_before_it_is_looked_through() -> None:
     assert len(shown) < MOST_LOOKED // 1_900
     assert "canary" not in shown
     assert shown.endswith("…")
+
+
+def test_however_many_values_there_are_the_beginning_of_a_text_is_kept() -> None:
+    many = {f"v{name}": TypedValue("Json", json.dumps([f"c{name}n{n:05}" for n in range(1_900)])) for name in range(60)}
+    shown = without_values("the bank refused it: " + "c1n00017 and so on, " * 100, many)
+    assert shown.startswith("the bank refused it: *** and so on")
