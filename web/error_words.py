@@ -165,6 +165,7 @@ _REQUESTS: Final = (
         "the gateway by http, set INSECURE_COOKIES=true."
     ),
     msg("The gateway met an error of its own; it is in its log. Tell the operator when this happened."),
+    msg("The identity provider can't be reached. Try again later."),
     msg(
         "The store can't be reached. Nothing is known about the effect: send the same request again after "
         "%(seconds)s s (see Retry-After)."

@@ -71,7 +71,7 @@ PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
         "provider-unavailable",
         503,
         "The identity provider is unavailable",
-        "The identity provider can't be reached; see the gateway's log. Try to log in again later.",
+        "The identity provider can't be reached. Try again later.",
         RETRY_AFTER,
     ),
     errors.EngineError: Kind(

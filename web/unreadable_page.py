@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -16,7 +17,7 @@ from bridge.task import UNREADABLE, Task, UnreadableTask
 from web.desk_tasks import TasksDesk
 from web.page import render
 
-_MOST_SHOWN: Final = 2_000
+_MOST_SHOWN: Final = 8_000
 """How many characters of a stored field are shown."""
 _OURS: Final = frozenset({"tokens", "unreadable"})
 """What the gateway writes for itself alone."""
@@ -51,7 +52,10 @@ def stored_fields(document: Mapping[str, Any], also: Collection[str]) -> list[tu
 
 
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str | datetime):
+        text = str(value)
+    else:
+        text = json.dumps(value, ensure_ascii=False, default=str, indent=2)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} …"
 
 
