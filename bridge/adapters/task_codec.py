@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
@@ -67,10 +66,14 @@ def read_document(document: Mapping[str, Any]) -> Task | UnreadableTask:
         return from_document(document)
     except UnreadableField as error:
         fields: Raw = {}
-        for name, value in document.items():
-            with suppress(UnreadableField):
-                fields |= _from_fields({name: value})
-        return UnreadableTask(str(document.get("_id")), str(error), fields, document)
+        reasons: list[str] = []
+        # Each field by itself, the state first: it tells of another version. The order that is stored says nothing.
+        for name in sorted(document, key=lambda name: (name != "state", name)):
+            try:
+                fields |= _from_fields({name: document[name]})
+            except UnreadableField as bad:
+                reasons.append(str(bad))
+        return UnreadableTask(str(document.get("_id")), "; ".join(reasons) or str(error), fields, document)
 
 
 def from_document(document: Mapping[str, Any]) -> Task:
