@@ -45,8 +45,8 @@ def test_only_what_runs_can_be_paused(tmp_path: Path) -> None:
 
 
 def test_a_port_of_somebody_else_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "program", lambda part, say: Path("/a/program"))
-    monkeypatch.setattr(build, "needs", lambda part: ())
+    monkeypatch.setattr(build, "program", lambda *_: Path("/a/program"))
+    monkeypatch.setattr(build, "needs", lambda *_: ())
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         with pytest.raises(PortTaken, match=str(port)):
@@ -102,7 +102,7 @@ def test_env_prints_lines_for_a_shell(tmp_path: Path) -> None:
 
 def test_what_can_not_be_installed_is_named_and_ends_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = Tool("RabbitMQ", "rabbitmq-server", lambda: None)
-    monkeypatch.setattr(build, "needs", lambda part: (absent,))
+    monkeypatch.setattr(build, "needs", lambda *_: (absent,))
     monkeypatch.setattr(tools, "_root_prefix", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Missing, match="apt-get install rabbitmq-server"):
