@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from tests.contract.brokers import RabbitLab
+from tests.contract.desks import Lab, memory_lab, mongo_lab
 from tests.contract.engines import CamundaLab, EngineLab, MemoryLab
 
 
@@ -41,3 +42,18 @@ async def rabbit(servers: dict[str, str]) -> AsyncIterator[RabbitLab]:
         yield made
     finally:
         await made.close()
+
+
+@pytest.fixture
+async def mongo_desk_lab(servers: dict[str, str]) -> AsyncIterator[Lab]:
+    async with mongo_lab(servers["MONGODB_URI"]) as lab:
+        yield lab
+
+
+@pytest.fixture(params=["memory", "mongo"])
+def desk_lab(request: pytest.FixtureRequest) -> Lab:
+    """A desk; the test runs once in memory and once on a real server."""
+    if request.param == "memory":
+        return memory_lab()
+    found: Lab = request.getfixturevalue("mongo_desk_lab")
+    return found

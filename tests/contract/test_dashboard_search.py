@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -20,26 +19,11 @@ from bridge.search.match import matches
 from bridge.search.page import PositionError, Sort, SortKey
 from bridge.search.query import EVERYTHING, Node
 from bridge.task import Completion, Source, State, Task, TypedValue
-from tests.contract.desks import Lab, memory_lab, mongo_lab
+from tests.contract.desks import Lab
 from tests.contract.stores import MINUTE, NOW, VARIABLES, attempt, task
 from tests.unit.test_search import queries
 
 LATER = NOW + 60 * MINUTE
-
-
-@pytest.fixture
-async def mongo(servers: dict[str, str]) -> AsyncIterator[Lab]:
-    async with mongo_lab(servers["MONGODB_URI"]) as lab:
-        yield lab
-
-
-@pytest.fixture(params=["memory", "mongo"])
-def lab(request: pytest.FixtureRequest) -> Lab:
-    """A desk; the test runs once in memory and once on a real server."""
-    if request.param == "memory":
-        return memory_lab()
-    found: Lab = request.getfixturevalue("mongo")
-    return found
 
 
 def some_tasks() -> list[Task]:
@@ -62,9 +46,9 @@ def some_tasks() -> list[Task]:
     ]
 
 
-async def found(lab: Lab, text: str | Node, sort: str = "-updated") -> list[str]:
+async def found(desk_lab: Lab, text: str | Node, sort: str = "-updated") -> list[str]:
     query = parse(text) if isinstance(text, str) else text
-    page = await lab.desk.search(query, Sort.read(sort), 50, now=LATER)
+    page = await desk_lab.desk.search(query, Sort.read(sort), 50, now=LATER)
     assert isinstance(page, Found)
     return [one.id for one in page.tasks]
 
@@ -83,24 +67,24 @@ QUERIES = [
 
 @pytest.mark.parametrize("grouped", [25_000, 0])
 async def test_counts_are_the_same_however_they_are_made(
-    mongo: Lab, grouped: int, monkeypatch: pytest.MonkeyPatch
+    mongo_desk_lab: Lab, grouped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_store, "_GROUPED", grouped)
-    await mongo.store.accept(some_tasks())
+    await mongo_desk_lab.store.accept(some_tasks())
     for text in QUERIES:
-        counts = (await mongo.desk.counts(parse(text), now=LATER)).by_state
+        counts = (await mongo_desk_lab.desk.counts(parse(text), now=LATER)).by_state
         expected = [task.state for task in some_tasks() if matches(parse(text), task, LATER)]
         assert (text, counts) == (text, {state: expected.count(state) for state in State})
 
 
-async def test_a_page_reaches_back_as_far_as_it_must(lab: Lab) -> None:
+async def test_a_page_reaches_back_as_far_as_it_must(desk_lab: Lab) -> None:
     ages = [timedelta(0), timedelta(hours=1), timedelta(hours=9), timedelta(days=9), timedelta(minutes=-5)]
-    await lab.store.accept([task(f"t{place}", updated_at=NOW - age) for place, age in enumerate(ages)])
+    await desk_lab.store.accept([task(f"t{place}", updated_at=NOW - age) for place, age in enumerate(ages)])
     for limit in range(1, 6):
         listed: list[str] = []
         cursor: str | None = None
         while not listed or cursor is not None:
-            page = await lab.desk.search(EVERYTHING, Sort(), limit, cursor, now=NOW)
+            page = await desk_lab.desk.search(EVERYTHING, Sort(), limit, cursor, now=NOW)
             assert isinstance(page, Found)
             listed += [one.id for one in page.tasks]
             cursor = page.next
@@ -108,19 +92,19 @@ async def test_a_page_reaches_back_as_far_as_it_must(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("sort", ["-updated", "updated", "-finished"])
-async def test_a_query_means_the_same_everywhere(lab: Lab, sort: str) -> None:
-    await lab.store.accept(some_tasks())
+async def test_a_query_means_the_same_everywhere(desk_lab: Lab, sort: str) -> None:
+    await desk_lab.store.accept(some_tasks())
     for text in QUERIES:
         expected = {t.id for t in some_tasks() if matches(parse(text), t, LATER)}
         if sort == "-finished":
             expected &= {"a1", "$ne"}
-        names = await found(lab, text, sort)
+        names = await found(desk_lab, text, sort)
         assert (text, set(names)) == (text, expected)
         assert len(names) == len(expected)
 
 
-async def test_any_query_means_the_same_in_both(mongo: Lab) -> None:
-    await mongo.store.accept(some_tasks())
+async def test_any_query_means_the_same_in_both(mongo_desk_lab: Lab) -> None:
+    await mongo_desk_lab.store.accept(some_tasks())
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(queries)
@@ -130,12 +114,14 @@ async def test_any_query_means_the_same_in_both(mongo: Lab) -> None:
     wanted: list[Node] = []
     collect()
     for query in wanted:
-        assert set(await found(mongo, query)) == {t.id for t in some_tasks() if matches(query, t, LATER)}, query
+        assert set(await found(mongo_desk_lab, query)) == {t.id for t in some_tasks() if matches(query, t, LATER)}, (
+            query
+        )
 
 
 @pytest.mark.parametrize("key", SortKey)
 @pytest.mark.parametrize("descending", [True, False])
-async def test_pages_follow_each_other(lab: Lab, key: SortKey, descending: bool) -> None:
+async def test_pages_follow_each_other(desk_lab: Lab, key: SortKey, descending: bool) -> None:
     """Also where values are the same, and where the last task of a page is deleted or has moved meanwhile."""
     places = [0, 1, 1, 1, 2, 3, 1, 0]
     fields: list[dict[str, Any]] = [
@@ -148,13 +134,13 @@ async def test_pages_follow_each_other(lab: Lab, key: SortKey, descending: bool)
         }
         for place in places
     ]
-    await lab.store.accept([task(f"t{number}", **given) for number, given in enumerate(fields)])
-    await lab.store.accept([task("other", topic="mail")])
+    await desk_lab.store.accept([task(f"t{number}", **given) for number, given in enumerate(fields)])
+    await desk_lab.store.accept([task("other", topic="mail")])
     query, sort = parse("topic:orders"), Sort(key, descending)
     listed: list[str] = []
     cursor: str | None = None
     while not listed or cursor is not None:
-        page = await lab.desk.search(query, sort, 3, cursor, now=NOW)
+        page = await desk_lab.desk.search(query, sort, 3, cursor, now=NOW)
         assert isinstance(page, Found)
         listed += [one.id for one in page.tasks]
         cursor = page.next
@@ -162,20 +148,20 @@ async def test_pages_follow_each_other(lab: Lab, key: SortKey, descending: bool)
     assert listed == [f"t{number}" for number in order]
 
 
-async def test_a_cursor_outlives_its_task(lab: Lab) -> None:
-    await lab.store.accept([task(f"t{number}", updated_at=NOW + number * MINUTE) for number in range(6)])
-    page = await lab.desk.search(parse("state:received"), Sort(), 2, now=NOW)
+async def test_a_cursor_outlives_its_task(desk_lab: Lab) -> None:
+    await desk_lab.store.accept([task(f"t{number}", updated_at=NOW + number * MINUTE) for number in range(6)])
+    page = await desk_lab.desk.search(parse("state:received"), Sort(), 2, now=NOW)
     assert isinstance(page, Found)
     assert [one.id for one in page.tasks] == ["t5", "t4"]
-    await lab.store.move([Move("t4", Event.GONE, 1), Move("t3", Event.RENEW, 1, changes={"updated_at": LATER})])
-    following = await lab.desk.search(parse("state:received"), Sort(), 2, page.next, now=NOW)
+    await desk_lab.store.move([Move("t4", Event.GONE, 1), Move("t3", Event.RENEW, 1, changes={"updated_at": LATER})])
+    following = await desk_lab.desk.search(parse("state:received"), Sort(), 2, page.next, now=NOW)
     assert isinstance(following, Found)
     assert [one.id for one in following.tasks] == ["t2", "t1"]
 
 
-async def test_a_cursor_belongs_to_its_search_and_order(lab: Lab) -> None:
-    await lab.store.accept([task("a"), task("b")])
-    page = await lab.desk.search(EVERYTHING, Sort(), 1, now=NOW)
+async def test_a_cursor_belongs_to_its_search_and_order(desk_lab: Lab) -> None:
+    await desk_lab.store.accept([task("a"), task("b")])
+    page = await desk_lab.desk.search(EVERYTHING, Sort(), 1, now=NOW)
     assert isinstance(page, Found)
     assert page.next is not None
     for query, sort, cursor in (
@@ -187,21 +173,21 @@ async def test_a_cursor_belongs_to_its_search_and_order(lab: Lab) -> None:
         (EVERYTHING, Sort(), "é"),
     ):
         with pytest.raises(PositionError):
-            await lab.desk.search(query, sort, 1, cursor, now=NOW)
+            await desk_lab.desk.search(query, sort, 1, cursor, now=NOW)
 
 
-async def test_a_list_shows_no_payload_unless_it_is_wanted_whole(lab: Lab) -> None:
+async def test_a_list_shows_no_payload_unless_it_is_wanted_whole(desk_lab: Lab) -> None:
     full = task(variables=VARIABLES, given=VARIABLES, outcome=Completion(VARIABLES), history=(attempt(1),))
-    await lab.store.accept([full])
-    light = await lab.desk.search(EVERYTHING, Sort(), 1, now=NOW)
-    whole = await lab.desk.search(EVERYTHING, Sort(), 1, now=NOW, whole=True)
+    await desk_lab.store.accept([full])
+    light = await desk_lab.desk.search(EVERYTHING, Sort(), 1, now=NOW)
+    whole = await desk_lab.desk.search(EVERYTHING, Sort(), 1, now=NOW, whole=True)
     assert light == Found((task(),), None)
     assert whole == Found((full,), None)
 
 
-async def test_counts_are_of_each_state(lab: Lab) -> None:
-    await lab.store.accept(some_tasks())
-    counts = (await lab.desk.counts(EVERYTHING, now=LATER)).by_state
+async def test_counts_are_of_each_state(desk_lab: Lab) -> None:
+    await desk_lab.store.accept(some_tasks())
+    counts = (await desk_lab.desk.counts(EVERYTHING, now=LATER)).by_state
     assert {state.value: count for state, count in counts.items() if count} == {
         "failed": 2,
         "received": 1,
@@ -211,27 +197,29 @@ async def test_counts_are_of_each_state(lab: Lab) -> None:
     }
     assert set(counts) == set(State)
     for text, failed, received in (("topic:orders", 2, 0), ("error:KeyError", 1, 0), ("state:received", 0, 1)):
-        counts = (await lab.desk.counts(parse(text), now=LATER)).by_state
+        counts = (await desk_lab.desk.counts(parse(text), now=LATER)).by_state
         assert (counts[State.FAILED], counts[State.RECEIVED]) == (failed, received)
 
 
-async def test_counts_stop_where_nobody_needs_to_know(lab: Lab) -> None:
-    await lab.store.accept([task(str(number)) for number in range(COUNT_CAP + 3)])
-    assert (await lab.desk.counts(EVERYTHING, now=NOW)).by_state[State.RECEIVED] == COUNT_CAP + 1
+async def test_counts_stop_where_nobody_needs_to_know(desk_lab: Lab) -> None:
+    await desk_lab.store.accept([task(str(number)) for number in range(COUNT_CAP + 3)])
+    assert (await desk_lab.desk.counts(EVERYTHING, now=NOW)).by_state[State.RECEIVED] == COUNT_CAP + 1
 
 
-async def test_a_selection_is_bounded_and_says_so(lab: Lab) -> None:
-    await lab.store.accept([task(f"t{number}", updated_at=NOW + number * MINUTE) for number in range(3)])
+async def test_a_selection_is_bounded_and_says_so(desk_lab: Lab) -> None:
+    await desk_lab.store.accept([task(f"t{number}", updated_at=NOW + number * MINUTE) for number in range(3)])
     rows = [Row(f"t{number}", State.RECEIVED, "orders", 1) for number in (2, 1, 0)]
-    assert await lab.desk.select(EVERYTHING, 2, now=NOW) == Selection(tuple(rows[:2]), True)
-    assert await lab.desk.select(EVERYTHING, 3, now=NOW) == Selection(tuple(rows), False)
-    assert {row.id for row in await lab.desk.rows(["t0", "x", "t2", "t0"])} == {"t0", "t2"}
-    assert await lab.desk.rows([]) == []
+    assert await desk_lab.desk.select(EVERYTHING, 2, now=NOW) == Selection(tuple(rows[:2]), True)
+    assert await desk_lab.desk.select(EVERYTHING, 3, now=NOW) == Selection(tuple(rows), False)
+    assert {row.id for row in await desk_lab.desk.rows(["t0", "x", "t2", "t0"])} == {"t0", "t2"}
+    assert await desk_lab.desk.rows([]) == []
 
 
-async def test_a_search_that_takes_too_long_is_told_as_such(mongo: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_search_that_takes_too_long_is_told_as_such(
+    mongo_desk_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The servers of the tests know no time limit, so the answer that MongoDB gives is put in its place."""
-    desk = mongo.desk
+    desk = mongo_desk_lab.desk
     assert isinstance(desk, MongoDesk)
 
     class Slow:
