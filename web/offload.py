@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
 from bridge.errors import Overloaded
+from bridge.own_threads import OwnThreads
 from bridge.submission import LARGE
 from bridge.task import Variables
 
@@ -23,7 +23,7 @@ class Offload:
     """Runs functions on large values in threads, `worked` at a time, with at most `waiting` more in line."""
 
     def __init__(self, worked: int = WORKED, waiting: int = WAITING) -> None:
-        self._slots = asyncio.Semaphore(worked)
+        self._threads = OwnThreads("large", worked)
         self._most = worked + waiting
         self._present = 0
 
@@ -38,8 +38,7 @@ class Offload:
             raise Overloaded("Too many large requests are being read: send this one again a little later.")
         self._present += 1
         try:
-            async with self._slots:
-                return await asyncio.to_thread(function, *args, **kwargs)
+            return await self._threads.run(function, *args, **kwargs)
         finally:
             self._present -= 1
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ from jinja2.runtime import Macro
 from litestar import Request, Response
 
 from bridge.access import Scope, may_some
+from bridge.own_threads import OwnThreads
 from web.assets import Assets
 from web.charts import Plot
 from web.doors import AccessDoor
@@ -38,7 +37,7 @@ PAGES_OPT: Final = "pages"
 """Where a route under /dashboard finds its `Pages`."""
 
 _WRITERS: Final = 2
-"""How many pages are written at once beside the event loop; handlers that hang in asyncio's own pool hold up none."""
+"""How many pages are written at once beside the event loop."""
 _VARY: Final = "Accept-Language, Cookie"
 _DANGEROUS: Final = ("prod", "prd", "live")
 _BETWEEN: Final = ("stag", "stg", "hom", "uat", "pre", "qa")
@@ -101,7 +100,7 @@ class Pages:
         self._now = now
         self._cursor = cursor
         self._spent = spent
-        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="page")
+        self._writers = OwnThreads("page", _WRITERS)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Pages:
         """Stay one: Litestar copies routers deeply as it registers them, with all that their `opt` leads to."""
@@ -157,7 +156,7 @@ class Pages:
 
     async def in_thread(self, request: Request[Any, Any, Any], make: Callable[[], T]) -> T:
         """Return what `make` makes, in a thread; its CPU time is counted as what the news cost."""
-        made, seconds = await asyncio.get_running_loop().run_in_executor(self._writers, _timed, make)
+        made, seconds = await self._writers.run(_timed, make)
         if is_refetch(request):
             self._spent(seconds)
         return made
@@ -188,7 +187,7 @@ class Pages:
         principal, links, now = principal_of(request), Links(request), self.now()
         locale, zone = locale_of(language), zone_for(request, preferences)
         return {
-            # who asks, and what he may
+            # who asks, and what they may
             "principal": principal,
             "permissions": frozenset(scope.value for scope in principal.scopes) if principal else frozenset(),
             "may": lambda scope: principal is not None and may_some(principal, Scope(scope)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -20,6 +19,7 @@ from litestar.response import Stream
 
 from bridge.access import Principal, Scope
 from bridge.desk.ports import TooSlow
+from bridge.own_threads import OwnThreads
 from bridge.redaction import mask_start
 from bridge.task import Task, UnreadableTask
 from web.audited import audit_entry
@@ -124,6 +124,7 @@ class Export:
 
     def __init__(self, desk: TasksDesk) -> None:
         self._desk = desk
+        self._threads = OwnThreads("export", 1)
 
     async def answer(self, request: Request[Any, Any, Any], principal: Principal) -> Stream:
         """Write down who takes what, and give it."""
@@ -167,7 +168,7 @@ class Export:
                 await audit(incomplete=f"the search took longer than {seconds:g} s", tasks=tasks)
                 return
             # Hundreds of rows, whose errors are masked: in a thread, so that the loop goes on between them.
-            yield await asyncio.to_thread(self._rows, format_, found.tasks)
+            yield await self._threads.run(self._rows, format_, found.tasks)
             left, cursor = left - len(found.tasks), found.next
             if cursor is None:
                 return

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -15,7 +15,7 @@ from bridge.errors import UnknownTask
 from bridge.redaction import MASK, is_secret, mask, mask_start
 from bridge.task import UNREADABLE, Task, UnreadableTask
 from web.desk_tasks import TasksDesk
-from web.page import render
+from web.page import pages_of, render
 
 _MOST_SHOWN: Final = 8_000
 """How many characters of a stored field are shown."""
@@ -42,7 +42,7 @@ async def show_unreadable(
         task=as_row(found),
         found=found,
         reason=mask_start(found.reason, _MOST_SHOWN, also),
-        stored=await asyncio.to_thread(stored_fields, found.document, also),
+        stored=await pages_of(request).in_thread(request, partial(stored_fields, found.document, also)),
     )
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -19,6 +17,7 @@ from bridge.adapters.camunda_rights import find_missing_rights
 from bridge.adapters.camunda_rows import external_task, read_leases, read_row
 from bridge.adapters.string_column import StringColumn
 from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
+from bridge.own_threads import OwnThreads
 from bridge.ports import EngineActivity, EngineLogEntry, EngineTask, TopicPoll
 from bridge.rights import MissingRight
 from bridge.task import Variables
@@ -70,7 +69,7 @@ class CamundaEngine:
         self._on_unreadable_row = on_unreadable_row
         self._outcome_timeout = max(timeout, outcome_timeout)
         self._strings = strings or StringColumn()
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._reader = OwnThreads("model", 1)
         self._client = CamundaClient(
             base_url.rstrip("/"),
             credentials=credentials,
@@ -90,7 +89,7 @@ class CamundaEngine:
 
     async def close(self) -> None:
         await self._client.close()
-        self._reader.shutdown(wait=False)
+        self._reader.close()
 
     async def fetch_and_lock(
         self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll], wait: timedelta
@@ -244,7 +243,7 @@ class CamundaEngine:
         read = document(lambda row: str(row["bpmn20Xml"]))
         model = await self._client.ask("read_model", "GET", url, read=read)
         # Not in the event loop, which would stand still for the tenths of a second that a large model takes.
-        return await asyncio.get_running_loop().run_in_executor(self._reader, find_throwing_activities, model)
+        return await self._reader.run(find_throwing_activities, model)
 
     async def version(self) -> str:
         url = f"{self._client.base_url}/version"

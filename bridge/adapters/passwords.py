@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from bridge.own_threads import OwnThreads
 
 AT_ONCE: Final = 2
 """Hashes under way at once: each takes 64 MiB and a core, and a storm of logins must not take them all."""
@@ -21,15 +21,13 @@ class Argon2Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4, type=Type.ID)
         self._nobodys = _no_hash(self._hasher)
-        # Of its own: handlers that hang in asyncio's pool hold up no login.
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password")
+        self._threads = OwnThreads("password", AT_ONCE)
 
     async def make(self, password: str) -> str:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
+        return await self._threads.run(self._hasher.hash, password)
 
     async def verify(self, kept: str | None, password: str) -> bool:
-        known = self._nobodys if kept is None else kept
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._verify, known, password)
+        found = await self._threads.run(self._verify, self._nobodys if kept is None else kept, password)
         return found and kept is not None
 
     def _verify(self, kept: str, password: str) -> bool:

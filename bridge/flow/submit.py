@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from bridge.batch import Batch
 from bridge.errors import (
@@ -29,6 +29,7 @@ from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
 from bridge.flow.scope import read_inputs
 from bridge.lifecycle import Event, Move, lease_anew, refetch
+from bridge.own_threads import OwnThreads
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
 from bridge.ports_trace import NoTracer, Tracer
 from bridge.submission import LARGE, Submission, fingerprint
@@ -36,6 +37,8 @@ from bridge.task import FINAL, Source, State, Task, Variables
 from bridge.topic import Topic
 from bridge.variables import parse_submitted
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Kept = TypeVar("Kept", Task, EngineTask)
 
 MOST_RACES: Final = 5
@@ -85,6 +88,7 @@ class Submit:
         self._size_limit = size_limit
         self._replica = replica
         self._tracer = tracer
+        self._threads = OwnThreads("submission", 2)
         self._known: Batch[str, Task | None] = Batch(lambda ids: _by_id(store.get_many, ids), limit=100)
         self._described_as: Batch[str, EngineTask | None] = Batch(lambda ids: _by_id(engine.get_many, ids), limit=100)
         self._accepted: Batch[Task, Task | None] = Batch(store.accept, alone=self._accept_again, limit=100)
@@ -97,8 +101,7 @@ class Submit:
         """
         if submission.topic not in self._topics:
             raise TopicNotWorked(submission.topic, self._topics)
-        read = asyncio.to_thread(_read, submission) if submission.size > LARGE else None
-        given, mark = _read(submission) if read is None else await read
+        given, mark = await self._work(submission, _read, submission)
         known_task = await self._known.put(submission.task_id)
         if known_task is not None and await self._stands(known_task, submission.topic):
             return _same(known_task, mark)
@@ -110,10 +113,7 @@ class Submit:
             if raced is None or raced.state is State.SUPERSEDED or raced.topic != submission.topic:
                 raise
             return _same(raced, mark)
-        if submission.size > LARGE:
-            await asyncio.to_thread(self._measure, task)
-        else:
-            self._measure(task)
+        await self._work(submission, self._measure, task)
         if known_task is not None:
             if known_task.topic != task.topic and not task.verified:
                 raise _unknown(task.id, task.topic)
@@ -183,6 +183,12 @@ class Submit:
     async def _postpone(self, task: Task) -> None:
         later = self._clock.now() + self._publish_within
         await self._store.move([Move(task.id, Event.RENEW, task.epoch, changes={"next_at": later})])
+
+    async def _work(self, submission: Submission, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what the function returns; what it works of a large submission must not hold up the event loop."""
+        if submission.size <= LARGE:
+            return function(*args, **kwargs)
+        return await self._threads.run(function, *args, **kwargs)
 
     def _measure(self, task: Task) -> None:
         """Raise `TaskTooLarge` for a task that is more than may be kept, `VariableError` where that can't be told."""

@@ -102,7 +102,7 @@ async def test_a_person_is_limited_to_topics_and_the_limit_is_lifted(lab: Operat
     assert form["topics"] == ""
     assert "give a reason" in told(await admin.post(f"{BOB}/topics", {**form, "topics": "ship"}))
     names = 'ship, "two words" "a\\"b"'
-    shown = await admin.post(f"{BOB}/topics", {**form, "topics": names, "reason": "his team's"})
+    shown = await admin.post(f"{BOB}/topics", {**form, "topics": names, "reason": "their team's"})
     assert "Topics changed" in told(shown)
     kept = await lab.access.accounts.user("bob")
     assert kept is not None
