@@ -21,6 +21,15 @@ RELEASE_WITHIN = timedelta(seconds=3)
 """How long an unlock is waited for: it is a courtesy to others, and the end of a process must not hang on it."""
 
 
+async def unlock(engine: Engine, task_id: str, within: timedelta = RELEASE_WITHIN) -> None:
+    """Have the engine unlock a task. Raises `EngineError`, also where the engine is slow to answer."""
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            await engine.unlock(task_id)
+    except TimeoutError as error:
+        raise EngineUnavailable(f"unlock: no answer within {within.total_seconds():g} s") from error
+
+
 class Lease:
     """The engine's locks; `lock` is the duration where a topic has none of its own."""
 
@@ -34,7 +43,7 @@ class Lease:
         *,
         release_within: timedelta = RELEASE_WITHIN,
     ) -> None:
-        self._release_within = release_within.total_seconds()
+        self._release_within = release_within
         self._engine = engine
         self._clock = clock
         self._topics = topics
@@ -94,14 +103,10 @@ class Lease:
         One that ends soon is left to end: an engine that is slow would free the lock of whoever has fetched the task
         since. Raises `EngineError`, also where the engine is slow to answer: the lock ends by itself then.
         """
-        soon = min(timedelta(seconds=self._release_within), self.duration(task.topic) / 4)
+        soon = min(self._release_within, self.duration(task.topic) / 4)
         if lease_until <= self._clock.now() + soon:
             return
-        try:
-            async with asyncio.timeout(self._release_within):
-                await self._engine.unlock(task.id)
-        except TimeoutError as error:
-            raise EngineUnavailable(f"unlock: no answer within {self._release_within:g} s") from error
+        await unlock(self._engine, task.id, self._release_within)
 
     def lost(self, task: Task, error: LeaseStolen | TaskGone) -> Move:
         """Return the move that follows when the task is no longer ours."""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bridge.errors import EngineError
-from bridge.flow.lease import RELEASE_WITHIN
+from bridge.flow.lease import RELEASE_WITHIN, unlock
 from bridge.loop import delay_after
 from bridge.ports import Clock, Engine, EngineTask, Journal, Level
 
@@ -113,7 +113,6 @@ class OrphanedLocks:
             if task.lock_until is not None and task.lock_until <= self._clock.now() + RELEASE_WITHIN:
                 continue
             try:
-                async with asyncio.timeout(RELEASE_WITHIN.total_seconds()):
-                    await self._engine.unlock(task.id)
-            except (EngineError, TimeoutError) as error:
+                await unlock(self._engine, task.id)
+            except EngineError as error:
                 self._journal.write("orphaned_lock_left", level=Level.WARNING, task_id=task.id, error=str(error))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from bridge.errors import EngineError
+from bridge.flow.lease import unlock
 from bridge.ports import Engine, Journal, Level
 from bridge.redaction import mask_text
 from bridge.unreadable_row import UnreadableRow
@@ -51,7 +52,7 @@ class UnreadableRows:
             task_id = next(iter(self._locked))
             del self._locked[task_id]
             try:
-                await engine.unlock(task_id)
+                await unlock(engine, task_id)
             except EngineError as error:
                 self._journal.write("row_left_locked", level=Level.WARNING, task_id=task_id, error=str(error))
 
