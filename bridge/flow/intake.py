@@ -99,8 +99,9 @@ class Intake:
             if task.state is State.REPORTING and task not in taken:
                 self._report.put(task)
         received = [task for task in present if task.state is State.RECEIVED]
-        await self._relay.publish([*received, *await self._run_again(taken)])
+        # Before the handler can run again: whoever sees how that ended sees that the edit did not arrive, too.
         await self._edits.check(present)
+        await self._relay.publish([*received, *await self._run_again(taken)])
         for task, fault in faults:
             await self._refuse(task, fault)
 

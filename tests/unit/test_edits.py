@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from pydantic import BaseModel
 
@@ -9,7 +11,7 @@ from bridge.edits import edit_of, missed_edits
 from bridge.errors import TaskConflict
 from bridge.lifecycle import refetch
 from bridge.ports import TopicPoll
-from bridge.task import Edit, State, Task, TypedValue, Variables
+from bridge.task import Edit, State, Task, TaskKey, TypedValue, Variables
 from bridge.topic import File, topic
 from bridge.variables import encode
 from tests.unit.fakes import LOCK, NOW, a_task
@@ -76,6 +78,21 @@ async def test_an_edit_that_another_scope_hides_is_told_once() -> None:
     assert rig.store.tasks[task.id].epoch == 3
     assert missed_edits(rig.store.tasks[task.id]) == ("amount",)
     assert len(rig.audited) == 1
+
+
+async def test_a_missed_edit_is_audited_before_the_task_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    task = await rig.failed_sum(knows_scope=False)
+    await rig.operate.retry(task.id, variables=encode({"amount": 5}))
+    publish, audited = rig.broker.publish, []
+
+    async def spy(topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
+        audited.append(len(rig.audited))
+        return await publish(topic, keys)
+
+    monkeypatch.setattr(rig.broker, "publish", spy)
+    await rig.round()
+    assert audited == [1]
 
 
 async def test_what_a_submitter_sent_is_edited_for_the_handler() -> None:
