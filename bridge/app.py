@@ -144,6 +144,7 @@ class Gateway:
             foreign=self.foreign_answers.observe,
             guard=self._guarded,
             strings=StringColumn(settings.engine_string_limit, warnings.string_limit_lowered),
+            answer_limit=settings.engine_answer_limit,
             on_unreadable_row=self.unreadable_rows.observe,
         )
         broker = settings.rabbitmq_url.get_secret_value()

@@ -68,6 +68,10 @@ class ForeignAnswer(EngineUnavailable):
         self.status = status
 
 
+class AnswerTooLarge(EngineUnavailable):
+    """An answer, or a list, that is larger than what is read of one: the rest of it was left unread."""
+
+
 class PayloadRefused(ForeignAnswer):
     """413: what stands before the engine lets no request of this size through. The engine itself is there."""
 

@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     camunda_timeout_max: float = Field(default=600, gt=0, le=86_400)
     engine_timezone: str = "UTC"
     engine_string_limit: int = Field(default=4000, ge=100, le=1_000_000)
+    engine_answer_limit: int = Field(default=32_000_000, ge=1024, le=1_000_000_000)
 
     mongodb_uri: SecretStr = SecretStr("mongodb://localhost:27017")
     mongodb_database: str = Field(default="worker_gateway", min_length=1)
@@ -182,6 +183,8 @@ class Settings(BaseSettings):
     def _agree(self) -> Settings:
         if self.claim_duration > self.lock_duration:
             raise ValueError("CLAIM_DURATION must not exceed LOCK_DURATION, or a renewal comes too late for the lock")
+        if self.engine_answer_limit < self.document_limit:
+            raise ValueError("ENGINE_ANSWER_LIMIT must not be below DOCUMENT_LIMIT, or one task is more than is read")
         if (self.gateway_admin_user is None) != (self.gateway_admin_password is None):
             raise ValueError("GATEWAY_ADMIN_USER and GATEWAY_ADMIN_PASSWORD belong together: set both, or neither")
         if self.alpine_integrity is not None and self.alpine_url is None:

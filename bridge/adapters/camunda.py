@@ -12,11 +12,11 @@ from urllib.parse import quote
 from bridge.adapters.camunda_answers import Answer, content, document, nothing, rows
 from bridge.adapters.camunda_client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
 from bridge.adapters.camunda_identity import CamundaIdentity
-from bridge.adapters.camunda_models import find_throwing_activities
+from bridge.adapters.camunda_models import MOST_BYTES, find_throwing_activities
 from bridge.adapters.camunda_rights import find_missing_rights
 from bridge.adapters.camunda_rows import external_task, read_leases, read_row
 from bridge.adapters.string_column import StringColumn
-from bridge.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
+from bridge.errors import AnswerTooLarge, EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
 from bridge.own_threads import OwnThreads
 from bridge.ports import EngineActivity, EngineLogEntry, EngineTask, TopicPoll
 from bridge.rights import MissingRight
@@ -30,6 +30,10 @@ DETAILS_LIMIT: Final = 1_000_000
 """How many characters of error details are sent."""
 PAGE: Final = 100
 """How many rows a list call asks for: `queryMaxResultsLimit` of a hardened engine is seldom below it."""
+MOST_PAGES: Final = 100
+"""How many pages are read of one list: a fetch locks a thousand tasks at most, a task's log is seldom a page long."""
+_MODEL_ANSWER: Final = 2 * MOST_BYTES
+"""How many bytes are read of an answer with a model, whose line ends and quotes are escaped."""
 _NOBODY: Final = "bridge-nobody"
 """A worker id under which nothing is ever locked."""
 DATE_LAG: Final = timedelta(seconds=2)
@@ -47,7 +51,7 @@ class CamundaEngine:
     before each call, for trace context.
     `observe` is told of each: the operation, its HTTP status (None when no answer came) and its seconds. `foreign` is
     told of answers that are not the engine's, `on_unreadable_row` of rows that can't be read. `guard` makes each call:
-    a circuit breaker may refuse to.
+    a circuit breaker may refuse to. `answer_limit` is how many bytes are read of an answer that has variables in it.
     """
 
     def __init__(
@@ -64,9 +68,11 @@ class CamundaEngine:
         foreign: Foreign = lambda _operation, _error: None,
         guard: Guard = unguarded,
         strings: StringColumn | None = None,
+        answer_limit: int = 32_000_000,
         on_unreadable_row: OnUnreadableRow = lambda _operation, _row: None,
     ) -> None:
         self._on_unreadable_row = on_unreadable_row
+        self._answer_limit = answer_limit
         self._outcome_timeout = max(timeout, outcome_timeout)
         self._strings = strings or StringColumn()
         self._reader = OwnThreads("model", 1)
@@ -99,7 +105,8 @@ class CamundaEngine:
             return []
         body = self._client.fetch_body(worker_id, max_tasks, topics, wait)
         url = self._client.get_fetch_and_lock_url()
-        found = await self._client.ask("fetch", "POST", url, body, read=rows(read_row), wait=wait)
+        limit = self._answer_limit
+        found = await self._client.ask("fetch", "POST", url, body, read=rows(read_row), wait=wait, most_bytes=limit)
         return self._readable("fetch", read_leases(found, {poll.topic for poll in topics}), are_locked=True)
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
@@ -184,7 +191,11 @@ class CamundaEngine:
         url = f"{self._client.base_url}/{scope.format(_quoted(execution_id))}"
         try:
             return await self._client.ask(
-                "read_variables", "GET", f"{url}?deserializeValues=false", read=document(from_wire)
+                "read_variables",
+                "GET",
+                f"{url}?deserializeValues=false",
+                read=document(from_wire),
+                most_bytes=self._answer_limit,
             )
         except EngineRejected as error:
             raise _without_instance(error) from error
@@ -205,11 +216,15 @@ class CamundaEngine:
         """Return a File's or Bytes variable's content.
 
         Raises `TaskGone` when the execution has ended, and `VariableError` when it has no such variable, or one of
-        another type.
+        another type, or one that is larger than what is read.
         """
         url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables/{_quoted(variable)}"
         try:
-            return await self._client.ask("read_file", "GET", f"{url}/data", read=content)
+            return await self._client.ask(
+                "read_file", "GET", f"{url}/data", read=content, most_bytes=self._answer_limit
+            )
+        except AnswerTooLarge as error:
+            raise VariableError(f"variable {variable!r}: {error}") from error
         except EngineRejected as error:
             if error.kind == "InvalidRequestException" and error.status in {400, 404}:
                 raise VariableError(f"variable {variable!r}: {error}") from error
@@ -241,7 +256,7 @@ class CamundaEngine:
     async def throwing_activities(self, process_definition_id: str) -> Collection[str]:
         url = f"{self._client.base_url}/process-definition/{_quoted(process_definition_id)}/xml"
         read = document(lambda row: str(row["bpmn20Xml"]))
-        model = await self._client.ask("read_model", "GET", url, read=read)
+        model = await self._client.ask("read_model", "GET", url, read=read, most_bytes=_MODEL_ANSWER)
         # Not in the event loop, which would stand still for the tenths of a second that a large model takes.
         return await self._reader.run(find_throwing_activities, model)
 
@@ -256,15 +271,19 @@ class CamundaEngine:
         return await self._client.ask("written_moments", "GET", url, read=read)
 
     async def _pages(self, operation: str, url: str, read: Callable[[Any], T]) -> Sequence[T]:
-        """Read a whole list, `PAGE` rows a call: an engine may refuse a query without a limit, or with a high one."""
+        """Read a whole list, `PAGE` rows a call: an engine may refuse a query without a limit, or with a high one.
+
+        Raises `AnswerTooLarge` beyond `MOST_PAGES`: a list without an end is none of the engine's.
+        """
         found: list[T] = []
-        while True:
+        for _ in range(MOST_PAGES):
             page = await self._client.ask(
                 operation, "GET", f"{url}&firstResult={len(found)}&maxResults={PAGE}", read=rows(read)
             )
             found += page
             if len(page) < PAGE:
                 return found
+        raise AnswerTooLarge(f"{operation}: the engine lists more than {MOST_PAGES * PAGE} rows")
 
     def _readable(
         self, operation: str, found: Sequence[EngineTask | UnreadableRow], *, are_locked: bool

@@ -22,6 +22,8 @@ from bridge.errors import (
 
 T = TypeVar("T")
 
+_MESSAGE_READ: Final = 10_000
+"""How many characters are kept of an error's message: the engine tells the cause at its beginning."""
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 # Statuses that the engine's REST interface never gives: a login, a proxy or a gateway answered in its place.
@@ -174,7 +176,7 @@ def _told(answer: Answer) -> tuple[str, str, int | None] | None:
     kind, message, code = body.get("type"), body["message"], body.get("code")
     if not isinstance(kind, str) or not kind.isidentifier():
         return None
-    return kind, "" if message is None else str(message), code if isinstance(code, int) else None
+    return kind, "" if message is None else str(message)[:_MESSAGE_READ], code if isinstance(code, int) else None
 
 
 def _class(status: int, kind: str, message: str) -> type[EngineRejected]:

@@ -19,7 +19,16 @@ from pydantic import SecretStr
 
 from bridge.adapters.call_slots import LONG_CALLS, CallSlots
 from bridge.adapters.camunda_answers import Answer, Read, interpret
-from bridge.errors import CallCut, CallNotMade, EngineTimeout, EngineUnavailable, ForeignAnswer, SetupError
+from bridge.adapters.camunda_bounds import SMALL_ANSWER, read_bounded
+from bridge.errors import (
+    AnswerTooLarge,
+    CallCut,
+    CallNotMade,
+    EngineTimeout,
+    EngineUnavailable,
+    ForeignAnswer,
+    SetupError,
+)
 from bridge.ports import TopicPoll
 
 # Below the 20 s after which the engine's Tomcat drops an idle connection: a request on one just dropped fails.
@@ -192,10 +201,12 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         read: Read[T],
         wait: timedelta | None = None,
         deadline: timedelta | None = None,
+        most_bytes: int = SMALL_ANSWER,
     ) -> T:
         """Make one call and return what `read` takes from its answer.
 
-        `wait` is how long the engine may hold a poll, `deadline` how long this call may take instead of the usual time.
+        `wait` is how long the engine may hold a poll, `deadline` how long this call may take instead of the usual time,
+        `most_bytes` how much is read of the answer, counted after decompression: beyond it `AnswerTooLarge` is raised.
 
         `operation` names the call for the observer. Raises as `bridge.ports.Engine` says, and `CallCut` for a long one
         that ended while it was held. The answer is read within the guard: what isn't the engine's is none there either.
@@ -204,7 +215,10 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         async def call() -> T:
             began = time.monotonic()
             try:
-                return interpret(operation, await self._send(operation, method, url, body, wait, most=deadline), read)
+                answer = await self._send(operation, method, url, body, wait, most=deadline, most_bytes=most_bytes)
+                return interpret(operation, answer, read)
+            except AnswerTooLarge:
+                raise
             except EngineUnavailable as error:
                 took = time.monotonic() - began
                 if (wait and _is_cut(error, took)) or (deadline and took >= self.http_timeout_seconds):
@@ -217,10 +231,18 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
 
     async def ask_past_guard(self, operation: str, url: str, *, read: Read[T]) -> T:
         """Make a GET that the guard itself needs; raises as `ask`; foreign answers are not told of."""
-        return interpret(operation, await self._send(operation, "GET", url, None, None, most=None), read)
+        return interpret(operation, await self._send(operation, "GET", url, None, None), read)
 
     async def _send(
-        self, operation: str, method: str, url: str, body: Any, wait: timedelta | None, *, most: timedelta | None
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        body: Any,
+        wait: timedelta | None,
+        *,
+        most: timedelta | None = None,
+        most_bytes: int = SMALL_ANSWER,
     ) -> Answer:
         pool, slots = (self._calls, self._slots) if wait is None else (self._polls, self._poll_slots)
         if pool is None:
@@ -238,7 +260,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
                 ) as response,
             ):
                 status = response.status
-                answer = await response.read()
+                answer = await read_bounded(operation, response, most_bytes)
                 headers = response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status = None

@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from bridge.errors import CallCut, CallNotMade, EngineRejected, EngineUnavailable, PayloadRefused
+from bridge.errors import AnswerTooLarge, CallCut, CallNotMade, EngineRejected, EngineUnavailable, PayloadRefused
 from bridge.loop import delay_after
 from bridge.ports import Journal, Level
 
@@ -36,8 +36,8 @@ class Breaker:
 
     Any answer of the engine to the trial closes it, an error of its own as well: whoever refuses is there. What
     another answers in its place is no answer, but for a 413: that is about one request, and tells nothing of the
-    engine. `error_rate` counts answers that say that the engine is in trouble (5xx, but for optimistic locking), and
-    calls without one.
+    engine, and no more does an answer that is too large to be read. `error_rate` counts answers that
+    say that the engine is in trouble (5xx, but for optimistic locking), and calls without one.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Breaker:
         phase = self._admit()
         try:
             result = await call()
-        except (PayloadRefused, CallCut):  # too large a request, or too long a call, for a proxy
+        except (PayloadRefused, CallCut, AnswerTooLarge):  # about one request or answer, or too long a call for a proxy
             raise
         except EngineUnavailable as error:
             self._failed(phase, error)

@@ -20,7 +20,8 @@ class FetchSize:
 
     For each call the engine looks at everything that is open under the topic, and sorts it: with 60,000 tasks that is
     600 ms of CPU for 50 tasks, and 800 ms for 500. So a slow call's size is doubled for as long as that pays. Where it
-    doesn't, as with large variables, the size goes back to what it was.
+    doesn't, as with large variables, the size goes back to what it was. An answer that was too large to be read halves
+    it, until so many calls of that size went well.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,14 +30,25 @@ class FetchSize:
         self._settled = 0
         self._before: tuple[int, timedelta] | None = None
         self._size = self._first
+        self._readable = most
+        self._readable_calls = 0
 
     @property
     def now(self) -> int:
         """How many tasks the next call asks for at the most."""
-        return self._size
+        return min(self._size, self._readable)
+
+    def halve(self, size: int) -> None:
+        """Take in that the answer to a call of this size was larger than what is read."""
+        self._readable, self._readable_calls, self._before = max(1, min(size, self.now) // 2), 0, None
 
     def learn(self, size: int, took: timedelta) -> None:
         """Take in that a call of this size, as large as its topic may have it, was filled in this time."""
+        if self._readable < self._most:
+            self._readable_calls += 1
+            if self._readable_calls >= SETTLED:
+                self._readable, self._readable_calls = min(2 * self._readable, self._most), 0
+            return
         a_task, before = took / size, self._before
         self._before = None
         if before is not None and a_task > GAIN * before[1]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.errors import CallCut, EngineUnavailable, GatewayError
+from bridge.errors import AnswerTooLarge, CallCut, EngineError, EngineUnavailable, GatewayError
 from bridge.flow.credit import Credit
 from bridge.flow.fairness import Tenants, Whose
 from bridge.flow.fetch_size import FIRST, FetchSize
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.flow.orphans import OrphanedLocks
+from bridge.flow.oversized import refuse_oversized
 from bridge.flow.poll_wait import PollWait
 from bridge.flow.scope import fetched_variables
 from bridge.loop import Signal
@@ -187,7 +188,7 @@ class Poll:
         waiting = sum(ask.waits for ask in self._asks.values())
         if quiet and waiting < self._pace.waiting and not self._waits.due_in():
             # Half of the room is left: a topic that is nudged is asked for while the engine holds this call.
-            size = min(FIRST, self._pace.size, *(max(1, rooms[topic] // 2) for topic in quiet))
+            size = min(FIRST, *(min(self._sizes[topic].now, max(1, rooms[topic] // 2)) for topic in quiet))
             self._start(_Ask(tuple(quiet), size, waits=True))
 
     def _in_turn(self) -> list[str]:
@@ -230,9 +231,12 @@ class Poll:
             leases = await self._tracer.fetch(
                 worker_id, ask.topics, lambda: self._engine.fetch_and_lock(worker_id, ask.size, polls, wait)
             )
+        except AnswerTooLarge as error:
+            await self._ask_for_less(ask, worker_id, error)
+            return
         except EngineUnavailable as error:
             # The engine may have locked tasks for this call all the same, as long as it would have held it.
-            self._orphans.expect(worker_id, asked_at + wait, max(self._lease.duration(topic) for topic in ask.topics))
+            self._orphans.expect(worker_id, asked_at + wait, self._longest_lock(ask))
             if not isinstance(error, CallCut):
                 raise
             took = self._clock.now() - asked_at
@@ -255,6 +259,29 @@ class Poll:
             # An engine that doesn't hold the call must not be asked again and again without a rest.
             rest = began + self._pace.breath.total_seconds() - asyncio.get_running_loop().time()
             await asyncio.sleep(max(0.0, rest))
+
+    async def _ask_for_less(self, ask: _Ask, worker_id: str, error: AnswerTooLarge) -> None:
+        """Ask for what was locked once more: topic by topic, then for fewer tasks. One task alone is an incident.
+
+        Raises `AnswerTooLarge` where nothing is locked, `EngineError` where that can't be told or done.
+        """
+        count = len(ask.topics)
+        self._journal.write("answer_too_large", level=Level.WARNING, topics=count, tasks=ask.size, error=str(error))
+        if ask.size > 1:
+            self._orphans.expect(worker_id, self._clock.now(), self._longest_lock(ask))
+            if count == 1:
+                self._sizes[ask.topics[0]].halve(ask.size)
+            self.nudge(ask.topics)
+            return
+        try:
+            if await refuse_oversized(self._engine, self._journal, worker_id, error) == 0:
+                raise error
+        except EngineError:
+            self._orphans.expect(worker_id, self._clock.now(), self._longest_lock(ask))
+            raise
+
+    def _longest_lock(self, ask: _Ask) -> timedelta:
+        return max(self._lease.duration(topic) for topic in ask.topics)
 
     def _wait(self, ask: _Ask) -> timedelta:
         """Return how long the engine may hold the call: a lock counts from when it was asked for, so not for long."""

@@ -8,7 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.errors import EngineForbidden, EngineRejected, EngineUnavailable, ForeignAnswer, PayloadRefused
+from bridge.errors import (
+    AnswerTooLarge,
+    EngineForbidden,
+    EngineRejected,
+    EngineUnavailable,
+    ForeignAnswer,
+    PayloadRefused,
+)
 from bridge.flow.breaker import Breaker, Circuit
 from tests.unit.fakes import Notes
 
@@ -152,6 +159,16 @@ async def test_an_answer_of_another_is_silence(breaker: Breaker, watch: Watch) -
     with pytest.raises(ForeignAnswer):
         await breaker.guard(engine)
     assert (engine.calls, breaker.circuit) == (4, Circuit.OPEN)
+
+
+async def test_an_answer_that_is_too_large_tells_nothing_of_the_engine(breaker: Breaker) -> None:
+    engine = Engine()
+    engine.error = AnswerTooLarge("more than 10 bytes")
+    for _ in range(10):
+        with pytest.raises(AnswerTooLarge):
+            await breaker.guard(engine)
+    assert breaker.is_closed
+    assert breaker.error_rate == 0
 
 
 async def test_a_refused_payload_tells_nothing_of_the_engine(breaker: Breaker, watch: Watch) -> None:

@@ -52,3 +52,23 @@ def test_without_a_backlog_it_begins_anew() -> None:
     assert size.now == FIRST
     size.learn(FIRST, 600 * MS)
     assert size.now == 2 * FIRST, "what was tried before is forgotten, too"
+
+
+def test_after_an_answer_that_can_not_be_read_the_size_is_halved_and_tried_again_after_a_while() -> None:
+    size = FetchSize(500)
+    size.halve(FIRST)
+    assert size.now == FIRST // 2
+    size.halve(size.now)
+    for _ in range(SETTLED):
+        assert size.now == FIRST // 4
+        size.learn(size.now, 600 * MS)
+    assert size.now == FIRST // 2
+
+
+def test_a_halved_size_is_never_none_and_outlasts_the_backlog() -> None:
+    size = FetchSize(500)
+    for _ in range(10):
+        size.halve(size.now)
+    assert size.now == 1
+    size.forget()
+    assert size.now == 1
