@@ -13,7 +13,7 @@ from web.api import api_router, probes_router
 from web.doors import Doors
 from web.filters import given_filter
 from web.guard import Guard, given_principal
-from web.head import HeadAsGet
+from web.head import HeadAsGet, allow_head
 from web.metering import Metering
 from web.openapi import ClosedModels, docs_routes, openapi_config
 from web.problems import answer
@@ -36,7 +36,7 @@ def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *,
             "wanted": Provide(given_filter, sync_to_thread=False),
         },
         guards=[Guard(doors.access).check],
-        before_send=[add_headers],
+        before_send=[add_headers, allow_head],
         middleware=[Metering(doors.observe)],
         exception_handlers={Exception: answer},
         openapi_config=openapi_config(doors.version),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from litestar import Litestar
+from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 
 if TYPE_CHECKING:
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
         Scope,
         Send,
     )
+
+
+async def allow_head(message: Message, _scope: Scope) -> None:
+    """Name HEAD in `Allow` wherever GET is named (RFC 9110, 10.2.1): before the start of an answer is sent."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    allowed = headers.get("allow")
+    if allowed is not None:
+        methods = {method.strip() for method in allowed.split(",")}
+        headers["allow"] = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 class HeadAsGet(Litestar):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import traceback
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType
 
 import pytest
 
+from bridge import fingerprint
 from bridge.fingerprint import MOST, SAMPLE, Cause, cause_of, normalised, own_line
-from tests.unit.effort import grows_evenly
+from tests.unit.effort import Effort
 
 OWN = "/app/topics"
+LINEAR = 2.3
+"""How many times the steps for twice the length: 2, and what is the same for any length. A square would have 4."""
+
+SIZES = (100, 200, 400)
 
 SAME = [
     ("ValueError", "order 17 not found", "order 4711 not found"),
@@ -61,6 +68,16 @@ def test_what_varies_makes_no_new_group(error: str, one: str, other: str) -> Non
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_another_cause_is_another_group(one: tuple[str, str], other: tuple[str, str]) -> None:
     assert cause(*one).fingerprint != cause(*other).fingerprint
+
+
+def steps(monkeypatch: pytest.MonkeyPatch, piece: str) -> list[int]:
+    """Return how many steps the patterns take for the piece, so often."""
+    effort, taken = Effort(monkeypatch, fingerprint), []
+    for size in SIZES:
+        before = effort.steps
+        normalised("KeyError", piece * size + "!")
+        taken.append(effort.steps - before)
+    return taken
 
 
 def stack(body: str, file: str = f"{OWN}/orders.py") -> str:
@@ -118,8 +135,15 @@ def test_the_sample_is_short_and_the_message_may_be_anything() -> None:
 
 
 @pytest.mark.parametrize("piece", ["a", "a-", "'", "1", "a.b_c-", "x@", "://", '"', "`", "«", "http ", "#, ", "0x"])
-def test_a_longer_message_takes_no_longer_for_each_of_its_signs(piece: str) -> None:
-    assert grows_evenly(lambda size: normalised("KeyError", piece * size), MOST // 8)
+def test_a_longer_message_takes_no_more_for_each_of_its_signs(monkeypatch: pytest.MonkeyPatch, piece: str) -> None:
+    taken = steps(monkeypatch, piece)
+    assert taken[0] > SIZES[0]
+    assert all(later < LINEAR * former for former, later in pairwise(taken)), taken
+
+
+def test_a_pattern_that_takes_more_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "_SPACES", re.compile(r"\s+\Z"))
+    assert any(later > LINEAR * former for former, later in pairwise(steps(monkeypatch, " ")))
 
 
 def test_the_folder_is_a_folder_and_no_prefix() -> None:

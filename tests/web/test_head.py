@@ -35,6 +35,13 @@ async def test_who_asks_is_looked_at_as_ever(stub: Any, new_task: Any) -> None:
         assert (await client.head("/tasks/submit", headers=headers)).status_code == 405
 
 
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS"])
+async def test_head_is_named_where_get_is(client: Any, method: str) -> None:
+    named = {path: (await client.request(method, path)).headers["allow"] for path in ("/tasks", "/tasks/submit")}
+    assert named == {"/tasks": "GET, HEAD, OPTIONS", "/tasks/submit": "OPTIONS, POST"}
+    assert "allow" not in (await client.get("/health/live")).headers
+
+
 async def test_a_stream_ends_with_its_head(stub: Any) -> None:
     lab = AccessLab()
     app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
