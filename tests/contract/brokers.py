@@ -19,6 +19,7 @@ from bridge.errors import BrokerError
 from bridge.ports import Consumer, Publisher, Verdict
 from bridge.task import TaskKey
 from bridge.topic import Topic, topic
+from tests.pause import pause
 
 TOPICS = ("alpha", "beta")
 SHORT = timedelta(seconds=5)
@@ -92,9 +93,8 @@ class Inbox:
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Return when the condition holds; its own question to the broker is what is waited on."""
     async with asyncio.timeout(30):
-        # In a task of its own, so that others have their turn also where a fake answers without waiting.
-        while not await asyncio.ensure_future(condition()):
-            pass
+        while not await condition():
+            await pause()
 
 
 class ClosableConsumer(Consumer, Protocol):

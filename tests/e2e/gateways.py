@@ -16,6 +16,8 @@ from uuid import uuid4
 
 import aiohttp
 
+from tests.pause import pause
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240.0
 TOLD = 150
@@ -216,13 +218,13 @@ class Lab:
         """Return when so many instances of a process have ended; each look is a call to the engine."""
         async with asyncio.timeout(patience):
             while await self.finished(key) < count:
-                await self.ask("GET", "/version")
+                await pause()
 
     async def until_incident(self, instance: str) -> dict[str, Any]:
         """Return the incident of an instance once it has one."""
         async with asyncio.timeout(PATIENCE):
             while not (found := await self.ask("GET", f"/incident?processInstanceId={instance}")):
-                pass
+                await pause()
             return dict(found[0])
 
     async def ended_at(self, instance: str) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiohttp
 
 from tests.e2e.gateways import PATIENCE
+from tests.pause import pause
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ async def _until(look: Callable[[], Awaitable[list[Trace]]], what: str, names: t
                 for trace in found:
                     if Counter(names) <= Counter(trace.names):
                         return trace
+                await pause()
     except TimeoutError:
         raise AssertionError(f"no trace of {what} with {names}: {[trace.names for trace in found]}") from None
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
+from tests.pause import pause
 
 PASSWORD = "canary horse battery"
 ADMIN = {"GATEWAY_ADMIN_USER": "root", "GATEWAY_ADMIN_PASSWORD": PASSWORD, "INSECURE_COOKIES": "true"}
@@ -82,7 +83,7 @@ async def broken(lab: Lab, count: int) -> tuple[GatewayProcess, str, str]:
     await lab.start_many(key, count)
     async with asyncio.timeout(PATIENCE):
         while (await gateway.ask("GET", "/tasks/statistics"))[1]["by_status"].get("failed") != count:
-            pass
+            await pause()
     return gateway, key, topic
 
 
@@ -131,12 +132,12 @@ async def test_one_that_is_cancelled_leaves_the_rest_as_it_is(lab: Lab) -> None:
         token = {"csrf_token": form["csrf_token"], "reason": "enough"}
         async with asyncio.timeout(PATIENCE):
             while not (await visitor.sums(path))["requeued"]:
-                pass
+                await pause()
         _, html = await visitor.post(f"{path}/cancel", token)
         assert "Cancelled" in html
         async with asyncio.timeout(PATIENCE):
             while re.search(r"\b0 awaiting outcome", await visitor.get(path)) is None:
-                pass
+                await pause()
         sums = await visitor.sums(path)
         assert sums["pending"] > 0
         assert sums["requeued"] + sums["pending"] == 40

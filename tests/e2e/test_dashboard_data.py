@@ -12,6 +12,7 @@ from bridge.desk.ports import Selection
 from bridge.desk.statistics import Count, Range, beginning, overview
 from bridge.search.grammar import parse
 from tests.e2e.gateways import PATIENCE, Lab
+from tests.pause import pause
 
 FLAKY = """
 from pathlib import Path
@@ -34,7 +35,7 @@ async def until(ask: Callable[[], Awaitable[bool]]) -> None:
     """Return once it's so; each look is a call to the store."""
     async with asyncio.timeout(PATIENCE):
         while not await ask():
-            pass
+            await pause()
 
 
 async def test_failures_are_grouped_and_mended_together(lab: Lab) -> None:

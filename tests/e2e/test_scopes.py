@@ -14,6 +14,7 @@ from pymongo import AsyncMongoClient
 from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
 from tests.e2e.test_bulk import ADMIN, Operator, operator
 from tests.e2e.test_submit import hand_in
+from tests.pause import pause
 
 MODEL = """<?xml version="1.0" encoding="UTF-8"?>
 <definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn"
@@ -124,6 +125,7 @@ async def until(gateway: GatewayProcess, task_id: str, status: str, attempts: in
             _, found = await gateway.ask("GET", f"/tasks/{task_id}/status")
             if (found["status"], found["attempts"]) == (status, attempts):
                 return
+            await pause()
 
 
 async def test_an_input_mapping_is_edited_and_the_handler_sees_it(lab: Lab) -> None:

@@ -18,6 +18,7 @@ from bridge.ports_reader import TaskFilter
 from bridge.task import State, Task
 from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
 from tests.faults.gate import Gate, Run
+from tests.pause import pause
 
 HASTE = {
     "LOCK_DURATION": "6",
@@ -215,7 +216,7 @@ class FaultLab(Lab):
         try:
             async with asyncio.timeout(PATIENCE):
                 while (task := await self.store.get(task_id)) is None or task.state not in states:
-                    pass
+                    await pause()
         except TimeoutError:
             raise AssertionError(f"task {task_id} did not become {states}: {task}") from None
         return task
@@ -224,20 +225,20 @@ class FaultLab(Lab):
         """Return a task once its page says so; each look is a call to the store."""
         async with asyncio.timeout(PATIENCE):
             while (task := await self.store.get(task_id)) is None or task.error != error:
-                pass
+                await pause()
         return task
 
     async def until_looked_at(self, task_id: str, times: int) -> None:
         """Return once its outcome was due so often, and a process asked the engine about it."""
         async with asyncio.timeout(PATIENCE):
             while (task := await self.store.get(task_id)) is None or task.reports < times:
-                pass
+                await pause()
 
     async def until_leased(self, task_id: str, times: int) -> None:
         """Return once the engine has given a task so often."""
         async with asyncio.timeout(PATIENCE):
             while (task := await self.store.get(task_id)) is None or task.epoch < times:
-                pass
+                await pause()
 
     async def until_all_kept(self, state: State) -> list[str]:
         """Return the ids of all kept tasks once there are some, and all are in this state."""
@@ -247,6 +248,7 @@ class FaultLab(Lab):
                 tasks = [task for task in page.tasks if isinstance(task, Task)]
                 if tasks and {task.state for task in tasks} == {state}:
                     return [task.id for task in tasks]
+                await pause()
 
     async def until_renewed(self, task: Task, times: int) -> None:
         """Return once a running task's claim was renewed so often; raise where it went to somebody else."""
@@ -256,12 +258,13 @@ class FaultLab(Lab):
                 now = await self.kept(task.id)
                 assert now.claim_id == task.claim_id
                 looks.add(now.next_at)
+                await pause()
 
     async def until_unlocked(self, topic: str, count: int = 1) -> None:
         """Return once the locks of so many tasks have ended, as the engine sees it."""
         async with asyncio.timeout(PATIENCE):
             while await self.count(f"topicName={topic}&notLocked=true") < count:
-                pass
+                await pause()
 
     async def count(self, query: str) -> int:
         """Count open external tasks."""

@@ -11,6 +11,7 @@ import aiohttp
 from sandbox.proxies.engine import Choose, EngineProxy, Kind, at_random
 from tests.e2e.gateways import PATIENCE
 from tests.faults.lab import FaultLab, FaultyGateway
+from tests.pause import pause
 
 SEED = 20_241
 TASKS = 200
@@ -62,6 +63,7 @@ async def until_warned(gateway: FaultyGateway) -> None:
             _, health = await gateway.ask("GET", "/health")
             if any("the engine's address answers" in text for text in health["components"]["engine"]["warnings"]):
                 return
+            await pause()
 
 
 def in_turn(wanted: list[tuple[Kind, bool]]) -> Choose:

@@ -14,6 +14,7 @@ from tests.e2e.gateways import PATIENCE
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.faults.spoiling import RowSpoiler
 from tests.faults.test_messages import channel_to, depth
+from tests.pause import pause
 
 
 async def counted(gateway: FaultyGateway, metric: str) -> int:
@@ -65,9 +66,9 @@ async def test_a_hostile_publisher_costs_nobody_but_themselves(faults: FaultLab)
     unreadable = sum(not message.is_readable for message in HOSTILE)
     async with asyncio.timeout(PATIENCE):
         while await depth(faults, "dead"):
-            pass
+            await pause()
         while await counted(gateway, metric) < 2 * unreadable:
-            pass
+            await pause()
     assert (await gateway.ask("GET", "/health"))[1]["components"]["rabbitmq"]["status"] == "healthy"
     assert gateway.events("queue_failed") == gateway.events("loop_failed") == []
     await gateway.stop()

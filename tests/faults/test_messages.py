@@ -14,6 +14,7 @@ from bridge.task import State
 from tests.e2e.gateways import PATIENCE
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.faults.proxy import Proxy
+from tests.pause import pause
 
 BROKER_LIMIT = 50
 """The queues' delivery limit, as the gateway declares it."""
@@ -43,7 +44,7 @@ async def depth(faults: FaultLab, name: str) -> int:
 async def until_depth(faults: FaultLab, name: str, count: int) -> None:
     async with asyncio.timeout(60):
         while await depth(faults, name) != count:
-            pass
+            await pause()
 
 
 async def publish(faults: FaultLab, topic: str, *bodies: bytes) -> None:
@@ -67,6 +68,7 @@ async def until_ready(worker: FaultyGateway, status: int) -> list[str]:
             now, body = await worker.ask("GET", "/health/ready")
             if now == status:
                 return list(body["reasons"])
+            await pause()
 
 
 async def test_a_worker_whose_queue_is_gone_is_not_ready_and_says_why_until_it_has_one_again(faults: FaultLab) -> None:
