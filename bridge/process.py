@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-import uvicorn
 from litestar import Litestar
 
 from bridge.adapters.gauges import Gauges, Now
@@ -20,12 +19,14 @@ from bridge.app import Gateway
 from bridge.desk_doors import operations_desk, tasks_desk
 from bridge.errors import GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError
 from bridge.health import Health, Purpose, Readiness, check
+from bridge.http_limits import Connections, HttpLimits
+from bridge.http_protocol import BoundedConfig
 from bridge.loop import Loop, delay_after
 from bridge.openid_door import openid_door
 from bridge.ports import Level, Probe
 from bridge.rate_limit import RateLimit, Side
 from bridge.readiness import ReadinessCheck
-from bridge.server import Server, listen
+from bridge.server import Server, listen, possible_connections
 from bridge.settings import Role
 from bridge.shutdown import Shutdown
 from bridge.standing import standing_of
@@ -99,15 +100,22 @@ class Process:
         name, port = ("PORT", settings.port) if serves_api else ("METRICS_PORT", settings.metrics_port)
         if port is None:
             return
-        config = uvicorn.Config(
+        limits = HttpLimits(
+            bodies=4 * settings.body_limit,
+            connections=possible_connections(settings.connection_limit),
+            of_address=settings.connection_limit_address,
+        )
+        proxies = settings.trusted_proxies or ()
+        config = BoundedConfig(
             self._app(serves_api),
+            Connections(limits, proxies=proxies, observe=gateway.metrics.observe_refused_connection),
             log_config=None,
             access_log=False,
             lifespan="on",
             timeout_graceful_shutdown=5,
             server_header=False,
             proxy_headers=settings.trusted_proxies is not None,
-            forwarded_allow_ips=list(settings.trusted_proxies or ()),
+            forwarded_allow_ips=list(proxies),
         )
         listener = listen(settings.host, port, name)
         self._server = Server(config)

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import uvicorn
 
 from bridge.errors import SetupError
+from bridge.http_protocol import BoundedProtocol
+
+_OWN_FILES: Final = 256
+"""How many files and connections a process has besides those of its HTTP clients: engine, MongoDB, RabbitMQ, logs."""
 
 
 class Server(uvicorn.Server):
-    """Uvicorn on our loop; signals are the process's own affair, not the server's."""
+    """Uvicorn on our loop; signals are the process's own affair. Once a second it enforces the limits."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # it ticks ten times a second
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedProtocol):
+                    connection.enforce(now)
+        return await super().on_tick(counter)
+
+
+def possible_connections(wanted: int) -> int:
+    """Return how many clients' connections the process may keep open: the system's limit of files leaves no more."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _OWN_FILES))
 
 
 def listen(host: str, port: int, name: str) -> socket.socket:

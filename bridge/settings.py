@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     insecure_cookies: bool = False
     rate_limit_key: int = Field(default=60_000, ge=0)
     rate_limit_address: int = Field(default=120_000, ge=0)
+    connection_limit: int = Field(default=2000, ge=10)
+    connection_limit_address: int = Field(default=500, ge=1)
     allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode] = None
     trusted_proxies: Annotated[tuple[str, ...] | None, NoDecode] = None
     metrics_open: bool = True

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+from bridge.http_limits import Refused
 from bridge.ports import Journal, Level
 from bridge.task import Task
 
@@ -51,6 +52,9 @@ class Metrics:
         )
         self._unreadable_rows = self._counter(
             "gateway_unreadable_rows", "Rows of the engine's lists that can't be read, by operation.", ("operation",)
+        )
+        self._refused_connections = self._counter(
+            "gateway_http_connections_refused", "HTTP connections that were closed or not taken, by why.", ("reason",)
         )
         self._events = self._counter("gateway_events", "What happened, as the log has it.", ("event", "topic"))
         self.dead_letters = self._counter(
@@ -133,6 +137,10 @@ class Metrics:
     def observe_unreadable_row(self, operation: str) -> None:
         """Count one row of the engine's that can't be read."""
         self.of(self._unreadable_rows, operation).inc()
+
+    def observe_refused_connection(self, reason: Refused) -> None:
+        """Count one HTTP connection that was closed, or not taken."""
+        self.of(self._refused_connections, reason.value).inc()
 
     def observe_http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is its template."""

@@ -78,7 +78,7 @@ class Parts:
             self, "",
             roles=self.roles, version="1.0", replica="r1", journal=self.notes, settings=SETTINGS, lease=rig.lease,
             topics=Registry({name: a_topic(name) for name in ("orders", "mail")}),
-            metrics=SimpleNamespace(registry=CollectorRegistry()),
+            metrics=SimpleNamespace(registry=CollectorRegistry(), observe_refused_connection=lambda _: None),
             store=Stub(self, "store", unstarted=rig.store.unstarted, move=rig.store.move),
             clock=Stub(self, "clock", now=rig.clock.now),
             consumer=Stub(

@@ -33,7 +33,16 @@ class Served(Parts):
         **ports: int,
     ) -> None:
         super().__init__(roles)
-        served = {"host": "127.0.0.1", "metrics_port": 0, "trusted_proxies": None, "gateway_admin_user": None, **ports}
+        served = {
+            "host": "127.0.0.1",
+            "metrics_port": 0,
+            "trusted_proxies": None,
+            "gateway_admin_user": None,
+            "body_limit": 10_000_000,
+            "connection_limit": 100,
+            "connection_limit_address": 100,
+            **ports,
+        }
         self.process._gateway.settings = cast("Settings", SimpleNamespace(**{**vars(SETTINGS), **served}))
         monkeypatch.setattr(self.process, "_app", lambda _: app)
 
