@@ -14,6 +14,7 @@ RUN /opt/gateway/bin/python -m pip install --require-hashes --only-binary=:all: 
 
 WORKDIR /app
 COPY pyproject.toml ./
+COPY gateway gateway
 COPY bridge bridge
 COPY web web
 # `gateway sandbox` is a part of the command; it can start nothing in here.
@@ -24,7 +25,7 @@ COPY static static
 
 # The code is run from /app, as `make setup` runs it from the checkout; compiled here, as nothing can be written later.
 RUN printf '/app\n' > "$(/opt/gateway/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/app.pth" \
-    && printf '#!/bin/sh\nexec /opt/gateway/bin/python -m bridge.cli "$@"\n' > /opt/gateway/bin/gateway \
+    && printf '#!/bin/sh\nexec /opt/gateway/bin/python -m gateway "$@"\n' > /opt/gateway/bin/gateway \
     && chmod 0755 /opt/gateway/bin/gateway \
     && /opt/gateway/bin/python -m compileall -q /app
 

@@ -28,7 +28,7 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	printf '%s\n' "$(CURDIR)" > "$$($(RUN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gateway.pth"
-	printf '#!/bin/sh\nexec "%s/python" -m bridge.cli "$$@"\n' "$(CURDIR)/$(RUN)" > $(RUN)/gateway
+	printf '#!/bin/sh\nexec "%s/python" -m gateway "$$@"\n' "$(CURDIR)/$(RUN)" > $(RUN)/gateway
 	chmod +x $(RUN)/gateway
 	touch $@
 
@@ -69,8 +69,8 @@ screenshots: setup
 
 # Finds the texts of pages anew, and brings the catalogs up to them; then translate what is empty, and commit the .po files.
 messages: setup
-	$(RUN)/pybabel -q extract -F babel.cfg -k msg -k Kind:3 --sort-output --no-location --omit-header -w 120 -o web/locale/messages.pot .
-	$(RUN)/pybabel -q update -i web/locale/messages.pot -d web/locale -D messages --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120
+	$(RUN)/pybabel -q extract -F babel.cfg -k msg -k Kind:3 --sort-output --no-location --omit-header -w 120 -o web/i18n/locale/messages.pot .
+	$(RUN)/pybabel -q update -i web/i18n/locale/messages.pot -d web/i18n/locale -D messages --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120
 
 bench: setup
 	$(RUN)/python -m bench $(BENCH)

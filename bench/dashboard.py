@@ -27,8 +27,8 @@ from bench.errors import BenchError
 from bench.gateway import ROOT, Gateways, Shape
 from bench.servers import Servers, servers
 from bench.week import TASKS, TOPICS, seed
-from bridge.adapters.desk_store import MongoDesk
-from bridge.adapters.store import MongoStore
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.store import MongoStore
 from sandbox.errors import SandboxError
 
 BASE: Final = 27_280
@@ -134,7 +134,7 @@ async def run(there: Servers) -> tuple[list[Figures], float, float]:
 
 async def add_viewer(there: Servers, database: str, name: str) -> None:
     """Have the gateway's own command add somebody who may look."""
-    command = (sys.executable, "-m", "bridge.cli", "users", "add", name, "--role", "viewer", "--stdin")
+    command = (sys.executable, "-m", "gateway", "users", "add", name, "--role", "viewer", "--stdin")
     env = {**os.environ, **there.env, "MONGODB_DATABASE": database, "PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
         *command, env=env, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL

@@ -88,7 +88,7 @@ class Gateways:
 
     def start(self) -> None:
         """Start all processes, and wait for none."""
-        command = (sys.executable, "-m", "bridge.cli", "serve", "--roles", self._shape.roles)
+        command = (sys.executable, "-m", "gateway", "serve", "--roles", self._shape.roles)
         for port in self.ports:
             with self.log.open("ab") as log:
                 self._started.append(

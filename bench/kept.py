@@ -21,13 +21,13 @@ from bench.errors import BenchError
 from bench.results import table
 from bench.servers import DEFAULT_BASE, Servers, servers
 from bench.walked import TOPICS, Tasks, Walked
-from bridge.adapters.desk_store import MongoDesk
-from bridge.adapters.documents import TaskDocument
-from bridge.desk.ports import Found
-from bridge.ports_reader import TaskFilter
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.documents import TaskDocument
+from bridge.domain.task import State
+from bridge.ports.dashboard import Found
+from bridge.ports.reader import TaskFilter
 from bridge.search.grammar import parse
 from bridge.search.page import Sort, SortKey
-from bridge.task import State
 from sandbox.errors import SandboxError
 
 SIZES: Final = (10_000, 100_000, 1_000_000)

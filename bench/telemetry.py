@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from bridge.adapters.metered import MeteredTracer
-from bridge.adapters.metrics import Metrics
-from bridge.adapters.telemetry import Identity, Telemetry
-from bridge.adapters.trace_start import start_traces
-from bridge.lifecycle import Event, Move
-from bridge.ports import EngineTask
-from bridge.ports_trace import NoTracer, Tracer
-from bridge.task import Completion, State, Task, TaskKey, TypedValue
+from bridge.adapters.telemetry.metered import MeteredTracer
+from bridge.adapters.telemetry.metrics import Metrics
+from bridge.adapters.telemetry.start import start_traces
+from bridge.adapters.telemetry.telemetry import Identity, Telemetry
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import Completion, State, Task, TaskKey, TypedValue
+from bridge.ports.engine import EngineTask
+from bridge.ports.tracer import NoTracer, Tracer
 
 TASKS = 20_000
 BATCH = 50

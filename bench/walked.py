@@ -19,9 +19,9 @@ from itertools import islice, product
 from typing import Any, Final
 
 from bench.errors import BenchError
-from bridge.adapters.documents import Raw
-from bridge.adapters.task_codec import to_document
-from bridge.task import State, Task
+from bridge.documents.raw import Raw
+from bridge.documents.task_codec import to_document
+from bridge.domain.task import State, Task
 
 TOPICS: Final = ("charge_card", "send_mail", "nova_publicacao", "say_hello")
 OPEN: Final = {State.RECEIVED: 50, State.QUEUED: 400, State.RUNNING: 50, State.RETRYING: 300, State.FAILED: 1200}

@@ -6,11 +6,11 @@ import random
 from datetime import datetime, timedelta
 from typing import Final
 
-from bridge.adapters.desk_store import MongoDesk
-from bridge.adapters.store import MongoStore
-from bridge.desk.records import AuditEntry
-from bridge.desk.statistics import Count, Failures, Range, Rollup, beginning
-from bridge.task import State, Task, TypedValue
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.records import AuditEntry
+from bridge.domain.statistics import Count, Failures, Range, Rollup, beginning
+from bridge.domain.task import State, Task, TypedValue
 
 TASKS: Final = 20_000
 TOPICS: Final = ("charge_card", "send_mail", "nova_publicacao", "say_hello")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any
 
-from bridge.errors import TopicError
-from bridge.topic import Topic
+from bridge.domain.errors import TopicError
+from bridge.domain.topic import Topic
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic_core import to_jsonable_python
 
-from bridge.errors import VariableError
-from bridge.task import Variables
-from bridge.topic import Context
-from bridge.variables import EngineFormat, encode, encode_result
+from bridge.domain.errors import VariableError
+from bridge.domain.task import Variables
+from bridge.domain.topic import Context
+from bridge.domain.variables import EngineFormat, encode, encode_result
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from uuid import uuid4
 import aiohttp
 from pydantic import SecretStr
 
-from bridge.adapters.camunda_client import authorization
-from bridge.rights import ANY, GRANTS, Resource, Right
+from bridge.adapters.camunda.client import authorization
+from bridge.domain.rights import ANY, GRANTS, Resource, Right
 from sandbox.parts import ADMIN
 
 QUERY_LIMIT = 1000

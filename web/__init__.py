@@ -1,1 +1,1 @@
-"""The gateway over HTTP: the API, its documentation and the ground on which the dashboard is mounted."""
+"""The gateway over HTTP: the API and the dashboard. Imports `bridge`, neither its adapters nor `gateway`."""

@@ -9,16 +9,16 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from web.api import api_router, probes_router
-from web.doors import Doors
-from web.filters import given_filter
-from web.guard import Guard, given_principal
+from web.api.filters import given_filter
+from web.api.openapi import ClosedModels, docs_routes, openapi_config
+from web.api.problems import answer
+from web.api.query import OFFLOAD, JsonRequest
+from web.api.routes import api_router, probes_router
+from web.auth.guard import Guard, given_principal
+from web.auth.security import add_headers
+from web.dependencies import Doors
 from web.head import HeadAsGet, allow_head
 from web.metering import Metering
-from web.openapi import ClosedModels, docs_routes, openapi_config
-from web.problems import answer
-from web.query import OFFLOAD, JsonRequest
-from web.security import add_headers
 
 
 def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *, api: bool = True) -> Litestar:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from bridge.errors import WrongHost
+from bridge.domain.errors import WrongHost
 
 EVERY: Final = "*"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
-from bridge.errors import Overloaded
-from bridge.own_threads import OwnThreads
-from bridge.submission import LARGE
-from bridge.task import Variables
+from bridge.domain.errors import Overloaded
+from bridge.domain.submission import LARGE
+from bridge.domain.task import Variables
+from bridge.runtime.own_threads import OwnThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")

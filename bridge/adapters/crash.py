@@ -3,7 +3,7 @@
 A point is `CALL:before` or `CALL:after`, where CALL is a port's method, as in `store.accept`; a move of the store is
 also named by its event, as in `store.move.decide`. After it may stand what to do there (`kill`, which is the default,
 `term`, `stop`, `delay=SECONDS`) and at which time that the point is reached (`3`: the third). Commas separate points.
-Where no point is named, nothing here is used: `bridge.app` then has the plain adapters.
+Where no point is named, nothing here is used: `gateway.wiring` then has the plain adapters.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from enum import StrEnum
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeVar, cast
 
-from bridge.errors import SetupError
-from bridge.lifecycle import Move
-from bridge.ports import Consumer, Handle, Verdict
-from bridge.task import TaskKey
+from bridge.domain.errors import SetupError
+from bridge.domain.lifecycle import Move
+from bridge.domain.task import TaskKey
+from bridge.ports.broker import Consumer, Handle, Verdict
 
 Part = TypeVar("Part")
 

@@ -14,8 +14,8 @@ from authlib.integrations.base_client.async_openid import AsyncOpenIDMixin
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc.errors import JoseError
 
-from bridge.errors import ProviderUnavailable, Unauthenticated
-from bridge.openid import Identity, LoginRequest
+from bridge.domain.errors import ProviderUnavailable, Unauthenticated
+from bridge.domain.openid import Identity, LoginRequest
 
 _ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
@@ -34,7 +34,7 @@ class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc
 
 
 class OpenIdProvider:
-    """`bridge.ports_openid.IdentityProvider`. Keys are fetched again for one that is unknown."""
+    """`bridge.ports.identity_provider.IdentityProvider`. Keys are fetched again for one that is unknown."""
 
     def __init__(
         self,

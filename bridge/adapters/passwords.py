@@ -9,14 +9,14 @@ from typing import Final
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from bridge.own_threads import OwnThreads
+from bridge.runtime.own_threads import OwnThreads
 
 AT_ONCE: Final = 2
 """Hashes under way at once: each takes 64 MiB and a core, and a storm of logins must not take them all."""
 
 
 class Argon2Passwords:
-    """`bridge.ports_access.Passwords`; a hash is made in a thread, so that the loop goes on meanwhile."""
+    """`bridge.ports.access.Passwords`; a hash is made in a thread, so that the loop goes on meanwhile."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4, type=Type.ID)

@@ -7,10 +7,11 @@ from typing import Final
 
 from ulid import ULID
 
-from bridge.desk.records import AuditEntry
-from bridge.edits import missed_edits
-from bridge.ports import Clock, Journal, Level
-from bridge.task import Task
+from bridge.domain.edits import missed_edits
+from bridge.domain.records import AuditEntry
+from bridge.domain.task import Task
+from bridge.ports.clock import Clock
+from bridge.ports.journal import Journal, Level
 
 AUDITED_AS: Final = "task.edit_missed"
 GATEWAY: Final = "gateway"

@@ -7,17 +7,20 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from bridge.batch import flush_each
-from bridge.errors import EngineError, StoreUnavailable, TaskTooLarge
+from bridge.domain.errors import EngineError, StoreUnavailable, TaskTooLarge
+from bridge.domain.lifecycle import Event, Move, leased_by, shows_failure
+from bridge.domain.task import State, Task
+from bridge.domain.trace_context import traced
+from bridge.flow.deliver.deliver import Report
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.relay import Relay
-from bridge.flow.report import Report
-from bridge.lifecycle import Event, Move, leased_by, shows_failure
-from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
-from bridge.ports_trace import NoTracer, Tracer
+from bridge.ports.clock import Clock
+from bridge.ports.engine import Engine, EngineTask
+from bridge.ports.journal import Journal, Level
+from bridge.ports.store import TaskStore
+from bridge.ports.tracer import NoTracer, Tracer
 from bridge.registry import Registry
-from bridge.task import State, Task
-from bridge.trace import traced
+from bridge.runtime.batch import flush_each
 
 _FEWER: Final = "fetch fewer variables by `variables=` of the topic, or keep large values outside the process"
 

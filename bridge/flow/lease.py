@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.errors import EngineUnavailable, LeaseLost, LeaseStolen, TaskGone, TaskSuspended
-from bridge.lifecycle import Event, Move
-from bridge.ports import Clock, Engine
-from bridge.ports_trace import NoTracer, Tracer
-from bridge.task import Task
-from bridge.topic import Topic
-from bridge.trace import traced
+from bridge.domain.errors import EngineUnavailable, LeaseLost, LeaseStolen, TaskGone, TaskSuspended
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import Task
+from bridge.domain.topic import Topic
+from bridge.domain.trace_context import traced
+from bridge.ports.clock import Clock
+from bridge.ports.engine import Engine
+from bridge.ports.tracer import NoTracer, Tracer
 
 MARGIN = timedelta(seconds=1)
 """By how much earlier than the engine we take a lock to end: for the call's way back, and clocks that drift."""

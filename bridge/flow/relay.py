@@ -9,12 +9,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from bridge.batch import Batch
-from bridge.errors import StoreError
-from bridge.lifecycle import Event, Move
-from bridge.ports import Clock, Journal, Level, Publisher, TaskStore
-from bridge.ports_trace import NoTracer, Tracer
-from bridge.task import Task, TaskKey
+from bridge.domain.errors import StoreError
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import Task, TaskKey
+from bridge.ports.broker import Publisher
+from bridge.ports.clock import Clock
+from bridge.ports.journal import Journal, Level
+from bridge.ports.store import TaskStore
+from bridge.ports.tracer import NoTracer, Tracer
+from bridge.runtime.batch import Batch
 
 _FAILING: Final = 2
 """For how many times `again_after` the last publish of a topic, which failed, says that the next would fail as well."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.inputs import refuses_others
-from bridge.ports import Engine, Records
-from bridge.task import Task, Variables
-from bridge.topic import Context, Log, Topic
-from bridge.trace import VARIABLE
+from bridge.domain.inputs import refuses_others
+from bridge.domain.task import Task, Variables
+from bridge.domain.topic import Context, Log, Topic
+from bridge.domain.trace_context import VARIABLE
+from bridge.ports.engine import Engine
+from bridge.ports.store import Records
 
 
 def fetched_variables(topic: Topic[Any, Any]) -> tuple[str, ...] | None:
@@ -19,7 +20,7 @@ def fetched_variables(topic: Topic[Any, Any]) -> tuple[str, ...] | None:
 
 
 async def read_inputs(engine: Engine, topic: Topic[Any, Any], execution_id: str) -> Variables:
-    """Return what a fetch of the topic's task would have brought. Raises as `bridge.ports.Engine.read_variables`."""
+    """Return what a fetch of the topic's task would have brought. Raises as `ports.engine.Engine.read_variables`."""
     seen = await engine.read_variables(execution_id, local=topic.local_variables)
     wanted = fetched_variables(topic)
     return seen if wanted is None else {name: value for name, value in seen.items() if name in wanted}

@@ -9,8 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, ParamSpec, TypeVar
 
-from bridge.batch import Batch
-from bridge.errors import (
+from bridge.domain.errors import (
     EngineError,
     EngineForbidden,
     EngineRejected,
@@ -25,17 +24,21 @@ from bridge.errors import (
     UnknownTask,
     VariableError,
 )
+from bridge.domain.lifecycle import Event, Move, lease_anew, refetch
+from bridge.domain.submission import LARGE, Submission, fingerprint
+from bridge.domain.task import FINAL, Source, State, Task, Variables
+from bridge.domain.topic import Topic
+from bridge.domain.variables import parse_submitted
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
 from bridge.flow.scope import read_inputs
-from bridge.lifecycle import Event, Move, lease_anew, refetch
-from bridge.own_threads import OwnThreads
-from bridge.ports import Clock, Engine, EngineTask, Journal, Level, TaskStore
-from bridge.ports_trace import NoTracer, Tracer
-from bridge.submission import LARGE, Submission, fingerprint
-from bridge.task import FINAL, Source, State, Task, Variables
-from bridge.topic import Topic
-from bridge.variables import parse_submitted
+from bridge.ports.clock import Clock
+from bridge.ports.engine import Engine, EngineTask
+from bridge.ports.journal import Journal, Level
+from bridge.ports.store import TaskStore
+from bridge.ports.tracer import NoTracer, Tracer
+from bridge.runtime.batch import Batch
+from bridge.runtime.own_threads import OwnThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.ports import Journal, Level
-from bridge.redaction import mask_text
-from bridge.task import UnreadableTask
+from bridge.domain.redaction import mask_text
+from bridge.domain.task import UnreadableTask
+from bridge.ports.journal import Journal, Level
 
 _MOST: Final = 10_000
 """How many are remembered: after so many others one is told of again."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from bridge.domain.task import UNREADABLE, Task
 from bridge.search.query import (
     ATTRIBUTES,
     WAITS,
@@ -23,7 +24,6 @@ from bridge.search.query import (
     Word,
     scalars,
 )
-from bridge.task import UNREADABLE, Task
 
 _COMPARE: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
     Operator.LESS: operator.lt,

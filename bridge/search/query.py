@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from bridge.task import State
+from bridge.domain.task import State
 
 
 class Field(StrEnum):

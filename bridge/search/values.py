@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from typing import Final
 
+from bridge.domain.task import UNREADABLE, Source, State
 from bridge.search.query import KINDS, Compare, Field, Kind, Node, Operator, all_of, among
-from bridge.task import UNREADABLE, Source, State
 
 ALIASES: Final[Mapping[str, Field]] = {
     **{field.value: field for field in Field},

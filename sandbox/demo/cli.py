@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.errors import SetupError
-from bridge.settings import read_settings
+from bridge.domain.errors import SetupError
+from gateway.settings import read_settings
 from sandbox.demo.errors import DemoError
 from sandbox.demo.gateway import environment, gateway
 from sandbox.demo.progress import Limits

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from bridge.settings import Settings
+from gateway.settings import Settings
 from sandbox.demo.errors import EngineRefused, EngineUnreachable
 
 PATIENCE = 30.0

@@ -23,7 +23,7 @@ from sandbox.probes import listening
 from sandbox.process import Started
 
 DEFAULT_PORT = "18090"
-COMMAND = (sys.executable, "-m", "bridge.cli", "serve")
+COMMAND = (sys.executable, "-m", "gateway", "serve")
 READY_WITHIN = 60.0
 POLL_EVERY = 0.5
 # More than the gateway grants itself (SHUTDOWN_GRACE).

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 from rich.console import Console
 
-from bridge.settings import Settings
+from gateway.settings import Settings
 from sandbox.demo.checks import Observed, find_mismatches
 from sandbox.demo.definitions import DEFINITIONS
 from sandbox.demo.engine import EngineApi, authorization

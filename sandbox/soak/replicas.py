@@ -21,7 +21,7 @@ from sandbox.soak.plan import Deed, Fault
 from sandbox.soak.runs import Strike
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "bridge.cli", "serve")
+COMMAND = (sys.executable, "-m", "gateway", "serve")
 PACKAGE = "soak_topics"
 # More than the gateway grants itself (SHUTDOWN_GRACE).
 GRACE = 40.0

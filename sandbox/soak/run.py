@@ -14,10 +14,10 @@ from uuid import uuid4
 
 import aiohttp
 
-from bridge.adapters.count_store import CountStore
-from bridge.errors import StoreError
-from bridge.ports_reader import TaskFilter
-from bridge.task import FINAL, State, Task
+from bridge.adapters.mongo.task_counts import CountStore
+from bridge.domain.errors import StoreError
+from bridge.domain.task import FINAL, State, Task
+from bridge.ports.reader import TaskFilter
 from sandbox.box import NEEDED, Sandbox
 from sandbox.parts import Part
 from sandbox.proxies.engine import Choose, EngineProxy, at_random

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bridge.task import FINAL, State
+from bridge.domain.task import FINAL, State
 from sandbox.soak.fates import INCIDENT, Fate
 from sandbox.soak.runs import Run, Strike, unexplained
 

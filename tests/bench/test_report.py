@@ -50,7 +50,8 @@ def test_stacks_are_charged_to_what_ran_and_to_who_of_ours_called_it() -> None:
     site = "/somewhere/lib/python3.11/site-packages"
     stacks = read_stacks(
         [
-            f"run (/somewhere/lib/python3.11/asyncio/runners.py);put (bridge/batch.py);send ({site}/pymongo/pool.py) 3",
+            f"run (/somewhere/lib/python3.11/asyncio/runners.py);put (bridge/runtime/batch.py);"
+            f"send ({site}/pymongo/pool.py) 3",
             "run (/somewhere/lib/python3.11/asyncio/runners.py) 1",
             "not a stack",
         ]

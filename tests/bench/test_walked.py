@@ -11,7 +11,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.walked import OPEN, TOPICS, Tasks, Walked
-from bridge.task import State
+from bridge.domain.task import State
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 TASKS = Tasks(3000, NOW)

@@ -13,17 +13,17 @@ import pytest_asyncio
 from litestar import Request, Response, get
 from playwright.async_api import expect
 
-from bridge.access import Role, Scope
+from bridge.domain.access import Role, Scope
 from tests.browser.chromium import Surfer, Watched, surfer
 from tests.browser.serving import served, visited
-from tests.web.access_lab import AccessLab
+from tests.web.auth.access_lab import AccessLab
 from tests.web.conftest import Stub
 from web.app import create_app
-from web.dashboard import dashboard_router, home
-from web.guard import needs
-from web.live import Pace
-from web.page import Look, pages_of, render
-from web.styleguide import samples
+from web.auth.guard import needs
+from web.components.live import Pace
+from web.components.page import Look, pages_of, render
+from web.dashboard.mount import dashboard_router, home
+from web.dashboard.styleguide import samples
 
 
 @dataclass

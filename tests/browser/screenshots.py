@@ -22,7 +22,7 @@ from playwright.async_api import Page, expect
 from pymongo import AsyncMongoClient
 from rich.console import Console
 
-from bridge.settings import read_settings
+from gateway.settings import read_settings
 from sandbox.demo.engine import authorization
 from sandbox.demo.gateway import environment, gateway
 from sandbox.demo.progress import Limits

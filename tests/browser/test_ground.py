@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from tests.browser.chromium import Surfer
 from tests.browser.conftest import Site, row
 from tests.browser.serving import ready
-from tests.web.access_lab import PASSWORD
+from tests.web.auth.access_lab import PASSWORD
 from web.alpine import VERSION
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

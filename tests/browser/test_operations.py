@@ -14,23 +14,23 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from bridge.access import Role, Scope
-from bridge.dead_letter import DeadLetter
-from bridge.desk.records import Pause
-from bridge.desk.statistics import Count, Rollup, Step
-from bridge.histogram import bucket_of
-from bridge.task import State
+from bridge.domain.access import Role, Scope
+from bridge.domain.dead_letter import DeadLetter
+from bridge.domain.histogram import bucket_of
+from bridge.domain.records import Pause
+from bridge.domain.statistics import Count, Rollup, Step
+from bridge.domain.task import State
 from tests.browser.chromium import Surfer, Watched
 from tests.browser.conftest import MarksByHand
 from tests.browser.serving import NARROW, WIDE, check_fits, check_page, check_unfolded, ready, served, visited
-from tests.web.access_lab import AccessLab
+from tests.web.auth.access_lab import AccessLab
 from tests.web.conftest import Stub
-from tests.web.operations_lab import HOSTILE, OPERATION, OperationsLab
+from tests.web.dashboard.operations_lab import HOSTILE, OPERATION, OperationsLab
 from web.app import create_app
-from web.dashboard import dashboard_router
-from web.desk_pages import operations_desk_routes
-from web.live import Pace
-from web.page import Look
+from web.components.live import Pace
+from web.components.page import Look
+from web.dashboard.desk_pages import operations_desk_routes
+from web.dashboard.mount import dashboard_router
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

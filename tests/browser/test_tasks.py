@@ -14,15 +14,15 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from bridge.access import Role
-from bridge.desk.statistics import Count, Failures, Rollup, Step
-from bridge.task import Completion, State, Task, TypedValue
+from bridge.domain.access import Role
+from bridge.domain.statistics import Count, Failures, Rollup, Step
+from bridge.domain.task import Completion, State, Task, TypedValue
 from tests.browser.chromium import Surfer, Watched
 from tests.browser.serving import NARROW, WIDE, check_fits, check_page, check_unfolded, ready, served, visited
-from tests.web.access_lab import AccessLab
-from tests.web.desk_lab import DeskLab
-from web.live import Pace
-from web.page import Look
+from tests.web.auth.access_lab import AccessLab
+from tests.web.dashboard.desk_lab import DeskLab
+from web.components.live import Pace
+from web.components.page import Look
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

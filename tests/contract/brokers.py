@@ -11,13 +11,13 @@ from uuid import uuid4
 import aio_pika
 from pydantic import BaseModel
 
-from bridge.adapters.memory_broker import MemoryBroker, MemoryConsumer
-from bridge.adapters.rabbit_consumer import RabbitConsumer
-from bridge.adapters.rabbit_publisher import RabbitPublisher
-from bridge.dead_letter import DeadMessage
-from bridge.errors import BrokerError
-from bridge.ports import Consumer, Publisher, Verdict
-from bridge.task import TaskKey
+from bridge.adapters.memory.broker import MemoryBroker, MemoryConsumer
+from bridge.adapters.rabbitmq.consumer import RabbitConsumer
+from bridge.adapters.rabbitmq.publisher import RabbitPublisher
+from bridge.domain.dead_letter import DeadMessage
+from bridge.domain.errors import BrokerError
+from bridge.domain.task import TaskKey
+from bridge.ports.broker import Consumer, Publisher, Verdict
 from bridge.topic import Topic, topic
 from tests.pause import pause
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bridge.adapters.desk_store import MongoDesk
-from bridge.adapters.memory_desk import MemoryDesk
-from bridge.adapters.memory_store import MemoryStore
-from bridge.desk.ports import Desk
-from bridge.ports_live import Changes
+from bridge.adapters.memory.dashboard import MemoryDesk
+from bridge.adapters.memory.store import MemoryStore
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.ports.changes import Changes
+from bridge.ports.dashboard import Desk
 from tests.contract.stores import Store, mongo_store
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from bridge.ports import Engine, EngineTask, TopicPoll
-from bridge.variables import encode
+from bridge.domain.variables import encode
+from bridge.ports.engine import Engine, EngineTask, TopicPoll
 from tests.contract.engines import EngineLab
 
 MINUTE = timedelta(minutes=1)

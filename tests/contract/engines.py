@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import aiohttp
 
-from bridge.adapters.camunda import CamundaEngine
-from bridge.adapters.memory_engine import MemoryEngine
-from bridge.errors import TaskGone
-from bridge.ports import Engine
-from bridge.task import Variables
-from bridge.variables import encode, to_wire
+from bridge.adapters.camunda.engine import CamundaEngine
+from bridge.adapters.memory.engine import MemoryEngine
+from bridge.domain.errors import TaskGone
+from bridge.domain.task import Variables
+from bridge.domain.variables import encode, to_wire
+from bridge.ports.engine import Engine
 
 _PROCESS = """<?xml version="1.0" encoding="UTF-8"?>
 <definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn"

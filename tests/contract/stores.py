@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from bridge.adapters.documents import TaskDocument
-from bridge.adapters.store import MongoStore
-from bridge.lifecycle import LEASES, Event, Move, Origin
-from bridge.ports import Claim, Records, TaskStore
-from bridge.ports_reader import TaskReader
-from bridge.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
+from bridge.adapters.mongo.documents import TaskDocument
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.lifecycle import LEASES, Event, Move, Origin
+from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
+from bridge.ports.reader import TaskReader
+from bridge.ports.store import Claim, Records, TaskStore
 from sandbox.ports import LOOPBACK
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)

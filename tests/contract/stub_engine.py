@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.errors import ForeignAnswer
+from bridge.domain.errors import ForeignAnswer
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

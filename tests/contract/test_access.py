@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.access import ApiKey, Role, Scope, Session, Tries, User
-from bridge.adapters.access_store import MongoAccessStore
-from bridge.adapters.memory_access import MemoryAccessStore
-from bridge.ports_access import AccessStore
+from bridge.adapters.memory.access import MemoryAccessStore
+from bridge.adapters.mongo.access import MongoAccessStore
+from bridge.domain.access import ApiKey, Role, Scope, Session, Tries, User
+from bridge.ports.access import AccessStore
 
 NOW = datetime(2126, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)  # the future, because a server deletes what has expired
 HOUR = timedelta(hours=1)

@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 
-from bridge.errors import BrokerUnroutable, QueueMismatch
-from bridge.ports import Consumer, Depth, Verdict
-from bridge.task import TaskKey
+from bridge.domain.errors import BrokerUnroutable, QueueMismatch
+from bridge.domain.task import TaskKey
+from bridge.ports.broker import Consumer, Depth, Verdict
 from tests.contract.brokers import SHORT, BrokerLab, Inbox, MemoryBrokerLab, RabbitLab, keys, kinds, make_topic, until
 
 ALPHA, BETA = make_topic("alpha"), make_topic("beta")

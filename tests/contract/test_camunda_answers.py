@@ -10,8 +10,8 @@ from typing import Any, Final
 import pytest
 from aiohttp import web
 
-from bridge.adapters.camunda import PAGE, CamundaEngine
-from bridge.errors import (
+from bridge.adapters.camunda.engine import PAGE, CamundaEngine
+from bridge.domain.errors import (
     CallCut,
     EngineForbidden,
     EngineRejected,
@@ -22,8 +22,8 @@ from bridge.errors import (
     PayloadRefused,
     TaskGone,
 )
-from bridge.ports import Engine, TopicPoll
-from bridge.variables import encode
+from bridge.domain.variables import encode
+from bridge.ports.engine import Engine, TopicPoll
 from tests.contract.stub_engine import Stub, stub_engine
 
 MINUTE: Final = timedelta(minutes=1)

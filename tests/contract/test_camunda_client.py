@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from bridge.adapters.camunda import DETAILS_LIMIT, CamundaEngine
-from bridge.adapters.camunda_answers import Answer as Answered
-from bridge.adapters.camunda_client import authorization
-from bridge.errors import (
+from bridge.adapters.camunda.answers import Answer as Answered
+from bridge.adapters.camunda.client import authorization
+from bridge.adapters.camunda.engine import DETAILS_LIMIT, CamundaEngine
+from bridge.domain.errors import (
     CallCut,
     EngineRejected,
     EngineTimeout,
@@ -25,7 +25,7 @@ from bridge.errors import (
     SetupError,
     TaskGone,
 )
-from bridge.ports import TopicPoll
+from bridge.ports.engine import TopicPoll
 from tests.contract.stub_engine import Stub, stub_engine
 
 MINUTE = timedelta(minutes=1)

@@ -9,19 +9,11 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.adapters.desk_store import MongoDesk
-from bridge.desk.operation import (
-    CHUNK,
-    Item,
-    Operation,
-    OperationKind,
-    OperationState,
-    Result,
-    Totals,
-)
-from bridge.desk.records import AuditEntry, AuditFilter, Pause, View
-from bridge.desk.statistics import Count, FailureGroup, Failures, Rollup, Step
-from bridge.errors import StoreError
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.domain.errors import StoreError
+from bridge.domain.operation import CHUNK, Item, Operation, OperationKind, OperationState, Result, Totals
+from bridge.domain.records import AuditEntry, AuditFilter, Pause, View
+from bridge.domain.statistics import Count, FailureGroup, Failures, Rollup, Step
 from tests.contract.desks import Lab, memory_lab, mongo_lab
 from tests.contract.stores import MINUTE, NOW
 

@@ -12,18 +12,19 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from bridge.adapters import search_store, store_reader
-from bridge.adapters.desk_store import MongoDesk
-from bridge.adapters.index_builds import create_indexes
-from bridge.adapters.store import MongoStore
-from bridge.desk.operation import Item, Operation, OperationKind, OperationState, Result
-from bridge.desk.ports import Found
-from bridge.desk.records import AuditEntry, AuditFilter, Pause, View
-from bridge.desk.statistics import Count, Failures, Rollup, Step
-from bridge.ports_reader import TaskFilter
+from bridge.adapters.mongo import reader as store_reader
+from bridge.adapters.mongo import search as search_store
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.index_builds import create_indexes
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.operation import Item, Operation, OperationKind, OperationState, Result
+from bridge.domain.records import AuditEntry, AuditFilter, Pause, View
+from bridge.domain.statistics import Count, Failures, Rollup, Step
+from bridge.domain.task import State, TypedValue
+from bridge.ports.dashboard import Found
+from bridge.ports.reader import TaskFilter
 from bridge.search.grammar import parse
 from bridge.search.page import Sort, SortKey
-from bridge.task import State, TypedValue
 from tests.contract.coverage import Commands, Cover, Index, cover, declared, merged, unbounded
 from tests.contract.stores import MINUTE, NOW, mongo_store, task
 

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from bridge.adapters.memory_store import MemoryStore
-from bridge.adapters.store import MongoStore
-from bridge.desk.operation import Item, Operation, OperationKind, OperationState
-from bridge.desk.records import AuditEntry, Pause
-from bridge.desk.statistics import Failures
-from bridge.lifecycle import Event, Move
-from bridge.ports_live import Changes
-from bridge.replica import Replica
+from bridge.adapters.memory.store import MemoryStore
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.operation import Item, Operation, OperationKind, OperationState
+from bridge.domain.records import AuditEntry, Pause
+from bridge.domain.replica import Replica
+from bridge.domain.statistics import Failures
+from bridge.ports.changes import Changes
 from tests.contract.desks import Lab, memory_lab, mongo_lab
 from tests.contract.stores import MINUTE, NOW, task
 

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pymongo.errors import ExecutionTimeout
 
-from bridge.adapters import search_store
-from bridge.adapters.desk_store import MongoDesk
-from bridge.desk.operation import Row
-from bridge.desk.ports import COUNT_CAP, Found, Selection, TooSlow
-from bridge.lifecycle import Event, Move
+from bridge.adapters.mongo import search as search_store
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.operation import Row
+from bridge.domain.task import Completion, Source, State, Task, TypedValue
+from bridge.ports.dashboard import COUNT_CAP, Found, Selection, TooSlow
 from bridge.search.grammar import parse
 from bridge.search.match import matches
 from bridge.search.page import PositionError, Sort, SortKey
 from bridge.search.query import EVERYTHING, Node
-from bridge.task import Completion, Source, State, Task, TypedValue
 from tests.contract.desks import Lab
 from tests.contract.stores import MINUTE, NOW, VARIABLES, attempt, task
-from tests.unit.test_search import queries
+from tests.unit.search.test_search import queries
 
 LATER = NOW + 60 * MINUTE
 

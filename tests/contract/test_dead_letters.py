@@ -8,8 +8,8 @@ from datetime import timedelta
 import aio_pika
 import pytest
 
-from bridge.dead_letter import DeadLetter, DeadMessage
-from bridge.errors import StoreUnavailable
+from bridge.domain.dead_letter import DeadLetter, DeadMessage
+from bridge.domain.errors import StoreUnavailable
 from tests.contract.brokers import RabbitLab, until
 from tests.contract.stores import NOW, mongo_store
 

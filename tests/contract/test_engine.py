@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.errors import EngineRejected, LeaseLost, TaskGone
-from bridge.ports import Engine, TopicPoll
-from bridge.task import TypedValue
+from bridge.domain.errors import EngineRejected, LeaseLost, TaskGone
+from bridge.domain.task import TypedValue
+from bridge.domain.variables import decode, encode
+from bridge.ports.engine import Engine, TopicPoll
 from bridge.topic import File
-from bridge.variables import decode, encode
 from tests.contract.engine_calls import MINUTE, NOW, fail, fetch, throw
 from tests.contract.engines import EngineLab
 

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.adapters.camunda import CamundaEngine
-from bridge.errors import EngineRejected
-from bridge.flow.ending import COMPLETION_AS_ERROR, DELETED, FAILURE_AS_ERROR, Ending, Endings, How
-from bridge.flow.error_events import ErrorEventDefinitions
-from bridge.ports import Engine, EngineTask
-from bridge.task import BpmnFault, Completion, Failure, Outcome, Task
-from bridge.variables import decode, encode
+from bridge.adapters.camunda.engine import CamundaEngine
+from bridge.domain.errors import EngineRejected
+from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task
+from bridge.domain.variables import decode, encode
+from bridge.flow.deliver.ending import COMPLETION_AS_ERROR, DELETED, FAILURE_AS_ERROR, Ending, Endings, How
+from bridge.flow.deliver.error_events import ErrorEventDefinitions
+from bridge.ports.engine import Engine, EngineTask
 from tests.contract.engine_calls import MINUTE, fetch
 from tests.contract.engines import EngineLab, HandClock
 from tests.unit.fakes import Notes

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.errors import EngineRejected, TaskGone, VariableError
-from bridge.task import TypedValue
+from bridge.domain.errors import EngineRejected, TaskGone, VariableError
+from bridge.domain.task import TypedValue
+from bridge.domain.variables import decode, encode
 from bridge.topic import File
-from bridge.variables import decode, encode
 from tests.contract.engine_calls import MINUTE, fail, fetch, throw
 from tests.contract.engines import EngineLab
 

@@ -10,11 +10,11 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from bridge.adapters.camunda import CamundaEngine
-from bridge.errors import EngineForbidden, TaskGone
-from bridge.ports import Engine, TopicPoll
-from bridge.rights import MissingRight, Right
-from bridge.task import Variables
+from bridge.adapters.camunda.engine import CamundaEngine
+from bridge.domain.errors import EngineForbidden, TaskGone
+from bridge.domain.rights import MissingRight, Right
+from bridge.domain.task import Variables
+from bridge.ports.engine import Engine, TopicPoll
 from sandbox.parts import ADMIN
 from tests.contract.engine_calls import MINUTE
 from tests.contract.engines import CamundaLab, EngineLab, MemoryLab

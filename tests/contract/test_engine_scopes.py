@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import TaskGone, VariableError
-from bridge.ports import TopicPoll
-from bridge.task import TypedValue, Variables
+from bridge.domain.errors import TaskGone, VariableError
+from bridge.domain.task import TypedValue, Variables
+from bridge.domain.variables import decode, encode
+from bridge.ports.engine import TopicPoll
 from bridge.topic import File
-from bridge.variables import decode, encode
 from tests.contract.engine_calls import MINUTE, NOW, fetch
 from tests.contract.engines import EngineLab
 

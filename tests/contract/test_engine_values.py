@@ -5,10 +5,10 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from bridge.adapters.camunda import CamundaEngine
-from bridge.adapters.string_column import StringColumn
-from bridge.task import TypedValue
-from bridge.variables import decode, encode
+from bridge.adapters.camunda.engine import CamundaEngine
+from bridge.adapters.camunda.string_column import StringColumn
+from bridge.domain.task import TypedValue
+from bridge.domain.variables import decode, encode
 from tests.contract.engine_calls import fetch
 from tests.contract.engines import CamundaLab, EngineLab
 

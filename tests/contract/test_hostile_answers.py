@@ -11,10 +11,10 @@ from typing import Final
 import pytest
 from aiohttp import web
 
-from bridge.adapters.camunda import MOST_PAGES, PAGE, CamundaEngine
-from bridge.adapters.camunda_bounds import SMALL_ANSWER
-from bridge.errors import AnswerTooLarge, EngineRejected, VariableError
-from bridge.ports import TopicPoll
+from bridge.adapters.camunda.bounds import SMALL_ANSWER
+from bridge.adapters.camunda.engine import MOST_PAGES, PAGE, CamundaEngine
+from bridge.domain.errors import AnswerTooLarge, EngineRejected, VariableError
+from bridge.ports.engine import TopicPoll
 from tests.contract.stub_engine import Stub, stub_engine
 
 LIMIT: Final = 100_000

@@ -9,10 +9,10 @@ from typing import Any, Final
 import pytest
 from aiohttp import web
 
-from bridge.adapters.camunda import PAGE, CamundaEngine
-from bridge.errors import ForeignAnswer
-from bridge.ports import EngineTask, TopicPoll
-from bridge.unreadable_row import UnreadableRow
+from bridge.adapters.camunda.engine import PAGE, CamundaEngine
+from bridge.domain.errors import ForeignAnswer
+from bridge.domain.unreadable_row import UnreadableRow
+from bridge.ports.engine import EngineTask, TopicPoll
 from tests.contract.hostile_engine import ODD, SPOILED, Spoil
 from tests.contract.stub_engine import Stub, stub_engine
 

@@ -6,9 +6,9 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from bridge.adapters.documents import TaskDocument
-from bridge.adapters.task_codec import to_document
-from bridge.task import FINAL, State, Task
+from bridge.adapters.mongo.documents import TaskDocument
+from bridge.documents.task_codec import to_document
+from bridge.domain.task import FINAL, State, Task
 from tests.contract.index_keys import keys_written
 from tests.unit.fakes import NOW
 from tests.unit.flow_lab import Lab, Work

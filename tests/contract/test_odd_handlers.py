@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from bridge.adapters.memory_store import MemoryStore
-from bridge.adapters.store import MongoStore
-from bridge.errors import EngineUnavailable, StoreUnavailable, VariableError
-from bridge.task import State
+from bridge.adapters.memory.store import MemoryStore
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.errors import EngineUnavailable, StoreUnavailable, VariableError
+from bridge.domain.task import State
 from bridge.topic import BpmnError, Context, Fail, Retry, Variable, topic
 from tests.contract.stores import mongo_store
 from tests.unit.flow_lab import Lab, Order

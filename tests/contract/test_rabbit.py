@@ -14,14 +14,14 @@ import aiormq.abc
 import orjson
 import pytest
 
-from bridge.adapters.rabbit_consumer import RabbitConsumer
-from bridge.adapters.rabbit_messages import BODY_LIMIT
-from bridge.adapters.rabbit_publisher import RabbitPublisher
-from bridge.adapters.rabbit_topology import QueueRules, Topology
-from bridge.dead_letter import DeadMessage
-from bridge.errors import BrokerUnavailable, SetupError, StoreUnavailable
-from bridge.ports import Depth
-from bridge.task import TaskKey
+from bridge.adapters.rabbitmq.consumer import RabbitConsumer
+from bridge.adapters.rabbitmq.messages import BODY_LIMIT
+from bridge.adapters.rabbitmq.publisher import RabbitPublisher
+from bridge.adapters.rabbitmq.topology import QueueRules, Topology
+from bridge.domain.dead_letter import DeadMessage
+from bridge.domain.errors import BrokerUnavailable, SetupError, StoreUnavailable
+from bridge.domain.task import TaskKey
+from bridge.ports.broker import Depth
 from tests.contract.brokers import (
     ALPHA,
     BRIEF,

@@ -10,10 +10,10 @@ from functools import partial
 import pytest
 from yarl import URL
 
-from bridge.adapters.rabbit_consumer import RabbitConsumer
-from bridge.adapters.rabbit_publisher import RabbitPublisher
-from bridge.errors import BrokerUnavailable
-from bridge.ports import Consumer, Depth
+from bridge.adapters.rabbitmq.consumer import RabbitConsumer
+from bridge.adapters.rabbitmq.publisher import RabbitPublisher
+from bridge.domain.errors import BrokerUnavailable
+from bridge.ports.broker import Consumer, Depth
 from tests.contract.brokers import (
     ALPHA,
     BRIEF,

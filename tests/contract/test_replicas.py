@@ -9,13 +9,13 @@ from typing import Protocol
 
 import pytest
 
-from bridge.adapters.memory_store import MemoryStore
-from bridge.adapters.store import MongoStore
-from bridge.errors import StoreUnavailable
-from bridge.lifecycle import Event, Move
-from bridge.ports import Replicas, TaskStore
-from bridge.replica import Load, Replica
-from bridge.task import State, TaskKey
+from bridge.adapters.memory.store import MemoryStore
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.errors import StoreUnavailable
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.replica import Load, Replica
+from bridge.domain.task import State, TaskKey
+from bridge.ports.store import Replicas, TaskStore
 from sandbox.ports import LOOPBACK
 from tests.contract.stores import MINUTE, NOW, claim, mongo_store, task
 

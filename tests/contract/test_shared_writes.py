@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bridge.adapters.memory_store import MemoryStore
-from bridge.adapters.store import MongoStore
-from bridge.flow.run import Run
-from bridge.flow.threads import Slot
-from bridge.lifecycle import Move
-from bridge.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
+from bridge.adapters.memory.store import MemoryStore
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.lifecycle import Move
+from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
+from bridge.flow.handle.run import Run
+from bridge.flow.handle.threads import Slot
 from bridge.topic import BpmnError, Context, Topic, topic
 from tests.contract.stores import mongo_store
 from tests.unit.fakes import SECOND

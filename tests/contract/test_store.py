@@ -9,13 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.adapters.memory_store import MemoryStore
-from bridge.adapters.store import MongoStore
-from bridge.engine_identity import EngineIdentity
-from bridge.errors import VariableError
-from bridge.lifecycle import HISTORY_LIMIT, Event, Move, leased_by
-from bridge.ports_reader import TaskFilter
-from bridge.task import (
+from bridge.adapters.memory.store import MemoryStore
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.engine_identity import EngineIdentity
+from bridge.domain.errors import VariableError
+from bridge.domain.lifecycle import HISTORY_LIMIT, Event, Move, leased_by
+from bridge.domain.task import (
     BpmnFault,
     Completion,
     Edit,
@@ -28,6 +27,7 @@ from bridge.task import (
     TaskKey,
     TypedValue,
 )
+from bridge.ports.reader import TaskFilter
 from tests.contract.stores import (
     MINUTE,
     NOW,

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.adapters.clock import SharedClock
-from bridge.adapters.store_reader import StoreReader
-from bridge.errors import StoreUnavailable
+from bridge.adapters.mongo.clock import SharedClock
+from bridge.adapters.mongo.reader import StoreReader
+from bridge.domain.errors import StoreUnavailable
 from sandbox.ports import LOOPBACK
 
 NEAR = timedelta(seconds=5)

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.adapters.documents import TaskDocument
-from bridge.adapters.index_builds import create_indexes
-from bridge.adapters.store import MongoStore
-from bridge.task import State
+from bridge.adapters.mongo.documents import TaskDocument
+from bridge.adapters.mongo.index_builds import create_indexes
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.task import State
 from tests.contract.stores import NOW, mongo_store, task
 
 

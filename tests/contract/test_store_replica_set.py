@@ -16,12 +16,12 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandStartedEvent
 
-from bridge.adapters import store_reader
-from bridge.adapters.documents import TaskDocument
-from bridge.adapters.store import MongoStore
-from bridge.errors import StoreRefusing, StoreUnavailable
-from bridge.lifecycle import Event, Move
-from bridge.task import State, Task, TaskKey
+from bridge.adapters.mongo import reader as store_reader
+from bridge.adapters.mongo.documents import TaskDocument
+from bridge.adapters.mongo.store import MongoStore
+from bridge.domain.errors import StoreRefusing, StoreUnavailable
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import State, Task, TaskKey
 from sandbox.proxies.store import (
     Document,
     Fault,

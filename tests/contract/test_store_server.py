@@ -10,12 +10,12 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from bridge.adapters.documents import TaskDocument
-from bridge.adapters.store import MongoStore
-from bridge.adapters.task_codec import from_document, size_of, to_document
-from bridge.errors import SetupError, StoreUnavailable, TaskTooLarge
-from bridge.lifecycle import Event, Move
-from bridge.task import Completion, Failure, Source, State, Task, TaskKey, TypedValue
+from bridge.adapters.mongo.documents import TaskDocument
+from bridge.adapters.mongo.store import MongoStore
+from bridge.documents.task_codec import from_document, size_of, to_document
+from bridge.domain.errors import SetupError, StoreUnavailable, TaskTooLarge
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import Completion, Failure, Source, State, Task, TaskKey, TypedValue
 from sandbox.ports import LOOPBACK
 from tests.contract.stores import (
     MINUTE,

@@ -8,15 +8,16 @@ from functools import partial
 import pytest
 from pymongo import AsyncMongoClient
 
-from bridge.adapters import count_store, store_reader
-from bridge.adapters.desk_store import MongoDesk
-from bridge.adapters.documents import Raw
-from bridge.adapters.store import MongoStore
-from bridge.desk.ports import COUNT_CAP
-from bridge.desk.task_counts import SETTLED
-from bridge.lifecycle import Event, Move
+from bridge.adapters.mongo import reader as store_reader
+from bridge.adapters.mongo import task_counts as count_store
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.store import MongoStore
+from bridge.documents.raw import Raw
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import State
+from bridge.domain.task_counts import SETTLED
+from bridge.ports.dashboard import COUNT_CAP
 from bridge.search.grammar import parse
-from bridge.task import State
 from tests.contract.coverage import Commands, Cover, cover, declared
 from tests.contract.desks import Lab
 from tests.contract.stores import MINUTE, NOW, mongo_store, task

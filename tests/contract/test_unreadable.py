@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from bridge.adapters.desk_store import MongoDesk
-from bridge.adapters.documents import Raw
-from bridge.adapters.memory_desk import MemoryDesk
-from bridge.adapters.memory_store import MemoryStore
-from bridge.adapters.store import MongoStore
-from bridge.desk.ports import Desk, Found
-from bridge.errors import TaskUnreadable
-from bridge.lifecycle import Event, Move
-from bridge.ports_reader import TaskFilter
+from bridge.adapters.memory.dashboard import MemoryDesk
+from bridge.adapters.memory.store import MemoryStore
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.store import MongoStore
+from bridge.documents.raw import Raw
+from bridge.domain.errors import TaskUnreadable
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import UNREADABLE_LOOK, Completion, State, Task, UnreadableTask
+from bridge.ports.dashboard import Desk, Found
+from bridge.ports.reader import TaskFilter
 from bridge.search.grammar import parse
 from bridge.search.page import Sort
-from bridge.task import UNREADABLE_LOOK, Completion, State, Task, UnreadableTask
 from tests.contract.stores import MINUTE, NOW, claim, lease, mongo_store, task
 
 SPOILT: dict[str, Raw] = {

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from bridge.adapters.gauges import Gauges, Now
-from bridge.adapters.metrics import Metrics
-from bridge.replica import Load
-from bridge.task import State
+from bridge.adapters.telemetry.gauges import Gauges, Now
+from bridge.adapters.telemetry.metrics import Metrics
+from bridge.domain.replica import Load
+from bridge.domain.task import State
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -49,7 +49,7 @@ class GatewayProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "bridge.cli",
+            "gateway",
             *self._arguments,
             cwd=self._folder,
             env=self._env,

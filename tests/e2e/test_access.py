@@ -23,7 +23,7 @@ async def command(lab: Lab, *arguments: str, given: str = "") -> tuple[int, str,
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "bridge.cli",
+        "gateway",
         *arguments,
         cwd=lab.folder,
         env={**os.environ, **lab.env, "PYTHONPATH": str(ROOT)},

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from bridge.adapters.desk_store import MongoDesk
-from bridge.desk.operation import Item, Operation, OperationKind, OperationState, Totals
-from bridge.desk.ports import Selection
-from bridge.desk.statistics import Count, Range, beginning, overview
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.domain.operation import Item, Operation, OperationKind, OperationState, Totals
+from bridge.domain.statistics import Count, Range, beginning, overview
+from bridge.ports.dashboard import Selection
 from bridge.search.grammar import parse
 from tests.e2e.gateways import PATIENCE, Lab
 from tests.pause import pause

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bridge.rights import Right
+from bridge.domain.rights import Right
 from tests.e2e.gateways import ROOT, Lab
 from tests.e2e.test_main_job import COUNT
 from tests.guarded import GuardedEngine
@@ -63,7 +63,7 @@ async def test_missing_rights_are_named_and_the_least_rights_complete_a_task(
 async def run_doctor(lab: Lab) -> tuple[int, str]:
     """Return the exit code and the output of `gateway doctor` with the gateways' settings."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bridge.cli", "doctor"),
+        *(sys.executable, "-m", "gateway", "doctor"),
         cwd=lab.folder,
         env={**os.environ, **lab.env, "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,

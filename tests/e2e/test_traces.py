@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from bridge.trace import place_of, trace_id
+from bridge.domain.trace_context import place_of, trace_id
 from tests.e2e.gateways import Lab, free_port
 from tests.e2e.jaeger import Jaeger
 

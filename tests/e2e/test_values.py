@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.doctor import Finding, diagnose
 from bridge.registry import Registry
-from bridge.settings import read_settings
+from gateway.doctor import Finding, diagnose
+from gateway.settings import read_settings
 from sandbox import Part, Sandbox
 from tests.conftest import base_port
 from tests.e2e.gateways import Lab

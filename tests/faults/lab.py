@@ -13,9 +13,9 @@ from typing import Any
 
 import aiohttp
 
-from bridge.adapters.count_store import CountStore
-from bridge.ports_reader import TaskFilter
-from bridge.task import State, Task
+from bridge.adapters.mongo.task_counts import CountStore
+from bridge.domain.task import State, Task
+from bridge.ports.reader import TaskFilter
 from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
 from tests.faults.gate import Gate, Run
 from tests.pause import pause

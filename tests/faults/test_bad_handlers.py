@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.faults.lab import FaultLab
 
 OTHERS = 30

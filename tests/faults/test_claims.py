@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.faults.lab import FaultLab, FaultyGateway
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.faults.lab import FaultLab
 
 SKEW = timedelta(minutes=10)

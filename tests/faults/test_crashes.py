@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.faults.lab import FaultLab
 
 # The point, what the store may have at that moment (None: nothing), and the attempts whose handler may have begun: a

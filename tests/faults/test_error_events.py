@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 
 import sandbox.demo
-from bridge.task import State
-from bridge.variables import decode
+from bridge.domain.task import State
+from bridge.domain.variables import decode
 from tests.faults.lab import FaultLab
 
 MODEL = Path(sandbox.demo.__file__).parent / "processes" / "mural.bpmn"

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bridge.task import LIVE, State
+from bridge.domain.task import LIVE, State
 from sandbox import Part, Sandbox
 from tests.conftest import base_port
 from tests.faults.lab import FaultLab

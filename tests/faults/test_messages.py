@@ -10,7 +10,7 @@ import aio_pika
 import orjson
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.e2e.gateways import PATIENCE
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.faults.proxy import Proxy

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bridge.task import State
+from bridge.domain.task import State
 from sandbox import Part, Sandbox
 from tests.faults.broker import end_disk_alarm, raise_disk_alarm, set_ack_timeout
 from tests.faults.lab import HASTE, FaultLab, FaultyGateway

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.flow.poll_wait import Why
-from bridge.task import State
+from bridge.domain.task import State
+from bridge.flow.poll.poll_wait import Why
 from sandbox import Part, Sandbox
 from tests.conftest import base_port
 from tests.faults.impatient import ImpatientProxy

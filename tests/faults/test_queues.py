@@ -18,7 +18,7 @@ async def doctor(faults: FaultLab) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "bridge.cli",
+        "gateway",
         "doctor",
         cwd=faults.folder,
         env={**os.environ, **faults.env, "PYTHONPATH": str(ROOT)},

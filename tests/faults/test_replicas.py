@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.faults.lab import FaultLab
 
 TASKS = 500

@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bridge.rights import Right
-from bridge.task import State
+from bridge.domain.rights import Right
+from bridge.domain.task import State
 from tests.e2e.test_bulk import ADMIN, operator
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.faults.proxy import Proxy

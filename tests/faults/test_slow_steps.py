@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.faults.impatient import ImpatientProxy
 from tests.faults.lab import FaultLab
 

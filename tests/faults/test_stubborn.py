@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.faults.proxy import Proxy
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.task import State
+from bridge.domain.task import State
 from tests.faults.lab import FaultLab
 
 

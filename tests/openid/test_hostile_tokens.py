@@ -15,8 +15,8 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from bridge.adapters.openid_provider import OpenIdProvider
-from bridge.errors import ProviderUnavailable, Unauthenticated
-from bridge.openid import LoginRequest
+from bridge.domain.errors import ProviderUnavailable, Unauthenticated
+from bridge.domain.openid import LoginRequest
 
 ISSUER, CLIENT, SECRET = "https://login.example/realm", "gateway", "a client's secret of 32 characters"
 KEY, OTHER = RSAKey.generate_key(2048, {"kid": "one"}), RSAKey.generate_key(2048, {"kid": "one"})

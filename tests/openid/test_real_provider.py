@@ -12,15 +12,15 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
-from bridge.access import Role
 from bridge.adapters.openid_provider import OpenIdProvider
-from bridge.desk.records import AuditEntry
-from bridge.openid import ClaimMapping
+from bridge.domain.access import Role
+from bridge.domain.openid import ClaimMapping
+from bridge.domain.records import AuditEntry
 from tests.openid.server import CLIENT, PUBLIC, SECRET, Provider, ProviderBrowser, new_key
-from tests.web.access_lab import PASSWORD, AccessLab, browser, with_token
+from tests.web.auth.access_lab import PASSWORD, AccessLab, browser, with_token
 from web.app import create_app
-from web.dashboard import dashboard_router
-from web.doors import OpenIdDoor
+from web.dashboard.mount import dashboard_router
+from web.dependencies import OpenIdDoor
 
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.OPERATOR: frozenset({"gateway-operators"}),

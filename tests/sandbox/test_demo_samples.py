@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from bridge.task import TypedValue
+from bridge.domain.task import TypedValue
+from bridge.domain.variables import read_input
 from bridge.testing import make_context
 from bridge.topic import BpmnError
-from bridge.variables import read_input
 from sandbox.demo.definitions import DEFINITIONS, PUBLICACOES, SAUDACAO, Definition
 from sandbox.demo.samples import NEVER, End, Sample, samples
 from topics.nova_publicacao import Publicacao, normalizar_numero, nova_publicacao

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.task import FINAL, State
+from bridge.domain.task import FINAL, State
 from sandbox.errors import SandboxError
 from sandbox.parts import Part
 from sandbox.soak.durations import CLAIM, LOCK, STORED, STORED_AFTER

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bridge.task import TypedValue
+from bridge.domain.task import TypedValue
+from bridge.domain.variables import encode, read_input
 from bridge.testing import LogEntry, MemoryRecords, RecordingLog, make_context
 from bridge.topic import BpmnError
-from bridge.variables import encode, read_input
 from topics.nova_publicacao import Publicacao, PublicacaoRegistrada, normalizar_numero, nova_publicacao
 
 # Not looked up in a register: their check digits agree with the digit-by-digit computation below.

@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 import structlog
 
-from bridge import process
-from bridge.adapters.log_records import RecordHandler
-from bridge.flow.run import Run
-from tests.unit.run_rig import a_run
+from bridge.adapters.logging.records import RecordHandler
+from bridge.flow.handle.run import Run
+from gateway import process
+from tests.unit.flow.handle.run_rig import a_run
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.adapters.memory_store import MemoryStore
-from bridge.errors import StoreUnavailable
-from bridge.lifecycle import Move
-from bridge.ports import Level
-from bridge.task import Task, TaskKey
+from bridge.adapters.memory.store import MemoryStore
+from bridge.domain.errors import StoreUnavailable
+from bridge.domain.lifecycle import Move
+from bridge.domain.task import Task, TaskKey
+from bridge.ports.journal import Level
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

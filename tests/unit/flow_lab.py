@@ -10,22 +10,23 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from bridge.adapters.memory_broker import MemoryBroker
-from bridge.adapters.memory_engine import MemoryEngine
-from bridge.adapters.memory_store import MemoryStore
-from bridge.errors import BrokerError, StoreUnavailable
-from bridge.flow.claims import Claim, Claims
-from bridge.flow.handle import Handle, Terms
+from bridge.adapters.memory.broker import MemoryBroker
+from bridge.adapters.memory.engine import MemoryEngine
+from bridge.adapters.memory.store import MemoryStore
+from bridge.domain.errors import BrokerError, StoreUnavailable
+from bridge.domain.lifecycle import Move
+from bridge.domain.task import State, Task, TaskKey, Variables
+from bridge.flow.deliver.deliver import Report
+from bridge.flow.handle.claims import Claim, Claims
+from bridge.flow.handle.handle import Handle, Terms
+from bridge.flow.handle.renew import Renew
+from bridge.flow.handle.run import Run
+from bridge.flow.handle.threads import Threads
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
-from bridge.flow.renew import Renew
-from bridge.flow.report import Report
-from bridge.flow.run import Run
-from bridge.flow.threads import Threads
-from bridge.lifecycle import Move
-from bridge.ports import Claim as Wish
-from bridge.ports import Due, EngineTask, TopicPoll
-from bridge.task import State, Task, TaskKey, Variables
+from bridge.ports.engine import EngineTask, TopicPoll
+from bridge.ports.store import Claim as Wish
+from bridge.ports.store import Due
 from bridge.testing import make_context
 from bridge.topic import Context, Topic, topic
 from tests.unit.fakes import LOCK, SECOND, HandClock, Notes

@@ -12,14 +12,14 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from prometheus_client import CollectorRegistry
 
-from bridge.dead_letter import DeadLetter
-from bridge.health import Component, Health, Purpose, Readiness
-from bridge.ports_reader import Page, Statistics, TaskFilter
-from bridge.submission import Submission
-from bridge.task import Task, UnreadableTask
-from tests.web.access_lab import open_access
+from bridge.domain.dead_letter import DeadLetter
+from bridge.domain.submission import Submission
+from bridge.domain.task import Task, UnreadableTask
+from bridge.operations.health import Component, Health, Purpose, Readiness
+from bridge.ports.reader import Page, Statistics, TaskFilter
+from tests.web.auth.access_lab import open_access
 from web.app import create_app
-from web.doors import AccessDoor, Doors
+from web.dependencies import AccessDoor, Doors
 
 BORN = datetime(2026, 1, 31, 8, 0, 0, 123000, tzinfo=UTC)
 BODY_LIMIT = 20_000

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bridge.access import Role
-from bridge.desk.operation import MOST
-from bridge.flow.bulk import MOST_RATE
+from bridge.domain.access import Role
+from bridge.domain.operation import MOST
+from bridge.operations.bulk import MOST_RATE
 from bridge.search.grammar import parse
 from bridge.search.query import Field
-from web.nav import SECTIONS
-from web.preview_page import COUNTED_ABOVE
-from web.tasks_export import CAP
+from web.components.nav import SECTIONS
+from web.dashboard.preview import COUNTED_ABOVE
+from web.dashboard.tasks_export import CAP
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "WORKER-API-GATEWAY.md").read_text(encoding="utf-8")
 SECTION = MANUAL.partition("\n## The dashboard\n")[2].partition("\n## ")[0]

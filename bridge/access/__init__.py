@@ -1,0 +1,1 @@
+"""People, keys and their sessions; rate limits. Imports `domain` and `ports`."""

@@ -1,0 +1,173 @@
+"""Sees to people and keys: what an admin does by the command line or the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bridge.domain.access import (
+    LEAST_PASSWORD,
+    MOST_PASSWORD,
+    ApiKey,
+    Role,
+    Scope,
+    User,
+    digest,
+    is_name,
+    new_prefix,
+    new_secret,
+    write_key,
+)
+from bridge.domain.errors import Refusal
+from bridge.ports.access import AccessStore, Passwords
+from bridge.ports.clock import Clock
+from bridge.ports.journal import Journal
+
+
+class Accounts:
+    """Raises `Refusal`, whose message says what to do, or `StoreUnavailable`."""
+
+    def __init__(self, store: AccessStore, passwords: Passwords, clock: Clock, journal: Journal) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._clock = clock
+        self._journal = journal
+
+    async def add_user(self, name: str, role: Role, password: str, topics: Iterable[str] | None = None) -> User:
+        """Keep a new person, who sees and changes tasks of `topics` alone; None is every topic."""
+        name = name.strip().lower()
+        if not is_name(name):
+            raise Refusal(f"{name!r} can't be a name: use letters, digits and _ . @ - only, 64 at most")
+        check_password(password)
+        limited = _limited(role, topics)
+        user = User(name, role, await self._passwords.make(password), self._clock.now(), topics=limited)
+        if not await self._store.add_user(user):
+            raise Refusal(f"there is a user {name} already: choose another name, or use `gateway users passwd {name}`")
+        self._journal.write("user_added", user=name, role=role.value, **_told(limited))
+        return user
+
+    async def first_admin(self, name: str, password: str) -> bool:
+        """Make the admin that the environment names; False, and nothing changes, where somebody has the name."""
+        if await self._store.user(name.strip().lower()) is not None:
+            return False
+        try:
+            await self.add_user(name, Role.ADMIN, password)
+        except Refusal:
+            if await self._store.user(name.strip().lower()) is not None:
+                return False  # another process was faster
+            raise
+        return True
+
+    async def set_password(self, name: str, password: str) -> None:
+        """Give a person another password, and end his sessions."""
+        check_password(password)
+        await self._local(name)
+        self._found(name, await self._store.set_password(name, await self._passwords.make(password)))
+        await self._store.end_sessions(name)
+        self._journal.write("password_changed", user=name)
+
+    async def set_role(self, name: str, role: Role) -> None:
+        """Give a person another role; it counts from their next request on."""
+        user = await self._local(name)
+        _limited(role, None if user is None else user.topics)
+        self._found(name, await self._store.set_role(name, role))
+        self._journal.write("role_changed", user=name, role=role.value)
+
+    async def set_topics(self, name: str, topics: Iterable[str] | None) -> None:
+        """Limit a person to `topics`, or to none (None); it counts from their next request on."""
+        user = await self._local(name)
+        limited = _limited(Role.VIEWER if user is None else user.role, topics)
+        self._found(name, await self._store.set_topics(name, limited))
+        self._journal.write("user_topics_changed", user=name, topics=None if limited is None else sorted(limited))
+
+    async def disable(self, name: str) -> None:
+        """Let a person in no more, and end his sessions."""
+        self._found(name, await self._store.set_disabled(name, self._clock.now()))
+        await self._store.end_sessions(name)
+        self._journal.write("user_disabled", user=name)
+
+    async def enable(self, name: str) -> None:
+        """Let a person in again."""
+        self._found(name, await self._store.set_disabled(name, None))
+        self._journal.write("user_enabled", user=name)
+
+    async def users(self) -> Sequence[User]:
+        """Return everybody, by name."""
+        return await self._store.users()
+
+    async def user(self, name: str) -> User | None:
+        """Return a person."""
+        return await self._store.user(name)
+
+    async def create_key(
+        self, label: str, scopes: Iterable[Scope], topics: Iterable[str] | None = None, *, prefix: str | None = None
+    ) -> tuple[ApiKey, str]:
+        """Keep a new key; return it, and the text that its holder sends: it is known here and now only.
+
+        Who names the `prefix` himself gets one key of it, however often he asks.
+        """
+        allowed, limited = frozenset(scopes), None if topics is None else frozenset(topics)
+        label = label.strip()
+        if not label or len(label) > 100 or not label.isprintable():
+            raise Refusal("a key needs a label of 1 to 100 characters that says who uses it")
+        if not allowed:
+            raise Refusal(f"a key needs a scope at least, of {', '.join(Scope)}: without one it opens nothing")
+        if limited is not None and Scope.ADMIN in allowed:
+            raise Refusal("a key with the scope admin can't be limited to topics: name other scopes")
+        secret = new_secret()
+        key = ApiKey(prefix or new_prefix(), digest(secret), label, allowed, self._clock.now(), limited)
+        if not await self._store.add_key(key):
+            raise Refusal("the key's prefix is taken, which happens once in a lifetime: try again")
+        given: dict[str, Any] = {"label": label, "scopes": sorted(allowed)}
+        if limited is not None:
+            given["topics"] = sorted(limited)
+        self._journal.write("key_created", key=key.prefix, **given)
+        return key, write_key(key.prefix, secret)
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """Return all keys, also revoked ones, the newest first."""
+        return await self._store.keys()
+
+    async def key(self, prefix: str) -> ApiKey | None:
+        """Return a key."""
+        return await self._store.key(prefix)
+
+    async def revoke_key(self, prefix: str) -> None:
+        """Revoke a key; it opens nothing from the next request on."""
+        if not await self._store.revoke_key(prefix, self._clock.now()):
+            raise Refusal(f"there is no key {prefix} that could be revoked: `gateway keys list` lists them")
+        self._journal.write("key_revoked", key=prefix)
+
+    async def _local(self, name: str) -> User | None:
+        user = await self._store.user(name)
+        if user is not None and user.account is not None:
+            raise Refusal(f"{name} logs in with the company's account: change their claims at the identity provider")
+        return user
+
+    @staticmethod
+    def _found(name: str, found: bool) -> None:
+        if not found:
+            raise Refusal(f"there is no user {name}: `gateway users list` lists everybody")
+
+
+def _limited(role: Role, topics: Iterable[str] | None) -> frozenset[str] | None:
+    limited = None if topics is None else frozenset(topics)
+    if limited is None:
+        return None
+    if role is Role.ADMIN:
+        raise Refusal(
+            "an admin sees to everything, and so can't be limited to topics: choose another role, or all topics"
+        )
+    if not limited:
+        raise Refusal("name a topic at least: who is limited to none could do nothing")
+    return limited
+
+
+def _told(topics: frozenset[str] | None) -> dict[str, Any]:
+    return {} if topics is None else {"topics": sorted(topics)}
+
+
+def check_password(password: str) -> None:
+    """Raise `Refusal` for a password that is too short, or too long to be one."""
+    if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
+        raise Refusal(f"a password must have {LEAST_PASSWORD} to {MOST_PASSWORD} characters")

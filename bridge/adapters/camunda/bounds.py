@@ -1,0 +1,31 @@
+"""How much is read of an engine's answer, counted after decompression: a few kilobytes of gzip may be gigabytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import aiohttp
+
+from bridge.domain.errors import AnswerTooLarge
+
+SMALL_ANSWER: Final = 4_000_000
+"""How many bytes are read of an answer without variables; a page of a hundred tasks takes some 60 kB."""
+
+
+async def read_bounded(operation: str, response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return an answer's body. Raises `AnswerTooLarge` beyond `most` bytes, with the rest unread."""
+    if response.content_length is not None and response.content_length > most:
+        raise _too_large(operation, most)
+    read = bytearray()
+    async for chunk in response.content.iter_any():
+        read += chunk
+        if len(read) > most:
+            raise _too_large(operation, most)
+    return bytes(read)
+
+
+def _too_large(operation: str, most: int) -> AnswerTooLarge:
+    return AnswerTooLarge(
+        f"{operation}: the engine's answer is larger than {most} bytes: "
+        "fetch fewer variables, make FETCH_SIZE smaller, or raise ENGINE_ANSWER_LIMIT"
+    )

@@ -1,0 +1,313 @@
+"""The transport to Camunda 7: the client library's protocol over pooled connections."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractStreamWriter
+from camunda.client.async_external_task_client import AsyncExternalTaskClient
+from pydantic import SecretStr
+
+from bridge.adapters.camunda.answers import Answer, Read, interpret
+from bridge.adapters.camunda.bounds import SMALL_ANSWER, read_bounded
+from bridge.adapters.camunda.call_slots import LONG_CALLS, CallSlots
+from bridge.domain.errors import (
+    AnswerTooLarge,
+    CallCut,
+    CallNotMade,
+    EngineTimeout,
+    EngineUnavailable,
+    ForeignAnswer,
+    SetupError,
+)
+from bridge.ports.engine import TopicPoll
+
+# Below the 20 s after which the engine's Tomcat drops an idle connection: a request on one just dropped fails.
+_KEEP_ALIVE: Final = 15.0
+_POLLS_AT_ONCE: Final = 8
+# Each call has its own deadline; aiohttp's timers would only add to its cost.
+_UNTIMED: Final = aiohttp.ClientTimeout(total=None)
+_TIMED_OUT: Final = frozenset({408, 504})
+# A call that a dead engine doesn't take ends sooner.
+_HELD: Final = 1.0
+
+T = TypeVar("T")
+
+Observe = Callable[[str, int | None, float], None]
+Headers = Callable[[], Mapping[str, str]]
+
+
+Foreign = Callable[[str, ForeignAnswer], None]
+
+
+class Guard(Protocol):
+    """Makes a call, or refuses to by `EngineUnavailable`."""
+
+    async def __call__(self, call: Callable[[], Awaitable[T]]) -> T: ...
+
+
+async def unguarded(call: Callable[[], Awaitable[T]]) -> T:
+    """Make the call, whatever became of those before."""
+    return await call()
+
+
+class _Content(aiohttp.BytesPayload):
+    """A request's body that knows whether it was sent."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content, content_type="application/json")
+        self.sent = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await super().write_with_length(writer, content_length)
+        self.sent = True
+
+
+def authorization(
+    username: str | None = None, password: SecretStr | None = None, token: SecretStr | None = None
+) -> str | None:
+    """Return the Authorization header for basic (`username`, `password`) or bearer (`token`) authentication.
+
+    A token may come with its "Bearer " or without. None where nothing is given; `SetupError` where both kinds are, or
+    half of one.
+    """
+    if token is not None:
+        if username is not None or password is not None:
+            raise SetupError("CAMUNDA_TOKEN and CAMUNDA_USERNAME/CAMUNDA_PASSWORD: set one kind, not both")
+        secret = token.get_secret_value().strip()
+        kind, _, rest = secret.partition(" ")
+        secret = rest.strip() if kind.lower() == "bearer" else secret
+        if not secret.isascii() or not secret.isprintable() or not secret:
+            raise SetupError("CAMUNDA_TOKEN is empty, or has characters that no HTTP header may have")
+        return f"Bearer {secret}"
+    if username is None and password is None:
+        return None
+    if username is None or password is None:
+        raise SetupError("CAMUNDA_USERNAME and CAMUNDA_PASSWORD: set both, or neither")
+    pair = f"{username}:{password.get_secret_value()}"
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+
+
+class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the package has no types
+    """The client library's URLs, headers and request shape, over pooled connections.
+
+    The library opens a connection for every call, hides the status of an error and logs its configuration with the
+    credentials in it; so the transport is ours, and credentials stay out of that configuration. Polls have connections
+    of their own, so that waiting ones never hold up a completion.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        credentials: str | None,
+        connections: int,
+        timeout: timedelta,
+        tls: ssl.SSLContext | bool,
+        headers: Headers,
+        observe: Observe,
+        foreign: Foreign,
+        guard: Guard,
+    ) -> None:
+        if urlsplit(base_url).username is not None:
+            raise SetupError("CAMUNDA_URL has credentials in it: put them into CAMUNDA_USERNAME and CAMUNDA_PASSWORD")
+        super().__init__(
+            worker_id="bridge",
+            engine_base_url=base_url,
+            config={
+                "httpTimeoutMillis": millis(timeout),
+                "includeExtensionProperties": False,
+                "deserializeValues": False,
+                "usePriority": True,
+                "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
+            },
+        )
+        self.base_url = base_url
+        self._credentials = credentials
+        self._connections = connections
+        self._tls = tls
+        self._call_headers = headers
+        self._observe = observe
+        self._foreign = foreign
+        self._guard = guard
+        self._slots = CallSlots(connections)
+        self._poll_slots = CallSlots(_POLLS_AT_ONCE)
+        self._calls: aiohttp.ClientSession | None = None
+        self._polls: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the pools; connections are opened as they are needed."""
+        if self._calls is None:
+            self._calls = self._pool(self._connections + LONG_CALLS)
+            self._polls = self._pool(_POLLS_AT_ONCE)
+
+    async def close(self) -> None:
+        """Close all connections. Polls must have returned, or the engine locks tasks for nobody."""
+        pools, self._calls, self._polls = (self._calls, self._polls), None, None
+        for pool in pools:
+            if pool is not None:
+                await pool.close()
+
+    def _pool(self, connections: int) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._get_headers(),
+        )
+
+    def _get_headers(self) -> dict[str, str]:
+        """Return what each call has; a call's own come on top of that."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self._credentials is not None:
+            headers["Authorization"] = self._credentials
+        return headers
+
+    def fetch_body(self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll], wait: timedelta) -> Any:
+        """Return the body of a fetchAndLock for all topics at once."""
+        return {
+            "workerId": worker_id,
+            "maxTasks": max_tasks,
+            "topics": [self._topic(topic) for topic in topics],
+            "asyncResponseTimeout": millis(wait),
+            "usePriority": self.config["usePriority"],
+            "sorting": self.config["sorting"],
+        }
+
+    def _topic(self, poll: TopicPoll) -> dict[str, Any]:
+        (body,) = self._get_topics(poll.topic, None, None if poll.variables is None else list(poll.variables))
+        body["lockDuration"] = millis(poll.lock)
+        if poll.process_definition_keys is not None:
+            body["processDefinitionKeyIn"] = list(poll.process_definition_keys)
+        if poll.tenant_ids is not None:
+            body["tenantIdIn"] = list(poll.tenant_ids)
+        return {**body, **_narrowed(poll)}
+
+    async def ask(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        body: Any = None,
+        *,
+        read: Read[T],
+        wait: timedelta | None = None,
+        deadline: timedelta | None = None,
+        most_bytes: int = SMALL_ANSWER,
+    ) -> T:
+        """Make one call and return what `read` takes from its answer.
+
+        `wait` is how long the engine may hold a poll, `deadline` how long this call may take instead of the usual time,
+        `most_bytes` how much is read of the answer, counted after decompression: beyond it `AnswerTooLarge` is raised.
+
+        `operation` names the call for the observer. Raises as `ports.engine.Engine` says, and `CallCut` for a long one
+        that ended while it was held. The answer is read within the guard: what isn't the engine's is none there either.
+        """
+
+        async def call() -> T:
+            began = time.monotonic()
+            try:
+                answer = await self._send(operation, method, url, body, wait, most=deadline, most_bytes=most_bytes)
+                return interpret(operation, answer, read)
+            except AnswerTooLarge:
+                raise
+            except EngineUnavailable as error:
+                took = time.monotonic() - began
+                if (wait and _is_cut(error, took)) or (deadline and took >= self.http_timeout_seconds):
+                    raise CallCut(str(error)) from error
+                if isinstance(error, ForeignAnswer):
+                    self._foreign(operation, error)
+                raise
+
+        return await self._guard(call)
+
+    async def ask_past_guard(self, operation: str, url: str, *, read: Read[T]) -> T:
+        """Make a GET that the guard itself needs; raises as `ask`; foreign answers are not told of."""
+        return interpret(operation, await self._send(operation, "GET", url, None, None), read)
+
+    async def _send(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        body: Any,
+        wait: timedelta | None,
+        *,
+        most: timedelta | None = None,
+        most_bytes: int = SMALL_ANSWER,
+    ) -> Answer:
+        pool, slots = (self._calls, self._slots) if wait is None else (self._polls, self._poll_slots)
+        if pool is None:
+            raise EngineUnavailable(f"{operation}: the engine's client is not open")
+        content = None if body is None else _Content(orjson.dumps(body))
+        usual = self.http_timeout_seconds + (0.0 if wait is None else wait.total_seconds())
+        deadline = usual if most is None else most.total_seconds()
+        started, status = time.perf_counter(), None
+        try:
+            async with (
+                asyncio.timeout(deadline),
+                slots.slot(usual if most else None),
+                pool.request(
+                    method, url, data=content, headers=self._call_headers(), allow_redirects=False, timeout=_UNTIMED
+                ) as response,
+            ):
+                status = response.status
+                answer = await read_bounded(operation, response, most_bytes)
+                headers = response.headers
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            status = None
+            raise _no_answer(operation, error, deadline, content) from error
+        finally:
+            self._observe(operation, status, time.perf_counter() - started)
+        return Answer(
+            status,
+            answer,
+            headers.get("Content-Type", ""),
+            headers.get("Content-Disposition", ""),
+            headers.get("Date"),
+            0 if content is None else content.size or 0,
+        )
+
+
+def _narrowed(poll: TopicPoll) -> dict[str, Any]:
+    """Return what a topic's entry has only where the topic asks for it."""
+    options = {
+        "localVariables": poll.local_variables or None,
+        "includeExtensionProperties": poll.include_extension_properties or None,
+        "businessKey": poll.business_key,
+        "processVariables": poll.process_variables,
+        "processDefinitionIdIn": poll.process_definition_ids,
+        "processDefinitionVersionTag": poll.process_definition_version_tag,
+        "withoutTenantId": poll.without_tenant_id or None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def millis(duration: timedelta) -> int:
+    """Return the duration as the engine takes it, in whole milliseconds."""
+    return duration // timedelta(milliseconds=1)
+
+
+def _is_cut(error: EngineUnavailable, seconds: float) -> bool:
+    """Tell whether a poll of so many seconds was held, and ended by the way to the engine."""
+    if isinstance(error, ForeignAnswer):
+        return error.status in _TIMED_OUT or (error.status >= 500 and seconds >= _HELD)
+    return seconds >= _HELD
+
+
+def _no_answer(operation: str, error: Exception, deadline: float, content: _Content | None) -> EngineUnavailable:
+    """Tell a request that the engine has, and may be at work on, from one that never reached it."""
+    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+        if content is not None and content.sent:
+            return EngineTimeout(f"{operation}: no answer within {deadline:g} s")
+        return CallNotMade(f"{operation}: no answer within {deadline:g} s")
+    no_answer = CallNotMade if isinstance(error, aiohttp.ClientConnectorError) else EngineUnavailable
+    return no_answer(f"{operation}: no answer: {error or type(error).__name__}")

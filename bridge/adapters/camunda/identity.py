@@ -1,0 +1,54 @@
+"""Asks a Camunda 7 engine which database it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from bridge.adapters.camunda.answers import Read, T, document, rows
+from bridge.domain.errors import EngineRejected, ForeignAnswer
+
+_NOT_TOLD = frozenset({401, 403, 404})
+
+
+class Client(Protocol):
+    """What is used of `CamundaClient`."""
+
+    base_url: str
+
+    async def ask_past_guard(self, operation: str, url: str, *, read: Read[T]) -> T: ...
+
+
+class CamundaIdentity:
+    """`bridge.flow.engine.identity.IdentityProbe` on Camunda's REST interface.
+
+    The id of the installation is kept in the database (ACT_GE_PROPERTY), so it goes with a backup and a replica. Only
+    an admin is told it where authorization is on, and engines before 7.15 don't know it.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def installation(self) -> str | None:
+        url = f"{self._client.base_url}/telemetry/data"
+        try:
+            return await self._client.ask_past_guard("identity", url, read=document(_installation))
+        except EngineRejected:
+            return None
+        except ForeignAnswer as error:
+            if error.status in _NOT_TOLD:  # an engine without this resource answers as any server does
+                return None
+            raise
+
+    async def existing_definitions(self, ids: Collection[str]) -> Collection[str]:
+        if not ids:
+            return ()
+        query = f"processDefinitionIdIn={quote(','.join(sorted(ids)), safe='')}&maxResults={len(ids)}"
+        url = f"{self._client.base_url}/process-definition?{query}"
+        return await self._client.ask_past_guard("identity", url, read=rows(lambda row: str(row["id"])))
+
+
+def _installation(row: Any) -> str | None:
+    found = row.get("installation")
+    return found if isinstance(found, str) and found else None

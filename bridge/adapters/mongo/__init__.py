@@ -1,0 +1,1 @@
+"""The store on MongoDB: tasks, access, and what the dashboard keeps."""

@@ -1,0 +1,77 @@
+"""What has changed, told by the ends of indexes on MongoDB: nothing is counted, and no task is read."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
+
+from beanie import Document
+from pymongo import DESCENDING
+
+from bridge.adapters.mongo.dashboard_documents import (
+    AuditDocument,
+    FailureGroupDocument,
+    OperationChunkDocument,
+    OperationDocument,
+    PauseDocument,
+    TopicCountDocument,
+)
+from bridge.adapters.mongo.documents import BEGINNING, TaskDocument
+from bridge.adapters.mongo.reader import StoreReader, translated
+from bridge.adapters.mongo.replicas import ReplicaDocument
+from bridge.documents.raw import Raw
+
+_SIGNS: Final = timedelta(seconds=10)
+"""Signs of life are told at most so often: they come every two seconds, and say mostly nothing new."""
+_LATEST_OPERATIONS: Final = 10
+_MOST: Final = 200
+
+
+class MarkStore(StoreReader):
+    """`bridge.ports.changes.Changes` on MongoDB."""
+
+    models: ClassVar[Sequence[type[Document]]] = ()
+
+    async def marks(self) -> Mapping[str, str]:
+        tasks, counts, failures, audit, operations, chunks, pauses, replicas = await asyncio.gather(
+            self._newest(TaskDocument.Settings.name, "updated_at", "_id"),
+            self._newest(TopicCountDocument.Settings.name, "changed_at"),
+            self._newest(FailureGroupDocument.Settings.name, "last_seen", "total"),
+            self._newest(AuditDocument.Settings.name, "at", "_id"),
+            self._newest(
+                OperationDocument.Settings.name,
+                "created_at",
+                "_id",
+                "state",
+                "next_at",
+                most=_LATEST_OPERATIONS,
+            ),
+            self._newest(OperationChunkDocument.Settings.name, "look_at", "_id", above=BEGINNING),
+            self._newest(PauseDocument.Settings.name, "_id", "at", "reason", most=_MOST),
+            self._newest(ReplicaDocument.Settings.name, "seen_at", "_id", most=_MOST),
+        )
+        seen = sorted((row["_id"], row["seen_at"].timestamp() // _SIGNS.total_seconds()) for row in replicas)
+        return {
+            "tasks": _mark([tasks, counts]),
+            "topics": _mark([tasks, counts, pauses]),
+            "failures": _mark(failures),
+            "workers": _mark(seen),
+            "operations": _mark([operations, chunks]),
+            "audit": _mark(audit),
+        }
+
+    async def _newest(
+        self, collection: str, by: str, *fields: str, most: int = 1, above: datetime | None = None
+    ) -> list[Raw]:
+        wanted: Raw = {} if above is None else {by: {"$gt": above}}
+        shown: dict[str, Any] = dict.fromkeys((by, *fields), 1)
+        with translated("marks"):
+            found = self._collection(collection).find(wanted, {"_id": 0, **shown}, max_time_ms=self._patience)
+            return await found.sort(by, DESCENDING).limit(most).to_list()
+
+
+def _mark(what: object) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]

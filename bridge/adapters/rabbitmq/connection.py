@@ -1,0 +1,169 @@
+"""One connection to RabbitMQ by FastStream, with bounded calls and our own errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Final, cast
+
+import aiormq
+import aiormq.abc
+from aio_pika import RobustChannel, RobustConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError, PublishError
+from faststream.exceptions import IncorrectState
+from faststream.middlewares import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker
+from yarl import URL
+
+from bridge.adapters.rabbitmq.frames import accept_any_properties
+from bridge.domain.errors import BrokerError, BrokerUnavailable, BrokerUnroutable
+
+LOGGER: Final = "bridge.rabbit"
+HEARTBEAT: Final = 10
+"""Seconds; a broker that is connected and silent is given up after three of them. The URL's own value wins."""
+PARTING: Final = 3.0
+"""Seconds at most for each step of taking leave of a broker that may not answer."""
+RECONNECT_EVERY: Final = 1.0
+
+
+class _Translation:
+    """Raises `BrokerUnroutable` for a returned message, and `BrokerUnavailable` where no clear answer came."""
+
+    # Not by `contextmanager`: each message passes here twice, and a generator costs ten times as much.
+    __slots__ = ("_operation",)
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if error is not None and (ours := _translate(self._operation, error)) is not None:
+            raise ours from error
+
+
+def translated(operation: str) -> _Translation:
+    """Return a context that raises the broker's errors as ours."""
+    return _Translation(operation)
+
+
+def _translate(operation: str, error: BaseException) -> BrokerError | None:
+    """Return the error as ours; None for one that isn't the broker's."""
+    match error:
+        case PublishError():
+            return BrokerUnroutable(f"{operation}: no queue is bound for {error.args[-1]!r}")
+        case TimeoutError():
+            return BrokerUnavailable(f"{operation}: RabbitMQ did not answer in time")
+        case asyncio.CancelledError():
+            # aiormq cancels what waits on a channel that closes; that isn't our caller's wish to cancel.
+            task = asyncio.current_task()
+            ours = task is None or task.cancelling()
+            return None if ours else BrokerUnavailable(f"{operation}: the connection was lost")
+        case ChannelInvalidStateError() | IncorrectState():
+            return BrokerUnavailable(f"{operation}: there is no connection now")
+    if isinstance(error, CONNECTION_EXCEPTIONS):
+        return BrokerUnavailable(f"{operation}: {type(error).__name__}: {error}")
+    # aiormq throws this very class, without a word, into what waits on a connection that is closed.
+    return BrokerUnavailable(f"{operation}: the connection was closed") if type(error) is Exception else None
+
+
+class RabbitConnection:
+    """A FastStream broker whose connection comes back by itself; `open` it before use and `close` it after.
+
+    `timeout` bounds opening and each call made under `call`; closing takes `PARTING` for each of its steps.
+    """
+
+    def __init__(self, url: str, name: str, timeout: timedelta) -> None:
+        address = URL(url)
+        self.timeout = timeout.total_seconds()
+        self.broker = RabbitBroker(
+            str(address.update_query({"name": name, "heartbeat": HEARTBEAT, **address.query})),
+            timeout=self.timeout,
+            reconnect_interval=RECONNECT_EVERY,
+            default_channel=Channel(publisher_confirms=True, on_return_raises=True),
+            ack_policy=AckPolicy.MANUAL,
+            apply_types=False,
+            logger=logging.getLogger(LOGGER),
+            log_level=logging.DEBUG,
+            app_id=None,
+        )
+        self._connection: RobustConnection | None = None
+        self._renewal: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands, as far as is known."""
+        return self._connection is not None and self._connection.connected.is_set()
+
+    async def open(self) -> None:
+        """Connect, or raise `BrokerUnavailable`."""
+        accept_any_properties()
+        with translated("connect"):
+            self._connection = await self.broker.connect()
+
+    async def close(self) -> None:
+        """End the connection, whatever state it is in; what is unacknowledged returns to its queue."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+        await self._part(self.broker.stop())
+        if self._connection is not None and not self._connection.is_closed:
+            await self._part(self._connection.close())
+        self._connection = None
+
+    async def _part(self, step: Awaitable[None]) -> None:
+        try:
+            with translated("part"):
+                async with asyncio.timeout(min(self.timeout, PARTING)):
+                    await step
+        except (ExceptionGroup, BrokerUnavailable) as error:
+            logging.getLogger(LOGGER).info("the connection to RabbitMQ was not closed in good order: %r", error)
+
+    @asynccontextmanager
+    async def call(self, operation: str, at_most: float | None = None) -> AsyncIterator[None]:
+        """Bound what is done inside, by `timeout` or less, and translate its errors."""
+        with translated(operation):
+            async with asyncio.timeout(self.timeout if at_most is None else min(self.timeout, at_most)):
+                yield
+
+    async def channel(self, which: Channel | None = None) -> RobustChannel:
+        """Return a channel, the default one for None; it is opened at its first use and then reopened by itself."""
+        return cast("RobustChannel", await self.broker.config.channel_manager.get_channel(which))
+
+    @asynccontextmanager
+    async def ask(self, operation: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+        """Open a channel of the protocol's own for one question: a refusal closes the channel it is asked on."""
+        async with self.call(operation):
+            if self._connection is None:
+                raise IncorrectState("not open")
+            await self._connection.ready()
+            transport = self._connection.transport
+            if transport is None:
+                raise ConnectionError("lost")
+            connection = cast("aiormq.Connection", transport.connection)
+            # Where its queue is full aiormq drops the acknowledgement of a refusal, and gives the channel's number away
+            # again: RabbitMQ sees it opened twice, and ends the connection. What waits there is bounded all the same,
+            # by the confirms and the acknowledgements that are due.
+            vars(connection.write_queue)["_maxsize"] = 0
+            channel = await connection.channel(publisher_confirms=False)
+            try:
+                yield channel
+            finally:
+                # Else what it holds unacknowledged would stay with it as long as the connection.
+                if not channel.is_closed:
+                    await self._part(channel.close())
+
+    def renew(self) -> None:
+        """Begin to connect anew, with all channels; not while that is under way."""
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        with suppress(BrokerUnavailable):
+            async with self.call("reconnect"):
+                if self._connection is not None:
+                    await self._connection.reconnect()

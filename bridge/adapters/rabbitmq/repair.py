@@ -1,0 +1,25 @@
+"""A queue that is out of order, and how it is made anew."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from bridge.adapters.rabbitmq.connection import LOGGER, RabbitConnection
+from bridge.adapters.rabbitmq.topology import Topology
+
+DELETED_FOR: Final = 1.0
+"""Seconds between deleting a queue and declaring it anew: RabbitMQ 3.10 tells a consumer of a deletion only when the
+queue stays away for more than about 50 ms. Else it goes on counting messages as delivered to it, and sends none."""
+
+
+async def redeclare(link: RabbitConnection, topology: Topology, topic: str) -> None:
+    """Delete the topic's queue with all its messages, and declare it anew; raises as `RabbitConnection.ask` does."""
+    name = topology.queue_name(topic)
+    logging.getLogger(LOGGER).warning("queue %s is out of order: it is deleted, and declared anew", name)
+    async with link.ask(f"repair of {topic}") as channel:
+        await channel.queue_delete(name)
+    await asyncio.sleep(DELETED_FOR)
+    async with link.ask(f"repair of {topic}") as channel:
+        await topology.declare(channel, name)

@@ -1,0 +1,392 @@
+"""`bridge.ports.tracer.Tracer` on OpenTelemetry: one trace a task, from the fetch to the engine's answer."""
+
+from __future__ import annotations
+
+import contextvars
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from opentelemetry import context as otel
+from opentelemetry import trace as api
+from opentelemetry.trace import NonRecordingSpan, SpanKind
+from opentelemetry.trace.propagation import set_span_in_context
+
+from bridge.adapters.telemetry.export import SpanSink
+from bridge.adapters.telemetry.spans import AttemptSpan, Attributes, Draft, Hide, nanos, scope_with
+from bridge.domain.errors import EngineRejected, EngineUnavailable, ForeignAnswer, GatewayError
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.quoted_values import without_values
+from bridge.domain.redaction import mask_text
+from bridge.domain.submission import Submission
+from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Source, Task, TaskKey, Variables
+from bridge.domain.trace_context import (
+    VARIABLE,
+    Place,
+    parse,
+    place_of,
+    span_of_attempt,
+    span_of_fetch,
+    trace_of,
+    traceparent,
+)
+from bridge.ports.clock import Clock
+from bridge.ports.engine import EngineTask
+from bridge.ports.tracer import UNSEEN, Attempt, Deliver, Fetch, Publish, Take
+
+TAKEN_OVER: Final = "the claim was taken over"
+"""Why an attempt is abandoned whose span the process that took it over has written."""
+_MOST_FETCHES: Final = 64
+
+_OPERATIONS: Final[Mapping[type[Outcome], tuple[str, str]]] = {
+    Completion: ("complete", "/external-task/{id}/complete"),
+    Failure: ("fail", "/external-task/{id}/failure"),
+    BpmnFault: ("bpmn_error", "/external-task/{id}/bpmnError"),
+}
+_ENDS: Final[Mapping[Event, str]] = {
+    Event.DELIVERED_COMPLETION: "completed",
+    Event.ENDED_BY_US: "completed",
+    Event.DELIVERED_INCIDENT: "failed",
+    Event.UNDELIVERABLE: "failed",
+    Event.EXHAUSTED: "failed",
+    Event.SUPERSEDE: "superseded",
+    Event.GONE: "cancelled",
+    Event.END_UNKNOWN: "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What spans say of the gateway itself. `samples` tells of a new trace's id whether it is recorded."""
+
+    replica: str
+    engine_url: str
+    exchange: str
+    secrets: Mapping[str, Collection[str]]
+    samples: Callable[[str], bool]
+
+
+class OtelTracer:
+    """Makes the spans of tasks; `docs/decisions/0012-one-trace-a-task.md` says which, and under what id."""
+
+    def __init__(self, sink: SpanSink, clock: Clock, around: Surroundings) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._around = around
+        address = urlsplit(around.engine_url)
+        self._engine: Attributes = {
+            "http.request.method": "POST",
+            "server.address": address.hostname or "",
+            "server.port": address.port or (443 if address.scheme == "https" else 80),
+        }
+        self._broker: Attributes = {"messaging.system": "rabbitmq", "messaging.destination.name": around.exchange}
+        self._fetches: OrderedDict[str, Draft] = OrderedDict()
+        self._chance = random.Random()  # noqa: S311 - it makes ids, it keeps no secret
+
+    def begin(self, task_id: str, variables: Variables, caller: str | None = None) -> str:
+        return trace_of(variables, task_id, caller=caller, samples=self._around.samples)
+
+    def headers(self) -> Mapping[str, str]:
+        found = api.get_current_span().get_span_context()
+        if not found.is_valid:
+            return {}
+        trace, span = api.format_trace_id(found.trace_id), api.format_span_id(found.span_id)
+        return {"traceparent": traceparent(trace, span, found.trace_flags.sampled)}
+
+    # -- into the gateway
+
+    async def submit(self, submission: Submission, take: Take) -> Task:
+        """As the port says: a span for the call, under the caller's, and the task's under that."""
+        caller = parse(submission.trace) or parse(_variable(submission))
+        trace, _, sampled = caller or parse(self.begin("", {})) or ("", "", False)
+        route: Attributes = {
+            "http.request.method": "POST",
+            "http.route": "/tasks/submit",
+            "task.id": submission.task_id,
+            "task.topic": submission.topic,
+        }
+        parent = None if caller is None else caller[1]
+        draft = Draft(trace, self._fresh(), parent, "POST /tasks/submit", SpanKind.SERVER, self._now(), route)
+        try:
+            task = await take(replace(submission, trace=traceparent(trace, draft.span_id, sampled)))
+        except GatewayError as error:
+            draft.fail(type(error).__name__, mask_text(str(error)), self._now())
+            raise
+        else:
+            return task
+        finally:
+            draft.end = self._now()
+            self._sink.put(draft, sampled)
+
+    async def fetch(self, worker_id: str, topics: Sequence[str], fetch: Fetch) -> Sequence[EngineTask]:
+        """As the port says. Sent when one of its tasks is recorded, or when it failed."""
+        trace, span = span_of_fetch(worker_id)
+        attributes: Attributes = {
+            **self._engine,
+            "url.template": "/external-task/fetchAndLock",
+            "worker.id": worker_id,
+            "fetch.topics": ",".join(topics[:20]),
+        }
+        draft = Draft(trace, span, None, "fetch", SpanKind.CLIENT, self._now(), attributes)
+        token = otel.attach(set_span_in_context(NonRecordingSpan(draft.context(self._around.samples(trace)))))
+        try:
+            leases = await fetch()
+        except (EngineRejected, EngineUnavailable) as error:
+            self._refused(draft, error, mask_text)
+            self._sink.put(draft, True)
+            raise
+        finally:
+            otel.detach(token)
+        if leases:
+            draft.end = self._now()
+            draft.attributes |= {"http.response.status_code": 200, "messaging.batch.message_count": len(leases)}
+            self._fetches[worker_id] = draft
+            if len(self._fetches) > _MOST_FETCHES:
+                self._fetches.popitem(last=False)
+        return leases
+
+    def _show_fetch(self, worker_id: str) -> None:
+        draft = self._fetches.pop(worker_id, None)
+        if draft is not None:
+            self._sink.put(draft, True)
+
+    # -- to the broker and from it
+
+    async def publish(self, topic: str, tasks: Sequence[Task], publish: Publish) -> Sequence[BaseException | None]:
+        drafts = [self._sending(task) for task in tasks]
+        keys = [
+            TaskKey(
+                task.id,
+                task.epoch,
+                task.trace if sent is None else traceparent(sent[0].trace_id, sent[0].span_id, sent[1]),
+            )
+            for task, sent in zip(tasks, drafts, strict=True)
+        ]
+        errors = await publish(topic, keys)
+        now = self._now()
+        for sent, error in zip(drafts, errors, strict=True):
+            if sent is None:
+                continue
+            draft, sampled = sent
+            draft.end = now
+            if error is not None:
+                draft.fail(type(error).__name__, mask_text(str(error)), now)
+            self._sink.put(draft, sampled)
+        return errors
+
+    def _sending(self, task: Task) -> tuple[Draft, bool] | None:
+        place = place_of(task.id, task.trace)
+        if place is None:
+            return None
+        attributes: Attributes = {
+            **self._broker,
+            "messaging.operation.type": "send",
+            "messaging.rabbitmq.destination.routing_key": task.topic,
+            "messaging.message.id": f"{task.id}:{task.epoch}",
+            "task.id": task.id,
+        }
+        links = (span_of_fetch(task.worker_id),) if task.source is Source.POLLED else ()
+        if place.sampled and links:
+            self._show_fetch(task.worker_id)
+        draft = self._draft(place, self._fresh(), f"send {task.topic}", SpanKind.PRODUCER, attributes)
+        draft.links = links
+        return draft, place.sampled
+
+    def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
+        place = place_of(task.id, task.trace)
+        if place is None:
+            return UNSEEN
+        draft = self._processing(place, task, claim_id)
+        sent = parse(message.trace)
+        if sent is not None and sent[2] and sent[0] == place.trace_id:
+            draft.parent = sent[1]
+        if task.history:
+            last = task.history[-1]
+            draft.links = ((place.trace_id, span_of_attempt(place.trace_id, task.id, last.claim_id)),)
+            wait = self._draft(
+                place, self._fresh(), "wait for the next attempt", SpanKind.INTERNAL, {"task.id": task.id}
+            )
+            wait.start, wait.end = nanos(last.ended_at), draft.start
+            self._sink.put(wait, place.sampled)
+        return _Attempt(self, task, place, draft)
+
+    def _processing(self, place: Place, task: Task, claim_id: str) -> Draft:
+        attributes: Attributes = {
+            **self._broker,
+            "messaging.operation.type": "process",
+            **_described(task),
+            "task.attempt": task.attempts,
+            "task.epoch": task.epoch,
+            "worker.id": task.worker_id,
+        }
+        span = span_of_attempt(place.trace_id, task.id, claim_id)
+        return self._draft(place, span, f"process {task.topic}", SpanKind.CONSUMER, attributes)
+
+    def end_attempt(self, task: Task, place: Place, draft: Draft, outcome: Outcome | None, why: str) -> None:
+        """Write the span of an attempt that decided, or did not get to."""
+        now = draft.end = self._now()
+        hide = self.hiding(task)
+        match outcome:
+            case None:
+                draft.attributes["task.result"] = "abandoned"
+                draft.fail("Abandoned", hide(why), now)
+            case Completion():
+                draft.attributes["task.result"] = "completed"
+            case BpmnFault(code):
+                # What a process is modelled for is no fault of the attempt.
+                draft.attributes |= {"task.result": "bpmn_error", "bpmn.error.code": hide(code)}
+            case Failure(name, message, details, retries):
+                draft.attributes |= {"task.result": "failed", "task.retries": retries}
+                draft.fail(name, hide(message), now, hide(details))
+        self._sink.put(draft, place.sampled)
+        if isinstance(outcome, Failure) and not place.sampled:
+            self._keep(task, place)
+
+    def _keep(self, task: Task, place: Place) -> None:
+        """Record a task that failed, whatever was sampled."""
+        self._sink.release(place.trace_id)
+        self._show_fetch(task.worker_id)
+
+    def hiding(self, task: Task) -> Hide:
+        """Return what takes the topic's secrets and the task's values out of a text."""
+        also = self._around.secrets.get(task.topic, ())
+        return lambda text: mask_text(without_values(text, task.inputs), also)
+
+    # -- out of the gateway
+
+    async def deliver(self, task: Task, deliver: Deliver) -> None:
+        place = place_of(task.id, task.trace)
+        if place is None or task.outcome is None:
+            await deliver()
+            return
+        operation, template = _OPERATIONS[type(task.outcome)]
+        attributes: Attributes = {**self._engine, "url.template": template, "task.id": task.id}
+        draft = self._draft(place, self._fresh(), operation, SpanKind.CLIENT, attributes)
+        if task.reports:
+            draft.attributes["http.request.resend_count"] = task.reports
+        token = otel.attach(set_span_in_context(NonRecordingSpan(draft.context(place.sampled))))
+        try:
+            await deliver()
+            draft.attributes["http.response.status_code"] = 204
+        except (EngineRejected, EngineUnavailable) as error:
+            self._refused(draft, error, self.hiding(task))
+            raise
+        finally:
+            otel.detach(token)
+            draft.end = self._now()
+            self._sink.put(draft, place.sampled)
+
+    def _refused(self, draft: Draft, error: EngineRejected | EngineUnavailable, hide: Hide) -> None:
+        draft.end = self._now()
+        if isinstance(error, EngineRejected | ForeignAnswer):
+            draft.attributes["http.response.status_code"] = error.status
+        draft.fail(type(error).__name__, hide(str(error)), draft.end)
+
+    def settled(self, task: Task, move: Move) -> None:
+        place = place_of(task.id, task.trace)
+        if place is None:
+            return
+        if move.event in _ENDS:
+            self._end(task, place, move.event)
+        elif move.event in {Event.DELIVERED_RETRY, Event.FAILURE_TAKEN} and not place.sampled:
+            self._keep(task, place)
+
+    def claim_expired(self, task: Task) -> None:
+        place = place_of(task.id, task.trace)
+        if place is None:
+            return
+        draft = self._processing(place, task, task.claim_id or "")
+        now = draft.end = self._now()
+        if task.claimed_at is not None:
+            draft.start = nanos(task.claimed_at)
+        draft.attributes |= {"task.result": "lost", "task.replica": task.replica or ""}
+        draft.fail("ClaimLost", f"replica {task.replica} gave no sign of life", now)
+        self._sink.put(draft, place.sampled)
+        if not place.sampled:
+            self._keep(task, place)
+
+    def lost(self, task: Task, event: Event) -> None:
+        place = place_of(task.id, task.trace)
+        if place is not None:
+            self._end(task, place, event)
+
+    def _end(self, task: Task, place: Place, event: Event) -> None:
+        """Write the task's own span, from its creation to now; what came before stands under it."""
+        result = _ENDS.get(event, event.value)
+        if result != "failed" and not place.sampled and not self._sink.shows(place.trace_id):
+            self._sink.forget(place.trace_id)
+            return
+        attributes: Attributes = {
+            **_described(task),
+            "task.result": result,
+            "task.attempts": task.attempts,
+            "task.epoch": task.epoch,
+        }
+        if task.process_definition_key is not None:
+            attributes["process.definition.key"] = task.process_definition_key
+        draft = self._draft(place, place.span_id, f"task {task.topic}", SpanKind.INTERNAL, attributes)
+        draft.parent = place.parent
+        draft.start, draft.end = nanos(task.created_at), self._now()
+        for attempt in task.history:
+            told: Attributes = {"attempt": attempt.number, "ended": attempt.ended, "replica": attempt.replica}
+            if attempt.error is not None:
+                told["error.type"] = mask_text(attempt.error)
+            draft.events.append(("attempt", nanos(attempt.ended_at), told))
+        if result == "failed":
+            message = task.outcome.message if isinstance(task.outcome, Failure) else ""
+            kind = task.outcome.name if isinstance(task.outcome, Failure) else "Undeliverable"
+            draft.fail(kind, self.hiding(task)(message), draft.end)
+            if not place.sampled:
+                self._keep(task, place)
+        self._sink.put(draft, place.sampled)
+        if not place.sampled:
+            self._sink.forget(place.trace_id)
+
+    def _draft(self, place: Place, span: str, name: str, kind: SpanKind, attributes: Attributes) -> Draft:
+        return Draft(place.trace_id, span, place.span_id, name, kind, self._now(), attributes)
+
+    def _fresh(self) -> str:
+        return f"{self._chance.getrandbits(64) or 1:016x}"
+
+    def _now(self) -> int:
+        return nanos(self._clock.now())
+
+
+class _Attempt:
+    """The run of a handler whose span is written."""
+
+    __slots__ = ("_draft", "_place", "_task", "_tracer", "context")
+
+    def __init__(self, tracer: OtelTracer, task: Task, place: Place, draft: Draft) -> None:
+        self._tracer = tracer
+        self._task = task
+        self._place = place
+        self._draft = draft
+        hide = tracer.hiding(task)
+        self.context: contextvars.Context | None = scope_with(AttemptSpan(draft, place.sampled, hide), hide)
+
+    def ended(self, outcome: Outcome | None, why: str | None = None) -> None:
+        if outcome is not None or why != TAKEN_OVER:
+            self._tracer.end_attempt(self._task, self._place, self._draft, outcome, why or "")
+
+
+def _variable(submission: Submission) -> str | None:
+    """Return the trace that a submission carries among its variables, plain or in the engine's form."""
+    given = submission.variables.get(VARIABLE)
+    value = given.get("value") if isinstance(given, Mapping) else given
+    return value if isinstance(value, str) else None
+
+
+def _described(task: Task) -> Attributes:
+    found: Attributes = {
+        "task.id": task.id,
+        "task.topic": task.topic,
+    }
+    if task.business_key:
+        found["task.business_key"] = mask_text(task.business_key)
+    if task.process_instance_id is not None:
+        found["process.instance.id"] = task.process_instance_id
+    return found

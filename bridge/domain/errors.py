@@ -1,0 +1,245 @@
+"""One hierarchy of errors. `web.api.problems` maps it to HTTP; the flow decides by type what a failed call means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from bridge.domain.task import UnreadableTask
+
+
+class GatewayError(Exception):
+    """Anything the gateway itself can say went wrong."""
+
+
+class SetupError(GatewayError):
+    """The gateway can't start as it is configured; the message says what to mend."""
+
+
+class ServerEnded(GatewayError):
+    """The web server ended by itself: who probes this process, or uses its API, reaches nobody."""
+
+
+class ProcessEnding(GatewayError):
+    """This process takes up nothing new, as it is ending."""
+
+
+class QueueMismatch(SetupError):
+    """The broker has a queue or exchange of ours with other arguments; it is asked again until that is mended."""
+
+
+class TopicError(SetupError):
+    """A file in `topics/` is malformed, or two of them name the same topic."""
+
+
+class EngineError(GatewayError):
+    """The engine did not do what was asked."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine could not be reached or did not answer: nothing is known about the call's effect."""
+
+
+class CallNotMade(EngineUnavailable):
+    """The engine was not asked: it did not answer lately, or takes no connection."""
+
+
+class EngineChanged(EngineUnavailable):
+    """Another engine than the one whose tasks are kept answers: what it says of them counts for nothing."""
+
+
+class EngineTimeout(EngineUnavailable):
+    """The engine has the request and did not answer within the deadline: it may be at work on it yet."""
+
+
+class CallCut(EngineUnavailable):
+    """A call that the engine held ended without an answer: by a proxy's time limit, or as the engine went away."""
+
+
+class ForeignAnswer(EngineUnavailable):
+    """Something between us and the engine answered in its place: a proxy, a login page, another service.
+
+    `status` is the HTTP status of that answer.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AnswerTooLarge(EngineUnavailable):
+    """An answer, or a list, that is larger than what is read of one: the rest of it was left unread."""
+
+
+class PayloadRefused(ForeignAnswer):
+    """413: what stands before the engine lets no request of this size through. The engine itself is there."""
+
+
+_TOO_SMALL: Final = re.compile(
+    r"too long for column|too large for column|too long for type|ORA-12899|ORA-01461|SQLCODE[=:] ?-302"
+    r"|would be truncated",
+    re.IGNORECASE,
+)
+"""How H2, MySQL, Oracle, PostgreSQL, DB2 and SQL Server say so."""
+
+
+class EngineRejected(EngineError):
+    """The engine answered with an error.
+
+    `status` is the HTTP status, `code` the engine's own error code (1 is optimistic locking), `kind` its exception's
+    name, as its REST interface reports them.
+    """
+
+    def __init__(self, message: str, *, status: int, code: int | None = None, kind: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.kind = kind
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same call may well succeed a moment later (optimistic locking)."""
+        return self.status >= 500 and self.code == 1
+
+    @property
+    def column_too_small(self) -> bool:
+        """Whether a column of the engine's database is too small for a value: a text, or a name.
+
+        10002 is `BuiltinExceptionCode.COLUMN_SIZE_TOO_SMALL`; engines before 7.18 quote the database alone.
+        """
+        return self.code == 10002 or _TOO_SMALL.search(str(self)) is not None
+
+
+class EngineForbidden(EngineRejected):
+    """403 of the engine's own (`AuthorizationException`): its user has not the rights for this call."""
+
+
+class LeaseLost(EngineRejected):
+    """400: the lock is another worker's, or the task is suspended: ask the engine which."""
+
+
+class LeaseStolen(LeaseLost):
+    """Another worker took the task since our lock, as the engine says when asked."""
+
+
+class TaskSuspended(LeaseLost):
+    """The task is still ours, but suspended: the engine takes nothing on it until it is activated."""
+
+
+class TaskGone(EngineRejected):
+    """404: the engine has no such external task (any more)."""
+
+
+class ModelUnreadable(EngineError):
+    """A process definition whose BPMN can't be read."""
+
+
+class StoreError(GatewayError):
+    """The store did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store could not be reached: nothing is known about the write's effect."""
+
+
+class StoreRefusing(StoreUnavailable):
+    """The store is there, and refuses all such calls until somebody mends it: rights, the disk, a quota.
+
+    Waited out as an outage is: what was to be written is not lost by it.
+    """
+
+
+class TaskTooLarge(StoreError):
+    """A task that exceeds what one document may hold."""
+
+
+class TaskUnreadable(StoreError):
+    """A task is kept under the id, and this version can't read it: another version wrote it, or something else did.
+
+    `found` is what of it can be read.
+    """
+
+    def __init__(self, found: UnreadableTask) -> None:
+        super().__init__(f"task {found.id} is kept and can't be read by this version of the gateway: {found.reason}")
+        self.found = found
+
+
+class BrokerError(GatewayError):
+    """The broker did not do what was asked."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker could not be reached, or did not confirm in time: publish again later."""
+
+
+class BrokerUnroutable(BrokerError):
+    """The broker returned the message: no queue is bound for the topic."""
+
+
+class ProviderUnavailable(GatewayError):
+    """The identity provider could not be reached, or answers as none: nobody can log in by it now."""
+
+
+class VariableError(GatewayError):
+    """A value that can't become a process variable, or a variable that can't be read; the message names it."""
+
+
+class Refusal(GatewayError):
+    """A request that is understood and can't be granted; the message says what to do."""
+
+
+class UnknownTask(Refusal):
+    """No such task, here or in the engine."""
+
+
+class TaskConflict(Refusal):
+    """The task's state, or its holder, forbids what was asked."""
+
+
+class UnacceptableTask(Refusal):
+    """The request names a topic or values that can't be worked."""
+
+
+class TopicNotWorked(UnacceptableTask):
+    """No topic of this name is worked here; `known` are those that are."""
+
+    def __init__(self, topic: str, known: Iterable[str]) -> None:
+        super().__init__(f"topic {topic!r} is not worked here")
+        self.known = tuple(sorted(known))
+
+
+class Unauthenticated(Refusal):
+    """Nobody known asks: no key or session, or one that isn't good (any more)."""
+
+
+class Forbidden(Refusal):
+    """Who asks is known, and is not allowed this."""
+
+
+class ForeignPage(Forbidden):
+    """A change that a browser sent without proof that a page of this gateway asked for it."""
+
+
+class WrongHost(Refusal):
+    """A request addressed to a host that the gateway isn't."""
+
+
+class Overloaded(GatewayError):
+    """Too much of a kind is being worked on already; nothing was done."""
+
+
+class TooManyRequests(Refusal):
+    """One key, or one address, makes more requests than it may; `wait` is in seconds."""
+
+    def __init__(self, message: str, *, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class TooManyTries(Refusal):
+    """Too many failed logins from one side; `wait` is in seconds."""
+
+    def __init__(self, message: str, *, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait

@@ -1,0 +1,52 @@
+"""Variables as requests and answers of the engine's REST interface carry them, and as submissions do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bridge.domain.task import TypedValue, Variables
+from bridge.domain.variables.decoding import canonical, decode, is_known
+from bridge.domain.variables.encoding import encode
+
+_TYPED_KEYS: Final = frozenset({"type", "value", "valueInfo", "local"})
+
+
+def parse_submitted(raw: Mapping[str, Any]) -> Variables:
+    """Read the variables of a submission, each either plain JSON or in Camunda's typed form.
+
+    Typed is an object with `value` and a `type` that is known here, and no keys but `valueInfo` and `local` besides;
+    every other object is plain data. Raises `VariableError` where a typed value doesn't fit its type.
+    """
+    typed = {name: found for name, value in raw.items() if (found := _typed(value)) is not None}
+    decode(typed)
+    return {name: typed.get(name) or encode({name: value})[name] for name, value in raw.items()}
+
+
+def to_wire(variables: Variables) -> dict[str, dict[str, Any]]:
+    """Return the variables as a request to the engine's REST interface carries them."""
+    return {
+        name: {
+            "type": variable.type,
+            "value": variable.value,
+            **({"valueInfo": dict(variable.value_info)} if variable.value_info else {}),
+        }
+        for name, variable in variables.items()
+    }
+
+
+def from_wire(raw: Mapping[str, Mapping[str, Any]]) -> Variables:
+    """Read the variables of an answer of the engine's REST interface; nothing is decoded."""
+    return {
+        name: TypedValue(item.get("type") or "Null", item.get("value"), item.get("valueInfo") or {})
+        for name, item in raw.items()
+    }
+
+
+def _typed(value: Any) -> TypedValue | None:
+    if not isinstance(value, Mapping) or "value" not in value or not _TYPED_KEYS.issuperset(value):
+        return None
+    kind, info = value.get("type"), value.get("valueInfo") or {}
+    if not isinstance(kind, str) or not is_known(kind) or not isinstance(info, Mapping):
+        return None
+    return TypedValue(canonical(kind), value["value"], dict(info))

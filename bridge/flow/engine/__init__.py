@@ -1,0 +1,1 @@
+"""The engine itself: whether it answers, which one it is, what its user may do. Imports no other stage."""

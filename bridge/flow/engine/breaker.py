@@ -1,0 +1,139 @@
+"""A circuit breaker for the engine: while it doesn't answer, it is asked now and then, and not by every task."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+from bridge.domain.errors import AnswerTooLarge, CallCut, CallNotMade, EngineRejected, EngineUnavailable, PayloadRefused
+from bridge.ports.journal import Journal, Level
+from bridge.runtime.loop import delay_after
+
+T = TypeVar("T")
+
+_WEIGHT = 0.05
+"""How much one call counts in the moving rate of errors."""
+
+
+class Circuit(StrEnum):
+    """CLOSED: calls go through. OPEN: none does. HALF_OPEN: one is let through to try."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """Opens after `limit` calls in a row without an answer; tries again after a growing, spread delay.
+
+    While it is open only the trial counts: calls that were under way when it opened neither lengthen the delay nor
+    close it, and those that outlast the outage don't open it again. There is one trial at a time; one that takes
+    longer than `trial_within`, which is to be above the client's own timeout, is given up for the next.
+
+    Any answer of the engine to the trial closes it, an error of its own as well: whoever refuses is there. What
+    another answers in its place is no answer, but for a 413: that is about one request, and tells nothing of the
+    engine, and no more does an answer that is too large to be read. `error_rate` counts answers that
+    say that the engine is in trouble (5xx, but for optimistic locking), and calls without one.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        limit: int = 5,
+        first_delay: timedelta = timedelta(milliseconds=500),
+        most_delay: timedelta = timedelta(seconds=15),
+        trial_within: timedelta = timedelta(seconds=60),
+        monotonic: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._journal = journal
+        self._limit = limit
+        self._delays = (first_delay, most_delay)
+        self._trial_within = trial_within.total_seconds()
+        self._monotonic = monotonic
+        self._chance = chance or random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._failures = 0
+        self._trials = 0
+        self._try_at = 0.0
+        self._last = ""
+        self._phase = 0
+        self._closed_again: list[Callable[[], None]] = []
+        self.circuit = Circuit.CLOSED
+        self.error_rate = 0.0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the engine answers, as far as is known."""
+        return self.circuit is Circuit.CLOSED
+
+    def when_closed(self, act: Callable[[], None]) -> None:
+        """Call `act` each time that the engine answers again."""
+        self._closed_again.append(act)
+
+    async def guard(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make the call, or raise `EngineUnavailable` at once while the circuit is open."""
+        phase = self._admit()
+        try:
+            result = await call()
+        except (PayloadRefused, CallCut, AnswerTooLarge):  # about one request or answer, or too long a call for a proxy
+            raise
+        except EngineUnavailable as error:
+            self._failed(phase, error)
+            raise
+        except EngineRejected as error:
+            self._answered(phase, bad=error.status >= 500 and not error.transient)
+            raise
+        else:
+            self._answered(phase, bad=False)
+            return result
+        finally:
+            # Still the trial: it was cancelled. Nothing is known, and the next one may try.
+            if phase == self._phase and self.circuit is Circuit.HALF_OPEN:
+                self._enter(Circuit.OPEN)
+                self._try_at = self._monotonic()
+
+    def _admit(self) -> int:
+        """Return the phase in which the call begins: once that is over, its end tells nothing of the circuit."""
+        if self.circuit is not Circuit.CLOSED:
+            now = self._monotonic()
+            if now < self._try_at:
+                raise CallNotMade(f"the engine did not answer lately; it is tried again soon: {self._last}")
+            self._enter(Circuit.HALF_OPEN)
+            self._try_at = now + self._trial_within
+        return self._phase
+
+    def _enter(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self._phase += 1
+
+    def _answered(self, phase: int, *, bad: bool) -> None:
+        self.error_rate += _WEIGHT * (bad - self.error_rate)
+        if phase != self._phase:
+            return
+        self._failures = 0
+        if self.circuit is Circuit.CLOSED:
+            return
+        self._enter(Circuit.CLOSED)
+        self._trials = 0
+        self._journal.write("engine_answers_again", level=Level.WARNING)
+        for act in self._closed_again:
+            act()
+
+    def _failed(self, phase: int, error: EngineUnavailable) -> None:
+        self._last = str(error)
+        self.error_rate += _WEIGHT * (1 - self.error_rate)
+        if phase != self._phase:
+            return
+        self._failures += 1
+        if self.circuit is Circuit.CLOSED and self._failures < self._limit:
+            return
+        if self.circuit is Circuit.CLOSED:
+            self._journal.write("engine_given_up", level=Level.ERROR, failures=self._failures, error=self._last)
+        self._trials += 1
+        self._enter(Circuit.OPEN)
+        self._try_at = self._monotonic() + delay_after(self._trials, *self._delays, self._chance).total_seconds()

@@ -1,0 +1,55 @@
+"""What answers in the engine's place: a login page, a proxy, another service. Told once, and not for every call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from bridge.domain.errors import ForeignAnswer, PayloadRefused
+from bridge.ports.journal import Journal, Level
+
+Count = Callable[[str, int], None]
+
+
+class ForeignAnswers:
+    """`count` is told the operation and the HTTP status of each; the log has a status when it first comes, and again
+    after it has not come for `quiet`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        count: Count,
+        *,
+        quiet: timedelta = timedelta(minutes=1),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal = journal
+        self._count = count
+        self._quiet = quiet.total_seconds()
+        self._monotonic = monotonic
+        self._seen: dict[int, float] = {}
+        self._latest: tuple[float, str] | None = None
+
+    @property
+    def latest(self) -> str | None:
+        """The message of the latest one that is not longer than `quiet` ago.
+
+        A refused payload is a matter of its own task, which shows it, and tells nothing of the other calls.
+        """
+        if self._latest is None or self._monotonic() - self._latest[0] > self._quiet:
+            return None
+        return self._latest[1]
+
+    def observe(self, operation: str, error: ForeignAnswer) -> None:
+        """Count one, and tell of it if it is news."""
+        now = self._monotonic()
+        self._count(operation, error.status)
+        if not isinstance(error, PayloadRefused):
+            self._latest = (now, str(error))
+        last = self._seen.get(error.status)
+        self._seen[error.status] = now
+        if last is None or now - last > self._quiet:
+            self._journal.write(
+                "foreign_answer", level=Level.WARNING, operation=operation, status=error.status, error=str(error)
+            )

@@ -1,0 +1,53 @@
+"""Asks now and again whether the engine's user may do what the gateway does: without rights all looks idle and well."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from bridge.domain.errors import EngineUnavailable
+from bridge.domain.rights import GRANTS, MissingRight
+from bridge.ports.clock import Clock
+from bridge.ports.engine import Engine
+from bridge.ports.journal import Journal, Level
+
+_AGAIN_AFTER: Final = timedelta(minutes=1)
+
+
+class RightsCheck:
+    """Keeps what is missing as `missing`, and writes it to the log when that changes.
+
+    `definitions` are the keys of the process definitions to ask for; empty where topics take tasks of any of them.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, journal: Journal, definitions: Collection[str]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._journal = journal
+        self._definitions = frozenset(definitions)
+        self._asked_at: datetime | None = None
+        self.missing: Sequence[MissingRight] = ()
+
+    async def run_once(self) -> None:
+        """Ask, unless all were there less than a minute ago; while the engine is away what it said last still holds."""
+        now = self._clock.now()
+        if not self.missing and self._asked_at is not None and now - self._asked_at < _AGAIN_AFTER:
+            return
+        try:
+            found = await self._engine.missing_rights(self._definitions)
+        except EngineUnavailable:
+            return  # every other loop tells of that
+        for missing in found:
+            if missing not in self.missing:
+                self._journal.write(
+                    "engine_right_missing",
+                    level=Level.WARNING,
+                    right=missing.right.value,
+                    definition=missing.definition,
+                    grant=" or ".join(f"{grant.permission} on {grant.resource}" for grant in GRANTS[missing.right]),
+                    hint=str(missing),
+                )
+        if self.missing and not found:
+            self._journal.write("engine_rights_complete")
+        self.missing, self._asked_at = tuple(found), now

@@ -1,0 +1,346 @@
+"""From the broker to a stored outcome: claim the task, prove its lock, run its handler, keep what it decided."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from bridge.domain.errors import (
+    BrokerError,
+    EngineError,
+    LeaseStolen,
+    ProcessEnding,
+    StoreError,
+    StoreUnavailable,
+    TaskGone,
+)
+from bridge.domain.fingerprint import cause_fields
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.quoted_values import without_values
+from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey
+from bridge.domain.topic import Context, Topic
+from bridge.flow.deliver.deliver import Report
+from bridge.flow.handle.claim_requests import Wishes
+from bridge.flow.handle.claims import Claim, Claims, HandlerCancelled
+from bridge.flow.handle.run import Run, unstorable
+from bridge.flow.handle.threads import Slot
+from bridge.flow.lease import Lease
+from bridge.ports.broker import Verdict
+from bridge.ports.clock import Clock
+from bridge.ports.journal import Journal, Level
+from bridge.ports.store import TaskStore
+from bridge.ports.tracer import NoTracer, Tracer
+from bridge.runtime.batch import Batch
+from bridge.runtime.loop import delay_after
+from bridge.runtime.loop_watch import task_name
+
+_FIRST_WAIT = timedelta(milliseconds=100)
+_LONGEST_WAIT = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`claim`: how long a claim stands without a renewal. `report_within`: after how long an outcome that its own
+    process did not deliver is taken up by another. `release_after`: when a task that was given back is looked at.
+    `return_after`: after how long a message goes back whose task the store refuses to have claimed.
+    `rest`: how much of a busy moment goes to the store together."""
+
+    replica: str
+    claim: timedelta
+    report_within: timedelta = timedelta(seconds=30)
+    release_after: timedelta = timedelta(seconds=1)
+    return_after: timedelta = timedelta(seconds=5)
+    rest: timedelta = timedelta(0)
+
+
+class Handle:
+    """What a subscriber does with a message. The message is acknowledged once the outcome is stored, or needs none.
+
+    `begun` is told of each task that was claimed.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        lease: Lease,
+        run: Run,
+        report: Report,
+        claims: Claims,
+        topics: Mapping[str, Topic[Any, Any]],
+        context: Callable[[Task], Context],
+        clock: Clock,
+        journal: Journal,
+        terms: Terms,
+        tracer: Tracer = NoTracer(),
+        begun: Callable[[Task], None] = lambda _task: None,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._run = run
+        self._report = report
+        self._claims = claims
+        self._topics = topics
+        self._context = context
+        self._clock = clock
+        self._journal = journal
+        self._terms = terms
+        self._tracer = tracer
+        self._begun = begun
+        self._wishes = Wishes(store, clock, replica=terms.replica, claim=terms.claim, rest=terms.rest)
+        self._decisions: Batch[Move, bool] = Batch(store.move, alone=self._decide_again, limit=100, rest=terms.rest)
+        self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._stopping = False
+
+    def stop(self) -> None:
+        """From now on give back what the store can't be asked about, or has no thread, instead of waiting for that."""
+        self._stopping = True
+        self._run.stop()
+
+    async def __call__(self, topic: str, key: TaskKey, verdict: Verdict) -> None:
+        try:
+            async with self._run.slot(self._topics[topic]) as slot:
+                await self._work_off(topic, key, slot)
+            if slot is not None:
+                # As long as its thread is stuck the message stays in its place: none is delivered for it.
+                await slot.settled()
+        except (StoreUnavailable, ProcessEnding) as error:
+            self._journal.write("message_returned", level=Level.WARNING, topic=topic, error=str(error))
+            with suppress(BrokerError):
+                await verdict.requeue()
+            return
+        # Where the acknowledgement is lost the message comes again, and finds nothing to claim.
+        with suppress(BrokerError):
+            await verdict.ack()
+
+    async def _work_off(self, topic: str, key: TaskKey, slot: Slot | None) -> None:
+        claim = await self._claim(topic, key)
+        if claim is None:
+            await self._tell_of_no_match(topic, key)
+            return
+        self._claims.add(claim)
+        try:
+            if not await self._prove(claim):
+                return
+            outcome = await self._perform(claim, key, slot)
+            if outcome is None:
+                self._journal.write("handler_cancelled", task=claim.task, level=Level.WARNING, why=claim.lost)
+                return
+            await self._decide(claim, outcome)
+        except asyncio.CancelledError:
+            await self._give_back(claim, "the process ends")
+            raise
+        finally:
+            self._claims.drop(claim)
+            self._claims.occupy(claim.task.topic, (self._clock.now() - claim.started_at).total_seconds())
+
+    async def _tell_of_no_match(self, topic: str, key: TaskKey) -> None:
+        """Tell a duplicate, or a message of an earlier lease, from one that names a task of another topic."""
+        try:
+            found = await self._store.topic_of(key.id)
+        except StoreError:  # the message is done with all the same
+            found = None
+        if found is None or found == topic:
+            self._journal.write("message_matches_nothing", level=Level.DEBUG, task_id=key.id, epoch=key.epoch)
+            return
+        self._journal.write(
+            "message_of_another_topic",
+            level=Level.WARNING,
+            topic=topic,
+            task_id=key.id,
+            epoch=key.epoch,
+            task_topic=found,
+        )
+
+    async def _claim(self, topic: str, key: TaskKey) -> Claim | None:
+        """Claim the task that the message names; None for a duplicate, or a message of an earlier lease."""
+        wish, failures = self._wishes.make(topic, key), 0
+        while True:
+            try:
+                task = await self._wishes.put(wish)
+                if task is None and failures:
+                    task = await self._wishes.granted(wish)
+            except StoreUnavailable as error:
+                failures += 1
+                await self._wait_for_store(failures, error)
+                wish = self._wishes.again(wish)
+                continue
+            except StoreError:
+                # The message would come back at once, and use up its deliveries before anything has changed.
+                await asyncio.sleep(self._terms.return_after.total_seconds())
+                raise
+            if task is None:
+                return None
+            self._begun(task)
+            return Claim(task, wish.claim_id, wish.now)
+
+    async def _wait_for_store(self, failures: int, error: StoreUnavailable, *, at_the_end: bool = False) -> None:
+        if self._stopping and not at_the_end:
+            raise error
+        self._journal.write("store_awaited", level=Level.WARNING, failures=failures, error=str(error))
+        delay = delay_after(failures, _FIRST_WAIT, _LONGEST_WAIT, self._chance)
+        await asyncio.sleep(delay.total_seconds())
+
+    async def _prove(self, claim: Claim) -> bool:
+        """Make sure that the engine's lock holds before the handler begins; else give the task up, and say so."""
+        if not self._lease.is_worn(claim.task, claim.lease_until):
+            return True
+        try:
+            claim.lease_until = await self._lease.extend(claim.task)
+        except (LeaseStolen, TaskGone) as error:
+            await self._store_move(self._lease.lost(claim.task, error))
+            self._journal.write("lease_lost", task=claim.task, level=Level.WARNING, error=str(error))
+            return False
+        except EngineError as error:
+            if claim.lease_until > self._clock.now():
+                return True
+            await self._give_back(claim, str(error))
+            return False
+        return True
+
+    async def _perform(self, claim: Claim, message: TaskKey, slot: Slot | None) -> Outcome | None:
+        task = claim.task
+        began = self._clock.now()
+        self._journal.write("handler_started", task=task, level=Level.DEBUG)
+        attempt = self._tracer.attempt(task, claim.claim_id, message)
+        running = self._run.run(self._topics[task.topic], task, self._context(task), slot)
+        work = asyncio.create_task(running, context=attempt.context, name=task_name(task.topic))
+        try:
+            outcome = await claim.run(work)
+        except HandlerCancelled as error:
+            after = self._terms.release_after if task.retries else timedelta(0)
+            outcome = Failure(
+                "CancelledError", str(error), "".join(traceback.format_exception(error)), task.retries, after
+            )
+        except asyncio.CancelledError:
+            attempt.ended(None, "the process ends")
+            if not work.done():
+                self._journal.write("cancellation_ignored", task=task, level=Level.WARNING)
+            raise
+        attempt.ended(outcome, claim.lost)
+        self._claims.measure(task.topic, (self._clock.now() - began).total_seconds())
+        return outcome
+
+    async def _decide(self, claim: Claim, outcome: Outcome) -> None:
+        """Store the outcome, however long that takes; then let it be delivered."""
+        try:
+            kept = await self._keep(claim, outcome)
+        except Exception as error:  # noqa: BLE001 - a handler may return anything, and what can't be kept is its failure
+            outcome = unstorable(error)
+            kept = await self._keep(claim, outcome)
+        if kept is None:
+            self._journal.write("outcome_discarded", task=claim.task, level=Level.WARNING, why=claim.lost or "fenced")
+            return
+        self._log(kept, outcome)
+        if kept.state is State.REPORTING:
+            self._report.put(kept)
+
+    async def _keep(self, claim: Claim, outcome: Outcome) -> Task | None:
+        task, failures = claim.task, 0
+        while True:
+            move = self._decision(claim, outcome)
+            try:
+                if not await self._written(move):
+                    return await self._decided_before(move) if failures else None
+            except StoreUnavailable as error:
+                failures += 1
+                if _is_cancelled():
+                    raise asyncio.CancelledError from error
+                # Also while the process ends: its grace bounds this, and a finished outcome is worth it.
+                await self._wait_for_store(failures, error, at_the_end=True)
+                continue
+            known = {**self._cause(task, outcome), "lease_until": claim.lease_until}
+            return task.changed(state=State.REPORTING, outcome=outcome, reports=0, refusals=0, **known)
+
+    async def _written(self, decision: Move) -> bool:
+        writing = self._decisions.enter(decision)
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # The grace time is over. The write is under way all the same: only its end tells whose the task is now.
+            return await writing
+
+    async def _decide_again(self, move: Move) -> bool:
+        return await self._store_move(move) or await self._decided_before(move) is not None
+
+    async def _store_move(self, move: Move) -> bool:
+        (happened,) = await self._store.move([move])
+        return happened
+
+    async def _decided_before(self, decision: Move) -> Task | None:
+        """Find the task where a decision whose answer was lost had been written; it may have moved on since then.
+
+        The attempt tells, as it is written with the outcome: a claim id stays on a task that was given up, too.
+        """
+        found = await self._store.get(decision.task_id)
+        if found is None:
+            return None
+        ours = any(attempt.claim_id == decision.claim_id and attempt.ended != "lost" for attempt in found.history)
+        return found if ours else None
+
+    def _decision(self, claim: Claim, outcome: Outcome) -> Move:
+        now = self._clock.now()
+        changes = {
+            "outcome": outcome,
+            "reports": 0,
+            "refusals": 0,
+            "lease_until": claim.lease_until,
+            "next_at": now + self._terms.report_within,
+            "updated_at": now,
+            **self._cause(claim.task, outcome),
+        }
+        attempt = self._attempt(claim, outcome)
+        return Move(claim.task.id, Event.DECIDE, claim.task.epoch, claim.claim_id, changes, attempt)
+
+    def _cause(self, task: Task, outcome: Outcome) -> dict[str, Any]:
+        return cause_fields(self._topics.get(task.topic), task, outcome)
+
+    def _attempt(self, claim: Claim, outcome: Outcome) -> Attempt:
+        task, now, replica = claim.task, self._clock.now(), self._terms.replica
+        base = (task.attempts, claim.claim_id, replica, claim.started_at, now)
+        match outcome:
+            case Completion():
+                return Attempt(*base, "completed")
+            case BpmnFault(code, message):
+                return Attempt(*base, "bpmn_error", code, message)
+            case Failure(name, message, details):
+                return Attempt(*base, "failed", name, message, details)
+
+    async def _give_back(self, claim: Claim, why: str) -> None:
+        """Let the engine offer the task again, without burning a retry."""
+        now = self._clock.now()
+        changes = {"next_at": now + self._terms.release_after, "updated_at": now, "error": why}
+        move = Move(claim.task.id, Event.RELEASE, claim.task.epoch, claim.claim_id, changes)
+        with suppress(StoreUnavailable):  # then the claim expires by itself
+            if await self._store_move(move):
+                self._journal.write("task_given_back", task=claim.task, why=why)
+                with suppress(EngineError):  # then the lock ends by itself
+                    await self._lease.release(claim.task, claim.lease_until)
+
+    def _log(self, task: Task, outcome: Outcome) -> None:
+        match outcome:
+            case Completion():
+                self._journal.write("handler_completed", task=task, level=Level.DEBUG)
+            case BpmnFault(code):
+                self._journal.write("handler_raised_bpmn_error", task=task, code=code)
+            case Failure(name, message, _, retries, after):
+                self._journal.write(
+                    "handler_failed",
+                    task=task,
+                    level=Level.WARNING,
+                    error=name,
+                    message=without_values(message, task.inputs),
+                    retries=retries,
+                    after=after.total_seconds(),
+                )
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,187 @@
+"""One run of a topic's handler: variables in, an outcome out, whatever the handler does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from bridge.domain.errors import VariableError
+from bridge.domain.signals import as_text, checked_delay
+from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task
+from bridge.domain.topic import BpmnError, Context, Fail, Retry, Topic
+from bridge.domain.variables import EngineFormat, encode_result, read_input
+from bridge.flow.handle.threads import Slot, Threads
+from bridge.runtime.current_task import working_for
+from bridge.runtime.loop import delay_after
+
+MESSAGE_LIMIT: Final = 4_000
+STACK_LIMIT: Final = 50_000
+"""How many characters of an error are kept: up to twenty attempts have theirs in the task's document."""
+
+
+class HandlerTimeout(Exception):
+    """The handler ran longer than its topic's timeout, and was cancelled; its thread, if it has one, runs on."""
+
+
+class Run:
+    """Runs handlers: async ones on this loop, plain ones in one of the `threads`, which they have a slot of."""
+
+    def __init__(
+        self,
+        *,
+        timeout: timedelta,
+        first_delay: timedelta,
+        most_delay: timedelta,
+        threads: Threads,
+        engine_format: EngineFormat = EngineFormat(),
+    ) -> None:
+        self._timeout = timeout
+        self._format = engine_format
+        self._delays = (first_delay, most_delay)
+        self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._threads = threads
+
+    @asynccontextmanager
+    async def slot(self, topic: Topic[Any, Any]) -> AsyncIterator[Slot | None]:
+        """Wait until a handler of the topic may begin; there is None to wait for where it is async.
+
+        Raises `ProcessEnding` where the process ends before that.
+        """
+        if topic.is_async:
+            yield None
+            return
+        async with self._threads.slot(topic) as slot:
+            yield slot
+
+    def stop(self) -> None:
+        """Let nobody wait any longer for a slot, nor for a thread that is stuck."""
+        self._threads.stop()
+
+    def close(self) -> None:
+        """Let go of the threads; a plain handler that runs can't be stopped, its result is dropped."""
+        self._threads.close()
+
+    async def run(self, topic: Topic[Any, Any], task: Task, context: Context, slot: Slot | None) -> Outcome:
+        """Return what the engine is to be told. Only cancellation passes through. `slot` is one of this topic.
+
+        Not even `SystemExit` and `KeyboardInterrupt`: asyncio raises what ends a task so out of its loop, and one
+        handler's `sys.exit()` would be the end of all that run beside it.
+        """
+        try:
+            given = read_input(topic.input, task.inputs, self._format.zone)
+        except BaseException as error:  # noqa: BLE001 - a model's own validators may raise anything
+            return _failure("InvalidInput", explained(error), error, 0)
+        limit = topic.timeout or self._timeout
+        try:
+            async with asyncio.timeout(limit.total_seconds()) as deadline:
+                with working_for(task, topic.secrets):
+                    # A slot has its thread at once: no time passes before the function begins.
+                    result = await _call(topic, given, task, context, slot)
+            return Completion(encode_result(result, task.inputs, self._format))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the task's failure
+            if deadline.expired() and isinstance(error, TimeoutError):
+                error = HandlerTimeout(f"no result within {limit.total_seconds():g} s; the handler was cancelled")
+            return self._outcome_of(task, error)
+
+    def _outcome_of(self, task: Task, error: BaseException) -> Outcome:
+        try:
+            return self._told(task, error)
+        except BaseException as wrong:  # noqa: BLE001 - a topic's own kind of Retry or BpmnError may lack what ours have
+            return self._failed(task, _name(wrong), _text(wrong), wrong, None)
+
+    def _told(self, task: Task, error: BaseException) -> Outcome:
+        match error:
+            case BpmnError():
+                return self._bpmn(task, error)
+            case Fail():
+                return _failure("Fail", _text(error) or "the handler gave up", error, 0)
+            case VariableError():
+                return _failure("InvalidResult", _text(error), error, 0)
+            case _:
+                asked = error.after if isinstance(error, Retry) else None
+                after = None if asked is None else checked_delay(asked)
+                return self._failed(task, _name(error), _text(error), error, after)
+
+    def _bpmn(self, task: Task, error: BpmnError) -> Outcome:
+        try:
+            variables = encode_result(error.variables, task.inputs, self._format)
+            for name, variable in variables.items():
+                if variable.local:
+                    raise VariableError(f"variable {name!r}: a BPMN error's variables are never local to its task")
+            code = as_text(error.code)
+            if not code.strip():  # changed since it was made, or of a class of its own
+                raise VariableError("the BPMN error has no code: the engine has none without one")
+            return BpmnFault(code, as_text(error.message), variables)
+        except VariableError as wrong:
+            return _failure("InvalidResult", _text(wrong), wrong, 0)
+
+    def _failed(self, task: Task, name: str, message: str, error: BaseException, after: timedelta | None) -> Failure:
+        delay = after if after is not None else delay_after(task.attempts, *self._delays, self._chance)
+        return _failure(name, message, error, task.retries, delay if task.retries else timedelta(0))
+
+
+def unstorable(error: Exception) -> Failure:
+    """Return the failure of a task whose outcome the store refused: trying again would have the same outcome."""
+    name, message = _name(error), _shortened(f"the result can't be stored: {_text(error)}", MESSAGE_LIMIT)
+    return Failure(name, message, message, 0)
+
+
+async def _call(topic: Topic[Any, Any], given: BaseModel, task: Task, context: Context, slot: Slot | None) -> Any:
+    arguments = (given, context) if topic.takes_context else (given,)
+    if slot is None:
+        return await topic.handler(*arguments)
+    return await slot.call(partial(topic.handler, *arguments), task)
+
+
+def _failure(name: str, message: str, error: BaseException, retries: int, after: timedelta = timedelta(0)) -> Failure:
+    text = _shortened(f"{name}: {message}" if message else name, MESSAGE_LIMIT)
+    return Failure(name, text, _stack(error), retries, after)
+
+
+def _stack(error: BaseException) -> str:
+    try:
+        return _shortened("".join(traceback.format_exception(error)), STACK_LIMIT)
+    except BaseException:  # noqa: BLE001 - it reads what the error's own class answers
+        return "(its stack can't be read)"
+
+
+def _shortened(text: str, limit: int) -> str:
+    """Cut the middle out of what is too long: a stack tells the most at its beginning and its end."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+
+
+def _name(error: BaseException) -> str:
+    """Return the name of the error's class: of the class itself, whatever its metaclass says."""
+    name: str = type.__dict__["__name__"].__get__(type(error))
+    return name
+
+
+def _text(error: BaseException) -> str:
+    try:
+        # As plain text: a class may answer with text of a kind of its own, which isn't what it looks like.
+        return str.__str__(str(error))
+    except BaseException:  # noqa: BLE001 - an error that can't be told is a failure all the same
+        return "(its text can't be read)"
+
+
+def explained(error: BaseException) -> str:
+    """Return what is wrong with variables, without their values."""
+    if not isinstance(error, ValidationError):
+        return _text(error) if isinstance(error, VariableError) else f"{_name(error)}: {_text(error)}"
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'input'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False)
+    )

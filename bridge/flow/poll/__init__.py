@@ -1,0 +1,1 @@
+"""Fetch and lock: which topics, how many tasks, how long to wait. Imports `flow.intake`."""

@@ -1,0 +1,170 @@
+"""How much may be locked now: no more than can be worked before the locks end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.domain.replica import Replica, capacity
+from bridge.domain.topic import Topic
+from bridge.flow.lease import Lease
+from bridge.ports.broker import Publisher
+from bridge.ports.clock import Clock
+from bridge.ports.store import Replicas, TaskStore
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`backlog` bounds what a topic may have in its queue, `received` what may wait for the broker in the store.
+
+    `look_again`: how old a queue's depth may be where there is little room left, `look` where there is plenty.
+    `replica_life`: after how long without a sign of life a replica's consumers don't count.
+    """
+
+    backlog: int
+    received: int
+    look_again: timedelta = timedelta(milliseconds=100)
+    look: timedelta = timedelta(seconds=5)
+    census: timedelta = timedelta(seconds=1)
+    replica_life: timedelta = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    ready: int
+    at: datetime
+
+
+class Credit:
+    """Gives each topic its room: what its consumers can work in a third of a lock, less what is already locked.
+
+    Nothing has room while `takes_writes` says that the store keeps nothing, and all have less by the engine's
+    `error_rate` (0 to 1). A topic that is `paused` has none: what is being fetched by then, or was before, is worked.
+    Nor has one that is `failing`, as the broker takes nothing of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        replicas: Replicas,
+        store: TaskStore,
+        lease: Lease,
+        topics: Mapping[str, Topic[Any, Any]],
+        clock: Clock,
+        bounds: Bounds,
+        takes_writes: Callable[[], bool] = lambda: True,
+        error_rate: Callable[[], float] = lambda: 0.0,
+        failing: Callable[[str], bool] = lambda _topic: False,
+        paused: Callable[[], Awaitable[frozenset[str]]] | None = None,
+    ) -> None:
+        self._publisher = publisher
+        self._replicas = replicas
+        self._store = store
+        self._lease = lease
+        self._topics = topics
+        self._clock = clock
+        self._bounds = bounds
+        self._takes_writes = takes_writes
+        self._error_rate = error_rate
+        self._failing = failing
+        self._ask_paused = paused
+        self._paused: frozenset[str] = frozenset()
+        self._held: Counter[str] = Counter()
+        self._since: Counter[str] = Counter()
+        self._looks: dict[str, _Look] = {}
+        self._fleet: tuple[Replica, ...] = ()
+        self._waiting: Mapping[str, int] = {}
+        self._shares = 1
+        self._census_at: datetime | None = None
+
+    def take(self, topic: str, tasks: int) -> None:
+        """Count tasks that are locked or being asked for, until `settle`."""
+        self._held[topic] += tasks
+
+    def settle(self, topic: str, tasks: int, *, queued: int) -> None:
+        """Count tasks no more as held; so many of them are in the queue now."""
+        self._held[topic] -= tasks
+        self._since[topic] += queued
+
+    async def rooms(self) -> Mapping[str, int]:
+        """Return how many tasks of each topic may be locked now. Raises `BrokerError` or `StoreError`."""
+        now = self._clock.now()
+        await self._take_census(now)
+        if not self._takes_writes():
+            return dict.fromkeys(self._topics, 0)
+        limits = {topic: 0 if self._is_held_up(topic) else self.limit(topic) for topic in self._topics}
+        await self._look(limits, now)
+        # Each replica that fetches sees the same room, and the others' locks only at its next look.
+        self._shares = max(1, sum("intake" in replica.roles for replica in self._fleet))
+        rooms = {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
+        return {topic: -(-room // self._shares) for topic, room in rooms.items()}
+
+    def _is_held_up(self, topic: str) -> bool:
+        """Tell whether, where too many tasks wait for the broker, the topic has its even share of them.
+
+        Where all topics wait alike all are held up; where it is one queue's fault the others go on.
+        """
+        waiting = sum(self._waiting.values())
+        return waiting > 0 and self._waiting.get(topic, 0) * len(self._waiting) >= waiting
+
+    def limit(self, topic: str) -> int:
+        """Return how many tasks of the topic may be locked and not yet running; 0 while nobody consumes it."""
+        slots, rate = capacity(self._fleet, topic)
+        if slots == 0 or topic in self._paused or self._failing(topic):
+            return 0
+        # Two rounds of all slots keep the handlers busy whatever is known about their times.
+        floor = 2 * slots
+        if rate is None:
+            return min(floor, self._bounds.backlog)
+        workable = int(rate * self._lease.duration(topic).total_seconds() / 3)
+        # An engine in trouble is asked for less: what is locked could not be reported.
+        healthy = int(max(floor, workable) * (1 - self._error_rate()))
+        return max(1, min(self._bounds.backlog, healthy))
+
+    def portion(self, topic: str) -> int:
+        """Return what room a call is worth for a topic with a backlog: half of its limit, of which this is our share.
+
+        The other half keeps the handlers busy meanwhile.
+        """
+        return max(1, self.limit(topic) // (2 * self._shares))
+
+    def standing(self) -> Mapping[str, tuple[int, int]]:
+        """Return each topic's limit, and how many of its tasks are locked as far as is known."""
+        return {topic: (self.limit(topic), self._locked(topic)) for topic in self._topics}
+
+    def _locked(self, topic: str) -> int:
+        look = self._looks.get(topic)
+        return self._held[topic] + self._since[topic] + (0 if look is None else look.ready)
+
+    async def _take_census(self, now: datetime) -> None:
+        if self._census_at is not None and now - self._census_at < self._bounds.census:
+            return
+        self._fleet = tuple(await self._replicas.replicas(now - self._bounds.replica_life))
+        too_many = await self._store.waiting() >= self._bounds.received
+        self._waiting = await self._store.waiting_by_topic() if too_many else {}
+        self._paused = frozenset() if self._ask_paused is None else await self._ask_paused()
+        self._census_at = now
+
+    async def _look(self, limits: Mapping[str, int], now: datetime) -> None:
+        """Ask for the depths of queues of which too little is known."""
+        wanted = [topic for topic, limit in limits.items() if limit and self._is_old(topic, limit, now)]
+        if not wanted:
+            return
+        before = {topic: self._since[topic] for topic in wanted}
+        depths = await self._publisher.depths(wanted)
+        for topic, depth in depths.items():
+            # What was published while the answer was on its way may or may not be in it: count it rather twice.
+            self._since[topic] -= before[topic]
+            self._looks[topic] = _Look(depth.ready, now)
+
+    def _is_old(self, topic: str, limit: int, now: datetime) -> bool:
+        look = self._looks.get(topic)
+        if look is None:
+            return True
+        age = now - look.at
+        scarce = self._locked(topic) * 2 > limit
+        return age >= (self._bounds.look_again if scarce else self._bounds.look)

@@ -1,0 +1,371 @@
+"""From the engine: one loop that fetches and locks the tasks of all topics, fairly, and never more than has room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.domain.errors import AnswerTooLarge, CallCut, EngineError, EngineUnavailable, GatewayError
+from bridge.domain.replica import new_worker_id
+from bridge.domain.topic import Topic
+from bridge.flow.intake import Intake
+from bridge.flow.lease import Lease
+from bridge.flow.poll.credit import Credit
+from bridge.flow.poll.fairness import Tenants, Whose
+from bridge.flow.poll.fetch_size import FIRST, FetchSize
+from bridge.flow.poll.orphaned_locks import OrphanedLocks
+from bridge.flow.poll.oversized import refuse_oversized
+from bridge.flow.poll.poll_wait import PollWait
+from bridge.flow.scope import fetched_variables
+from bridge.ports.clock import Clock
+from bridge.ports.engine import Engine, EngineTask, TopicPoll
+from bridge.ports.journal import Journal, Level
+from bridge.ports.tracer import NoTracer, Tracer
+from bridge.runtime.loop import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`wait` is how long the engine may hold a call, `size` the most tasks of one call, however slow calls are. `lanes`
+    calls for topics that have a backlog run side by side, and so many waiting ones."""
+
+    wait: timedelta
+    size: int
+    lanes: int = 3
+    waiting: int = 3
+    second_wait: timedelta = timedelta(seconds=1)
+    breath: timedelta = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A call under way: for these topics, so many tasks; `waits` when the engine holds it until there are some.
+
+    A call for one topic alone may be for some of its tenants only.
+    """
+
+    topics: tuple[str, ...]
+    size: int
+    waits: bool
+    whose: Whose = None
+
+
+async def _never() -> bool:
+    return False
+
+
+class Poll:
+    """`held_back` says that something goes first: outcomes that an outage held up.
+
+    Topics that are quiet share one waiting call. A call that came back full says that there may be more: then its
+    topics are asked for one by one, in turn, as one call for all would give everything to the one with the oldest
+    tasks; for the same reason the calls of such a topic take turns by tenant. Each call has a worker id of its own,
+    which is the fencing token of all that it locks.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        intake: Intake,
+        credit: Credit,
+        lease: Lease,
+        topics: Mapping[str, Topic[Any, Any]],
+        clock: Clock,
+        journal: Journal,
+        replica: str,
+        pace: Pace,
+        held_back: Callable[[], Awaitable[bool]] = _never,
+        tracer: Tracer = NoTracer(),
+    ) -> None:
+        self._engine = engine
+        self._intake = intake
+        self._credit = credit
+        self._lease = lease
+        self._topics = topics
+        self._clock = clock
+        self._journal = journal
+        self._replica = replica
+        self._pace = pace
+        self._held_back = held_back
+        self._tracer = tracer
+        self._news = Signal()
+        self._asks: dict[asyncio.Task[None], _Ask] = {}
+        self._accepting: set[asyncio.Task[None]] = set()
+        self._busy: deque[str] = deque()
+        self._due: set[str] = set()
+        self._tenants = {name: Tenants(topic.tenant_ids) for name, topic in topics.items()}
+        self._sizes = {name: FetchSize(pace.size) for name in topics}
+        self._variables = {name: fetched_variables(topic) for name, topic in topics.items()}
+        self._waits = PollWait(pace.wait, clock, journal)
+        self._orphans = OrphanedLocks(engine, clock, journal, self.nudge)
+        self._failure: GatewayError | None = None
+        self._stopping = False
+
+    @property
+    def wait(self) -> timedelta:
+        """How long a fetch waits at the engine at present, where it has nothing to give."""
+        return self._waits.now
+
+    def nudge(self, topics: Collection[str]) -> None:
+        """Fetch for these topics now, without waiting: something that the engine doesn't tell of has become ready."""
+        self._due |= {topic for topic in topics if topic in self._topics}
+        self._news.wake()
+
+    async def run_once(self) -> None:
+        """Start the calls that there is room for, and wait until something happened that may make room for more.
+
+        Raises what a call, or the keeping of what it brought, failed by: once, and in the turn that saw it, so that
+        failures in a row are counted as such.
+        """
+        self._raise_failure()
+        if self._stopping:
+            return
+        if await self._held_back():
+            await self._news.wait(self._pace.breath)
+            return
+        self._orphans.start()
+        rooms = await self._credit.rooms()
+        self._start_calls(rooms)
+        await self._news.wait(self._pause(rooms))
+        self._raise_failure()
+
+    async def stop(self) -> None:
+        """Start no more calls; return when those under way are back and all that they locked is kept or unlocked.
+
+        They are not cut off: the engine would lock the next task for a caller that is gone.
+        """
+        self._stopping = True
+        self._news.wake()
+        await self._join(raises=False)
+        if self._failure is not None:
+            self._journal.write("last_fetch_failed", level=Level.WARNING, error=str(self._failure))
+        await self._orphans.release_all()
+
+    async def idle(self) -> None:
+        """Return when no call is under way and all that was locked is kept."""
+        await self._join(raises=True)
+
+    async def _join(self, *, raises: bool) -> None:
+        while self._asks or self._accepting or self._orphans.is_releasing:
+            await asyncio.gather(*self._asks, *self._accepting, self._orphans.idle(), return_exceptions=not raises)
+            await asyncio.sleep(0)  # since Python 3.12 what has ended is not waited for, and its end not noticed yet
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _pause(self, rooms: Mapping[str, int]) -> timedelta:
+        """Return how long to wait for news: not for long where there will be none of what there is to do."""
+        if any(rooms[topic] == 0 for topic in rooms) or self._busy or self._due:  # for room, or for a free lane
+            return self._pace.breath
+        dues = [due for due in (self._orphans.due_in(), self._waits.due_in() or None) if due is not None]
+        return max(self._pace.breath, min([self._pace.wait, *dues]))
+
+    def _start_calls(self, rooms: Mapping[str, int]) -> None:
+        if self._stopping:  # whoever stopped us meanwhile doesn't wait for calls that begin now
+            return
+        asked = {topic for ask in self._asks.values() for topic in ask.topics}
+        lanes = self._pace.lanes - sum(not ask.waits for ask in self._asks.values())
+        alone = Counter(topic for ask in self._asks.values() if not ask.waits for topic in ask.topics)
+        for topic in self._in_turn():
+            room = rooms[topic]
+            size = self._share(topic)
+            least = 1 if topic in self._due else min(size, self._credit.portion(topic))
+            if lanes <= 0 or room < least or alone[topic]:
+                continue
+            self._start(_Ask((topic,), min(room, size), waits=False, whose=self._whose(topic)))
+            self._due.discard(topic)
+            if topic in self._busy:
+                self._busy.remove(topic)
+                self._busy.append(topic)
+            asked.add(topic)
+            lanes -= 1
+        quiet = [topic for topic in self._topics if rooms[topic] > 0 and topic not in asked and topic not in self._busy]
+        waiting = sum(ask.waits for ask in self._asks.values())
+        if quiet and waiting < self._pace.waiting and not self._waits.due_in():
+            # Half of the room is left: a topic that is nudged is asked for while the engine holds this call.
+            size = min(FIRST, *(min(self._sizes[topic].now, max(1, rooms[topic] // 2)) for topic in quiet))
+            self._start(_Ask(tuple(quiet), size, waits=True))
+
+    def _in_turn(self) -> list[str]:
+        return [*sorted(self._due), *(topic for topic in self._busy if topic not in self._due)]
+
+    def _whose(self, topic: str) -> Whose:
+        """Return whose tasks to ask for: of a nudge it's not known whose task is ready."""
+        tenants = self._tenants[topic]
+        return tenants.next() if topic in self._busy and topic not in self._due else tenants.everybody
+
+    def _share(self, topic: str) -> int:
+        """Return the topic's part of a full call, by its weight."""
+        most = max(self._topics[name].weight for name in {topic, *self._busy})
+        return max(1, self._sizes[topic].now * self._topics[topic].weight // most)
+
+    def _start(self, ask: _Ask) -> None:
+        for topic in ask.topics:
+            self._credit.take(topic, ask.size)
+        call = asyncio.create_task(self._call(ask))
+        self._asks[call] = ask
+        call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        del self._asks[call]
+        error = None if call.cancelled() else call.exception()
+        if isinstance(error, GatewayError):
+            self._failure = error
+        elif error is not None:
+            self._failure = EngineUnavailable(f"the fetch broke: {error!r}")
+            self._journal.write("fetch_broken", level=Level.ERROR, error=repr(error), stack=error)
+        self._news.wake()
+
+    async def _call(self, ask: _Ask) -> None:
+        worker_id = new_worker_id(self._replica)
+        polls = [self._poll(topic, ask) for topic in ask.topics]
+        wait = self._wait(ask) if ask.waits else timedelta(0)
+        asked_at, began = self._clock.now(), asyncio.get_running_loop().time()
+        leases: Sequence[EngineTask] = ()
+        try:
+            leases = await self._tracer.fetch(
+                worker_id, ask.topics, lambda: self._engine.fetch_and_lock(worker_id, ask.size, polls, wait)
+            )
+        except AnswerTooLarge as error:
+            await self._ask_for_less(ask, worker_id, error)
+            return
+        except EngineUnavailable as error:
+            # The engine may have locked tasks for this call all the same, as long as it would have held it.
+            self._orphans.expect(worker_id, asked_at + wait, self._longest_lock(ask))
+            if not isinstance(error, CallCut):
+                raise
+            took = self._clock.now() - asked_at
+            await self._engine.version()  # raises where the engine is away; else only waiting calls are cut
+            if not self._waits.cut(wait, took):
+                raise
+            return
+        finally:
+            got = Counter(lease.topic for lease in leases)
+            for topic in ask.topics:
+                self._credit.settle(topic, ask.size - got[topic], queued=0)
+        took = self._clock.now() - asked_at
+        self._learn(ask, leases, took)
+        self._waits.answered(wait, took, [age for age in map(self._age, leases) if age is not None], len(leases))
+        if leases:
+            keeping = asyncio.create_task(self._keep(leases, worker_id, asked_at))
+            self._accepting.add(keeping)
+            keeping.add_done_callback(self._kept)
+        elif ask.waits:
+            # An engine that doesn't hold the call must not be asked again and again without a rest.
+            rest = began + self._pace.breath.total_seconds() - asyncio.get_running_loop().time()
+            await asyncio.sleep(max(0.0, rest))
+
+    async def _ask_for_less(self, ask: _Ask, worker_id: str, error: AnswerTooLarge) -> None:
+        """Ask for what was locked once more: topic by topic, then for fewer tasks. One task alone is an incident.
+
+        Raises `AnswerTooLarge` where nothing is locked, `EngineError` where that can't be told or done.
+        """
+        count = len(ask.topics)
+        self._journal.write("answer_too_large", level=Level.WARNING, topics=count, tasks=ask.size, error=str(error))
+        if ask.size > 1:
+            self._orphans.expect(worker_id, self._clock.now(), self._longest_lock(ask))
+            if count == 1:
+                self._sizes[ask.topics[0]].halve(ask.size)
+            self.nudge(ask.topics)
+            return
+        try:
+            if await refuse_oversized(self._engine, self._journal, worker_id, error) == 0:
+                raise error
+        except EngineError:
+            self._orphans.expect(worker_id, self._clock.now(), self._longest_lock(ask))
+            raise
+
+    def _longest_lock(self, ask: _Ask) -> timedelta:
+        return max(self._lease.duration(topic) for topic in ask.topics)
+
+    def _wait(self, ask: _Ask) -> timedelta:
+        """Return how long the engine may hold the call: a lock counts from when it was asked for, so not for long."""
+        is_first = not any(other.waits for other in self._asks.values() if other is not ask)
+        shortest = min(self._lease.duration(topic) for topic in ask.topics)
+        wait = self._waits.begin()
+        return min(wait if is_first else min(wait, self._pace.second_wait), shortest / 4)
+
+    def _age(self, lease: EngineTask) -> timedelta | None:
+        """Return how old a task was when the engine first locked it, by the engine's clock; None for a later lock."""
+        if lease.created_at is None or lease.lock_until is None or lease.retries is not None:
+            return None
+        try:
+            return lease.lock_until - self._lease.duration(lease.topic) - lease.created_at
+        except OverflowError:  # a lock that ends at the beginning of the calendar
+            return None
+
+    def _learn(self, ask: _Ask, leases: Sequence[EngineTask], took: timedelta) -> None:
+        full = len(leases) >= ask.size
+        for topic in ask.topics:
+            tenants, seen = self._tenants[topic], [lease.tenant_id for lease in leases if lease.topic == topic]
+            if ask.waits and not full:  # it may have begun before the topic had more than one call brings
+                tenants.meet(seen)
+                continue
+            more = tenants.learn(tenants.everybody if ask.waits else ask.whose, seen, full=full)
+            if full and not ask.waits and ask.size >= self._share(topic):
+                self._sizes[topic].learn(ask.size, took)
+            if more and full and topic not in self._busy:
+                self._busy.append(topic)
+            elif not more and topic in self._busy:
+                self._busy.remove(topic)
+                self._sizes[topic].forget()
+
+    async def _keep(self, leases: Sequence[EngineTask], worker_id: str, asked_at: datetime) -> None:
+        by_topic: dict[str, list[EngineTask]] = {}
+        for lease in leases:
+            by_topic.setdefault(lease.topic, []).append(lease)
+        by_end: dict[datetime, list[EngineTask]] = {}
+        for topic, some in by_topic.items():
+            by_end.setdefault(self._lease.until(topic, asked_at), []).extend(some)
+        kept: Counter[str] = Counter()
+        try:
+            if self._stopping:
+                await self._orphans.unlock(leases)
+                return
+            keeping = (self._accept(some, worker_id, until, kept) for until, some in by_end.items())
+            for end in await asyncio.gather(*keeping, return_exceptions=True):
+                if isinstance(end, BaseException):
+                    raise end
+        finally:
+            for topic, some in by_topic.items():
+                self._credit.settle(topic, len(some), queued=kept[topic])
+
+    async def _accept(self, leases: Sequence[EngineTask], worker_id: str, until: datetime, kept: Counter[str]) -> None:
+        for start in range(0, len(leases), FIRST):  # a large call must not hold up what else there is to do
+            part = leases[start : start + FIRST]
+            await self._intake.accept(part, worker_id, until)
+            kept.update(lease.topic for lease in part)
+
+    def _kept(self, keeping: asyncio.Task[None]) -> None:
+        self._accepting.discard(keeping)
+        error = None if keeping.cancelled() else keeping.exception()
+        if isinstance(error, GatewayError):
+            self._failure = error
+        elif error is not None:
+            self._failure = GatewayError(f"the intake broke: {error!r}")
+            self._journal.write("intake_broken", level=Level.ERROR, error=repr(error), stack=error)
+        self._news.wake()
+
+    def _poll(self, topic: str, ask: _Ask) -> TopicPoll:
+        known = self._topics[topic]
+        return TopicPoll(
+            topic,
+            self._lease.duration(topic),
+            self._variables[topic],
+            known.process_definition_keys,
+            known.tenant_ids if ask.waits else ask.whose,
+            local_variables=known.local_variables,
+            include_extension_properties=known.include_extension_properties,
+            business_key=known.business_key,
+            process_variables=known.process_variables,
+            process_definition_ids=known.process_definition_ids,
+            process_definition_version_tag=known.process_definition_version_tag,
+            without_tenant_id=known.without_tenant_id,
+        )

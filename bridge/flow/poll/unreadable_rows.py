@@ -1,0 +1,67 @@
+"""Rows of the engine's lists that can't be read: each is told once, and what is locked for us of them is let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from bridge.domain.errors import EngineError
+from bridge.domain.redaction import mask_text
+from bridge.domain.unreadable_row import UnreadableRow
+from bridge.flow.lease import unlock
+from bridge.ports.engine import Engine
+from bridge.ports.journal import Journal, Level
+
+T = TypeVar("T")
+
+_MOST: Final = 1_000
+"""How many are remembered: after so many others one is told of, and unlocked, again."""
+
+
+class UnreadableRows:
+    """`count` is told of each, by the call that brought it.
+
+    A lock is released once. The engine offers the task again then, to whoever can read it; where it comes here again
+    its lock is left to lapse, so that it isn't fetched again and again without a pause.
+    """
+
+    def __init__(self, journal: Journal, count: Callable[[str], None]) -> None:
+        self._journal = journal
+        self._count = count
+        self._told: dict[tuple[str | None, str], None] = {}
+        self._released: dict[str, None] = {}
+        self._locked: dict[str, None] = {}
+
+    def observe(self, operation: str, row: UnreadableRow) -> None:
+        """Know of one."""
+        self._count(operation)
+        if _is_new(self._told, (row.id, row.reason)):
+            self._journal.write(
+                "row_unreadable",
+                level=Level.ERROR,
+                operation=operation,
+                task_id=row.id,
+                reason=mask_text(row.reason),
+                locked=row.is_locked,
+            )
+        if row.is_locked and row.id is not None and len(self._locked) < _MOST and _is_new(self._released, row.id):
+            self._locked[row.id] = None
+
+    async def release(self, engine: Engine) -> None:
+        """Unlock what is held of them; one that can't be unlocked lapses by itself."""
+        while self._locked:
+            task_id = next(iter(self._locked))
+            del self._locked[task_id]
+            try:
+                await unlock(engine, task_id)
+            except EngineError as error:
+                self._journal.write("row_left_locked", level=Level.WARNING, task_id=task_id, error=str(error))
+
+
+def _is_new(known: dict[T, None], one: T) -> bool:
+    if one in known:
+        return False
+    known[one] = None
+    if len(known) > _MOST:
+        del known[next(iter(known))]
+    return True

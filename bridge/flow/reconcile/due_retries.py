@@ -1,0 +1,121 @@
+"""Has retries fetched that are due, and asks the engine about those that it did not offer again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bridge.domain.errors import LeaseStolen
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import Task
+from bridge.flow.deliver.deliver import INCIDENT_LOOK
+from bridge.flow.lease import Lease
+from bridge.flow.reconcile.engine_view import EngineView
+from bridge.flow.reconcile.offer import Offer
+from bridge.ports.clock import Clock
+from bridge.ports.engine import EngineTask
+from bridge.ports.store import TaskStore
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLooks:
+    """`nudges`: how often a due retry is fetched for before the engine is asked what became of it. `first` is the time
+    between two such looks, which grows up to `most`."""
+
+    nudges: int
+    first: timedelta
+    most: timedelta
+
+
+class DueRetries:
+    """`nudge` is told the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of
+    an expired lock only every 30 s. `reacquire` is given due retries that are free in the engine, and were fetched for
+    in vain.
+    """
+
+    def __init__(
+        self,
+        *,
+        view: EngineView,
+        store: TaskStore,
+        offer: Offer,
+        lease: Lease,
+        reacquire: Callable[[Task, EngineTask], Awaitable[None]],
+        nudge: Callable[[Collection[str]], None],
+        slots: asyncio.Semaphore,
+        clock: Clock,
+        looks: RetryLooks,
+    ) -> None:
+        self._view = view
+        self._store = store
+        self._offer = offer
+        self._lease = lease
+        self._reacquire = reacquire
+        self._nudge = nudge
+        self._slots = slots
+        self._clock = clock
+        self._looks = looks
+
+    async def look(self, tasks: Sequence[Task]) -> None:
+        """Look at due retries that were taken for it."""
+        moves = [*await self._offered(tasks), *await self._settled(tasks)]
+        if moves:
+            await self._store.move(moves)
+        ended = {move.task_id for move in moves}
+        now = self._clock.now()
+        await self._store.move(
+            [
+                Move(task.id, Event.DEFER, task.epoch, changes={"next_at": now + self._next_look(task)})
+                for task in tasks
+                if task.id not in ended
+            ]
+        )
+        offered = {move.task_id for move in moves if move.event is Event.TAKE}
+        self._nudge({task.topic for task in tasks if task.id in offered or task.id not in ended})
+
+    def _next_look(self, task: Task) -> timedelta:
+        return min(self._looks.first * int(2 ** min(task.reports, 10)), self._looks.most)
+
+    async def _offered(self, tasks: Sequence[Task]) -> list[Move]:
+        """Offer the retries of which the engine was not told: an operator asked for them, and their process ended."""
+        ends = await asyncio.gather(*(self._offer_one(task) for task in tasks if task.is_retry_pending))
+        return [move for move in ends if move is not None]
+
+    async def _offer_one(self, task: Task) -> Move | None:
+        async with self._slots:
+            return await self._offer.finish(task.id)
+
+    async def _settled(self, tasks: Sequence[Task]) -> list[Move]:
+        """Return the moves that end retries which will not come back, as the engine says."""
+        overdue = [task for task in tasks if task.reports >= self._looks.nudges and not task.is_retry_pending]
+        found = await self._view.of(overdue, "retry_not_found")
+        moves = await self._view.ends_of([task for task in overdue if task.id in found and found[task.id] is None])
+        free: list[tuple[Task, EngineTask]] = []
+        for task in overdue:
+            description = found.get(task.id)
+            if description is None:
+                continue
+            if description.retries == 0:
+                moves.append(self._exhausted(task, description))
+            elif not _is_locked(description.lock_until, self._clock.now()):
+                free.append((task, description))
+            elif description.worker_id not in {None, task.worker_id}:
+                stolen = LeaseStolen(f"worker {description.worker_id} holds the task now", status=400)
+                moves.append(self._lease.lost(task, stolen))
+        await asyncio.gather(*(self._reacquire_one(task, description) for task, description in free))
+        return moves
+
+    async def _reacquire_one(self, task: Task, found: EngineTask) -> None:
+        async with self._slots:
+            await self._reacquire(task, found)
+
+    def _exhausted(self, task: Task, found: EngineTask) -> Move:
+        now = self._clock.now()
+        changes = {"updated_at": now, "finished_at": now, "retries": 0, "error": found.error or task.error}
+        return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, "next_at": now + INCIDENT_LOOK})
+
+
+def _is_locked(until: datetime | None, now: datetime) -> bool:
+    return until is not None and until > now

@@ -1,0 +1,71 @@
+"""What the engine has of tasks that wait for it: many are asked about at once, and one alone where it isn't listed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from bridge.domain.errors import EngineError, TaskGone
+from bridge.domain.lifecycle import Move
+from bridge.domain.task import Task
+from bridge.ports.engine import Engine, EngineTask
+from bridge.ports.journal import Journal, Level
+from bridge.ports.store import TaskStore
+
+
+class EngineView:
+    """Asks the engine about tasks that were read without their outcomes; `end_of` tells how one that is gone ended."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: TaskStore,
+        journal: Journal,
+        slots: asyncio.Semaphore,
+        end_of: Callable[[Task], Awaitable[Move | None]],
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._journal = journal
+        self._slots = slots
+        self._end_of = end_of
+
+    async def of(self, tasks: Sequence[Task], unanswered: str) -> Mapping[str, EngineTask | None]:
+        """Return the engine's tasks by id, None where it says itself that there is none.
+
+        A task about which there is no answer is left out, and `unanswered` is the event that tells of it.
+        """
+        if not tasks:
+            return {}
+        try:
+            listed = await self._engine.get_many([task.id for task in tasks])
+        except EngineError as error:
+            self._journal.write(unanswered, level=Level.WARNING, tasks=len(tasks), error=str(error))
+            return {}
+        found: dict[str, EngineTask | None] = {task.id: task for task in listed}
+        # An answer that lists nothing is no proof: only the engine's own 404 is.
+        await asyncio.gather(*(self._ask(task, found, unanswered) for task in tasks if task.id not in found))
+        return found
+
+    async def _ask(self, task: Task, found: dict[str, EngineTask | None], unanswered: str) -> None:
+        async with self._slots:
+            try:
+                found[task.id] = await self._engine.get(task.id)
+            except TaskGone:
+                found[task.id] = None
+            except EngineError as error:
+                self._journal.write(unanswered, task=task, level=Level.WARNING, error=str(error))
+
+    async def ends_of(self, tasks: Sequence[Task]) -> list[Move]:
+        """Return the moves that end tasks which the engine no longer has, where that can be told now."""
+        if not tasks:
+            return []
+        kept = {task.id: task for task in await self._store.get_many([task.id for task in tasks])}
+        found = [(task, kept[task.id]) for task in tasks if task.id in kept]
+        same = [now for task, now in found if (now.epoch, now.state) == (task.epoch, task.state)]
+        ends = await asyncio.gather(*(self._end(task) for task in same))
+        return [move for move in ends if move is not None]
+
+    async def _end(self, task: Task) -> Move | None:
+        async with self._slots:
+            return await self._end_of(task)

@@ -1,0 +1,90 @@
+"""What an operator's retry asks of the engine. The task's document says so first: it is an outbox, as an outcome is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from bridge.domain.errors import EngineRejected, EngineUnavailable, LeaseLost, TaskConflict, TaskGone
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import Task
+from bridge.flow.deliver.deliver import INCIDENT_LOOK
+from bridge.ports.clock import Clock
+from bridge.ports.engine import Engine
+from bridge.ports.journal import Journal, Level
+from bridge.ports.store import TaskStore
+
+OFFER_WITHIN: Final = timedelta(seconds=60)
+"""After how long another process finishes a retry whose own process has not come to do so."""
+
+
+class Offer:
+    """Has the engine offer a task again, as its `pending_retry` says. `end_of` tells how a task that is gone ended."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: TaskStore,
+        clock: Clock,
+        journal: Journal,
+        end_of: Callable[[Task], Awaitable[Move | None]],
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._journal = journal
+        self._end_of = end_of
+
+    async def set_variables(self, task: Task) -> None:
+        """Set the edited variables where the task sees them. Raises `EngineError`."""
+        pending = task.pending_retry
+        if pending is not None and pending.variables:
+            edited = {name: task.variables[name] for name in pending.variables}
+            await self._engine.set_variables(task.scope, edited)
+
+    async def make(self, task: Task) -> Move:
+        """Give the task its retries, and return what is to be written then. Every call of it is safe to repeat.
+
+        Raises `TaskConflict` where another worker holds what is to be tried later, and `EngineError`.
+        """
+        found = await self._engine.get(task.id)
+        now = self._clock.now()
+        if found.retries == 0 and found.lock_until is not None and found.lock_until > now:
+            # While it has no retries nobody else can hold it, so this frees only what the failure left locked.
+            await self._engine.unlock(task.id)
+        at = now if task.pending_retry is None else max(now, task.pending_retry.at)
+        if at > now:
+            # Until then the lock keeps everybody from it. It comes first: with retries the task is free at once.
+            try:
+                await self._engine.lock(task.id, task.worker_id, at - now)
+            except LeaseLost as error:
+                raise TaskConflict(f"task {task.id} can't be tried again later: another worker holds it") from error
+        await self._engine.set_retries(task.id, task.retries)
+        changes = {"pending_retry": None, "next_at": at, "updated_at": self._clock.now()}
+        return Move(task.id, Event.TAKE, task.epoch, changes=changes)
+
+    async def finish(self, task_id: str) -> Move | None:
+        """Do what a process that ended left undone of an operator's retry; return what is to be written.
+
+        None while the engine is away, or where the task has moved on.
+        """
+        task = await self._store.get(task_id)
+        if task is None or not task.is_retry_pending:
+            return None
+        try:
+            await self.set_variables(task)
+            move = await self.make(task)
+        except TaskGone:
+            return await self._end_of(task)
+        except EngineUnavailable as error:
+            self._journal.write("retry_not_offered", task=task, level=Level.WARNING, error=str(error))
+            return None
+        except (EngineRejected, TaskConflict) as error:
+            self._journal.write("retry_refused", task=task, level=Level.WARNING, error=str(error))
+            now = self._clock.now()
+            changes = {"pending_retry": None, "retries": 0, "error": f"the retry was refused: {error}"}
+            times = {"updated_at": now, "finished_at": now, "next_at": now + INCIDENT_LOOK}
+            return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, **times})
+        self._journal.write("task_revived", task=task, retries=task.retries, kept=True)
+        return move

@@ -1,0 +1,339 @@
+"""Picks up what a crash, an outage or the passing of time left: every live task has a moment when it is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from bridge.domain.errors import BrokerError, EngineError, LeaseStolen, StoreError, StoreUnavailable, TaskGone
+from bridge.domain.fingerprint import cause_fields
+from bridge.domain.lifecycle import Event, Move
+from bridge.domain.task import UNREADABLE_LOOK, Attempt, Failure, State, Task
+from bridge.domain.trace_context import traced
+from bridge.flow.deliver.deliver import Report
+from bridge.flow.lease import Lease
+from bridge.flow.reconcile.due_retries import DueRetries, RetryLooks
+from bridge.flow.reconcile.engine_view import EngineView
+from bridge.flow.reconcile.incidents import Incidents
+from bridge.flow.reconcile.offer import Offer
+from bridge.flow.relay import Relay
+from bridge.flow.submit import Submit
+from bridge.ports.broker import Publisher
+from bridge.ports.clock import Clock
+from bridge.ports.engine import Engine, EngineTask
+from bridge.ports.journal import Journal, Level
+from bridge.ports.store import Due, TaskStore
+from bridge.ports.tracer import NoTracer, Tracer
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """`stale_after`: how long a message may be on its way before its queue is asked for it. `lost_claims`: how many
+    claims may be lost before the handler is taken to kill its process. `nudges`: how often a due retry is fetched
+    for before the engine is asked what became of it. `retry_look` is the time between two such looks, growing."""
+
+    stale_after: timedelta
+    lost_claims: int
+    report_within: timedelta = timedelta(seconds=30)
+    nudges: int = 2
+    retry_look: timedelta = timedelta(seconds=2)
+    retry_look_most: timedelta = timedelta(seconds=60)
+    batch: int = 500
+    at_once: int = 8
+
+
+ALL: Final = frozenset(State)
+WITHOUT_POLL: Final = ALL - {State.RETRYING}
+"""What a process can look after that fetches nothing."""
+WITHOUT_PUBLISHER: Final = frozenset({State.REPORTING, State.FAILED})
+"""What a process can look after that has the engine and the store alone: outcomes, and incidents."""
+
+
+class Recover:
+    """Looks at the tasks whose time has come. Any number of replicas may do so: every step is a compare-and-set.
+
+    `states` are those that this process can look after; the others are left to the processes that can. Claims are
+    ended only while `sees_renewals` tells that this process has been in touch with the store for as long as a claim
+    lasts: after an outage of the store those who hold them renew them first. `nudge` is told
+    the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of an expired lock
+    only every 30 s. `reacquire` is given due retries that are free in the engine, and were fetched for in vain.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: TaskStore,
+        engine: Engine,
+        offer: Offer,
+        reacquire: Callable[[Task, EngineTask], Awaitable[None]],
+        publisher: Publisher,
+        relay: Relay,
+        report: Report,
+        submit: Submit,
+        lease: Lease,
+        nudge: Callable[[Collection[str]], None],
+        sees_renewals: Callable[[], bool],
+        clock: Clock,
+        journal: Journal,
+        replica: str,
+        patience: Patience,
+        states: Collection[State] = ALL,
+        tracer: Tracer = NoTracer(),
+    ) -> None:
+        self._states = frozenset(states)
+        self._store = store
+        self._publisher = publisher
+        self._relay = relay
+        self._report = report
+        self._submit = submit
+        self._lease = lease
+        self._sees_renewals = sees_renewals
+        self._clock = clock
+        self._journal = journal
+        self._replica = replica
+        self._patience = patience
+        self._tracer = tracer
+        self._slots = asyncio.Semaphore(patience.at_once)
+        self.is_behind = False
+        """Whether the last look found as much of a state as one look takes: there may be more."""
+        self._seldom_at = clock.now()
+        view = EngineView(engine, store, journal, self._slots, report.end_of)
+        self._incidents = Incidents(view, store, clock)
+        self._retries = DueRetries(
+            view=view,
+            store=store,
+            offer=offer,
+            lease=lease,
+            reacquire=reacquire,
+            nudge=nudge,
+            slots=self._slots,
+            clock=clock,
+            looks=RetryLooks(patience.nudges, patience.retry_look, patience.retry_look_most),
+        )
+        self._publishing: dict[str, asyncio.Task[None]] = {}
+
+    async def run_once(self) -> int:
+        """Look at what is due, in each state the longest overdue first; return how much that was.
+
+        Each state is read by itself, so that what is due in one, however much, holds up none of another.
+        """
+        now = self._clock.now()
+        states = self._states_now(now)
+        due = dict(zip(states, await asyncio.gather(*(self._due(state, now) for state in states)), strict=True))
+        self.is_behind = any(len(due[state].tasks) >= self._patience.batch for state in states if state in _ORDER)
+        refused: StoreError | None = None
+        for state, found in due.items():
+            try:
+                if found.unreadable:
+                    await self._store.set_aside(found.unreadable, now + UNREADABLE_LOOK)
+                if found.tasks and state is not None:
+                    await self._recover(state, found.tasks)
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                # A single document that takes no write must not keep all other states from being looked at.
+                refused = error
+        if refused is not None:
+            raise refused
+        return sum(len(found.tasks) for found in due.values())
+
+    def _states_now(self, now: datetime) -> Sequence[State | None]:
+        """Return the states to look at, what may free the most first; None: those that this version lacks."""
+        ours = self._states if self._sees_renewals() else self._states - {State.RUNNING}
+        states: list[State | None] = [state for state in _ORDER if state in ours]
+        if now >= self._seldom_at:
+            self._seldom_at = now + _SELDOM
+            states += [*(state for state in _WITHOUT_STEP if state in ours), None]
+        return states
+
+    async def _due(self, state: State | None, now: datetime) -> Due:
+        return await self._store.due(state, now, self._patience.batch)
+
+    async def _recover(self, state: State, tasks: Sequence[Task]) -> None:
+        match state:
+            case State.REPORTING:
+                for task in await self._take(tasks, lambda _: self._patience.report_within):
+                    self._report.put(task)
+            case State.RUNNING:
+                await self._take_back(tasks)
+            case State.RECEIVED:
+                await self._publish(tasks)
+            case State.QUEUED:
+                await self._look_after(tasks)
+            case State.RETRYING:
+                await self._retries.look(await self._take(tasks, lambda _: self._patience.retry_look))
+            case State.FAILED:
+                now = self._clock.now()
+                await self._incidents.look(await self._take(tasks, lambda task: Incidents.next_look(task, now)))
+            case State.COMPLETED | State.CANCELLED | State.SUPERSEDED | State.UNKNOWN:
+                # They have no next step; a version before may have left them one.
+                self._journal.write("ended_tasks_due", level=Level.WARNING, state=state.value, tasks=len(tasks))
+            case _:
+                assert_never(state)
+
+    async def _take(self, tasks: Sequence[Task], within: Callable[[Task], timedelta]) -> Sequence[Task]:
+        """Take due tasks for this replica, so that no other does the same; whoever takes one has so long for it."""
+        now = self._clock.now()
+        moves = [Move(t.id, Event.TAKE, t.epoch, changes={"next_at": now + within(t)}, due_by=now) for t in tasks]
+        happened = await self._store.move(moves)
+        return [task for task, yes in zip(tasks, happened, strict=True) if yes]
+
+    async def _take_back(self, tasks: Sequence[Task]) -> None:
+        """End claims that nobody renewed: their process is gone, or can't reach the store."""
+        moves = [traced(task, self._end_of_claim(task)) for task in tasks]
+        happened = await self._store.move(moves)
+        again = []
+        for task, move, yes in zip(tasks, moves, happened, strict=True):
+            if not yes:
+                continue
+            self._journal.write("claim_expired", task=task, level=Level.WARNING, replica=task.replica)
+            self._tracer.claim_expired(task)
+            if move.event is Event.GIVE_UP:
+                given = {name: move.changes[name] for name in _GIVEN_UP}
+                given_up = task.changed(state=State.REPORTING, reports=0, refusals=0, **given)
+                message = given_up.outcome.message if isinstance(given_up.outcome, Failure) else ""
+                self._journal.write("task_given_up", task=given_up, level=Level.WARNING, message=message)
+                self._report.put(given_up)
+            else:
+                again.append(task.changed(state=State.RECEIVED, claim_id=None))
+        await self._publish(again)
+
+    def _end_of_claim(self, task: Task) -> Move:
+        now = self._clock.now()
+        attempt = Attempt(
+            number=task.attempts,
+            claim_id=task.claim_id or "",
+            replica=task.replica or "",
+            started_at=task.claimed_at or now,
+            ended_at=now,
+            ended="lost",
+            error="ClaimLost",
+            message=f"replica {task.replica} gave no sign of life: it was killed, or cut off from the store",
+        )
+        changes = {"updated_at": now, "next_at": now + self._patience.report_within}
+        # By its due time: a claim that was renewed since it was read is none to end.
+        if task.lost_claims + 1 < self._patience.lost_claims:
+            return Move(task.id, Event.LOSE_CLAIM, task.epoch, task.claim_id, changes, attempt, now)
+        message = f"ClaimLost: {task.lost_claims + 1} processes ended while they ran the handler"
+        outcome = Failure("ClaimLost", message, f"{message}; the last was {task.replica}", 0)
+        given_up = {**changes, "outcome": outcome, "reports": 0, "refusals": 0, **cause_fields(None, task, outcome)}
+        return Move(task.id, Event.GIVE_UP, task.epoch, task.claim_id, given_up, attempt, now)
+
+    async def _publish(self, tasks: Sequence[Task]) -> None:
+        """Publish what is still in its outbox; a submission that the engine could not be asked about is asked first."""
+        busy = {topic for topic, sending in self._publishing.items() if not sending.done()}
+        await self._wait_for_turn([task for task in tasks if task.topic in busy])
+        tasks = [task for task in tasks if task.topic not in busy]
+        unverified = [task.id for task in tasks if not task.verified]
+        whole = await self._store.get_many(unverified) if unverified else []
+        checked = await asyncio.gather(*(self._checked(task) for task in whole if not task.verified))
+        ready = [task for task in tasks if task.verified] + [task for task in checked if task is not None]
+        held = [task for task in ready if not self._lease.is_worn(task, task.lease_until)]
+        worn = [task for task in ready if self._lease.is_worn(task, task.lease_until)]
+        self._start([*held, *await self._hold(worn)])
+
+    async def _wait_for_turn(self, tasks: Sequence[Task]) -> None:
+        """Look at the tasks a little later: if they stayed the longest overdue, no sweep would get past them."""
+        later = self._clock.now() + self._patience.retry_look
+        if tasks:
+            await self._store.move([Move(t.id, Event.RENEW, t.epoch, changes={"next_at": later}) for t in tasks])
+
+    def _start(self, tasks: Sequence[Task]) -> None:
+        """Publish beside the sweep, topic by topic: neither outcomes nor other topics wait for a queue that is sick."""
+        for topic in {task.topic for task in tasks}:
+            self._publishing[topic] = asyncio.create_task(self._send([t for t in tasks if t.topic == topic]))
+
+    async def _send(self, tasks: Sequence[Task]) -> None:
+        try:
+            await self._relay.publish(tasks)
+        except StoreError as error:
+            self._journal.write("publishes_unrecorded", level=Level.WARNING, tasks=len(tasks), error=str(error))
+
+    async def settle(self) -> None:
+        """Wait for what is being published."""
+        await asyncio.gather(*self._publishing.values())
+
+    async def _checked(self, task: Task) -> Task | None:
+        async with self._slots:
+            return await self._submit.check_late(task)
+
+    async def _look_after(self, tasks: Sequence[Task]) -> None:
+        """Renew the locks of tasks in the queues, and publish again what is in no queue any more."""
+        now = self._clock.now()
+        old = [task for task in tasks if now - task.updated_at >= self._patience.stale_after]
+        empty = await self._empty({task.topic for task in old})
+        # Where the queue is never empty a lost message would go unnoticed: another one costs little, and is harmless.
+        long_ago = now - _LONG * self._patience.stale_after
+        stale = [task for task in old if task.topic in empty or task.updated_at <= long_ago]
+        moves = [Move(t.id, Event.STALE, t.epoch, changes={"updated_at": now}) for t in stale]
+        happened = await self._store.move(moves) if moves else []
+        lost = [t.changed(state=State.RECEIVED) for t, yes in zip(stale, happened, strict=True) if yes]
+        if lost:
+            self._journal.write("messages_lost", level=Level.WARNING, tasks=len(lost), topics=sorted(empty))
+        await self._publish(lost)
+        names = {task.id for task in stale}
+        await self._hold([task for task in tasks if task.id not in names])
+
+    async def _empty(self, topics: Collection[str]) -> set[str]:
+        try:
+            depths = await self._publisher.depths(sorted(topics)) if topics else {}
+        except BrokerError:
+            return set()
+        return {topic for topic, depth in depths.items() if depth.ready == 0}
+
+    async def _hold(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Extend the locks of waiting tasks where they are worn; return those that are still ours."""
+        ends = await asyncio.gather(*(self._extend(task) for task in tasks))
+        moves = [move for move, _ in ends if move is not None]
+        if moves:
+            await self._store.move(moves)
+        return [task.changed(lease_until=until) for task, (_, until) in zip(tasks, ends, strict=True) if until]
+
+    async def _extend(self, task: Task) -> tuple[Move | None, datetime | None]:
+        """Return what to write of a waiting task, and until when its lock holds; None where it is not ours."""
+        until = task.lease_until
+        async with self._slots:
+            if self._lease.is_worn(task, until):
+                try:
+                    until = await self._lease.extend(task)
+                except (LeaseStolen, TaskGone) as error:
+                    self._journal.write("lease_lost", task=task, level=Level.WARNING, error=str(error))
+                    return await self._lost(task, error), None
+                except EngineError as error:
+                    self._journal.write("lock_not_renewed", task=task, level=Level.WARNING, error=str(error))
+        changes = {"lease_until": until, "next_at": self._clock.now() + self._lease.duration(task.topic) / 3}
+        return Move(task.id, Event.RENEW, task.epoch, changes=changes), until
+
+    async def _lost(self, task: Task, error: LeaseStolen | TaskGone) -> Move | None:
+        """Return the move that ends the task; None where it is gone since its outcome may have reached the engine.
+
+        It was read a while ago, and may have been worked and completed since: then its delivery tells the two apart.
+        """
+        if isinstance(error, TaskGone):
+            found = await self._store.get_many([task.id])
+            if not any(now.epoch == task.epoch and now.state in _UNDECIDED for now in found):
+                return None
+        return self._lease.lost(task, error)
+
+
+_LONG = 5
+"""How many times `stale_after` a task may wait in a queue that isn't empty before another message is sent."""
+_GIVEN_UP = ("outcome", "error_type", "error_fp")
+
+_UNDECIDED = frozenset({State.RECEIVED, State.QUEUED, State.RUNNING})
+
+_ORDER: Final = (
+    State.REPORTING,
+    State.RUNNING,
+    State.RETRYING,
+    State.RECEIVED,
+    State.QUEUED,
+    State.FAILED,
+)
+"""Outcomes end tasks, and lost claims hold up handlers that could run: they go first."""
+_WITHOUT_STEP: Final = (State.SUPERSEDED, State.COMPLETED, State.CANCELLED, State.UNKNOWN)
+_SELDOM: Final = timedelta(minutes=1)
+"""How often is looked for what should not be due: tasks that ended, and states that this version lacks."""

@@ -1,0 +1,293 @@
+"""Work on many tasks at once, in the background: shown exactly before, fixed at confirmation, and told item by item.
+
+An operation is taken for one step at a time, by compare-and-set, so any number of replicas may run this. A replica that
+is killed in a step leaves items that were tried again and not written down: who takes the step up finds by the task
+itself that this operation did that, and does not do it twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from ulid import ULID
+
+from bridge.domain.errors import (
+    EngineRejected,
+    EngineUnavailable,
+    Refusal,
+    TaskConflict,
+    TaskUnreadable,
+    UnacceptableTask,
+    UnknownTask,
+)
+from bridge.domain.operation import MOST, Chunk, Item, Operation, OperationKind, OperationState, Preview, Result, Row
+from bridge.domain.records import AuditEntry
+from bridge.domain.task import State
+from bridge.flow.edit_check import GATEWAY
+from bridge.operations.actions import Seen
+from bridge.operations.retry import Operate
+from bridge.ports.clock import Clock
+from bridge.ports.dashboard import Operations, TaskSearch, TooSlow
+from bridge.ports.journal import Journal, Level
+from bridge.ports.store import TaskStore
+from bridge.search.grammar import to_text
+from bridge.search.query import Query
+
+SAMPLES: Final = 10
+MOST_RATE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPace:
+    """`lease`: for how long a step is taken. `slice`: how many items a step has at most. `at_once`: how many of them
+    are asked of the engine side by side. `look`: how often the outcomes of what was requeued are asked for. `away`: how
+    long an engine that doesn't answer is left alone. `idle`: how often the store is asked while there is nothing to do,
+    and so how long another replica may take to see a new operation."""
+
+    lease: timedelta = timedelta(seconds=60)
+    slice: int = 250
+    at_once: int = 8
+    look: timedelta = timedelta(seconds=5)
+    away: timedelta = timedelta(seconds=10)
+    idle: timedelta = timedelta(seconds=2)
+
+
+class Bulk:
+    """Shows, starts, steers and runs bulk operations."""
+
+    def __init__(
+        self,
+        *,
+        operations: Operations,
+        search: TaskSearch,
+        store: TaskStore,
+        operate: Operate,
+        audit: Callable[[AuditEntry], Awaitable[None]],
+        clock: Clock,
+        journal: Journal,
+        replica: str,
+        pace: BulkPace = BulkPace(),
+    ) -> None:
+        self._operations = operations
+        self._search = search
+        self._store = store
+        self._operate = operate
+        self._audit = audit
+        self._replica = replica
+        self._clock = clock
+        self._journal = journal
+        self._pace = pace
+        self._idle_until: datetime | None = None
+
+    async def preview(self, wanted: Query | Sequence[str]) -> Preview | TooSlow:
+        """Tell exactly what an operation on a query's tasks, or on these ids, would touch; nothing is changed."""
+        chosen = await self._choose(wanted)
+        if isinstance(chosen, TooSlow):
+            return chosen
+        rows, capped = chosen
+        eligible = [row for row in rows if row.state is State.FAILED]
+        unknown = 0 if not isinstance(wanted, Sequence) else len(set(wanted)) - len(rows)
+        return Preview(
+            total=len(rows),
+            capped=capped,
+            eligible=len(eligible),
+            by_state=Counter(row.state for row in rows),
+            by_topic=Counter(row.topic for row in rows),
+            by_error=Counter(row.error_type or "" for row in rows),
+            samples=tuple((eligible or rows)[:SAMPLES]),
+            unknown=unknown,
+        )
+
+    async def start(
+        self,
+        wanted: Query | Sequence[str],
+        *,
+        reason: str,
+        by: str,
+        rate: int,
+        expected: int,
+        operation_id: str | None = None,
+        confirmed: Callable[[Operation, int], Awaitable[None]] | None = None,
+    ) -> Operation | TooSlow:
+        """Fix which tasks are tried again, and begin. `expected` is how many eligible ones the preview had shown.
+
+        `confirmed` is called with the operation and the number of its tasks before any replica can see it, to write it
+        down; nothing is begun where that fails.
+
+        Where there is an operation of this id already, that one is returned: a form that is sent twice starts one.
+        Raises `TaskConflict` where there are more or fewer by now, and `UnacceptableTask` without a reason or rate.
+        """
+        known = None if operation_id is None else await self._operations.operation(operation_id)
+        if known is not None:
+            return known
+        if not reason.strip():
+            raise UnacceptableTask("an operation needs a reason")
+        if not 1 <= rate <= MOST_RATE:
+            raise UnacceptableTask(f"an operation works off between 1 and {MOST_RATE} tasks a second, not {rate}")
+        chosen = await self._choose(wanted)
+        if isinstance(chosen, TooSlow):
+            return chosen
+        rows, _ = chosen
+        items = [Item(row.id, row.epoch) for row in rows if row.state is State.FAILED]
+        if len(items) != expected:
+            raise TaskConflict(
+                f"{len(items)} tasks can be tried again by now, {expected} were shown: look at them again"
+            )
+        if not items:
+            raise TaskConflict("none of these tasks can be tried again: only failed ones can")
+        query = f"{len(rows)} chosen" if isinstance(wanted, Sequence) else to_text(wanted)
+        now, skipped = self._clock.now(), len(rows) - len(items)
+        operation = Operation(
+            operation_id or str(ULID()), OperationKind.RETRY, query, reason.strip(), by, rate, now, ineligible=skipped
+        )
+        if confirmed is not None:
+            await confirmed(operation, len(items))
+        self._idle_until = None
+        if not await self._operations.create(operation, items):
+            return await self._begun(operation.id)
+        self._journal.write("operation_started", operation=operation.id, tasks=len(items), by=by, reason=reason)
+        found = await self._operations.operation(operation.id)
+        return operation if found is None else found
+
+    async def _begun(self, operation_id: str) -> Operation:
+        """Return what the same form has started when it was sent before, or side by side with this time."""
+        found = await self._operations.operation(operation_id)
+        if found is None:
+            raise TaskConflict("this operation is being started: look for it in the list of operations")
+        return found
+
+    async def pause(self, operation_id: str) -> bool:
+        """Let an operation rest after the step under way; False where it doesn't run."""
+        return await self._switch(operation_id, {OperationState.RUNNING}, OperationState.PAUSED)
+
+    async def resume(self, operation_id: str) -> bool:
+        """Let a paused operation go on; False where it isn't paused."""
+        return await self._switch(operation_id, {OperationState.PAUSED}, OperationState.RUNNING)
+
+    async def cancel(self, operation_id: str) -> bool:
+        """End an operation after the step under way: what is pending stays as it is. False where it has ended."""
+        running = {OperationState.RUNNING, OperationState.PAUSED}
+        return await self._switch(operation_id, running, OperationState.CANCELLED)
+
+    async def run_once(self) -> int:
+        """Do one step of an operation that is due, and ask for outcomes; return how many items were worked off."""
+        now = self._clock.now()
+        if self._idle_until is not None and now < self._idle_until:
+            return 0
+        until = now + self._pace.lease
+        operation = await self._operations.take(now, until)
+        done = 0 if operation is None else await self._step(operation, now, until)
+        settled = await self._settle(now)
+        self._idle_until = now + self._pace.idle if operation is None and not settled else None
+        return done
+
+    async def _choose(self, wanted: Query | Sequence[str]) -> tuple[Sequence[Row], bool] | TooSlow:
+        if isinstance(wanted, Sequence):
+            ids = list(dict.fromkeys(wanted))[:MOST]
+            return await self._search.rows(ids), len(set(wanted)) > MOST
+        found = await self._search.select(wanted, MOST, now=self._clock.now())
+        return found if isinstance(found, TooSlow) else (found.rows, found.more)
+
+    async def _switch(self, operation_id: str, sources: set[OperationState], to: OperationState) -> bool:
+        happened = await self._operations.switch(operation_id, sources, to, self._clock.now())
+        self._idle_until = None
+        if happened:
+            self._journal.write("operation_switched", operation=operation_id, to=to.value)
+        return happened
+
+    async def _step(self, operation: Operation, now: datetime, until: datetime) -> int:
+        chunk = await self._operations.next_chunk(operation.id)
+        if chunk is None:
+            await self._end(operation, now)
+            return 0
+        size = min(self._pace.slice, operation.rate)
+        places = [place for place, item in enumerate(chunk.items) if item.result is Result.PENDING][:size]
+        results = await self._work_off(operation, chunk, places)
+        if results and await self._operations.record(chunk, results, self._clock.now() + self._pace.look):
+            self._journal.write("operation_went_on", operation=operation.id, level=Level.DEBUG, items=len(results))
+        # Without an answer from the engine nothing is known of the rest: they stay pending, for a little later.
+        away = len(results) < len(places)
+        rest = self._pace.away if away else timedelta(seconds=len(results) / operation.rate)
+        await self._operations.rest(operation.id, until, now + rest)
+        return len(results)
+
+    async def _end(self, operation: Operation, now: datetime) -> None:
+        """End an operation that is worked off. Its entry comes first: a kill in between leaves two, and never none."""
+        found = await self._operations.operation(operation.id) or operation
+        totals = found.totals
+        after = {"requeued": totals.requeued, "skipped": totals.skipped, "failed": totals.failed}
+        entry = AuditEntry(
+            str(ULID()), now, GATEWAY, GATEWAY, self._replica, "operation.done", f"operation:{operation.id}",
+            reason=operation.reason, after=after,
+        )  # fmt: skip
+        await self._audit(entry)
+        await self._operations.switch(operation.id, {OperationState.RUNNING}, OperationState.DONE, now)
+        self._journal.write("operation_done", operation=operation.id)
+
+    async def _work_off(
+        self, operation: Operation, chunk: Chunk, places: Sequence[int]
+    ) -> dict[int, tuple[Result, str | None]]:
+        slots = asyncio.Semaphore(self._pace.at_once)
+        found: dict[int, tuple[Result, str | None]] = {}
+        away: list[EngineUnavailable] = []
+
+        async def one(place: int) -> None:
+            async with slots:
+                if away:
+                    return
+                try:
+                    found[place] = await self._retry(operation, chunk.items[place])
+                except EngineUnavailable as error:
+                    away.append(error)
+
+        async with asyncio.TaskGroup() as group:
+            for place in places:
+                group.create_task(one(place))
+        if away:
+            self._journal.write("operation_waits", operation=operation.id, level=Level.WARNING, error=str(away[0]))
+        return found
+
+    async def _retry(self, operation: Operation, item: Item) -> tuple[Result, str | None]:
+        seen = Seen(State.FAILED, item.epoch)
+        try:
+            await self._operate.retry(item.task_id, seen, operation=operation.id)
+        except TaskConflict as conflict:
+            task = await self._store.get(item.task_id)
+            if task is not None and task.operation == operation.id:
+                return Result.REQUEUED, None
+            return Result.SKIPPED, str(conflict)
+        except UnknownTask as unknown:
+            return Result.SKIPPED, str(unknown)
+        except (EngineRejected, Refusal, TaskUnreadable) as error:
+            return Result.FAILED, str(error)
+        return Result.REQUEUED, None
+
+    async def _settle(self, now: datetime) -> bool:
+        """Look what became of what was requeued; False where there is nothing to look at now."""
+        chunk = await self._operations.take_unsettled(now, now + self._pace.look)
+        if chunk is None:
+            return False
+        waiting = {
+            item.task_id: place
+            for place, item in enumerate(chunk.items)
+            if item.result is Result.REQUEUED and item.outcome is None
+        }
+        rows = {row.id: row for row in await self._search.rows(list(waiting))}
+        outcomes: dict[int, str] = {}
+        for task_id, place in waiting.items():
+            row = rows.get(task_id)
+            if row is None:
+                outcomes[place] = "gone"
+            elif row.state in _ENDS:
+                outcomes[place] = row.state.value
+        if outcomes:
+            await self._operations.settle(chunk, outcomes)
+        return True
+
+
+_ENDS: Final = frozenset({State.COMPLETED, State.CANCELLED, State.SUPERSEDED, State.UNKNOWN, State.FAILED})

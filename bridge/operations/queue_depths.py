@@ -1,0 +1,68 @@
+"""What nobody learns in passing: how deep the queues are, who consumes them, and what has waited longest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from bridge.domain.errors import BrokerError, StoreError
+from bridge.domain.task import State
+from bridge.ports.broker import Depth, Publisher
+from bridge.ports.clock import Clock
+
+COUNTED: Final = (State.RECEIVED, State.QUEUED, State.RUNNING, State.REPORTING, State.RETRYING, State.FAILED)
+_WAITING: Final = (State.RECEIVED, State.QUEUED)
+
+
+class Census(Protocol):
+    """Counts in the store, of states that few tasks are in."""
+
+    async def count_of(self, state: State) -> int:
+        """Count the tasks in a state, up to 10,000."""
+        ...
+
+    async def oldest(self, state: State) -> datetime | None:
+        """Return when the oldest task in a state was accepted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What was found; None, or nothing of it, where the one who knows didn't answer."""
+
+    depths: Mapping[str, Depth] | None = None
+    counts: Mapping[State, int] | None = None
+    oldest_waiting: float | None = None
+    at: datetime | None = field(default=None)
+
+
+class Measure:
+    """Asks the broker and the store, and keeps the answers as `standing`."""
+
+    def __init__(self, publisher: Publisher, store: Census, topics: Sequence[str], clock: Clock) -> None:
+        self._publisher = publisher
+        self._store = store
+        self._topics = tuple(topics)
+        self._clock = clock
+        self.standing = Standing()
+
+    async def run_once(self) -> None:
+        """Ask once. A part that is away shows as such: nothing else depends on this."""
+        depths = await self._depths()
+        now = self._clock.now()
+        try:
+            counts = {state: await self._store.count_of(state) for state in COUNTED}
+            moments = [await self._store.oldest(state) for state in _WAITING if counts[state]]
+        except StoreError:
+            self.standing = Standing(depths, at=now)
+            return
+        ages = [(now - moment).total_seconds() for moment in moments if moment is not None]
+        self.standing = Standing(depths, counts, max(ages, default=0.0), now)
+
+    async def _depths(self) -> Mapping[str, Depth] | None:
+        try:
+            return await self._publisher.depths(self._topics)
+        except BrokerError:
+            return None

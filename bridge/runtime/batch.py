@@ -1,0 +1,144 @@
+"""Many small calls made into few large ones: what comes in while one batch is under way makes up the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Final, Generic, TypeVar
+
+from bridge.domain.errors import BrokerUnavailable, EngineUnavailable, StoreUnavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_OUTAGES: Final = (StoreUnavailable, BrokerUnavailable, EngineUnavailable)
+"""What is nobody's fault among those that share a call, and meets each of them if they call one by one."""
+
+
+async def flush_each(
+    flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+    items: Sequence[Item],
+    alone: Callable[[Item], Awaitable[Result]] | None = None,
+) -> list[Result | Exception]:
+    """Call `flush` for all items together; where that fails, call it for one after another. Return the end of each.
+
+    An outage is the end of all, and isn't asked about again. `alone` is the call for one item that `flush` has
+    failed with: some of the others' calls may have been made by then, and so may its own.
+    """
+    try:
+        results = await flush(items)
+    except _OUTAGES as outage:
+        return [outage] * len(items)
+    except Exception as error:  # noqa: BLE001 - it is told to those whose fault it is
+        return [error] if len(items) == 1 else await _one_by_one(flush, items, alone)
+    if len(results) != len(items):
+        return [RuntimeError(f"a batch of {len(items)} got {len(results)} results")] * len(items)
+    return list(results)
+
+
+async def _one_by_one(
+    flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+    items: Sequence[Item],
+    alone: Callable[[Item], Awaitable[Result]] | None,
+) -> list[Result | Exception]:
+    ends: list[Result | Exception] = []
+    for item in items:
+        try:
+            if alone is None:
+                (end,) = await flush([item])
+            else:
+                end = await alone(item)
+        except _OUTAGES as outage:
+            return ends + [outage] * (len(items) - len(ends))
+        except Exception as error:  # noqa: BLE001 - it is this item's end
+            ends.append(error)
+        else:
+            ends.append(end)
+    return ends
+
+
+class Batch(Generic[Item, Result]):
+    """Gathers items and hands them to `flush` together, at once when nothing is under way.
+
+    A lone item waits for nobody, and the busier it gets the larger the batches are. `flush` returns one result an
+    item, in order. Where it fails, its items go one by one, by `alone` if that is given, so that each caller gets the
+    failure of its own item only; an outage reaches every caller of that batch. `lanes` batches may run side by side.
+    `rest` is the least time between the beginnings of two batches: what comes sooner goes together. `delay` is for
+    what is in no hurry: how long even a lone item waits for others.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        alone: Callable[[Item], Awaitable[Result]] | None = None,
+        limit: int = 200,
+        lanes: int = 1,
+        rest: timedelta = timedelta(0),
+        delay: timedelta = timedelta(0),
+    ) -> None:
+        self._flush = flush
+        self._alone = alone
+        self._limit = limit
+        self._lanes = lanes
+        self._rest = rest.total_seconds()
+        self._delay = delay.total_seconds()
+        self._next_at = 0.0
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._open = 0
+
+    async def put(self, item: Item) -> Result:
+        """Add an item and return its result. A caller that is cancelled doesn't take its item back."""
+        return await self.enter(item)
+
+    def enter(self, item: Item) -> asyncio.Future[Result]:
+        """Add an item and return the future that gets its result."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._open < self._lanes:
+            self._open += 1
+            lane = asyncio.create_task(self._drain())
+            self._running.add(lane)
+            lane.add_done_callback(self._running.discard)
+        return future
+
+    async def _drain(self) -> None:
+        # Counted here and not by the task's end, which is noticed a turn of the loop later: whoever puts in between
+        # would wait for a lane that takes nothing any more.
+        try:
+            await asyncio.sleep(self._delay)  # at the least, everyone who is ready in this turn of the loop joins
+            while self._waiting:
+                await self._pause()
+                batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
+                await self._run(batch)
+        finally:
+            self._open -= 1
+
+    async def _pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        early = self._next_at - loop.time()
+        if early > 0 and len(self._waiting) < self._limit:
+            await asyncio.sleep(early)
+        self._next_at = loop.time() + self._rest
+
+    async def _run(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            ends = await flush_each(self._flush, [item for item, _ in batch], self._alone)
+        except asyncio.CancelledError:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(asyncio.CancelledError())
+            lane = asyncio.current_task()
+            if lane is not None and lane.cancelling():
+                raise
+            return
+        for (_, future), end in zip(batch, ends, strict=True):
+            if future.done():
+                continue
+            if isinstance(end, Exception):
+                future.set_exception(end)
+            else:
+                future.set_result(end)

@@ -1,0 +1,207 @@
+"""The `gateway` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, NoReturn
+
+import typer
+import uvloop
+from dotenv import dotenv_values
+
+from bridge.adapters.logging.journal import OURS, StructlogJournal, configure_logging, task_log, wants_json
+from bridge.domain.errors import GatewayError, ServerEnded, SetupError
+from bridge.ports.journal import Level
+from bridge.registry import Registry, load_topics
+from gateway.cli.access import keys_app, users_app
+from gateway.cli.engine import engine_app
+from gateway.doctor import diagnose
+from gateway.event_loop import run_to_end
+from gateway.process import Process
+from gateway.scaffold import write_topic
+from gateway.settings import Role, Settings, read_settings
+from gateway.shutdown import LAST, OVERTIME, exit_after, left_threads
+from gateway.wiring import Gateway, TaskLog, gateway_version
+
+app = typer.Typer(
+    no_args_is_help=True, help="Worker API Gateway.", add_completion=False, pretty_exceptions_enable=False
+)
+topics_app = typer.Typer(no_args_is_help=True, help="The topics that this gateway works.")
+app.add_typer(topics_app, name="topics")
+app.add_typer(users_app, name="users")
+app.add_typer(keys_app, name="keys")
+app.add_typer(engine_app, name="engine")
+if find_spec("sandbox") is not None:  # it is no part of an installation in production
+    app.add_typer(
+        import_module("sandbox.cli").app, name="sandbox", help="Real servers on this machine, without Docker."
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="gateway")
+
+
+def _fail(error: GatewayError, code: int = 2) -> NoReturn:
+    typer.secho(f"gateway: {error}", fg="red", err=True)
+    raise typer.Exit(code)
+
+
+def _settings(**overrides: object) -> Settings:
+    try:
+        return read_settings(**{name: value for name, value in overrides.items() if value is not None})
+    except SetupError as error:
+        _fail(error)
+
+
+def _topics(settings: Settings) -> Registry:
+    # The topics of a checkout, or of the folder that holds them, come before any that are installed.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return load_topics(settings.topics_package, settings.supported_topics)
+    except SetupError as error:
+        _fail(error)
+
+
+def _roles(text: str) -> frozenset[Role]:
+    try:
+        return frozenset(Role(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        _fail(SetupError(f"--roles {text}: choose from {', '.join(Role)}"))
+
+
+@app.command()
+def serve(
+    roles: Annotated[str, typer.Option(help="What this process does, of web,intake,work.")] = "web,intake,work",
+    host: Annotated[str | None, typer.Option(help="Overrides HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Overrides PORT.")] = None,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    chosen = _roles(roles)
+    if not chosen:
+        _fail(SetupError("--roles is empty: choose from web,intake,work"))
+    _run(_settings(host=host, port=port), chosen)
+
+
+@app.command()
+def worker() -> None:
+    """Run handlers only: the same as `serve --roles work`."""
+    _run(_settings(), frozenset({Role.WORK}))
+
+
+@app.command()
+def doctor() -> None:
+    """Test every connection and say what to mend; ends with 1 when something is wrong."""
+    settings = _settings()
+    topics = _topics(settings)
+    configure_logging(level="ERROR", json=False)
+    findings = uvloop.run(diagnose(settings, topics))
+    for finding in findings:
+        typer.secho(f"{'ok  ' if finding.ok else 'BAD '}", fg="green" if finding.ok else "red", nl=False)
+        typer.echo(f"{finding.part:10}{finding.says}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(gateway_version())
+
+
+@topics_app.command("list")
+def list_topics() -> None:
+    """List the topics with their terms."""
+    settings = _settings()
+    for topic in _topics(settings).values():
+        timeout = settings.task_timeout if topic.timeout is None else topic.timeout.total_seconds()
+        retries = settings.task_retry_limit if topic.retries is None else topic.retries
+        kind = "async" if topic.is_async else "thread"
+        typer.echo(f"{topic.name:30} timeout={timeout:g}s concurrency={topic.concurrency} retries={retries} {kind}")
+        typer.echo(f"{'':30} variables={'*' if topic.variables is None else ','.join(topic.variables) or 'none'}")
+        for name, value in topic.filters.items():
+            typer.echo(f"{'':30} {name}={value}")
+
+
+@topics_app.command("new")
+def new_topic(name: Annotated[str, typer.Argument(help="The topic's name in the process model.")]) -> None:
+    """Write a topic's file and its test."""
+    try:
+        for path in write_topic(name, Path.cwd()):
+            typer.echo(f"wrote {path.relative_to(Path.cwd())}")
+    except SetupError as error:
+        _fail(error)
+
+
+def _read_otel(file: Path) -> None:
+    """Give OpenTelemetry the OTEL_* variables of the settings' file: it reads the environment alone."""
+    for name, value in dotenv_values(file).items():
+        if name.startswith("OTEL_") and value:
+            os.environ.setdefault(name, value)
+
+
+def _run(settings: Settings, roles: frozenset[Role]) -> None:
+    json = wants_json(settings.log_format, sys.stderr.isatty())
+    ours = (*OURS, settings.topics_package)
+    configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json, ours=ours)
+    topics = _topics(settings)
+    _read_otel(Path(".env.gateway"))
+    journal, code = StructlogJournal(), 1
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
+        run_to_end(
+            runner,
+            _until_signalled(settings, roles, topics, journal),
+            lambda error: journal.write("exit_ignored", level=Level.ERROR, error=repr(error), stack=error),
+        )
+        code = 0
+    except SetupError as error:
+        code = 2
+        _fail(error, code)
+    except ServerEnded as error:
+        _fail(error, code)
+    except BaseException as error:
+        # Told here: what is left running may keep Python from telling it at its end.
+        journal.write("process_failed", level=Level.ERROR, error=repr(error), stack=error)
+        raise
+    finally:
+        exit_after(LAST, code, lambda: journal.write("exit_forced", level=Level.WARNING, threads=left_threads()))
+        runner.close()
+
+
+def _limit_end(settings: Settings, journal: StructlogJournal) -> Callable[..., None]:
+    """Return what bounds the time of the end; it may be called more than once, and as a handler of signals."""
+    once = Lock()
+
+    def tell() -> None:
+        journal.write("end_overdue", level=Level.ERROR, threads=left_threads())
+        journal.flush()
+
+    def limit(*_: object) -> None:
+        if once.acquire(blocking=False):
+            exit_after(settings.shutdown_grace + OVERTIME, 1, tell)
+
+    return limit
+
+
+async def _until_signalled(
+    settings: Settings, roles: frozenset[Role], topics: Registry, journal: StructlogJournal
+) -> None:
+    stop, limit_end = asyncio.Event(), _limit_end(settings, journal)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        # The loop learns of a signal when a handler lets it; Python calls this even while one blocks it.
+        signal.signal(number, limit_end)
+    try:
+        log: TaskLog = lambda task, secrets: task_log(journal, task, secrets=secrets)  # noqa: E731
+        await Process(Gateway(settings, roles, topics, journal, log), stop).run()
+    finally:
+        journal.flush()

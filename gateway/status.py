@@ -1,0 +1,47 @@
+"""How one process stands now, put together for a scrape from the parts that know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bridge.adapters.telemetry.gauges import Now
+from bridge.runtime.loop import Loop
+from gateway.settings import Role
+from gateway.wiring import Gateway
+
+
+def standing_of(gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attached: Mapping[str, bool]) -> Now:
+    """Return it. What its roles don't know is left empty: another process exports it."""
+    fetches = Role.INTAKE in gateway.roles
+    found = gateway.measure.standing
+    depths = found.depths or {}
+    return Now(
+        version=gateway.version,
+        roles=",".join(sorted(gateway.roles)),
+        ready=ready,
+        parts=_parts(gateway, attached),
+        is_another_engine=gateway.identity.trouble is not None,
+        circuit=gateway.breaker.circuit.value,
+        error_rate=gateway.breaker.error_rate,
+        reporting=gateway.report.pending,
+        backlogged=gateway.report.backlogged,
+        loops={loop.name: loop.failures for loop in loops},
+        loads=gateway.claims.loads(),
+        attached=attached,
+        credit=gateway.credit.standing() if fetches else {},
+        queued={topic: depth.ready for topic, depth in depths.items()},
+        consumers={topic: depth.consumers for topic, depth in depths.items()},
+        states=found.counts or {},
+        oldest_waiting=found.oldest_waiting,
+        poll_wait=gateway.poll.wait.total_seconds() if fetches else None,
+    )
+
+
+def _parts(gateway: Gateway, attached: Mapping[str, bool]) -> Mapping[str, bool]:
+    parts = {"engine": gateway.breaker.is_closed, "mongodb": gateway.beats()}
+    if Role.INTAKE in gateway.roles:
+        if gateway.measure.standing.at is not None:
+            parts["rabbitmq"] = gateway.measure.standing.depths is not None
+    elif attached:
+        parts["rabbitmq"] = any(attached.values())
+    return parts

@@ -1,0 +1,461 @@
+"""The composition root: builds every part from the settings. Nothing else knows which adapter stands behind a port."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, TypeVar
+from uuid import uuid4
+
+from bridge.access.accounts import Accounts
+from bridge.access.sessions import Entrance
+from bridge.adapters.camunda.client import authorization
+from bridge.adapters.camunda.engine import CamundaEngine
+from bridge.adapters.camunda.string_column import StringColumn
+from bridge.adapters.crash import CrashPoints, read_points
+from bridge.adapters.mongo.access import MongoAccessStore
+from bridge.adapters.mongo.clock import SharedClock
+from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.store import MongoStore
+from bridge.adapters.passwords import Argon2Passwords
+from bridge.adapters.rabbitmq.consumer import RabbitConsumer
+from bridge.adapters.rabbitmq.publisher import RabbitPublisher
+from bridge.adapters.telemetry.metered import MeteredTracer
+from bridge.adapters.telemetry.metrics import CountingJournal, Metrics
+from bridge.adapters.telemetry.telemetry import Identity, Telemetry, wants_traces
+from bridge.documents.task_codec import size_of
+from bridge.domain.errors import BrokerUnavailable
+from bridge.domain.replica import Replica
+from bridge.domain.task import State, Task
+from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.in_flight import Deadlines
+from bridge.flow.edit_check import EditCheck
+from bridge.flow.engine.breaker import Breaker
+from bridge.flow.engine.foreign_answers import ForeignAnswers
+from bridge.flow.engine.identity import IdentityCheck
+from bridge.flow.engine.rights import RightsCheck
+from bridge.flow.handle.claims import Claims
+from bridge.flow.handle.handle import Handle, Terms
+from bridge.flow.handle.renew import Renew
+from bridge.flow.handle.run import Run
+from bridge.flow.handle.threads import Threads
+from bridge.flow.intake import Intake
+from bridge.flow.lease import Lease
+from bridge.flow.poll.credit import Bounds, Credit
+from bridge.flow.poll.poll import Pace, Poll
+from bridge.flow.poll.unreadable_rows import UnreadableRows
+from bridge.flow.reconcile.dead_letters import Examine
+from bridge.flow.reconcile.offer import Offer
+from bridge.flow.reconcile.reacquire import Reacquire
+from bridge.flow.reconcile.reconcile import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, Patience, Recover
+from bridge.flow.relay import Relay
+from bridge.flow.scope import context_of
+from bridge.flow.submit import Submit
+from bridge.flow.unreadable import UnreadableLog
+from bridge.operations.attention import Attention
+from bridge.operations.bulk import Bulk
+from bridge.operations.heartbeat import Beat
+from bridge.operations.queue_depths import Measure
+from bridge.operations.retry import Operate
+from bridge.operations.statistics import Tally, TallyingJournal
+from bridge.operations.task_counts import Recount
+from bridge.ports.journal import Journal
+from bridge.ports.tracer import Tracer
+from bridge.registry import Registry
+from bridge.runtime.lag import Lag
+from bridge.runtime.loop_watch import LoopWatch
+from bridge.topic import Context, Log
+from gateway.adapter_warnings import AdapterWarnings
+from gateway.settings import Role, Settings
+
+TaskLog = Callable[[Task, Collection[str]], Log]
+"""Gives the logger that a handler's context has: bound to the task, with the topic's secrets masked."""
+
+
+T = TypeVar("T")
+
+REST: Final = timedelta(milliseconds=10)
+"""How long a busy process gathers claims, and outcomes, for one write. A task that comes alone waits for nothing."""
+NO_HURRY: Final = timedelta(milliseconds=50)
+"""The same for what no task waits for: that the engine has an outcome, and that the broker has a message."""
+
+
+def gateway_version() -> str:
+    """Return the installed version; the source tree's own where nothing is installed."""
+    try:
+        return version("worker-api-gateway")
+    except PackageNotFoundError:
+        return "1.0.0"
+
+
+def _seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
+class Gateway:
+    """All parts of one process. They are connected to nothing yet: `gateway.process` opens, runs and ends them."""
+
+    def __init__(
+        self, settings: Settings, roles: frozenset[Role], topics: Registry, journal: Journal, log: TaskLog
+    ) -> None:
+        self.settings = settings
+        self.roles = roles
+        self.topics = topics
+        self.version = gateway_version()
+        self.replica = f"{socket.gethostname()[:40]}-{uuid4().hex[:8]}"
+        self.metrics = Metrics()
+        self.metrics.expect(topics.names)
+        self.journal: Journal = CountingJournal(journal, self.metrics)
+        self._log = log
+        self._build_adapters()
+        self.tally = Tally(self.desk, self.clock)
+        self.journal = TallyingJournal(self.journal, self.tally)
+        self._build_flow()
+        self._build_desk()
+        passwords = Argon2Passwords()
+        self.entrance = Entrance(
+            self.access_store, passwords, self.clock, self.journal, lifetime=_seconds(settings.session_lifetime)
+        )
+        self.accounts = Accounts(self.access_store, passwords, self.clock, self.journal)
+
+    def _build_adapters(self) -> None:
+        settings = self.settings
+        self.store = MongoStore(
+            settings.mongodb_uri.get_secret_value(),
+            settings.mongodb_database,
+            document_limit=settings.document_limit,
+            retention=timedelta(days=settings.retention_days),
+        )
+        self.breaker = Breaker(self.journal, trial_within=2 * _seconds(settings.camunda_timeout))
+        warnings = AdapterWarnings(self.journal)
+        self.unreadable_rows = UnreadableRows(self.journal, self.metrics.observe_unreadable_row)
+        self.foreign_answers = ForeignAnswers(self.journal, self.metrics.observe_foreign_answer)
+        self.engine = CamundaEngine(
+            settings.camunda_url,
+            credentials=authorization(settings.camunda_username, settings.camunda_password, settings.camunda_token),
+            connections=settings.camunda_connections,
+            timeout=_seconds(settings.camunda_timeout),
+            outcome_timeout=_seconds(settings.camunda_timeout_max),
+            headers=self._trace_headers,
+            observe=self.metrics.observe_engine,
+            foreign=self.foreign_answers.observe,
+            guard=self._guarded,
+            strings=StringColumn(settings.engine_string_limit, warnings.string_limit_lowered),
+            answer_limit=settings.engine_answer_limit,
+            on_unreadable_row=self.unreadable_rows.observe,
+        )
+        broker = settings.rabbitmq_url.get_secret_value()
+        self.publisher = RabbitPublisher(
+            broker,
+            settings.rabbitmq_exchange,
+            self.topics.names,
+            timeout=_seconds(settings.publish_timeout),
+            on_fault=warnings.queue_failed,
+        )
+        self.consumer = RabbitConsumer(
+            broker,
+            settings.rabbitmq_exchange,
+            tuple(self.topics.values()),
+            graceful=_seconds(settings.shutdown_grace),
+            on_undecodable=lambda message: self.examine.keep_undecodable(message),  # noqa: PLW0108 - it is made later
+            on_fault=warnings.queue_failed,
+        )
+        if settings.crash_at is not None:
+            self._set_crash_points(settings.crash_at)
+        self.clock = SharedClock(self.store.server_time, on_difference=warnings.clock_differs)
+        self._build_telemetry()
+        self.access_store = MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+        self.desk = MongoDesk(
+            settings.mongodb_uri.get_secret_value(),
+            settings.mongodb_database,
+            audit_kept=timedelta(days=settings.audit_days),
+        )
+        self.store.on_unreadable = self.desk.on_unreadable = UnreadableLog(self.journal)
+
+    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call to the engine: of ours, and while it answers."""
+        return await self.breaker.guard(lambda: self.identity.guard(call))
+
+    def _build_telemetry(self) -> None:
+        settings = self.settings
+        secrets = {topic.name: topic.secrets for topic in self.topics.values()}
+        who = Identity(self.version, self.replica, settings.camunda_url, settings.rabbitmq_exchange, secrets)
+        if wants_traces(os.environ):
+            # The exporters take a tenth of a start, which a process that isn't traced need not wait for.
+            from bridge.adapters.telemetry.start import start_traces  # noqa: PLC0415
+
+            sampling, drop = settings.trace_sampling, self.metrics.drop_spans
+            self.telemetry = start_traces(os.environ, sampling, who, self.clock, drop)
+        else:
+            self.telemetry = Telemetry()
+        self.tracer: Tracer = MeteredTracer(self.telemetry.tracer, self.metrics, self.clock)
+        self.lag = Lag(self.metrics.observe_lag)
+        self.loop_watch = LoopWatch(self.lag.late, self.journal, self.topics, self.metrics.observe_block)
+
+    def _set_crash_points(self, text: str) -> None:
+        points = CrashPoints(read_points(text))
+        self.store = points.over(self.store, "store")
+        self.engine = points.over(self.engine, "engine")
+        self.publisher = points.over(self.publisher, "publisher")
+        self.consumer = points.over_consumer(self.consumer)
+
+    def _build_flow(self) -> None:
+        settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
+        self.identity = IdentityCheck(self.engine.identity, store, clock, journal)
+        self.lease = Lease(self.engine, clock, self.topics, settings.lock, self.tracer)
+        self.report = Report(
+            self.engine,
+            store,
+            clock,
+            journal,
+            first_delay=_seconds(settings.report_retry_delay),
+            most_delay=_seconds(settings.report_retry_delay_max),
+            limit=settings.report_limit,
+            concurrency=settings.report_concurrency,
+            breaker=self.breaker,
+            tracer=self.tracer,
+            rest=NO_HURRY,
+            replicas=store,
+            deadlines=Deadlines(
+                _seconds(settings.camunda_timeout),
+                _seconds(max(settings.camunda_timeout, settings.camunda_timeout_max)),
+            ),
+        )
+        self.relay = Relay(
+            store,
+            self.publisher,
+            clock,
+            journal,
+            again_after=_seconds(settings.publish_timeout),
+            look_after=settings.lock / 3,
+            tracer=self.tracer,
+            delay=NO_HURRY,
+        )
+        self.rights = RightsCheck(self.engine, clock, journal, self.topics.definitions)
+        self._build_work()
+        self._build_intake()
+
+    def _build_work(self) -> None:
+        settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
+        works = Role.WORK in self.roles
+        threads = Threads(journal)
+        slots = {topic.name: topic.concurrency for topic in self.topics.values()} if works else {}
+        self.claims = Claims(slots, threads.stuck)
+        self.run = Run(
+            threads=threads,
+            timeout=_seconds(settings.task_timeout),
+            first_delay=_seconds(settings.retry_delay),
+            most_delay=_seconds(settings.retry_delay_max),
+            engine_format=settings.engine_format,
+        )
+        self.handle = Handle(
+            store=store,
+            lease=self.lease,
+            run=self.run,
+            report=self.report,
+            claims=self.claims,
+            topics=self.topics,
+            context=self._context,
+            clock=clock,
+            journal=journal,
+            terms=Terms(self.replica, settings.claim, _seconds(settings.report_within), rest=REST),
+            tracer=self.tracer,
+            begun=self.relay.begun,
+        )
+        self.renew = Renew(store, self.lease, self.claims, clock, journal, claim=settings.claim)
+        now = clock.now()
+        roles = tuple(sorted(role.value for role in self.roles))
+        self.beat = Beat(
+            store,
+            clock,
+            self.claims,
+            Replica(self.replica, self.version, roles, now, now),
+            lambda: self.report.pending,
+            gap=settings.claim / 3,
+            lag=lambda: self.lag.recent,
+            foreign_answer=self.wrong_answer,
+        )
+
+    def _build_intake(self) -> None:
+        settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
+        publish_within = 2 * _seconds(settings.publish_timeout)
+        self.credit = Credit(
+            publisher=self.publisher,
+            replicas=store,
+            store=store,
+            lease=self.lease,
+            topics=self.topics,
+            clock=clock,
+            bounds=Bounds(settings.backlog_limit, settings.received_limit),
+            takes_writes=self.beats,
+            error_rate=lambda: self.breaker.error_rate,
+            failing=self.relay.is_failing,
+            paused=self._paused,
+        )
+        self.intake = Intake(
+            engine=self.engine,
+            store=store,
+            relay=self.relay,
+            report=self.report,
+            topics=self.topics,
+            clock=clock,
+            journal=journal,
+            replica=self.replica,
+            retry_limit=settings.task_retry_limit,
+            publish_within=publish_within,
+            admit=self.identity.admit,
+            edits=EditCheck(audit=self.desk.write, clock=clock, journal=journal, replica=self.replica),
+            tracer=self.tracer,
+        )
+        self.poll = Poll(
+            engine=self.engine,
+            intake=self.intake,
+            credit=self.credit,
+            lease=self.lease,
+            topics=self.topics,
+            clock=clock,
+            journal=journal,
+            replica=self.replica,
+            pace=Pace(_seconds(settings.poll_wait), settings.fetch_size),
+            held_back=self._outcomes_first,
+            tracer=self.tracer,
+        )
+        self.submit = Submit(
+            engine=self.engine,
+            store=store,
+            relay=self.relay,
+            lease=self.lease,
+            topics=self.topics,
+            clock=clock,
+            journal=journal,
+            retry_limit=settings.task_retry_limit,
+            publish_within=publish_within,
+            size_of=size_of,
+            size_limit=settings.document_limit,
+            replica=self.replica,
+            tracer=self.tracer,
+        )
+        self.offer = Offer(self.engine, store, clock, journal, self.report.end_of)
+        reacquire = Reacquire(
+            engine=self.engine,
+            store=store,
+            intake=self.intake,
+            lease=self.lease,
+            topics=self.topics,
+            paused=self._paused,
+            clock=clock,
+            journal=journal,
+            replica=self.replica,
+        )
+        self.recover = Recover(
+            store=store,
+            engine=self.engine,
+            offer=self.offer,
+            reacquire=reacquire.try_once,
+            publisher=self.publisher,
+            relay=self.relay,
+            report=self.report,
+            submit=self.submit,
+            lease=self.lease,
+            nudge=self.poll.nudge,
+            sees_renewals=lambda: self.beat.in_reach_for() >= settings.claim,
+            clock=clock,
+            journal=journal,
+            replica=self.replica,
+            states=self._looked_after(),
+            tracer=self.tracer,
+            patience=Patience(
+                _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
+            ),
+        )
+        self.measure = Measure(self.publisher, store, self.topics.names, clock)
+        self.examine = Examine(self.publisher.dead_letters(), store, store, clock, journal)
+        self.operate = Operate(
+            engine=self.engine,
+            store=store,
+            lease=self.lease,
+            offer=self.offer,
+            topics=self.topics,
+            nudge=self.poll.nudge,
+            clock=clock,
+            journal=journal,
+            retry_limit=settings.task_retry_limit,
+            engine_format=settings.engine_format,
+        )
+
+    async def _outcomes_first(self) -> bool:
+        """Tell whether fetching waits for outcomes that an outage held up; while that lasts, try the engine."""
+        if not self.breaker.is_closed:
+            await self.engine.version()
+        return self.report.backlogged
+
+    def _looked_after(self) -> frozenset[State]:
+        """Return the states that this process can look after: outcomes must not wait for an intake that is gone."""
+        if Role.INTAKE in self.roles:
+            return ALL
+        return WITHOUT_POLL if Role.WEB in self.roles else WITHOUT_PUBLISHER
+
+    def _build_desk(self) -> None:
+        desk, clock = self.desk, self.clock
+        self.bulk = Bulk(
+            operations=desk,
+            search=desk,
+            store=self.store,
+            operate=self.operate,
+            audit=desk.write,
+            clock=clock,
+            journal=self.journal,
+            replica=self.replica,
+        )
+        self.recount = Recount(desk, clock, self.journal, self.replica)
+        self.attention = Attention(
+            search=desk,
+            replicas=self.store,
+            pauses=desk,
+            publisher=self.publisher,
+            topics=self.topics.names,
+            clock=clock,
+        )
+
+    async def _paused(self) -> frozenset[str]:
+        return frozenset(pause.topic for pause in await self.desk.pauses())
+
+    def engine_warnings(self) -> tuple[str, ...]:
+        """Tell what is wrong with an engine that answers: what isn't its answer, and rights that its user lacks."""
+        foreign = self.wrong_answer()
+        return (*(() if foreign is None else (foreign,)), *map(str, self.rights.missing))
+
+    def wrong_answer(self) -> str | None:
+        """Tell what answers in the place of the engine whose tasks are kept, if anything does."""
+        return self.identity.trouble or self.foreign_answers.latest
+
+    def beats(self) -> bool:
+        """Tell whether the store took this process's sign of life not long ago."""
+        at = self.beat.at
+        return at is not None and self.clock.now() - at < _seconds(15)
+
+    def _context(self, task: Task) -> Context:
+        log = self._log(task, self.topics[task.topic].secrets)
+        return context_of(task, engine=self.engine, records=self.store, log=log)
+
+    def _trace_headers(self) -> Mapping[str, str]:
+        return self.tracer.headers()
+
+    async def broker_version(self) -> str:
+        """Ask RabbitMQ for its version: by the publisher's connection, or the consumer's where there is no other.
+
+        Raises `BrokerUnavailable` where a queue can't be used; its text names each.
+        """
+        publishes = bool(self.roles & {Role.WEB, Role.INTAKE})
+        version = await self.publisher.version() if publishes else "consuming"
+        faults = {**(self.publisher.faults() if publishes else {}), **self.consumer.faults()}
+        if faults:
+            raise BrokerUnavailable("; ".join(faults.values()))
+        if not publishes:
+            detached = [topic for topic, attached in (await self.consumer.consuming()).items() if not attached]
+            if detached:
+                raise BrokerUnavailable(f"RabbitMQ does not deliver to the consumers of {', '.join(detached)}")
+        return version

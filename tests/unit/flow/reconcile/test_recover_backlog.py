@@ -1,0 +1,123 @@
+"""However much is due in one state, nothing in another waits for it, and one document that can't be read for nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.domain.task import UNREADABLE_LOOK, Completion, State, Task
+from bridge.flow.reconcile.reconcile import Patience
+from tests.unit.fakes import NOW, SECOND, a_task
+from tests.unit.flow.reconcile.sweeper import LOST_CLAIMS, STALE, Sweeper
+from tests.unit.flow_lab import Lab
+
+MANY = 10_000
+BATCH = Patience(STALE, LOST_CLAIMS).batch
+
+
+async def overdue(flow: Sweeper, state: State) -> list[str]:
+    """Return the ids of many tasks in the state that are due longer than all others."""
+    ids = [flow.lab.engine.add("orders") for _ in range(MANY)]
+    for task_id in ids:
+        fields: dict[str, Any] = {"state": state, "next_at": NOW - SECOND, "finished_at": NOW, "reports": 2}
+        flow.lab.store.tasks[task_id] = a_task(task_id, **fields)
+        if state is State.FAILED:
+            await flow.lab.engine.set_retries(task_id, 0)
+    return ids
+
+
+async def incident(flow: Sweeper, **fields: Any) -> Task:
+    """Return an incident that is due."""
+    task = await flow.due(State.FAILED, finished_at=NOW, **fields)
+    await flow.lab.engine.set_retries(task.id, 0)
+    return task
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.RETRYING])
+async def test_ten_thousand_that_are_due_hold_up_no_lost_claim(state: State) -> None:
+    flow = Sweeper()
+    waiting = await overdue(flow, state)
+    lost, outcome = await flow.lost(), await flow.due(State.REPORTING, outcome=Completion())
+    await flow.sweep()
+    assert flow.published == [lost.id]
+    assert [flow.lab.state(task) for task in (lost, outcome)] == [State.QUEUED, State.COMPLETED]
+    asked = flow.lab.engine.of("get_many")
+    assert len(asked) == BATCH, "only a batch of the others was looked at"
+    assert flow.lab.engine.of("get") == [], "none was asked about alone"
+    assert set(asked) < set(waiting)
+
+
+async def test_a_full_batch_is_followed_by_another_look_at_once() -> None:
+    flow = Sweeper(batch=10)
+    for _ in range(25):
+        await incident(flow)
+    looks: list[int] = []
+    while flow.recover.is_behind or not looks:
+        looks.append(await flow.sweep())
+    assert looks == [10, 10, 5]
+
+
+async def test_what_is_due_and_comes_without_payload_ends_by_its_own_outcome() -> None:
+    flow = Sweeper()
+    task = await incident(flow, outcome=Completion())
+    await flow.lab.engine.complete(task.id, task.worker_id, {})
+    (seen,) = (await flow.lab.store.due(State.FAILED, flow.lab.clock.now(), 10)).tasks
+    assert seen.outcome is None
+    await flow.sweep()
+    assert flow.lab.state(task) is State.COMPLETED
+
+
+async def test_a_list_without_a_task_is_no_proof_that_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = Sweeper()
+    task = await incident(flow)
+
+    async def nothing(_ids: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(flow.lab.engine, "get_many", nothing)
+    await flow.sweep()
+    assert flow.lab.engine.of("get") == [task.id]
+    assert flow.lab.state(task) is State.FAILED
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [{"state": "paused"}, {"worker_id": 7}, {"lease_until": "soon"}, {"retries": None}],
+    ids=["an unknown state", "another type", "no moment", "a missing field"],
+)
+async def test_what_can_not_be_read_is_set_aside_and_hides_nothing(spoiled: dict[str, object]) -> None:
+    flow = Sweeper(batch=1)
+    spoilt = await flow.due(State.RECEIVED, next_at=NOW - SECOND)
+    flow.lab.store.spoiled[spoilt.id] = spoiled
+    waiting = await flow.due(State.RECEIVED)
+    await flow.sweep()
+    await flow.sweep()
+    assert flow.published == [waiting.id]
+    later = flow.lab.clock.now() + UNREADABLE_LOOK
+    assert flow.lab.store.tasks[spoilt.id] == spoilt.changed(next_at=later), "nothing else is written to it"
+    assert flow.lab.store.aside == {spoilt.id}
+
+
+async def test_a_version_that_can_read_it_goes_on_with_it() -> None:
+    flow = Sweeper()
+    task = await flow.due(State.RECEIVED)
+    flow.lab.store.spoiled[task.id] = {"state": "paused"}
+    await flow.sweep()
+    assert flow.published == []
+    flow.lab.store.spoiled.clear()
+    flow.lab.clock.advance(UNREADABLE_LOOK)
+    await flow.sweep()
+    assert (flow.published, flow.lab.store.aside) == ([task.id], set())
+
+
+async def test_a_message_whose_task_can_not_be_read_is_acknowledged_and_the_task_waits() -> None:
+    lab = Lab()
+    task, other = await lab.task(), await lab.task()
+    lab.store.spoiled[task.id] = {"priority": "high"}
+    verdicts = [await lab.deliver(each) for each in (task, other)]
+    assert [verdict.given for verdict in verdicts] == [["ack"], ["ack"]]
+    await lab.report.drain()
+    assert lab.work.runs == [other.id]
+    kept = lab.store.tasks[task.id]
+    assert (kept.state, kept.attempts, kept.lost_claims, kept.claim_id) == (State.RECEIVED, 0, 0, None)

@@ -1,0 +1,312 @@
+"""Calls that come together are made together; each caller gets its own answer, and never waits in vain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from bridge.domain.errors import StoreUnavailable
+from bridge.runtime.batch import Batch
+
+
+class Desk:
+    """A flush that notes its batches, and waits for `open` where one is set."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.now = 0
+        self.most = 0
+        self.arrived = asyncio.Event()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: BaseException | None = None
+        self.missing = 0
+
+    async def flush(self, items: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(items))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.arrived.set()
+        try:
+            await self.open.wait()
+            if self.error is not None:
+                error, self.error = self.error, None
+                raise error
+            missing, self.missing = self.missing, 0
+            return [item * 10 for item in items[missing:]]
+        finally:
+            self.now -= 1
+
+
+async def in_time(*calls: Awaitable[object]) -> Sequence[object]:
+    """Wait for the calls, but not for ever: a caller that was forgotten is a failure."""
+    async with asyncio.timeout(5):
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+
+def put_all(batch: Batch[int, int], items: Sequence[int]) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(batch.put(item)) for item in items]
+
+
+async def when(condition: Callable[[], bool], event: asyncio.Event) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            event.clear()
+            await event.wait()
+
+
+async def test_a_lone_item_waits_for_nobody() -> None:
+    desk = Desk()
+    assert await Batch(desk.flush).put(1) == 10
+    assert desk.batches == [[1]]
+
+
+async def test_what_is_ready_together_goes_together_and_each_gets_its_own() -> None:
+    desk = Desk()
+    batch = Batch(desk.flush)
+    assert await in_time(*(batch.put(item) for item in (1, 2, 3))) == [10, 20, 30]
+    assert desk.batches == [[1, 2, 3]]
+
+
+async def test_what_comes_while_one_is_under_way_makes_up_the_next() -> None:
+    desk = Desk()
+    desk.open.clear()
+    batch = Batch(desk.flush)
+    first = put_all(batch, [1])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    rest = put_all(batch, [2, 3])
+    desk.open.set()
+    assert await in_time(*first, *rest) == [10, 20, 30]
+    assert desk.batches == [[1], [2, 3]]
+
+
+async def test_a_batch_has_at_most_the_limit_in_the_order_of_arrival() -> None:
+    desk = Desk()
+    batch = Batch(desk.flush, limit=2)
+    await in_time(*(batch.put(item) for item in range(5)))
+    assert desk.batches == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+async def test_as_many_batches_as_there_are_lanes_run_side_by_side(lanes: int) -> None:
+    desk = Desk()
+    desk.open.clear()
+    batch = Batch(desk.flush, limit=1, lanes=lanes)
+    callers = put_all(batch, range(6))
+    await when(lambda: desk.now == lanes, desk.arrived)
+    desk.open.set()
+    assert await in_time(*callers) == [0, 10, 20, 30, 40, 50]
+    assert desk.most == lanes
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("callers", [1, 2, 3])
+async def test_a_caller_that_puts_again_at_once_is_not_forgotten(lanes: int, callers: int) -> None:
+    """It is awake before its lane has been cleared away, and must not count on that lane."""
+    desk = Desk()
+    batch = Batch(desk.flush, lanes=lanes)
+
+    async def one_after_another() -> list[int]:
+        return [await batch.put(item) for item in range(3)]
+
+    assert await in_time(*(one_after_another() for _ in range(callers))) == [[0, 10, 20]] * callers
+
+
+async def test_an_error_reaches_all_callers_of_its_batch_and_nobody_else() -> None:
+    desk = Desk()
+    desk.open.clear()
+    desk.error = StoreUnavailable("away")
+    batch = Batch(desk.flush)
+    first = put_all(batch, [1, 2])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    rest = put_all(batch, [3, 4])
+    desk.open.set()
+    answers = await in_time(*first, *rest)
+    assert [str(answer) for answer in answers] == ["away", "away", "30", "40"]
+    assert desk.batches == [[1, 2], [3, 4]]
+    assert await in_time(batch.put(5)) == [50]
+
+
+class Picky(Desk):
+    """Refuses every batch that has one of `odd` in it; after `calls` calls the store is away."""
+
+    def __init__(self, *odd: int, calls: int = 100) -> None:
+        super().__init__()
+        self.odd = odd
+        self.calls = calls
+        self.again: list[int] = []
+
+    async def flush(self, items: Sequence[int]) -> Sequence[int]:
+        if len(self.batches) == self.calls:
+            raise StoreUnavailable("away")
+        results = await super().flush(items)
+        if wrong := [item for item in items if item in self.odd]:
+            raise TypeError(f"no place for {wrong}")
+        return results
+
+    async def alone(self, item: int) -> int:
+        self.again.append(item)
+        (result,) = await self.flush([item])
+        return -result
+
+
+async def test_where_a_batch_fails_each_gets_its_own_end() -> None:
+    desk = Picky(2, 4)
+    answers = await in_time(*(Batch(desk.flush).put(item) for item in [2]))
+    assert ([str(answer) for answer in answers], desk.batches) == (["no place for [2]"], [[2]])
+    batch, desk.batches = Batch(desk.flush), []
+    answers = await in_time(*(batch.put(item) for item in (1, 2, 3, 4)))
+    assert [str(answer) for answer in answers] == ["10", "no place for [2]", "30", "no place for [4]"]
+    assert desk.batches == [[1, 2, 3, 4], [1], [2], [3], [4]]
+
+
+async def test_what_is_repeated_alone_may_be_called_otherwise() -> None:
+    desk = Picky(2)
+    batch = Batch(desk.flush, alone=desk.alone)
+    answers = await in_time(*(batch.put(item) for item in (1, 2, 3)))
+    assert [str(answer) for answer in answers] == ["-10", "no place for [2]", "-30"]
+    assert desk.again == [1, 2, 3]
+    assert await in_time(batch.put(5)) == [50]
+
+
+async def test_an_outage_is_not_asked_about_once_for_each() -> None:
+    desk = Picky(1, calls=2)
+    batch = Batch(desk.flush)
+    answers = await in_time(*(batch.put(item) for item in (1, 2, 3, 4)))
+    assert [str(answer) for answer in answers] == ["no place for [1]", "away", "away", "away"]
+    assert desk.batches == [[1, 2, 3, 4], [1]]
+
+
+async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
+    desk = Desk()
+    desk.open.clear()
+    batch = Batch(desk.flush)
+    first = put_all(batch, [1])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    given_up, other = put_all(batch, [2, 3])
+    await in_time(asyncio.wait({given_up, other}, timeout=0))
+    given_up.cancel()
+    desk.open.set()
+    answers = await in_time(*first, given_up, other)
+    assert [answers[0], answers[2]] == [10, 30]
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert desk.batches == [[1], [2, 3]]
+
+
+async def test_a_caller_cancelled_in_a_batch_that_fails_harms_nobody() -> None:
+    desk = Desk()
+    desk.open.clear()
+    desk.error = StoreUnavailable("away")
+    batch = Batch(desk.flush)
+    given_up, other = put_all(batch, [1, 2])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    given_up.cancel()
+    desk.open.set()
+    answers = await in_time(given_up, other)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert isinstance(answers[1], StoreUnavailable)
+
+
+async def with_more_behind(desk: Desk, batch: Batch[int, int]) -> Sequence[object]:
+    """Put two items together, and two more while those are under way: only the same lane can take them."""
+    desk.open.clear()
+    first = put_all(batch, [1, 2])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    rest = put_all(batch, [3, 4])
+    await in_time(asyncio.wait(rest, timeout=0))
+    desk.open.set()
+    answers = await in_time(*first, *rest)
+    assert desk.batches == [[1, 2], [3, 4]]
+    return answers
+
+
+async def test_a_flush_that_is_cancelled_cancels_its_callers_and_the_lane_goes_on() -> None:
+    """What it awaits may end as cancelled, without anyone having cancelled the lane."""
+    desk = Desk()
+    desk.error = asyncio.CancelledError()
+    batch = Batch(desk.flush)
+    answers = await with_more_behind(desk, batch)
+    assert [type(answer) for answer in answers[:2]] == [asyncio.CancelledError] * 2
+    assert answers[2:] == [30, 40]
+    assert await in_time(batch.put(5)) == [50]
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+async def test_too_few_results_are_an_error_of_the_whole_batch_and_the_lane_goes_on(missing: int) -> None:
+    """Nobody can tell whose result is missing."""
+    desk = Desk()
+    desk.missing = missing
+    batch = Batch(desk.flush)
+    answers = await with_more_behind(desk, batch)
+    assert [type(answer) for answer in answers[:2]] == [RuntimeError] * 2
+    assert [str(answer) for answer in answers[:2]] == [f"a batch of 2 got {2 - missing} results"] * 2
+    assert answers[2:] == [30, 40]
+    assert await in_time(batch.put(5)) == [50]
+
+
+async def test_a_lane_that_is_cancelled_ends_and_the_next_item_opens_another() -> None:
+    desk = Desk()
+    desk.open.clear()
+    batch = Batch(desk.flush)
+    (caller,) = put_all(batch, [1])
+    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    (lane,) = asyncio.all_tasks() - {caller, asyncio.current_task()}
+    (waiting,) = put_all(batch, [2])
+    await in_time(asyncio.wait({waiting}, timeout=0))
+    lane.cancel()
+    assert [type(answer) for answer in await in_time(caller, lane)] == [asyncio.CancelledError] * 2
+    assert lane.cancelled()
+    desk.open.set()
+    assert await in_time(waiting, batch.put(3)) == [20, 30]
+    assert desk.batches == [[1], [2, 3]]
+
+
+async def test_what_comes_soon_after_a_batch_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, rests, over, pause = Desk(), asyncio.Event(), asyncio.Event(), asyncio.sleep
+
+    async def rest(seconds: float) -> None:
+        if seconds > 0:
+            rests.set()
+            await over.wait()
+        else:
+            await pause(0)
+
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    batch = Batch(desk.flush, rest=timedelta(hours=1))
+    await batch.put(1)
+    first = asyncio.create_task(batch.put(2))
+    await rests.wait()
+    later = [asyncio.create_task(batch.put(number)) for number in (3, 4)]
+    over.set()
+    assert await asyncio.gather(first, *later) == [20, 30, 40]
+    assert desk.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_full_batch_does_not_rest() -> None:
+    desk = Desk()
+    batch = Batch(desk.flush, limit=2, rest=timedelta(days=1))
+    await batch.put(1)
+    both = [batch.put(2), batch.put(3)]
+    assert await asyncio.gather(*both) == [20, 30]
+    assert desk.batches == [[1], [2, 3]]
+
+
+async def test_what_is_in_no_hurry_waits_for_others_even_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, over, asked = Desk(), asyncio.Event(), list[float]()
+
+    async def wait(seconds: float) -> None:
+        asked.append(seconds)
+        await over.wait()
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
+    batch = Batch(desk.flush, delay=timedelta(seconds=3))
+    items = put_all(batch, [1])
+    await in_time(asyncio.wait(items, timeout=0))
+    items += put_all(batch, [2])
+    assert (asked, desk.batches) == ([3.0], [])
+    over.set()
+    assert await in_time(*items) == [10, 20]
+    assert desk.batches == [[1, 2]]

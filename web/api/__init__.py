@@ -1,0 +1,1 @@
+"""The API: routes, schemas, problems, pagination, OpenAPI. Imports `web.auth`."""

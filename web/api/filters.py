@@ -1,0 +1,62 @@
+"""A listing's filter, parsed from the query to typed values: nothing else of a query ever reaches the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+from litestar.exceptions import ValidationException
+from litestar.params import QueryParameter
+
+from bridge.domain.task import Source, State
+from bridge.ports.reader import TaskFilter
+from bridge.search.moments import read_instant
+
+MAX_CHOICES = 50
+
+
+def query_error(name: str, message: str) -> ValidationException:
+    """Return the error (400) that says what is wrong with the query parameter `name`."""
+    return ValidationException(f"{name}: {message}", extra=[{"key": name, "source": "query", "message": message}])
+
+
+def given_filter(
+    *,
+    status: Annotated[
+        Sequence[State],
+        QueryParameter(max_items=MAX_CHOICES, description="Only tasks in this state; repeat it to name several."),
+    ] = (),
+    topic: Annotated[
+        Sequence[str],
+        QueryParameter(max_items=MAX_CHOICES, description="Only tasks of this topic; repeat it to name several."),
+    ] = (),
+    source: Annotated[Source | None, QueryParameter(description="Only tasks that came this way.")] = None,
+    business_key: Annotated[
+        str | None, QueryParameter(max_length=255, description="Exactly this business key.")
+    ] = None,
+    process_instance_id: Annotated[
+        str | None, QueryParameter(max_length=64, description="Only tasks of this process instance.")
+    ] = None,
+    since: Annotated[
+        datetime | None, QueryParameter(description="Created at this moment or later: ISO 8601 with its offset.")
+    ] = None,
+    until: Annotated[
+        datetime | None, QueryParameter(description="Created before this moment: ISO 8601 with its offset.")
+    ] = None,
+) -> TaskFilter:
+    """Parse the filter of a listing to typed values; raises `ValidationException` for a moment without an offset."""
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and moment.tzinfo is None:
+            raise query_error(name, "needs an offset from UTC, such as 2026-01-31T08:00:00Z")
+        if moment is not None and read_instant(moment.isoformat()) is None:
+            raise query_error(name, "is beyond the years 1 to 9999 in UTC")
+    return TaskFilter(
+        states=tuple(status),
+        topics=tuple(topic),
+        source=source,
+        business_key=business_key,
+        process_instance_id=process_instance_id,
+        since=since,
+        until=until,
+    )

@@ -1,0 +1,120 @@
+"""Checks that come before a request is read: only known query parameters, and only JSON bodies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Request
+from litestar.exceptions import ClientException, HTTPException, SerializationException, ValidationException
+from litestar.params import QueryParameter
+from litestar.serialization import decode_json
+from litestar.typing import FieldDefinition
+from pydantic import BaseModel, ValidationError
+
+from bridge.domain.submission import LARGE
+from web.offload import Offload
+
+MAX_NAME_SHOWN = 64
+MOST_PROBLEMS = 100
+OFFLOAD = "offload"
+"""Under which the application's state has its `Offload`."""
+_FROM_REQUEST = ("data", "request")
+
+
+class JsonRequest(Request[Any, Any, Any]):
+    """A request whose body, if it is not usable JSON, is the client's fault in every case."""
+
+    async def json(self) -> Any:
+        """Return the decoded body; a large one in the model of the route, for which it was checked in a thread.
+
+        Raises `ClientException` (400) where it is not one JSON object of a sane depth, `ValidationException` (400)
+        where a large one doesn't fit the model, and `Overloaded` (503) where too many large ones are being read.
+        """
+        body = await self.body()
+        if len(body) <= LARGE:
+            return _decoded(body)
+        offload: Offload = self.app.state[OFFLOAD]
+        field = self.route_handler.parsed_fn_signature.parameters.get("data")
+        return await offload.run(len(body), _checked, body, None if field is None else field.annotation)
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        decoded = decode_json(body or b"null")
+    except RecursionError:
+        raise ClientException("The JSON is nested too deeply; flatten it.") from None
+    except (SerializationException, UnicodeDecodeError) as error:
+        raise ClientException(f"The body is not JSON in UTF-8: {error}. Send one JSON object.") from None
+    if not isinstance(decoded, dict):
+        raise ClientException("The body must be one JSON object; it is empty or another kind of value.")
+    return decoded
+
+
+def _checked(body: bytes, model: Any) -> Any:
+    """Decode a body and check it, as Litestar would: it takes an instance of the route's model as it is."""
+    decoded = _decoded(body)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return decoded
+    try:
+        return model.model_validate(decoded)
+    except ValidationError as error:
+        problems = [
+            {"key": ".".join(map(str, item["loc"]))[:MAX_NAME_SHOWN], "source": "body", "message": item["msg"]}
+            for item in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise ValidationException("the body doesn't fit", extra=problems[:MOST_PROBLEMS]) from None
+
+
+async def check_request(request: Request[Any, Any, Any]) -> None:
+    """Run before every route of the API: refuse unknown query parameters (400) and bodies that are not JSON (415)."""
+    own = request.route_handler.parsed_fn_signature.parameters
+    if "data" in own:
+        _require_json(request)
+    dependencies = request.route_handler.resolve_dependencies()
+    known = dict(own)
+    for name, provider in dependencies.items():
+        if name in own:
+            known |= provider.parsed_fn_signature.parameters
+    hidden = {*dependencies, *request.path_params, *_FROM_REQUEST}
+    _refuse_unknown_query(
+        request, {_asked_as(name, field): field for name, field in known.items() if name not in hidden}
+    )
+
+
+def _asked_as(name: str, field: FieldDefinition) -> str:
+    """Return a parameter's name in the query: its own where Python doesn't allow it as an argument's."""
+    definition = field.kwarg_definition
+    return definition.name or name if isinstance(definition, QueryParameter) else name
+
+
+def _refuse_unknown_query(request: Request[Any, Any, Any], known: Mapping[str, FieldDefinition]) -> None:
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    problems = [
+        {"key": name[:MAX_NAME_SHOWN], "source": "query", "message": message}
+        for name, times in given.items()
+        if (message := _query_problem(name, times, known)) is not None
+    ]
+    if problems:
+        raise ValidationException("unknown or repeated query parameters", extra=problems)
+
+
+def _query_problem(name: str, times: int, known: Mapping[str, FieldDefinition]) -> str | None:
+    if name not in known:
+        return f"unknown query parameter; known here: {', '.join(sorted(known)) or 'none'}"
+    if times > 1 and not _takes_many(known[name]):
+        return "may be given only once"
+    return None
+
+
+def _takes_many(field: FieldDefinition) -> bool:
+    return field.is_non_string_sequence or any(inner.is_non_string_sequence for inner in field.inner_types)
+
+
+def _require_json(request: Request[Any, Any, Any]) -> None:
+    name, parameters = request.content_type
+    if name and name != "application/json" and not (name.startswith("application/") and name.endswith("+json")):
+        raise HTTPException("Send the body as JSON, with `Content-Type: application/json`.", status_code=415)
+    if parameters.get("charset", "utf-8").strip('"').lower() not in {"utf-8", "utf8"}:
+        raise HTTPException("Send the body in UTF-8; JSON knows no other charset.", status_code=415)

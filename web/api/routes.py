@@ -1,0 +1,350 @@
+"""The routes of the API; what they do is behind `Doors`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Controller, MediaType, Request, Response, Router, get, post
+from litestar.datastructures import State as AppState
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter, SkipValidation
+from prometheus_client.exposition import choose_encoder
+
+from bridge.domain.access import Principal, Scope, may
+from bridge.domain.errors import (
+    BrokerUnavailable,
+    EngineError,
+    EngineUnavailable,
+    Forbidden,
+    GatewayError,
+    Overloaded,
+    StoreUnavailable,
+    TaskConflict,
+    TaskTooLarge,
+    TaskUnreadable,
+    TooManyRequests,
+    TopicNotWorked,
+    UnacceptableTask,
+    Unauthenticated,
+    UnknownTask,
+    VariableError,
+)
+from bridge.domain.task import Task, UnreadableTask
+from bridge.operations.health import Purpose
+from bridge.ports.reader import TaskFilter
+from web.api.filters import query_error
+from web.api.openapi import SECURITY
+from web.api.pagination import MAX_LENGTH, CursorError, read_cursor, write_cursor
+from web.api.problems import problem_responses
+from web.api.query import check_request
+from web.api.schemas import (
+    TASK_ID_EXACT,
+    TASK_ID_PATTERN,
+    Accepted,
+    DeadLetterList,
+    HealthStatus,
+    LiveStatus,
+    ReadyStatus,
+    SubmitRequest,
+    TaskList,
+    TaskStatistics,
+    TaskStatus,
+    TaskSummary,
+    UnreadableEntry,
+)
+from web.auth.audit import audit_entry
+from web.auth.guard import METRICS, OPEN, GivenPrincipal, narrowed, needs, require
+from web.dependencies import Doors
+from web.offload import size_of
+
+MAX_LIMIT = 200
+
+_REFUSED = (Unauthenticated, Forbidden, TooManyRequests)
+_UNAVAILABLE = (StoreUnavailable, EngineUnavailable, BrokerUnavailable)
+
+GivenDoors = NamedDependency[SkipValidation[Doors]]
+GivenFilter = NamedDependency[SkipValidation[TaskFilter]]
+TaskId = Annotated[
+    str,
+    PathParameter(
+        pattern=TASK_ID_EXACT,
+        schema_extra={"pattern": TASK_ID_PATTERN},
+        description="Id of the external task in the engine, 64 characters at most.",
+    ),
+]
+
+GivenTrace = Annotated[
+    str | None,
+    HeaderParameter(
+        name="traceparent", max_length=512, description="The caller's trace (W3C), which the task goes on."
+    ),
+]
+
+
+class TaskRoutes(Controller):
+    """Tasks: hand them in, follow them, list them."""
+
+    path = "/tasks"
+    tags = ("Tasks",)
+    security = SECURITY
+
+    @post(
+        "/submit",
+        opt=needs(Scope.SUBMIT),
+        status_code=202,
+        summary="Hand in a task",
+        description="Hands over an external task that is locked in the engine under `worker_id`. Safe to repeat: "
+        "the same body gets the same answer, another body for the same task gets 409.",
+        response_description="The gateway has taken over the task.",
+        responses=problem_responses(
+            400,
+            *_REFUSED,
+            UnknownTask,
+            TaskConflict,
+            413,
+            TaskTooLarge,
+            415,
+            UnacceptableTask,
+            VariableError,
+            EngineError,
+            Overloaded,
+            *_UNAVAILABLE,
+        ),
+    )
+    async def submit(
+        self,
+        request: Request[Any, Any, AppState],
+        data: JSONBody[SubmitRequest],
+        doors: GivenDoors,
+        principal: GivenPrincipal,
+        traceparent: GivenTrace = None,
+    ) -> Accepted:
+        """Hand a submission to the flow, which answers for it once the task is kept."""
+        require(principal, Scope.SUBMIT, data.topic)
+        try:
+            return Accepted.of(await doors.submit(data.to_submission(traceparent, len(await request.body()))))
+        except TopicNotWorked as error:
+            if principal.topics is not None:
+                raise  # a key that is bound to topics is not to learn the names of others
+            raise UnacceptableTask(f"{error}; these are: {', '.join(error.known)}") from None
+
+    @get(
+        "/{task_id:str}/status",
+        opt=needs(Scope.READ),
+        summary="Follow a task",
+        description="Where the task is in its life, with its result as plain JSON once there is one.",
+        response_description="The task as the gateway keeps it.",
+        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskUnreadable, Overloaded, StoreUnavailable),
+    )
+    async def status(self, task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal) -> TaskStatus:
+        """Read one task; raises `UnknownTask` when none is kept under the id."""
+        task = await _task(doors, task_id, principal, Scope.READ)
+        size = size_of(task.result) + len(task.error or "")
+        return await doors.offload.run(size, TaskStatus.of, task, doors.secrets_of(task.topic))
+
+    @post(
+        "/{task_id:str}/retry",
+        opt=needs(Scope.OPERATE),
+        status_code=202,
+        summary="Try a failed task again",
+        description="Resolves the incident and gives the task new retries. 409 says why it can't be tried again.",
+        response_description="The task will be tried again.",
+        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskConflict, EngineError, *_UNAVAILABLE),
+    )
+    async def retry(
+        self, request: Request[Any, Any, AppState], task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal
+    ) -> Accepted:
+        """Ask the flow to revive a failed task, and write down before who asked; and after that, what was refused."""
+        if principal.topics is not None:
+            await _task(doors, task_id, principal, Scope.OPERATE)
+
+        async def audit(**after: object) -> None:
+            if doors.access.audit is not None:
+                target = f"task:{task_id}"
+                entry = audit_entry(request, principal, "task.retry", target, doors.now(), after=after)
+                await doors.access.audit(entry)
+
+        await audit()
+        try:
+            return Accepted.of(await doors.retry(task_id))
+        except GatewayError as error:
+            await audit(**{"not done": type(error).__name__})
+            raise
+
+    @get(
+        "/statistics",
+        opt=needs(Scope.READ),
+        summary="Count tasks",
+        description="How many tasks are kept, by status and by topic. Where more than 20,000 are, they were counted "
+        "at `counted_at`, some seconds ago.",
+        response_description="The counts.",
+        responses=problem_responses(400, *_REFUSED, StoreUnavailable),
+    )
+    async def statistics(self, doors: GivenDoors, principal: GivenPrincipal) -> TaskStatistics:
+        """Count all tasks."""
+        require(principal, Scope.READ)
+        return TaskStatistics.of(await doors.reader.statistics())
+
+    @get(
+        "/",
+        opt=needs(Scope.READ),
+        summary="List tasks",
+        description="Newest first. To get the next page pass `next` of the answer as `after`, with the same filter.",
+        response_description="A page of tasks.",
+        responses=problem_responses(400, *_REFUSED, StoreUnavailable),
+    )
+    async def tasks(
+        self,
+        doors: GivenDoors,
+        wanted: GivenFilter,
+        principal: GivenPrincipal,
+        limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many tasks.")] = 50,
+        after: Annotated[
+            str | None, QueryParameter(max_length=MAX_LENGTH, description="`next` of the page before, unchanged.")
+        ] = None,
+    ) -> TaskList:
+        """List a page; raises `ValidationException` for a cursor that is not of this filter."""
+        wanted = narrowed(principal, wanted)
+        try:
+            position = None if after is None else read_cursor(after, wanted)
+        except CursorError as error:
+            raise query_error("after", str(error)) from None
+        page = await doors.reader.page(wanted, limit, position)
+        return TaskList(
+            tasks=[TaskSummary.of(task, doors.secrets_of(task.topic)) for task in page.tasks if isinstance(task, Task)],
+            unreadable=[
+                UnreadableEntry.of(task, doors.secrets_of(task.topic))
+                for task in page.tasks
+                if isinstance(task, UnreadableTask)
+            ],
+            next=None if page.after is None else write_cursor(wanted, page.after),
+        )
+
+
+class HealthRoutes(Controller):
+    """Whether the gateway works; made for probes."""
+
+    path = "/health"
+    opt = OPEN
+    tags = ("Operation",)
+
+    @get(
+        "/",
+        summary="Health of the gateway and its parts",
+        description="Asks the engine, MongoDB and RabbitMQ now. 503 when one of them doesn't answer.",
+        response_description="Every component is healthy.",
+        responses={
+            503: ResponseSpec(HealthStatus, description="A component is unhealthy.", generate_examples=False),
+            **problem_responses(400),
+        },
+    )
+    async def health(self, doors: GivenDoors) -> Response[HealthStatus]:
+        """Probe the parts."""
+        found = await doors.health()
+        return Response(HealthStatus.of(found, doors.version), status_code=200 if found.ok else 503)
+
+    @get(
+        "/live",
+        summary="Is the process alive",
+        description="200 as long as the process runs its loop: restart it when this doesn't answer.",
+        response_description="The process is alive.",
+        responses=problem_responses(400),
+    )
+    async def live(self) -> LiveStatus:
+        """Answer; that is the whole proof."""
+        return LiveStatus()
+
+    @get(
+        "/ready",
+        summary="May the process be sent work",
+        description="With `for` whether it can do that; else whether it does what its roles ask of it; an engine"
+        " that is away doesn't count then in a process with the role web. 503 names the reasons.",
+        response_description="The process may be sent work.",
+        responses={
+            503: ResponseSpec(ReadyStatus, description="Not ready; see `reasons`.", generate_examples=False),
+            **problem_responses(400),
+        },
+    )
+    async def ready(
+        self,
+        doors: GivenDoors,
+        purpose: Annotated[
+            str | None,
+            QueryParameter(
+                name="for",
+                description="`http`: take requests and submissions, `intake`: fetch tasks, `work`: run handlers.",
+                schema_extra={"enum": [*Purpose]},
+            ),
+        ] = None,
+    ) -> Response[ReadyStatus]:
+        """Ask the composition root, which knows the role."""
+        readiness = await doors.ready(None if purpose is None else _purpose(purpose))
+        return Response(ReadyStatus.of(readiness), status_code=200 if readiness.ok else 503)
+
+
+@get(
+    "/dead-letters",
+    opt=needs(Scope.READ),
+    tags=("Operation",),
+    summary="Messages that led to no task",
+    description="What the broker gave up on is looked at again by itself; here is what led to no task.",
+    response_description="The latest, at most `limit`.",
+    responses=problem_responses(400, *_REFUSED, StoreUnavailable),
+)
+async def dead_letters(
+    doors: GivenDoors,
+    principal: GivenPrincipal,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many.")] = 50,
+) -> DeadLetterList:
+    """List what nobody could work with."""
+    require(principal, Scope.READ)
+    return DeadLetterList.of(await doors.dead_letters(limit), doors.secrets_of)
+
+
+def _purpose(text: str) -> Purpose:
+    try:
+        return Purpose(text)
+    except ValueError:
+        raise query_error("for", f"choose from {', '.join(Purpose)}") from None
+
+
+async def _task(doors: Doors, task_id: str, principal: Principal, action: Scope) -> Task:
+    """Return a task that `principal` may do `action` on; one of another's topic is as unknown to it as none."""
+    unknown = UnknownTask(f"no task {task_id} is kept here; submit it first, or check the id")
+    try:
+        task = await doors.reader.get(task_id)
+    except TaskUnreadable as error:
+        if may(principal, action, error.found.topic):
+            raise
+        raise unknown from None
+    if task is None or not may(principal, action, task.topic):
+        raise unknown
+    return task
+
+
+@get(
+    "/metrics",
+    opt=METRICS,
+    tags=("Operation",),
+    media_type=MediaType.TEXT,
+    summary="Metrics for Prometheus",
+    description="Prometheus text format, or OpenMetrics where `Accept` asks for it.",
+    response_description="All metrics.",
+    responses=problem_responses(400, *_REFUSED),
+)
+async def metrics(request: Request[object, object, AppState], doors: GivenDoors) -> Response[bytes]:
+    """Write the registry in the format that the scraper asks for."""
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    media_type = content_type.removesuffix("; charset=utf-8")  # Litestar adds the charset to every text
+    return Response(encode(doors.registry), media_type=media_type)
+
+
+def api_router() -> Router:
+    """Return all routes of the API, each behind the same checks."""
+    return Router("/", route_handlers=[TaskRoutes, HealthRoutes, dead_letters, metrics], before_request=check_request)
+
+
+def probes_router() -> Router:
+    """Return only what probes and Prometheus ask for."""
+    return Router("/", route_handlers=[HealthRoutes, metrics], before_request=check_request)

@@ -1,0 +1,121 @@
+"""What failed, grouped by cause: how often, since when, and a way to have all of a group tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from bridge.domain.access import Scope, may
+from bridge.domain.redaction import mask_start
+from bridge.domain.statistics import FailureGroup, Range, Step
+from web.api.schemas import LONGEST_ERROR
+from web.auth.guard import GivenPrincipal, needs
+from web.components.charts import Sparkline, sparkline
+from web.components.page import render
+from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.task_view import without_type
+
+SORTS: Final = ("count", "last", "new")
+_MOST: Final = 200
+_HOURS: Final[dict[Range, int]] = {Range.HOUR: 24, Range.SIX_HOURS: 24, Range.DAY: 24, Range.WEEK: 168}
+"""How many hours a group's line shows: of less than a day it would show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group as it is shown: its sample without secrets, and what it failed in the range that was asked for."""
+
+    group: FailureGroup
+    sample: str
+    count: int
+    line: Sparkline
+    new: bool
+
+
+def range_of(text: str | None) -> Range:
+    """Return the range that a URL names; a day where it names none."""
+    return Range(text) if text in set(Range) else Range.DAY
+
+
+def groups_of(
+    groups: Sequence[FailureGroup],
+    sort: str,
+    wanted: Range,
+    now: datetime,
+    secrets_of: Callable[[str], Collection[str]],
+    *,
+    most: int | None = None,
+) -> list[Group]:
+    """Return `most` groups as they are shown: first those that failed most, last, or for the first time latest."""
+
+    def rank(group: FailureGroup) -> tuple[int, datetime]:
+        match sort:
+            case "last":
+                return 0, group.last_seen
+            case "new":
+                return 0, group.first_seen
+            case _:
+                return _count(group, wanted, now), group.last_seen
+
+    ranked = sorted(groups, key=rank, reverse=True)[:most]
+    return [_shown(group, wanted, now, secrets_of(group.topic)) for group in ranked]
+
+
+def _shown(group: FailureGroup, wanted: Range, now: datetime, also: Collection[str]) -> Group:
+    last = Step.HOUR.floor(now)
+    hours = [last - timedelta(hours=back) for back in reversed(range(_HOURS[wanted]))]
+    return Group(
+        group,
+        mask_start(without_type(group.sample, group.error), LONGEST_ERROR, also),
+        _count(group, wanted, now),
+        sparkline([group.hours.get(hour, 0) for hour in hours]),
+        now - group.first_seen < wanted.span,
+    )
+
+
+def _count(group: FailureGroup, wanted: Range, now: datetime) -> int:
+    match wanted:
+        case Range.HOUR:
+            return group.last_hour
+        case Range.DAY:
+            return group.last_day
+        case Range.WEEK:
+            return group.last_week
+        case Range.SIX_HOURS:
+            since = Step.HOUR.floor(now - wanted.span)
+            return sum(count for hour, count in group.hours.items() if hour >= since)
+
+
+def failures_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+    """Return the route of the page."""
+
+    @get("/failures", opt=needs(Scope.READ))
+    async def failures(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
+        given = request.query_params.get
+        wanted = range_of(given("range"))
+        sort = given("sort") if given("sort") in SORTS else SORTS[0]
+        topic = given("topic") or None
+        now = desk.clock.now()
+        found = await desk.desk.failure_groups(now - wanted.span, now, topic, _MOST)
+        visible = [group for group in found if may(principal, Scope.READ, group.topic)]
+        ever = bool(found) or bool(await desk.desk.failure_groups(now - Range.WEEK.span, now, None, 1))
+        return render(
+            request,
+            "failures.html",
+            range=wanted,
+            ranges=tuple(Range),
+            sort=sort,
+            topic=topic,
+            topics=sorted(desk.topics if principal.topics is None else principal.topics),
+            groups=groups_of(visible, sort or SORTS[0], wanted, now, desk.secrets_of),
+            capped=len(found) == _MOST,
+            most=_MOST,
+            ever=ever,
+        )
+
+    return (failures,)

@@ -1,0 +1,175 @@
+"""Work on many tasks at once: which there was and is, how far each is, and what became of every task."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import PathParameter
+
+from bridge.domain.access import Principal, Scope
+from bridge.domain.operation import Item, Operation, OperationState, Result
+from bridge.domain.redaction import mask_start
+from web.api.schemas import LONGEST_ERROR
+from web.auth.audit import audit_entry
+from web.auth.guard import GivenPrincipal, needs
+from web.components.flash import Flash
+from web.components.forms import changing, read_form
+from web.components.page import go_on, language_of_reader, render
+from web.dashboard.desk_operations import OperationsDesk
+from web.dashboard.query_parameters import asked
+from web.dashboard.time_pagination import read_place, write_place
+from web.i18n.operation_words import told_detail
+from web.i18n.texts import msg
+
+ROWS: Final = 50
+_MOST_REASON: Final = 500
+
+OperationId = Annotated[str, PathParameter(min_length=1, max_length=64)]
+
+
+class OperationsPages:
+    """The list, and one operation."""
+
+    def __init__(self, door: OperationsDesk) -> None:
+        self._door = door
+
+    async def listed(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
+        """Show the operations, the newest first."""
+        after = read_place(asked(request, "after", 512))
+        found = list(await self._door.desk.operations(ROWS + 1, after))
+        last = found[ROWS - 1] if len(found) > ROWS else None
+        return render(
+            request,
+            "operations.html",
+            operations=[one for one in found[:ROWS] if _is_for(principal, one)],
+            next=None if last is None else write_place(last.created_at, last.id),
+            paged=after is not None,
+        )
+
+    async def one(self, request: Request[Any, Any, Any], principal: Principal, operation_id: str) -> Response[str]:
+        """Show an operation, and what became of its tasks."""
+        operation = await self._door.desk.operation(operation_id)
+        if operation is None or not _is_for(principal, operation):
+            return render(
+                request,
+                "missing.html",
+                status=404,
+                heading=msg("No such operation"),
+                text=msg("Operations are kept for 90 days."),
+                back="/dashboard/operations",
+            )
+        wanted = asked(request, "result", 16)
+        result = Result(wanted) if wanted in set(Result) else None
+        place = asked(request, "after", 9)
+        after = int(place) if place.isascii() and place.isdecimal() else -1
+        items = list(await self._door.desk.items(operation_id, result, ROWS + 1, after))
+        return render(
+            request,
+            "operation.html",
+            operation=operation,
+            totals=operation.totals,
+            items=[(place, item, _detail(request, item)) for place, item in items[:ROWS]],
+            next=items[ROWS - 1][0] if len(items) > ROWS else None,
+            paged=after >= 0,
+            result=result,
+            left=_seconds_left(operation),
+        )
+
+    async def switch(
+        self, request: Request[Any, Any, Any], principal: Principal, operation_id: str, to: OperationState
+    ) -> Response[Any]:
+        """Pause, resume or cancel an operation; twice does no harm."""
+        fields = await read_form(request, {"reason": _MOST_REASON})
+        operation = await self._door.desk.operation(operation_id)
+        path = f"/dashboard/operations/{operation_id}"
+        if operation is None or not _is_for(principal, operation):
+            return await self.one(request, principal, operation_id)
+        action, done, missed = _SWITCHES[to]
+        acts = {
+            OperationState.PAUSED: self._door.bulk.pause,
+            OperationState.RUNNING: self._door.bulk.resume,
+            OperationState.CANCELLED: self._door.bulk.cancel,
+        }
+        if operation.state not in _FROM[to]:
+            return go_on(request, path, Flash(missed, level="note"))
+        entry = audit_entry(
+            request, principal, action, f"operation:{operation_id}", self._door.clock.now(),
+            reason=fields["reason"], before={"state": operation.state.value}, after={"state": to.value},
+        )  # fmt: skip
+        await self._door.desk.write(entry)
+        happened = await acts[to](operation_id)
+        return go_on(request, path, Flash(done) if happened else Flash(missed, level="note"))
+
+
+_FROM: Final = {
+    OperationState.PAUSED: {OperationState.RUNNING},
+    OperationState.RUNNING: {OperationState.PAUSED},
+    OperationState.CANCELLED: {OperationState.RUNNING, OperationState.PAUSED},
+}
+_SWITCHES: Final = {
+    OperationState.PAUSED: (
+        "operation.pause",
+        msg("Operation paused: pending tasks stay as they are."),
+        msg("It is no longer running."),
+    ),
+    OperationState.RUNNING: ("operation.resume", msg("Operation resumed."), msg("It is no longer paused.")),
+    OperationState.CANCELLED: (
+        "operation.cancel",
+        msg("Operation cancelled: pending tasks stay as they are."),
+        msg("It had already ended."),
+    ),
+}
+
+
+def _is_for(principal: Principal, operation: Operation) -> bool:
+    """Tell whether somebody may see an operation: it may have touched any topic, so one who may not sees his own."""
+    return principal.topics is None or operation.by == principal.name
+
+
+def _detail(request: Request[Any, Any, Any], item: Item) -> str:
+    told = told_detail(language_of_reader(request), item.task_id, item.detail) if item.detail else ""
+    return mask_start(told, LONGEST_ERROR)
+
+
+def _seconds_left(operation: Operation) -> float | None:
+    """Return how long what is pending will take at the operation's rate; None where it doesn't run."""
+    pending = operation.totals.pending
+    return pending / operation.rate if operation.state is OperationState.RUNNING and pending else None
+
+
+def operations_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
+    """Return the routes of the list, of an operation, and of what steers it."""
+    pages = OperationsPages(door)
+    change = changing(Scope.OPERATE)
+
+    @get("/operations", opt=needs(Scope.READ))
+    async def operations(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
+        return await pages.listed(request, principal)
+
+    @get("/operations/{operation_id:str}", opt=needs(Scope.READ))
+    async def operation(
+        request: Request[Any, Any, Any], principal: GivenPrincipal, operation_id: OperationId
+    ) -> Response[str]:
+        return await pages.one(request, principal, operation_id)
+
+    @post("/operations/{operation_id:str}/pause", **change)
+    async def pause(
+        request: Request[Any, Any, Any], principal: GivenPrincipal, operation_id: OperationId
+    ) -> Response[Any]:
+        return await pages.switch(request, principal, operation_id, OperationState.PAUSED)
+
+    @post("/operations/{operation_id:str}/resume", **change)
+    async def resume(
+        request: Request[Any, Any, Any], principal: GivenPrincipal, operation_id: OperationId
+    ) -> Response[Any]:
+        return await pages.switch(request, principal, operation_id, OperationState.RUNNING)
+
+    @post("/operations/{operation_id:str}/cancel", **change)
+    async def cancel(
+        request: Request[Any, Any, Any], principal: GivenPrincipal, operation_id: OperationId
+    ) -> Response[Any]:
+        return await pages.switch(request, principal, operation_id, OperationState.CANCELLED)
+
+    return operations, operation, pause, resume, cancel

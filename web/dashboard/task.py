@@ -1,0 +1,163 @@
+"""One task: what happened to it, what it was given and gave, what the broker, the engine and operators did."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import PathParameter
+
+from bridge.domain.access import Principal, Scope, may
+from bridge.domain.dead_letter import DeadLetter
+from bridge.domain.edits import missed_edits
+from bridge.domain.errors import BrokerError, EngineError, EngineRejected, TaskGone, TaskUnreadable, UnknownTask
+from bridge.domain.records import AuditFilter
+from bridge.domain.redaction import mask_start
+from bridge.domain.task import Task
+from bridge.ports.broker import Depth
+from bridge.ports.engine import EngineLogEntry, EngineTask
+from web.api.schemas import LONGEST_ERROR, TASK_ID_EXACT
+from web.auth.guard import GivenPrincipal, needs
+from web.components.page import pages_of, render
+from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.reveal import revealed_of
+from web.dashboard.task_variables import Shown, shown
+from web.dashboard.task_view import Run, choices_of, cockpit_link, runs_of, trace_link, undelivered, way_of
+from web.dashboard.unreadable import show_unreadable
+from web.i18n.task_words import ACTIONS
+from web.offload import size_of
+
+PATH: Final = "/dashboard/tasks"
+TaskId = Annotated[str, PathParameter(pattern=TASK_ID_EXACT)]
+_MOST_ACTIONS: Final = 20
+_MOST_LETTERS: Final = 200
+_MOST_LINES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNow:
+    """What the engine answered; `gone`: it knows no such task. `error` is why there is no answer."""
+
+    task: EngineTask | None = None
+    lines: tuple[EngineLogEntry, ...] = ()
+    gone: bool = False
+    error: str | None = None
+
+
+async def found_task(desk: TasksDesk, principal: Principal, task_id: str) -> Task:
+    """Return the task; raises `UnknownTask`, also where the reader may not see its topic, and `TaskUnreadable`."""
+    task = await desk.reader.get(task_id)
+    if task is None or not may(principal, Scope.READ, task.topic):
+        raise UnknownTask(f"no task {task_id} is kept here; check the id")
+    return task
+
+
+class TaskPage:
+    """Finds what the page shows."""
+
+    def __init__(self, desk: TasksDesk) -> None:
+        self._desk = desk
+
+    async def show(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[str]:
+        """Show the task; the engine is asked only where the URL says so."""
+        desk = self._desk
+        try:
+            task = await found_task(desk, principal, task_id)
+        except TaskUnreadable as error:
+            return await show_unreadable(request, principal, desk, error.found)
+        also = desk.secrets_of(task.topic)
+        asks = request.query_params.get("engine") == "now"
+        depth, letters, entries, engine = await asyncio.gather(
+            self._depth(task.topic),
+            self._letters(task),
+            desk.desk.entries(AuditFilter(target=f"task:{task.id}"), _MOST_ACTIONS),
+            self._engine(task) if asks else _not_asked(),
+        )
+        wanted = request.query_params.get("attempt", "")
+        insecure = pages_of(request).insecure
+        reveals = may(principal, Scope.ADMIN, task.topic)
+        revealed = revealed_of(request, task.id, desk.clock.now(), insecure=insecure) if reveals else frozenset()
+        size = sum(map(size_of, (task.given, task.variables, task.result)))
+        found = None if engine is None else engine.task
+        given, inputs, results, runs = await desk.offload.run(size, _parts_of, task, also, revealed)
+        return render(
+            request,
+            "task.html",
+            task=task,
+            error=mask_start(task.error or "", LONGEST_ERROR, also),
+            way=way_of(task),
+            runs=runs,
+            opened=int(wanted) if wanted.isdecimal() and len(wanted) < 10 else (runs[0].number if runs else 0),
+            given=given,
+            inputs=inputs,
+            results=results,
+            undelivered=undelivered(task, also),
+            missed=missed_edits(task),
+            choices=choices_of(task),
+            operates=may(principal, Scope.OPERATE, task.topic),
+            reveals=reveals,
+            depth=depth,
+            letters=letters,
+            entries=entries,
+            action_words=ACTIONS,
+            engine=engine,
+            engine_error=None if found is None else mask_start(found.error or "", LONGEST_ERROR, also),
+            trace_url=trace_link(desk.jaeger_url, task),
+            cockpit_url=cockpit_link(desk.cockpit_url, task),
+        )
+
+    async def _depth(self, topic: str) -> Depth | None:
+        try:
+            return await self._desk.depth(topic)
+        except BrokerError:
+            return None
+
+    async def _letters(self, task: Task) -> list[DeadLetter]:
+        letters = await self._desk.letters.dead_letters(_MOST_LETTERS)
+        return [letter for letter in letters if letter.task_id == task.id]
+
+    async def _engine(self, task: Task) -> EngineNow:
+        """Ask the engine for the task, and for its log, which it has only at the history level `full`."""
+        found, gone = None, False
+        try:
+            found = await self._desk.engine.get(task.id)
+        except TaskGone:
+            gone = True
+        except EngineError as error:
+            return EngineNow(error=str(error))
+        try:
+            lines = tuple(await self._desk.engine.history(task.id))
+        except EngineRejected:
+            lines = ()
+        except EngineError as error:
+            return EngineNow(found, gone=gone, error=str(error))
+        return EngineNow(found, lines[-_MOST_LINES:], gone)
+
+
+def _parts_of(
+    task: Task, also: Collection[str], revealed: Collection[str]
+) -> tuple[tuple[Shown, ...], tuple[Shown, ...], tuple[Shown, ...] | None, tuple[Run, ...]]:
+    """Return what was given, the engine's variables, the result and the runs as the page shows them."""
+    given = shown(task.given or {}, "given", also, revealed)
+    inputs = shown(task.variables, "engine", also, revealed)
+    result = None if task.result is None else shown(task.result, "result", also, revealed)
+    return given, inputs, result, runs_of(task, also)
+
+
+async def _not_asked() -> None:
+    return None
+
+
+def task_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+    """Return the route of the page."""
+    page = TaskPage(desk)
+
+    @get("/tasks/{task_id:str}", opt=needs(Scope.READ))
+    async def task(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[str]:
+        return await page.show(request, principal, task_id)
+
+    return (task,)

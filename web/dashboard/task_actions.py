@@ -1,0 +1,169 @@
+"""What an operator does to one task: only while it is as the page showed it, with a reason, and written down before."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from litestar import Request, Response
+from litestar.exceptions import ValidationException
+
+from bridge.domain.access import Principal, Scope
+from bridge.domain.errors import (
+    EngineError,
+    EngineUnavailable,
+    Forbidden,
+    GatewayError,
+    StoreUnavailable,
+    TaskConflict,
+    UnacceptableTask,
+    VariableError,
+)
+from bridge.domain.redaction import mask_text
+from bridge.domain.task import State, Task
+from bridge.operations.actions import Action, Seen, reason_against
+from web.auth.audit import audit_entry
+from web.auth.guard import require
+from web.components.flash import Flash
+from web.components.forms import read_form
+from web.components.page import go_on, language_of_reader
+from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.task import PATH, found_task
+from web.i18n.error_words import told_error
+from web.i18n.task_words import STATES
+from web.i18n.texts import msg, translations
+
+REASON: Final = 500
+SEEN: Final[Mapping[str, int]] = {"state": 16, "epoch": 12, "updated_at": 40, "reason": REASON}
+_MOST: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is to be done: the call, what the audit is told, and what the reader is told when it is done."""
+
+    action: Action
+    call: Callable[[Seen], Awaitable[Task]]
+    done: str
+    after: Mapping[str, object] = field(default_factory=dict)
+    before: Mapping[str, object] = field(default_factory=dict)
+    asks_reason: bool = False
+
+
+def read_seen(form: Mapping[str, str]) -> Seen:
+    """Return the task as the form's page showed it. Raises `ValidationException`."""
+    try:
+        moment = datetime.fromisoformat(form["updated_at"])
+        return Seen(State(form["state"]), int(form["epoch"]), moment)
+    except ValueError:
+        raise ValidationException("The form doesn't say which task it was made for: open the task anew.") from None
+
+
+class Actions:
+    """Does it, and tells what became of it."""
+
+    def __init__(self, desk: TasksDesk) -> None:
+        self._desk = desk
+
+    async def form(
+        self, request: Request[Any, Any, Any], principal: Principal, task_id: str, **fields: int
+    ) -> tuple[Task, dict[str, str]]:
+        """Return the task and the form. Raises `UnknownTask`, or `Forbidden` where his topics don't have it."""
+        form = await read_form(request, {**SEEN, **fields})
+        task = await found_task(self._desk, principal, task_id)
+        require(principal, Scope.OPERATE, task.topic)
+        return task, form
+
+    async def do(
+        self, request: Request[Any, Any, Any], principal: Principal, task: Task, form: Mapping[str, str], act: Act
+    ) -> Response[None]:
+        """Act, and go on to the task's page."""
+        seen, reason = read_seen(form), form["reason"].strip()
+        back = f"{PATH}/{task.id}"
+        refused = self._refusal(request, task, seen, act, reason)
+        if refused is not None:
+            return go_on(request, back, refused)
+        await self._write(request, principal, task, act, reason=reason, before=act.before, after=act.after)
+        try:
+            await act.call(seen)
+        except Forbidden:
+            raise
+        except GatewayError as error:
+            why = mask_text(str(error), self._desk.secrets_of(task.topic))[:_MOST]
+            await self._write(request, principal, task, act, reason=reason, before={}, after={"not done": why})
+            told = told_error(language_of_reader(request), why)
+            return go_on(request, back, await self._failed(request, task, seen, error, told))
+        return go_on(request, back, Flash(act.done))
+
+    def _refusal(self, request: Request[Any, Any, Any], task: Task, seen: Seen, act: Act, reason: str) -> Flash | None:
+        try:
+            seen.check(task)
+        except TaskConflict:
+            return self.changed(request, seen, task)
+        why_not = reason_against(act.action, task)
+        if why_not is not None:
+            text = self.words(request)(why_not)
+            return Flash(msg("Nothing was changed: %(reason)s."), {"reason": text}, level="error")
+        if act.asks_reason and not reason:
+            return Flash(msg("Nothing was changed: give a reason; it is recorded in the audit log."), level="error")
+        return None
+
+    async def _failed(
+        self, request: Request[Any, Any, Any], task: Task, seen: Seen, error: GatewayError, why: str
+    ) -> Flash:
+        match error:
+            case TaskConflict():
+                now = await self._desk.reader.get(task.id)
+                if now is not None and Seen.of(now) != seen:
+                    return self.changed(request, seen, now)
+                return Flash(msg("Nothing was changed: %(reason)s."), {"reason": why}, level="error")
+            case EngineUnavailable() | StoreUnavailable():
+                text = msg("There was no answer, so it is unknown whether this took effect: %(error)s. Check the task.")
+                return Flash(text, {"error": why}, level="error")
+            case UnacceptableTask() | VariableError() | EngineError():
+                return Flash(msg("Nothing was changed: %(reason)s."), {"reason": why}, level="error")
+            case _:
+                raise error
+
+    def changed(self, request: Request[Any, Any, Any], seen: Seen, now: Task) -> Flash:
+        """Return what has changed of the task since its page was shown."""
+        words = self.words(request)
+        values = {"before": words(STATES[seen.state]), "now": words(STATES[now.state])}
+        if now.state is not seen.state:
+            text = msg("Nothing was changed: the task was “%(before)s” when the page was loaded, and is “%(now)s” now.")
+        elif now.epoch != seen.epoch:
+            text = msg("Nothing was changed: the engine has handed the task out again, and it is “%(now)s” once more.")
+        else:
+            text = msg("Nothing was changed: the task has changed since the page was loaded. It is still “%(now)s”.")
+        return Flash(text, values, level="warning")
+
+    @staticmethod
+    def words(request: Request[Any, Any, Any]) -> Callable[[str], str]:
+        """Return what translates a text for the reader."""
+        return translations(language_of_reader(request)).gettext
+
+    async def _write(
+        self,
+        request: Request[Any, Any, Any],
+        principal: Principal,
+        task: Task,
+        act: Act,
+        *,
+        reason: str,
+        before: Mapping[str, object],
+        after: Mapping[str, object],
+    ) -> None:
+        entry = audit_entry(
+            request,
+            principal,
+            f"task.{act.action}",
+            f"task:{task.id}",
+            self._desk.clock.now(),
+            reason=mask_text(reason, self._desk.secrets_of(task.topic)),
+            before=before,
+            after=after,
+            trace=task.trace,
+        )
+        await self._desk.desk.write(entry)

@@ -1,0 +1,1 @@
+"""The texts of pages and their catalogs, in English and Portuguese."""
