@@ -9,6 +9,8 @@ from bridge.domain.task import BpmnFault, Completion, Failure
 
 PAYLOAD: Final = frozenset({"variables", "given", "outcome"})
 """The fields of a task that hold values of any size."""
+WITHOUT_PAYLOAD: Final[Mapping[str, int]] = dict.fromkeys((*sorted(PAYLOAD), "result", "history"), 0)
+"""The projection of lists and sweeps: a hundred tasks with their payloads may be more than a gigabyte."""
 
 
 def most_bytes_of(changes: Mapping[str, Any]) -> int | None:

@@ -207,6 +207,26 @@ async def test_what_the_api_and_the_measures_ask_is_served_by_an_index(
     assert wire.worst() is expected
 
 
+async def test_lists_and_sweeps_read_no_payloads(wire: Wire) -> None:
+    """A hundred tasks with theirs may be more than a gigabyte; only what an outcome waits in is swept whole."""
+    for state in {*State, None} - {State.REPORTING}:
+        await wire.store.due(state, NOW, 10)
+    await wire.store.page(TaskFilter(), 10)
+    await wire.store.unstarted("r", 10)
+    await wire.store.oldest(State.RECEIVED)
+    await both_pages(wire, "topic:orders", Sort())
+    await wire.desk.select(parse("topic:orders"), 10, now=NOW)
+    await wire.desk.rows(["t1", "t2"])
+    finds = [command for command in wire.commands.sent if command.get("find") == "tasks"]
+    assert len(finds) >= len(State) + 5
+    for command in finds:
+        shown = command["projection"]
+        if 0 in shown.values():
+            assert {"variables", "given", "outcome", "result", "history"} <= shown.keys()
+        else:
+            assert shown.keys().isdisjoint({"variables", "given", "outcome", "result", "history"})
+
+
 @pytest.mark.parametrize(
     ("act", "expected"), [(count, Cover.COVERED), (note, Cover.COVERED), (operate, Cover.ANCHORED)]
 )

@@ -303,6 +303,9 @@ async def test_the_table_is_the_same(mongo: MongoStore, event: Event, single: bo
     found = [yes for move in moves for yes in await mongo.move([move])] if single else await mongo.move(moves)
     assert found == expected
     assert (await mongo.page(TaskFilter(), 1000)).tasks == (await memory.page(TaskFilter(), 1000)).tasks
+    ids = sorted(memory.tasks)
+    whole = {one.id: one for one in await mongo.get_many(ids)}
+    assert [whole[each] for each in ids] == await memory.get_many(ids)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)

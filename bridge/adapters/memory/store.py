@@ -163,7 +163,8 @@ class MemoryStore:
 
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
         early = {State.RECEIVED, State.QUEUED}
-        return self._readable([t for t in self.tasks.values() if t.state in early and t.replica == replica][:limit])
+        found = [t for t in self.tasks.values() if t.state in early and t.replica == replica][:limit]
+        return [task for task in (self.read(each, light=True) for each in found) if isinstance(task, Task)]
 
     async def beat(self, replica: Replica) -> None:
         self.beats[replica.id] = replica
@@ -195,7 +196,8 @@ class MemoryStore:
         if after is not None:
             found = [task for task in found if (task.created_at, task.id) < after]
         last = found[limit - 1] if len(found) > limit else None
-        return Page(tuple(map(self.read, found[:limit])), None if last is None else (last.created_at, last.id))
+        tasks = tuple(self.read(task, light=True) for task in found[:limit])
+        return Page(tasks, None if last is None else (last.created_at, last.id))
 
     async def statistics(self) -> Statistics:
         return Statistics(

@@ -10,15 +10,13 @@ from pymongo import ASCENDING, UpdateOne
 
 from bridge.adapters.mongo.documents import BEGINNING
 from bridge.adapters.mongo.reader import StoreReader, translated
-from bridge.documents.payload import PAYLOAD
+from bridge.documents.payload import WITHOUT_PAYLOAD
 from bridge.documents.raw import Raw
 from bridge.domain.task import State, Task, UnreadableTask
 from bridge.ports.store import Due
 
 BY_ID: Final = [("_id", ASCENDING)]
 """The index of the flow's writes, named so that no planner tries another: each names its tasks by their ids."""
-
-_WITHOUT_PAYLOAD: Final = dict.fromkeys((*sorted(PAYLOAD), "result", "history"), 0)
 
 
 class DueStore(StoreReader):
@@ -29,7 +27,7 @@ class DueStore(StoreReader):
             return Due()
         which: Raw = {"$nin": [known.value for known in State]} if state is None else {"$eq": state.value}
         overdue = {"state": which, "next_at": {"$gt": BEGINNING, "$lte": now}}
-        shown = None if state is State.REPORTING else _WITHOUT_PAYLOAD
+        shown = None if state is State.REPORTING else WITHOUT_PAYLOAD
         with translated("due"):
             found = self._tasks.find(overdue, shown, max_time_ms=self._patience).sort([("next_at", 1), ("_id", 1)])
             documents = await found.limit(limit).to_list()

@@ -25,6 +25,7 @@ from pymongo.write_concern import WriteConcern
 
 from bridge.adapters.mongo.documents import RecordDocument, TaskDocument
 from bridge.adapters.mongo.index_builds import OnBuild, create_indexes
+from bridge.documents.payload import WITHOUT_PAYLOAD
 from bridge.documents.raw import Raw
 from bridge.documents.task_codec import read_document
 from bridge.domain.addresses import ENCODE, LATE, ends_late
@@ -176,7 +177,7 @@ class StoreReader:
 
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         with translated("page"):
-            found = self._tasks.find(_wanted(wanted, after), max_time_ms=self._patience).sort(_NEWEST)
+            found = self._tasks.find(_wanted(wanted, after), WITHOUT_PAYLOAD, max_time_ms=self._patience).sort(_NEWEST)
             documents = await found.limit(limit + 1).to_list()
         tasks = tuple(self._read(document) for document in documents[:limit])
         return Page(tasks, last_position(documents[:limit], "created_at") if len(documents) > limit else None)

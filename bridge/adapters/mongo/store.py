@@ -22,7 +22,7 @@ from bridge.adapters.mongo.moves import alike, writes_of
 from bridge.adapters.mongo.reader import REFUSING, TOO_LARGE, codes_of, translated, unclear
 from bridge.adapters.mongo.replicas import ReplicaStore
 from bridge.adapters.mongo.task_counts import CountStore
-from bridge.documents.payload import PAYLOAD, most_bytes_of
+from bridge.documents.payload import PAYLOAD, WITHOUT_PAYLOAD, most_bytes_of
 from bridge.documents.raw import Raw
 from bridge.documents.task_codec import UNSTORABLE, as_kept, encode, read_document, to_document
 from bridge.domain.errors import StoreError, StoreUnavailable, TaskTooLarge, VariableError
@@ -135,8 +135,8 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
         wanted = {"state": {"$in": [State.RECEIVED.value, State.QUEUED.value]}, "replica": {"$eq": replica}}
         with translated("unstarted"):
-            found = await self._tasks.find(wanted, max_time_ms=self._patience).limit(limit).to_list()
-            return await self._readable(found)
+            found = self._tasks.find(wanted, WITHOUT_PAYLOAD, max_time_ms=self._patience).limit(limit)
+            return [task for task in map(self._read, await found.to_list()) if isinstance(task, Task)]
 
     async def put_once(self, kind: str, key: str, record: Mapping[str, Any]) -> tuple[str, bool]:
         document = {"_id": ObjectId(), "kind": kind, "key": key, "record": to_jsonable_python(record)}

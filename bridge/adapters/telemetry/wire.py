@@ -33,6 +33,8 @@ _ITS_OWN: Final = frozenset(
     {"task.id", "task.business_key", "process.instance.id", "worker.id", "messaging.message.id", "exception.message"}
 )
 """Attributes of which nearly every span has a value of its own."""
+_LONGEST_KEPT: Final = 256
+"""Characters of an attribute up to which it is remembered in its written form."""
 
 
 class Parcel(ReadableSpan):
@@ -96,9 +98,13 @@ def _span(draft: Draft) -> WireSpan:
 
 def _attributes(attributes: Attributes) -> list[KeyValue]:
     return [
-        _pair(key, value) if key in _ITS_OWN else _common_pair(key, value, type(value).__name__)
+        _pair(key, value) if key in _ITS_OWN or _is_long(value) else _common_pair(key, value, type(value).__name__)
         for key, value in attributes.items()
     ]
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, str) and len(value) > _LONGEST_KEPT
 
 
 @lru_cache(maxsize=1024)
