@@ -211,7 +211,7 @@ class Process:
         steps: dict[str, Callable[[], Awaitable[object]]] = {
             "mongodb": lambda: gateway.store.open(partial(self._tell_build, "mongodb")),
             "clock": gateway.clock.sync,
-            "store": gateway.beat.run_once,
+            "store": gateway.heartbeat.run_once,
             "identity": gateway.identity.run_once,
             "desk": lambda: gateway.desk.open(partial(self._tell_build, "desk")),
         }
@@ -263,13 +263,13 @@ class Process:
     def _start_loops(self) -> None:
         gateway, settings = self._gateway, self._gateway.settings
         often = min(_BEAT, settings.claim / 6)
-        self._loop("beat", gateway.beat.run_once, often, most_delay=often)
+        self._loop("beat", gateway.heartbeat.run_once, often, most_delay=often)
         self._loop("lag", gateway.lag.run_once, timedelta(0))
         gateway.loop_watch.start()
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
         self._loop("identity", gateway.identity.run_once, timedelta(seconds=5))
         self._loop("rights", gateway.rights.run_once, timedelta(seconds=5))
-        self._loop("tally", gateway.tally.flush, timedelta(seconds=2))
+        self._loop("tally", gateway.statistics.flush, timedelta(seconds=2))
         if Role.WORK in gateway.roles:
             locks = [gateway.lease.duration(topic) for topic in gateway.topics]
             self._loop(

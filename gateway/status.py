@@ -13,7 +13,7 @@ from gateway.wiring import Gateway
 def standing_of(gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attached: Mapping[str, bool]) -> Now:
     """Return it. What its roles don't know is left empty: another process exports it."""
     fetches = Role.INTAKE in gateway.roles
-    found = gateway.measure.standing
+    found = gateway.measure.sample
     depths = found.depths or {}
     return Now(
         version=gateway.version,
@@ -40,8 +40,8 @@ def standing_of(gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attache
 def _parts(gateway: Gateway, attached: Mapping[str, bool]) -> Mapping[str, bool]:
     parts = {"engine": gateway.breaker.is_closed, "mongodb": gateway.beats()}
     if Role.INTAKE in gateway.roles:
-        if gateway.measure.standing.at is not None:
-            parts["rabbitmq"] = gateway.measure.standing.depths is not None
+        if gateway.measure.sample.at is not None:
+            parts["rabbitmq"] = gateway.measure.sample.depths is not None
     elif attached:
         parts["rabbitmq"] = any(attached.values())
     return parts

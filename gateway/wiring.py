@@ -57,10 +57,10 @@ from bridge.flow.submit import Submit
 from bridge.flow.unreadable import UnreadableLog
 from bridge.operations.attention import Attention
 from bridge.operations.bulk import Bulk
-from bridge.operations.heartbeat import Beat
+from bridge.operations.heartbeat import Heartbeat
 from bridge.operations.queue_depths import Measure
 from bridge.operations.retry import Operate
-from bridge.operations.statistics import Tally, TallyingJournal
+from bridge.operations.statistics import StatisticsCollector, StatisticsJournal
 from bridge.operations.task_counts import Recount
 from bridge.ports.journal import Journal
 from bridge.ports.tracer import Tracer
@@ -111,8 +111,8 @@ class Gateway:
         self.journal: Journal = CountingJournal(journal, self.metrics)
         self._log = log
         self._build_adapters()
-        self.tally = Tally(self.desk, self.clock)
-        self.journal = TallyingJournal(self.journal, self.tally)
+        self.statistics = StatisticsCollector(self.desk, self.clock)
+        self.journal = StatisticsJournal(self.journal, self.statistics)
         self._build_flow()
         self._build_desk()
         passwords = Argon2Passwords()
@@ -268,7 +268,7 @@ class Gateway:
         self.renew = Renew(store, self.lease, self.claims, clock, journal, claim=settings.claim)
         now = clock.now()
         roles = tuple(sorted(role.value for role in self.roles))
-        self.beat = Beat(
+        self.heartbeat = Heartbeat(
             store,
             clock,
             self.claims,
@@ -361,7 +361,7 @@ class Gateway:
             submit=self.submit,
             lease=self.lease,
             nudge=self.poll.nudge,
-            sees_renewals=lambda: self.beat.in_reach_for() >= settings.claim,
+            sees_renewals=lambda: self.heartbeat.in_reach_for() >= settings.claim,
             clock=clock,
             journal=journal,
             replica=self.replica,
@@ -434,7 +434,7 @@ class Gateway:
 
     def beats(self) -> bool:
         """Tell whether the store took this process's sign of life not long ago."""
-        at = self.beat.at
+        at = self.heartbeat.at
         return at is not None and self.clock.now() - at < _seconds(15)
 
     def _context(self, task: Task) -> Context:

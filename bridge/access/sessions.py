@@ -16,7 +16,7 @@ from bridge.domain.access import (
     MOST_PASSWORD,
     MOST_SESSIONS,
     USED_EVERY,
-    Patience,
+    LoginPolicy,
     Principal,
     Session,
     Tries,
@@ -243,20 +243,20 @@ class Entrance:
         """Return the token that a form of this session carries."""
         return csrf_token(secret)
 
-    async def _take_tries(self, sides: dict[str, Patience], now: datetime) -> dict[str, Tries]:
+    async def _take_tries(self, sides: dict[str, LoginPolicy], now: datetime) -> dict[str, Tries]:
         """Count the try before the password is looked at, so that many at once get no more than one after another."""
         found = {side: await self._store.tries(side) for side in sides}
         wait = max(wait_of(tries, now) for tries in found.values())
         if wait:
             raise _too_many(wait)
-        return {side: await self._take_try(side, patience, now) for side, patience in sides.items()}
+        return {side: await self._take_try(side, policy, now) for side, policy in sides.items()}
 
-    async def _take_try(self, side: str, patience: Patience, now: datetime) -> Tries:
+    async def _take_try(self, side: str, policy: LoginPolicy, now: datetime) -> Tries:
         for _ in range(_CLASHES):
             before = await self._store.tries(side)
             if wait := wait_of(before, now):
                 raise _too_many(wait)
-            after = next_tries(before, now, patience)
+            after = next_tries(before, now, policy)
             if await self._store.swap_tries(side, before, after):
                 return after
         raise _too_many(timedelta(seconds=1))

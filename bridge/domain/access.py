@@ -123,7 +123,7 @@ class Tries:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class LoginPolicy:
     """How many tries are free, and how the wait grows after them: doubled with each, up to `most`."""
 
     free: int
@@ -132,8 +132,8 @@ class Patience:
     forget: timedelta
 
 
-ACCOUNT: Final = Patience(5, timedelta(seconds=2), timedelta(minutes=5), timedelta(hours=1))
-ADDRESS: Final = Patience(20, timedelta(seconds=2), timedelta(minutes=15), timedelta(hours=1))
+ACCOUNT: Final = LoginPolicy(5, timedelta(seconds=2), timedelta(minutes=5), timedelta(hours=1))
+ADDRESS: Final = LoginPolicy(20, timedelta(seconds=2), timedelta(minutes=15), timedelta(hours=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +234,12 @@ def csrf_token(session_secret: str) -> str:
     return hmac.new(session_secret.encode(), b"worker-api-gateway form", hashlib.sha256).hexdigest()
 
 
-def next_tries(before: Tries | None, now: datetime, patience: Patience) -> Tries:
+def next_tries(before: Tries | None, now: datetime, policy: LoginPolicy) -> Tries:
     """Return the count after one more try; whether that one is heard `wait_of` says beforehand."""
     count = 1 if before is None or before.forget_at <= now else before.count + 1
-    over = count - patience.free
-    wait = timedelta(0) if over < 0 else min(patience.most, patience.first * 2 ** min(over, 20))
-    return Tries(count, now + wait, now + patience.forget)
+    over = count - policy.free
+    wait = timedelta(0) if over < 0 else min(policy.most, policy.first * 2 ** min(over, 20))
+    return Tries(count, now + wait, now + policy.forget)
 
 
 def neighbourhood(address: str) -> str:

@@ -23,19 +23,19 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The task as it stood when a person decided; what is None is not compared."""
+class ShownVersion:
+    """The task as its page showed it when a person decided; what is None is not compared."""
 
     state: State
     epoch: int
     updated_at: datetime | None = None
 
     @classmethod
-    def of(cls, task: Task) -> Seen:
+    def of(cls, task: Task) -> ShownVersion:
         return cls(task.state, task.epoch, task.updated_at)
 
     def check(self, task: Task) -> None:
-        """Raise `TaskConflict` saying what changed, if the task is no longer what was seen."""
+        """Raise `TaskConflict` saying what changed, if the task is no longer what was shown."""
         if task.state is not self.state:
             change = f"it was {self.state} and is {task.state} now"
         elif task.epoch != self.epoch:
@@ -95,10 +95,10 @@ def reasons(task: Task) -> Mapping[Action, str | None]:
     return {action: reason_against(action, task) for action in Action}
 
 
-def check(action: Action, task: Task, seen: Seen | None) -> None:
-    """Raise `TaskConflict` if the task is no longer what was seen, or the action is not possible."""
-    if seen is not None:
-        seen.check(task)
+def check(action: Action, task: Task, shown: ShownVersion | None) -> None:
+    """Raise `TaskConflict` if the task is no longer what was shown, or the action is not possible."""
+    if shown is not None:
+        shown.check(task)
     reason = reason_against(action, task)
     if reason is not None:
         raise TaskConflict(f"task {task.id} can't {_VERBS[action]}: {reason}")

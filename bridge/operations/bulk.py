@@ -29,7 +29,7 @@ from bridge.domain.operation import MOST, Chunk, Item, Operation, OperationKind,
 from bridge.domain.records import AuditEntry
 from bridge.domain.task import State
 from bridge.flow.edit_check import GATEWAY
-from bridge.operations.actions import Seen
+from bridge.operations.actions import ShownVersion
 from bridge.operations.retry import Operate
 from bridge.ports.clock import Clock
 from bridge.ports.dashboard import Operations, TaskSearch, TooSlow
@@ -253,9 +253,9 @@ class Bulk:
         return found
 
     async def _retry(self, operation: Operation, item: Item) -> tuple[Result, str | None]:
-        seen = Seen(State.FAILED, item.epoch)
+        shown = ShownVersion(State.FAILED, item.epoch)
         try:
-            await self._operate.retry(item.task_id, seen, operation=operation.id)
+            await self._operate.retry(item.task_id, shown, operation=operation.id)
         except TaskConflict as conflict:
             task = await self._store.get(item.task_id)
             if task is not None and task.operation == operation.id:

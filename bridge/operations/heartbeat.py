@@ -1,4 +1,4 @@
-"""This process's sign of life: what it can do and how busy it is, for the others that fetch, and for operators."""
+"""This process's heartbeat: what it can do and how busy it is, for the others that fetch, and for operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.ports.clock import Clock
 from bridge.ports.store import Replicas
 
 
-class Beat:
+class Heartbeat:
     """Writes the replica's state; `at` is the moment of the last one that the store took.
 
     The store is in reach without a break while it takes one at least every `gap`.

@@ -1,4 +1,4 @@
-"""What nobody learns in passing: how deep the queues are, who consumes them, and what has waited longest."""
+"""Samples of the queues and of the store: how deep the queues are, who consumes them, and what has waited longest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTED: Final = (State.RECEIVED, State.QUEUED, State.RUNNING, State.REPORTING, 
 _WAITING: Final = (State.RECEIVED, State.QUEUED)
 
 
-class Census(Protocol):
+class StateCounts(Protocol):
     """Counts in the store, of states that few tasks are in."""
 
     async def count_of(self, state: State) -> int:
@@ -29,7 +29,7 @@ class Census(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QueueSample:
     """What was found; None, or nothing of it, where the one who knows didn't answer."""
 
     depths: Mapping[str, Depth] | None = None
@@ -39,14 +39,14 @@ class Standing:
 
 
 class Measure:
-    """Asks the broker and the store, and keeps the answers as `standing`."""
+    """Asks the broker and the store, and keeps the answers as `sample`."""
 
-    def __init__(self, publisher: Publisher, store: Census, topics: Sequence[str], clock: Clock) -> None:
+    def __init__(self, publisher: Publisher, store: StateCounts, topics: Sequence[str], clock: Clock) -> None:
         self._publisher = publisher
         self._store = store
         self._topics = tuple(topics)
         self._clock = clock
-        self.standing = Standing()
+        self.sample = QueueSample()
 
     async def run_once(self) -> None:
         """Ask once. A part that is away shows as such: nothing else depends on this."""
@@ -56,10 +56,10 @@ class Measure:
             counts = {state: await self._store.count_of(state) for state in COUNTED}
             moments = [await self._store.oldest(state) for state in _WAITING if counts[state]]
         except StoreError:
-            self.standing = Standing(depths, at=now)
+            self.sample = QueueSample(depths, at=now)
             return
         ages = [(now - moment).total_seconds() for moment in moments if moment is not None]
-        self.standing = Standing(depths, counts, max(ages, default=0.0), now)
+        self.sample = QueueSample(depths, counts, max(ages, default=0.0), now)
 
     async def _depths(self) -> Mapping[str, Depth] | None:
         try:

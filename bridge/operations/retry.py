@@ -28,7 +28,7 @@ from bridge.flow.handle.run import explained
 from bridge.flow.lease import Lease
 from bridge.flow.reconcile.offer import OFFER_WITHIN, Offer
 from bridge.flow.scope import fetched_variables
-from bridge.operations.actions import Action, Seen, check
+from bridge.operations.actions import Action, ShownVersion, check
 from bridge.ports.clock import Clock
 from bridge.ports.engine import Engine
 from bridge.ports.journal import Journal
@@ -73,7 +73,7 @@ class Operate:
     async def retry(
         self,
         task_id: str,
-        seen: Seen | None = None,
+        shown: ShownVersion | None = None,
         *,
         at: datetime | None = None,
         variables: Variables | None = None,
@@ -88,7 +88,7 @@ class Operate:
         engine refuses, `EngineError` or `StoreUnavailable`. Safe to repeat.
         """
         action = Action.EDIT if variables else Action.RETRY if at is None else Action.RETRY_AT
-        task = await self._found(action, task_id, seen)
+        task = await self._found(action, task_id, shown)
         if retries is not None:
             _check_number(retries)
         wanted = self._retries(task) if retries is None else retries
@@ -103,15 +103,15 @@ class Operate:
         self._journal.write("task_revived", task=task, retries=wanted, kept=happened)
         return await self._store.get(task_id) or task
 
-    async def set_retries(self, task_id: str, retries: int, seen: Seen | None = None) -> Task:
+    async def set_retries(self, task_id: str, retries: int, shown: ShownVersion | None = None) -> Task:
         """Give a task that waits for its next run so many retries; one that failed is tried again with them now.
 
         Raises as `retry` does.
         """
         _check_number(retries)
-        task = await self._found(Action.SET_RETRIES, task_id, seen)
+        task = await self._found(Action.SET_RETRIES, task_id, shown)
         if task.state is State.FAILED:
-            return await self.retry(task_id, seen, retries=retries)
+            return await self.retry(task_id, shown, retries=retries)
         try:
             await self._engine.set_retries(task_id, retries)
         except TaskGone as error:
@@ -121,13 +121,13 @@ class Operate:
         self._journal.write("retries_set", task=task, retries=retries, kept=happened)
         return await self._store.get(task_id) or task
 
-    async def release(self, task_id: str, seen: Seen | None = None) -> Task:
+    async def release(self, task_id: str, shown: ShownVersion | None = None) -> Task:
         """Free the engine's lock on a task that waits for its next run, or that another worker holds.
 
         Of the other worker's run nothing is known here: it may go on, and its outcome will be refused by the engine.
         Raises as `retry` does.
         """
-        task = await self._found(Action.RELEASE, task_id, seen)
+        task = await self._found(Action.RELEASE, task_id, shown)
         try:
             await self._engine.unlock(task_id)
         except TaskGone as error:
@@ -141,11 +141,11 @@ class Operate:
         self._journal.write("lock_released", task=task, kept=happened)
         return await self._store.get(task_id) or task
 
-    async def _found(self, action: Action, task_id: str, seen: Seen | None) -> Task:
+    async def _found(self, action: Action, task_id: str, shown: ShownVersion | None) -> Task:
         task = await self._store.get(task_id)
         if task is None:
             raise UnknownTask(f"no task {task_id} is kept here; check the id")
-        check(action, task, seen)
+        check(action, task, shown)
         return task
 
     async def _gone(self, action: Action, task: Task, error: TaskGone) -> NoReturn:
@@ -173,7 +173,7 @@ class Operate:
         }  # fmt: skip
         (happened,) = await self._store.move([Move(task.id, Event.REVIVE, task.epoch, changes=changes)])
         if not happened:
-            await self._found(Action.RETRY, task.id, Seen(task.state, task.epoch))
+            await self._found(Action.RETRY, task.id, ShownVersion(task.state, task.epoch))
             raise TaskConflict(f"task {task.id} changed just now; look at it again")
         return task.changed(state=State.RETRYING, **changes)
 

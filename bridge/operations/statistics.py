@@ -41,7 +41,7 @@ class _Sums:
 _Key = tuple[datetime, str]
 
 
-class Tally:
+class StatisticsCollector:
     """Holds the counts of this process until `flush`."""
 
     def __init__(self, statistics: Statistics, clock: Clock) -> None:
@@ -115,23 +115,23 @@ class Tally:
         return found
 
 
-class TallyingJournal:
+class StatisticsJournal:
     """A journal that has what is written to another counted: the flow tells each thing once."""
 
-    def __init__(self, journal: Journal, tally: Tally) -> None:
+    def __init__(self, journal: Journal, collector: StatisticsCollector) -> None:
         self._journal = journal
-        self._tally = tally
+        self._collector = collector
         self._events: Mapping[str, Callable[[Task, Mapping[str, Any]], None]] = {
-            "submission_kept": lambda task, _: tally.count(task.topic, Count.RECEIVED),
-            "handler_started": lambda task, _: tally.started(task),
-            "handler_completed": lambda task, _: tally.ran(task),
+            "submission_kept": lambda task, _: collector.count(task.topic, Count.RECEIVED),
+            "handler_started": lambda task, _: collector.started(task),
+            "handler_completed": lambda task, _: collector.ran(task),
             "handler_raised_bpmn_error": self._bpmn_error,
             "handler_failed": self._failed,
-            "task_given_up": lambda task, values: tally.failed(task, str(values["message"])),
-            "outcome_undeliverable": lambda task, values: tally.failed(task, str(values["message"])),
-            "claim_expired": lambda task, _: tally.count(task.topic, Count.LOST),
+            "task_given_up": lambda task, values: collector.failed(task, str(values["message"])),
+            "outcome_undeliverable": lambda task, values: collector.failed(task, str(values["message"])),
+            "claim_expired": lambda task, _: collector.count(task.topic, Count.LOST),
             "outcome_settled": self._settled,
-            "failure_taken": lambda task, values: tally.count(task.topic, Count.RETRIED, int(values["kept"])),
+            "failure_taken": lambda task, values: collector.count(task.topic, Count.RETRIED, int(values["kept"])),
         }
 
     def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
@@ -143,24 +143,24 @@ class TallyingJournal:
         elif event == "tasks_received":
             topics: Any = values["topics"]
             for topic, count in topics.items():
-                self._tally.count(topic, Count.RECEIVED, count)
+                self._collector.count(topic, Count.RECEIVED, count)
         self._journal.write(event, task=task, level=level, **values)
 
     def _bpmn_error(self, task: Task, _: Mapping[str, Any]) -> None:
-        self._tally.ran(task)
-        self._tally.count(task.topic, Count.BPMN_ERRORS)
+        self._collector.ran(task)
+        self._collector.count(task.topic, Count.BPMN_ERRORS)
 
     def _failed(self, task: Task, values: Mapping[str, Any]) -> None:
-        self._tally.ran(task)
-        self._tally.count(task.topic, Count.FAILED)
-        self._tally.failed(task, str(values["message"]))
+        self._collector.ran(task)
+        self._collector.count(task.topic, Count.FAILED)
+        self._collector.failed(task, str(values["message"]))
 
     def _settled(self, task: Task, values: Mapping[str, Any]) -> None:
         what = _SETTLED.get(values["how"])
         if what is not None and values["kept"]:
-            self._tally.count(task.topic, what)
+            self._collector.count(task.topic, what)
             if values.get("thrown"):
-                self._tally.count(task.topic, Count.BPMN_ERRORS)
+                self._collector.count(task.topic, Count.BPMN_ERRORS)
 
 
 _SETTLED: Final[Mapping[str, Count]] = {

@@ -23,7 +23,7 @@ from bridge.domain.errors import (
 )
 from bridge.domain.redaction import mask_text
 from bridge.domain.task import State, Task
-from bridge.operations.actions import Action, Seen, reason_against
+from bridge.operations.actions import Action, ShownVersion, reason_against
 from web.auth.audit import audit_entry
 from web.auth.guard import require
 from web.components.flash import Flash
@@ -45,18 +45,18 @@ class Act:
     """What is to be done: the call, what the audit is told, and what the reader is told when it is done."""
 
     action: Action
-    call: Callable[[Seen], Awaitable[Task]]
+    call: Callable[[ShownVersion], Awaitable[Task]]
     done: str
     after: Mapping[str, object] = field(default_factory=dict)
     before: Mapping[str, object] = field(default_factory=dict)
     asks_reason: bool = False
 
 
-def read_seen(form: Mapping[str, str]) -> Seen:
+def read_shown_version(form: Mapping[str, str]) -> ShownVersion:
     """Return the task as the form's page showed it. Raises `ValidationException`."""
     try:
         moment = datetime.fromisoformat(form["updated_at"])
-        return Seen(State(form["state"]), int(form["epoch"]), moment)
+        return ShownVersion(State(form["state"]), int(form["epoch"]), moment)
     except ValueError:
         raise ValidationException("The form doesn't say which task it was made for: open the task anew.") from None
 
@@ -80,28 +80,30 @@ class Actions:
         self, request: Request[Any, Any, Any], principal: Principal, task: Task, form: Mapping[str, str], act: Act
     ) -> Response[None]:
         """Act, and go on to the task's page."""
-        seen, reason = read_seen(form), form["reason"].strip()
+        shown, reason = read_shown_version(form), form["reason"].strip()
         back = f"{PATH}/{task.id}"
-        refused = self._refusal(request, task, seen, act, reason)
+        refused = self._refusal(request, task, shown, act, reason)
         if refused is not None:
             return go_on(request, back, refused)
         await self._write(request, principal, task, act, reason=reason, before=act.before, after=act.after)
         try:
-            await act.call(seen)
+            await act.call(shown)
         except Forbidden:
             raise
         except GatewayError as error:
             why = mask_text(str(error), self._desk.secrets_of(task.topic))[:_MOST]
             await self._write(request, principal, task, act, reason=reason, before={}, after={"not done": why})
             told = told_error(language_of_reader(request), why)
-            return go_on(request, back, await self._failed(request, task, seen, error, told))
+            return go_on(request, back, await self._failed(request, task, shown, error, told))
         return go_on(request, back, Flash(act.done))
 
-    def _refusal(self, request: Request[Any, Any, Any], task: Task, seen: Seen, act: Act, reason: str) -> Flash | None:
+    def _refusal(
+        self, request: Request[Any, Any, Any], task: Task, shown: ShownVersion, act: Act, reason: str
+    ) -> Flash | None:
         try:
-            seen.check(task)
+            shown.check(task)
         except TaskConflict:
-            return self.changed(request, seen, task)
+            return self.changed(request, shown, task)
         why_not = reason_against(act.action, task)
         if why_not is not None:
             text = self.words(request)(why_not)
@@ -111,13 +113,13 @@ class Actions:
         return None
 
     async def _failed(
-        self, request: Request[Any, Any, Any], task: Task, seen: Seen, error: GatewayError, why: str
+        self, request: Request[Any, Any, Any], task: Task, shown: ShownVersion, error: GatewayError, why: str
     ) -> Flash:
         match error:
             case TaskConflict():
                 now = await self._desk.reader.get(task.id)
-                if now is not None and Seen.of(now) != seen:
-                    return self.changed(request, seen, now)
+                if now is not None and ShownVersion.of(now) != shown:
+                    return self.changed(request, shown, now)
                 return Flash(msg("Nothing was changed: %(reason)s."), {"reason": why}, level="error")
             case EngineUnavailable() | StoreUnavailable():
                 text = msg("There was no answer, so it is unknown whether this took effect: %(error)s. Check the task.")
@@ -127,13 +129,13 @@ class Actions:
             case _:
                 raise error
 
-    def changed(self, request: Request[Any, Any, Any], seen: Seen, now: Task) -> Flash:
+    def changed(self, request: Request[Any, Any, Any], shown: ShownVersion, now: Task) -> Flash:
         """Return what has changed of the task since its page was shown."""
         words = self.words(request)
-        values = {"before": words(STATES[seen.state]), "now": words(STATES[now.state])}
-        if now.state is not seen.state:
+        values = {"before": words(STATES[shown.state]), "now": words(STATES[now.state])}
+        if now.state is not shown.state:
             text = msg("Nothing was changed: the task was “%(before)s” when the page was loaded, and is “%(now)s” now.")
-        elif now.epoch != seen.epoch:
+        elif now.epoch != shown.epoch:
             text = msg("Nothing was changed: the engine has handed the task out again, and it is “%(now)s” once more.")
         else:
             text = msg("Nothing was changed: the task has changed since the page was loaded. It is still “%(now)s”.")

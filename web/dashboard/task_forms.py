@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from bridge.domain.access import Principal, Scope
 from bridge.domain.redaction import mask, mask_text
 from bridge.domain.task import Task, Variables
-from bridge.operations.actions import Action, Seen
+from bridge.operations.actions import Action, ShownVersion
 from bridge.operations.retry import MOST_RETRIES
 from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs, require
@@ -43,8 +43,8 @@ class TaskForms:
         """Try the task again now."""
         task, form = await self._actions.form(request, principal, task_id)
 
-        async def call(seen: Seen) -> Task:
-            return await self._desk.operate.retry(task_id, seen)
+        async def call(shown: ShownVersion) -> Task:
+            return await self._desk.operate.retry(task_id, shown)
 
         done = msg("Retrying: the engine hands the task out again right away.")
         return await self._actions.do(request, principal, task, form, Act(Action.RETRY, call, done))
@@ -58,8 +58,8 @@ class TaskForms:
             text = msg("Nothing was changed: choose a time in the future.")
             return go_on(request, f"{PATH}/{task_id}", Flash(text, level="error"))
 
-        async def call(seen: Seen) -> Task:
-            return await self._desk.operate.retry(task_id, seen, at=moment)
+        async def call(shown: ShownVersion) -> Task:
+            return await self._desk.operate.retry(task_id, shown, at=moment)
 
         act = Act(Action.RETRY_AT, call, msg("The task will be retried at the time you chose."), {"at": str(moment)})
         return await self._actions.do(request, principal, task, form, act)
@@ -72,8 +72,8 @@ class TaskForms:
             text, values = msg("Nothing was changed: enter a number from 1 to %(most)s."), {"most": MOST_RETRIES}
             return go_on(request, f"{PATH}/{task_id}", Flash(text, values, level="error"))
 
-        async def call(seen: Seen) -> Task:
-            return await self._desk.operate.set_retries(task_id, retries, seen)
+        async def call(shown: ShownVersion) -> Task:
+            return await self._desk.operate.set_retries(task_id, retries, shown)
 
         act = Act(
             Action.SET_RETRIES,
@@ -88,8 +88,8 @@ class TaskForms:
         """Free the engine's lock on the task."""
         task, form = await self._actions.form(request, principal, task_id)
 
-        async def call(seen: Seen) -> Task:
-            return await self._desk.operate.release(task_id, seen)
+        async def call(shown: ShownVersion) -> Task:
+            return await self._desk.operate.release(task_id, shown)
 
         before = {"worker": task.worker_id}
         act = Act(Action.RELEASE, call, msg("Lock released."), before=before, asks_reason=True)
@@ -117,8 +117,8 @@ class TaskForms:
             fault.tell(language_of_reader(request))
             return self._editor(request, task, form["variables"], error=fault, reason=form["reason"], status=422)
 
-        async def call(seen: Seen) -> Task:
-            return await self._desk.operate.retry(task_id, seen, variables=changed)
+        async def call(shown: ShownVersion) -> Task:
+            return await self._desk.operate.retry(task_id, shown, variables=changed)
 
         before = _masked({name: task.inputs[name] for name in changed.keys() & task.inputs.keys()}, also)
         done = msg("Variables saved; the task is being retried. If one of them doesn't arrive, this page says so.")

@@ -129,7 +129,7 @@ class Parts:
 
 END = [
     "handle.stop", "poll.stop", "consumer.stop", "consumer.close", "report.drain", "recover.settle", "relay.drain",
-    "beat.leave", "report.drain", "run.close", "publisher.close", "engine.close", "store.close",
+    "heartbeat.leave", "report.drain", "run.close", "publisher.close", "engine.close", "store.close",
 ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("process_at_once")
 async def test_parts_are_connected_in_order_before_anything_is_fetched() -> None:
     parts = Parts()
     running = await parts.started()
-    connected = ["engine.open", "store.open", "clock.sync", "beat.run_once", "publisher.open", "consumer.start"]
+    connected = ["engine.open", "store.open", "clock.sync", "heartbeat.run_once", "publisher.open", "consumer.start"]
     assert [call for call in parts.calls if call in connected][:6] == connected
     assert await parts.reasons() == ()
     await parts.end(running)
@@ -63,7 +63,7 @@ async def test_workers_look_after_what_is_due_too_more_seldom_than_an_intake(
     [
         ("store.open", "mongodb", StoreUnavailable("MongoDB is away")),
         ("clock.sync", "clock", StoreUnavailable("MongoDB is away")),
-        ("beat.run_once", "store", StoreUnavailable("no writes")),
+        ("heartbeat.run_once", "store", StoreUnavailable("no writes")),
         ("publisher.open", "rabbitmq", BrokerUnavailable("RabbitMQ is away")),
         ("publisher.open", "rabbitmq", QueueMismatch("the queue has other arguments")),
         ("consumer.start", "consumers", BrokerUnavailable("RabbitMQ is away")),
@@ -177,7 +177,7 @@ async def test_a_loop_that_fails_again_and_again_is_a_reason() -> None:
     running = await parts.started()
     beat = parts.loop("beat")
     await beat.run_once()
-    parts.faults["beat.run_once"] = [StoreUnavailable("away")] * 3
+    parts.faults["heartbeat.run_once"] = [StoreUnavailable("away")] * 3
     for failures in range(1, 4):
         await beat.run_once()
         expected = ("beat has failed 3 times in a row",) if failures == 3 else ()
@@ -252,8 +252,8 @@ async def test_claims_are_renewed_and_signs_of_life_given_until_the_last_handler
 @pytest.mark.parametrize(
     "call",
     [
-        "poll.stop", "consumer.stop", "consumer.close", "report.drain", "recover.settle", "relay.drain", "beat.leave",
-        "publisher.close", "engine.close",
+        "poll.stop", "consumer.stop", "consumer.close", "report.drain", "recover.settle", "relay.drain",
+        "heartbeat.leave", "publisher.close", "engine.close",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("error", [EngineUnavailable("the engine is away"), KeyError("surprise")])

@@ -66,7 +66,7 @@ async def test_a_process_is_ready_for_what_its_role_does_alone(role: Role) -> No
         ("recover", "recover.run_once", AWAY, [Purpose.HTTP, Purpose.WORK]),
         ("renew", "renew.run_once", AWAY, [Purpose.HTTP, Purpose.INTAKE]),
         ("consumers", "consumer.consuming", BrokerUnavailable("away"), [Purpose.HTTP, Purpose.INTAKE]),
-        ("beat", "beat.run_once", StoreUnavailable("away"), []),
+        ("beat", "heartbeat.run_once", StoreUnavailable("away"), []),
     ],
 )
 async def test_what_fails_is_a_reason_where_it_is_needed(

@@ -56,15 +56,15 @@ async def test_all_that_is_asked_for_is_found() -> None:
     measure = Measure(Broker(), counts, ["orders"], clock)
     clock.advance(timedelta(seconds=30))
     await measure.run_once()
-    assert measure.standing.depths == {"orders": Depth(3, 1)}
-    assert measure.standing.counts == {**dict.fromkeys(COUNTED, 0), **counts.counts}
-    assert measure.standing.oldest_waiting == 30
+    assert measure.sample.depths == {"orders": Depth(3, 1)}
+    assert measure.sample.counts == {**dict.fromkeys(COUNTED, 0), **counts.counts}
+    assert measure.sample.oldest_waiting == 30
 
 
 async def test_nothing_waits() -> None:
     measure = Measure(Broker(), Counts(), ["orders"], HandClock())
     await measure.run_once()
-    assert measure.standing.oldest_waiting == 0
+    assert measure.sample.oldest_waiting == 0
 
 
 async def test_who_is_away_leaves_a_gap_and_fails_nothing() -> None:
@@ -72,11 +72,11 @@ async def test_who_is_away_leaves_a_gap_and_fails_nothing() -> None:
     broker, counts = Broker(away=True), Counts()
     measure = Measure(broker, counts, ["orders"], clock)
     await measure.run_once()
-    assert (measure.standing.depths, measure.standing.oldest_waiting) == (None, 0)
+    assert (measure.sample.depths, measure.sample.oldest_waiting) == (None, 0)
     broker.away, counts.away = False, True
     await measure.run_once()
-    assert measure.standing.depths == {"orders": Depth(3, 1)}
-    assert (measure.standing.counts, measure.standing.oldest_waiting) == (None, None)
+    assert measure.sample.depths == {"orders": Depth(3, 1)}
+    assert (measure.sample.counts, measure.sample.oldest_waiting) == (None, None)
 
 
 async def test_the_loop_measures_by_how_much_it_is_late() -> None:

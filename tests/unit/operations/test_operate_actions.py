@@ -11,7 +11,7 @@ from bridge.domain.errors import EngineRejected, TaskConflict, UnacceptableTask,
 from bridge.domain.task import State, Task, TypedValue
 from bridge.domain.variables import encode
 from bridge.flow.poll.credit import Bounds, Credit
-from bridge.operations.actions import Action, Seen, reasons
+from bridge.operations.actions import Action, ShownVersion, reasons
 from bridge.operations.retry import MOST_RETRIES, Operate
 from bridge.ports.engine import TopicPoll
 from bridge.topic import topic
@@ -66,12 +66,12 @@ class Rig(OperateRig):
 @pytest.mark.parametrize(
     ("seen", "change"),
     [
-        (Seen(State.RETRYING, 1), "it was retrying and is failed now"),
-        (Seen(State.FAILED, 2), "it was fetched again, and is failed once more"),
-        (Seen(State.FAILED, 1, NOW - SECOND), "it changed at 2026-01-01T00:00:00"),
+        (ShownVersion(State.RETRYING, 1), "it was retrying and is failed now"),
+        (ShownVersion(State.FAILED, 2), "it was fetched again, and is failed once more"),
+        (ShownVersion(State.FAILED, 1, NOW - SECOND), "it changed at 2026-01-01T00:00:00"),
     ],
 )
-async def test_nothing_is_done_to_a_task_that_has_changed_since_it_was_seen(seen: Seen, change: str) -> None:
+async def test_nothing_is_done_to_a_task_that_has_changed_since_it_was_seen(seen: ShownVersion, change: str) -> None:
     rig = Rig()
     task = await rig.failed_task()
     for call in (
@@ -88,7 +88,7 @@ async def test_nothing_is_done_to_a_task_that_has_changed_since_it_was_seen(seen
 async def test_a_task_that_is_as_it_was_seen_is_tried_again() -> None:
     rig = Rig()
     task = await rig.failed_task()
-    revived = await rig.operate.retry(task.id, Seen.of(task), retries=7, operation="op-1")
+    revived = await rig.operate.retry(task.id, ShownVersion.of(task), retries=7, operation="op-1")
     assert (revived.state, revived.retries, revived.operation) == (State.RETRYING, 7, "op-1")
 
 
@@ -113,7 +113,7 @@ async def test_a_retry_may_be_put_off(left_locked: timedelta) -> None:
     rig = Rig()
     task = await rig.failed_task(left_locked=left_locked)
     later = NOW + 2 * HOUR
-    revived = await rig.operate.retry(task.id, Seen.of(task), at=later)
+    revived = await rig.operate.retry(task.id, ShownVersion.of(task), at=later)
     assert (revived.state, revived.next_at, rig.nudged) == (State.RETRYING, later, [])
     assert rig.engine.incidents() == []
     poll = TopicPoll("orders", LOCK)
@@ -147,7 +147,7 @@ async def test_variables_are_set_in_the_engine_before_the_task_is_tried_again() 
     rig = Rig()
     task = await rig.failed_task("sums", variables=encode({"amount": "x", "kept": 1}), given=encode({"amount": "y"}))
     edited = {"amount": TypedValue("Integer", 5), "new": TypedValue("String", "a")}
-    revived = await rig.operate.retry(task.id, Seen.of(task), variables=edited)
+    revived = await rig.operate.retry(task.id, ShownVersion.of(task), variables=edited)
     assert revived.state is State.RETRYING
     assert revived.inputs == {"amount": edited["amount"], "kept": TypedValue("Integer", 1), "new": edited["new"]}
     assert rig.engine.variables[task.process_instance_id or ""] == edited
@@ -196,7 +196,7 @@ async def test_a_task_that_is_gone_is_cancelled(edit: bool) -> None:
 async def test_a_waiting_task_is_given_more_retries() -> None:
     rig = Rig()
     task = await rig.in_state(State.RETRYING)
-    changed = await rig.operate.set_retries(task.id, 9, Seen.of(task))
+    changed = await rig.operate.set_retries(task.id, 9, ShownVersion.of(task))
     assert (changed.retries, changed.state, changed.next_at, changed.reports) == (9, State.RETRYING, task.next_at, 0)
     assert (await rig.engine.get(task.id)).retries == 9
 
@@ -204,7 +204,7 @@ async def test_a_waiting_task_is_given_more_retries() -> None:
 async def test_a_failed_task_is_tried_again_with_so_many_retries() -> None:
     rig = Rig()
     task = await rig.failed_task()
-    assert (await rig.operate.set_retries(task.id, 2, Seen.of(task))).state is State.RETRYING
+    assert (await rig.operate.set_retries(task.id, 2, ShownVersion.of(task))).state is State.RETRYING
     assert (await rig.engine.get(task.id)).retries == 2
 
 
@@ -224,7 +224,7 @@ async def test_a_lock_is_released_so_that_the_next_run_is_now() -> None:
     rig = Rig()
     task = await rig.in_state(State.RETRYING)
     rig.clock.advance(SECOND)
-    changed = await rig.operate.release(task.id, Seen.of(task))
+    changed = await rig.operate.release(task.id, ShownVersion.of(task))
     assert (changed.next_at, changed.reports) == (NOW + SECOND, 0)
     assert (await rig.engine.get(task.id)).worker_id is None
     assert rig.nudged == [{"orders"}]

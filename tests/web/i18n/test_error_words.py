@@ -18,7 +18,7 @@ from bridge.domain.errors import ForeignPage, GatewayError
 from bridge.domain.task import State
 from bridge.domain.variables import encode, parse_submitted
 from bridge.flow.handle.run import explained
-from bridge.operations.actions import Action, Seen, check, reason_against
+from bridge.operations.actions import Action, ShownVersion, check, reason_against
 from tests.web.auth.access_lab import browser
 from tests.web.conftest import make_task
 from tests.web.dashboard.desk_lab import flash, seen
@@ -57,7 +57,7 @@ CHANGES: list[dict[str, Any]] = [{"state": State.COMPLETED}, {"epoch": 9}, {"upd
 @pytest.mark.parametrize("changes", CHANGES)
 def test_a_task_that_has_changed(changes: dict[str, Any]) -> None:
     task = make_task("t1", state=State.FAILED)
-    told = foreign(said(lambda: Seen.of(task).check(task.changed(**changes))))
+    told = foreign(said(lambda: ShownVersion.of(task).check(task.changed(**changes))))
     assert "t1" in told
 
 

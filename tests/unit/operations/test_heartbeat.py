@@ -11,7 +11,7 @@ from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.errors import StoreUnavailable
 from bridge.domain.replica import Load, Replica
 from bridge.flow.handle.claims import Claim, Claims
-from bridge.operations.heartbeat import Beat
+from bridge.operations.heartbeat import Heartbeat
 from tests.unit.fakes import NOW, SECOND, HandClock, a_task
 
 GAP = 5 * SECOND
@@ -41,10 +41,10 @@ class Rig:
         self.claims = Claims({"orders": 4, "mail": 2})
         self.reporting = 0
         stand = Replica("r1", "1.0", ("intake", "work"), NOW, NOW)
-        self.beat = Beat(self.store, self.clock, self.claims, stand, lambda: self.reporting, gap=GAP)
+        self.heartbeat = Heartbeat(self.store, self.clock, self.claims, stand, lambda: self.reporting, gap=GAP)
 
     def last(self) -> datetime | None:
-        return self.beat.at
+        return self.heartbeat.at
 
 
 async def test_a_beat_tells_what_can_be_done_and_is_being_done() -> None:
@@ -53,7 +53,7 @@ async def test_a_beat_tells_what_can_be_done_and_is_being_done() -> None:
     rig.claims.measure("orders", 2.0)
     rig.reporting = 3
     rig.clock.advance(SECOND)
-    await rig.beat.run_once()
+    await rig.heartbeat.run_once()
     (told,) = await rig.store.replicas(NOW)
     assert told == Replica(
         "r1", "1.0", ("intake", "work"), NOW, NOW + SECOND, {"orders": Load(4, 1, 2.0), "mail": Load(2)}, 3
@@ -64,7 +64,7 @@ async def test_a_beat_replaces_the_last_one() -> None:
     rig = Rig()
     for _ in range(3):
         rig.clock.advance(SECOND)
-        await rig.beat.run_once()
+        await rig.heartbeat.run_once()
     assert [told.seen_at for told in await rig.store.replicas(NOW)] == [NOW + 3 * SECOND]
 
 
@@ -73,40 +73,40 @@ async def test_only_a_beat_that_was_taken_proves_that_the_store_takes_writes() -
     assert rig.last() is None
     rig.store.away = True
     with pytest.raises(StoreUnavailable):
-        await rig.beat.run_once()
+        await rig.heartbeat.run_once()
     assert (rig.last(), rig.store.refused) == (None, 1)
     rig.store.away = False
-    await rig.beat.run_once()
+    await rig.heartbeat.run_once()
     rig.store.away = True
     rig.clock.advance(timedelta(minutes=1))
     with pytest.raises(StoreUnavailable):
-        await rig.beat.run_once()
+        await rig.heartbeat.run_once()
     assert (rig.last(), rig.store.refused) == (NOW, 2)
 
 
 async def test_who_leaves_is_counted_no_more() -> None:
     rig = Rig()
-    await rig.beat.run_once()
-    await rig.beat.leave()
+    await rig.heartbeat.run_once()
+    await rig.heartbeat.leave()
     assert await rig.store.replicas(NOW) == []
-    await rig.beat.leave()
+    await rig.heartbeat.leave()
 
 
 async def beats(rig: Rig, times: int) -> None:
     for _ in range(times):
         rig.clock.advance(2 * SECOND)
-        await rig.beat.run_once()
+        await rig.heartbeat.run_once()
 
 
 async def test_the_store_is_in_reach_since_the_first_beat_that_it_took() -> None:
     rig = Rig()
-    assert rig.beat.in_reach_for() == timedelta(0)
+    assert rig.heartbeat.in_reach_for() == timedelta(0)
     await beats(rig, 11)
-    assert rig.beat.in_reach_for() == 20 * SECOND
+    assert rig.heartbeat.in_reach_for() == 20 * SECOND
     rig.clock.advance(GAP)
-    assert rig.beat.in_reach_for() == 20 * SECOND
+    assert rig.heartbeat.in_reach_for() == 20 * SECOND
     rig.clock.advance(SECOND)
-    assert rig.beat.in_reach_for() == timedelta(0), "nothing is known of it since"
+    assert rig.heartbeat.in_reach_for() == timedelta(0), "nothing is known of it since"
 
 
 async def test_after_an_outage_the_store_is_in_reach_anew() -> None:
@@ -114,11 +114,11 @@ async def test_after_an_outage_the_store_is_in_reach_anew() -> None:
     await beats(rig, 11)
     rig.store.away = True
     with pytest.raises(StoreUnavailable):
-        await rig.beat.run_once()
-    assert (rig.store.refused, rig.beat.in_reach_for()) == (1, timedelta(0))
+        await rig.heartbeat.run_once()
+    assert (rig.store.refused, rig.heartbeat.in_reach_for()) == (1, timedelta(0))
     rig.store.away = False
     await beats(rig, 2)
-    assert rig.beat.in_reach_for() == 2 * SECOND
+    assert rig.heartbeat.in_reach_for() == 2 * SECOND
 
 
 async def test_a_beat_that_the_store_took_late_is_a_break_too() -> None:
@@ -128,6 +128,6 @@ async def test_a_beat_that_the_store_took_late_is_a_break_too() -> None:
     rig.store.slow = lambda: rig.clock.advance(GAP)
     await beats(rig, 1)
     rig.store.slow = lambda: None
-    assert rig.beat.in_reach_for() == timedelta(0)
+    assert rig.heartbeat.in_reach_for() == timedelta(0)
     await beats(rig, 1)
-    assert rig.beat.in_reach_for() == 2 * SECOND
+    assert rig.heartbeat.in_reach_for() == 2 * SECOND

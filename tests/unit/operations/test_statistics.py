@@ -17,7 +17,7 @@ from bridge.domain.task import Failure, State, Task, TypedValue
 from bridge.flow.deliver.deliver import Report
 from bridge.flow.handle.handle import Handle, Terms
 from bridge.operations import statistics as tally_module
-from bridge.operations.statistics import Tally, TallyingJournal
+from bridge.operations.statistics import StatisticsCollector, StatisticsJournal
 from bridge.testing import make_context
 from bridge.topic import BpmnError, Fail
 from tests.unit.fakes import NOW, SECOND, HandClock, Notes, a_task
@@ -45,8 +45,8 @@ class Counted(Lab):
     def __init__(self, work: Work) -> None:
         super().__init__(work)
         self.desk = AwayDesk(self)
-        self.tally = Tally(self.desk, self.clock)
-        self.counting = TallyingJournal(self.notes, self.tally)
+        self.statistics = StatisticsCollector(self.desk, self.clock)
+        self.counting = StatisticsJournal(self.notes, self.statistics)
         self.report = Report(
             self.engine, self.store, self.clock, self.counting, first_delay=SECOND, most_delay=60 * SECOND, limit=1,
             concurrency=4,
@@ -66,7 +66,7 @@ class Counted(Lab):
         return self.now(task)
 
     async def overview(self) -> Overview:
-        await self.tally.flush()
+        await self.statistics.flush()
         now = self.clock.now()
         rows = await self.desk.rollups(Range.HOUR.step, beginning(Range.HOUR, now))
         return overview(rows, Range.HOUR, None, now)
@@ -116,7 +116,7 @@ async def test_failures_of_one_cause_are_one_group_and_a_success_clears_it() -> 
         work.result = ValueError(f"order {number} is broken")
         task = await lab.worked()
         prints.add(task.error_fp)
-    await lab.tally.flush()
+    await lab.statistics.flush()
     (group,) = await lab.desk.failure_groups(NOW - MINUTE, lab.clock.now())
     assert (group.total, group.last_hour, group.sample) == (2, 2, "ValueError: order 2 is broken")
     assert prints == {group.fingerprint}
@@ -170,15 +170,15 @@ async def test_events_without_a_run_are_counted() -> None:
 async def test_what_the_store_does_not_take_is_kept() -> None:
     lab = Counted(Work())
     lab.desk.away = True
-    lab.tally.count("orders", Count.STARTED)
-    lab.tally.failed(a_task(error_type="E", error_fp="f"), "x" * 900)
+    lab.statistics.count("orders", Count.STARTED)
+    lab.statistics.failed(a_task(error_type="E", error_fp="f"), "x" * 900)
     with pytest.raises(StoreUnavailable):
-        await lab.tally.flush()
+        await lab.statistics.flush()
     lab.clock.advance(MINUTE)
-    lab.tally.count("orders", Count.STARTED)
-    lab.tally.failed(a_task(error_type="E", error_fp="f"), "y")
+    lab.statistics.count("orders", Count.STARTED)
+    lab.statistics.failed(a_task(error_type="E", error_fp="f"), "y")
     with pytest.raises(StoreUnavailable):
-        await lab.tally.flush()
+        await lab.statistics.flush()
     lab.desk.away = False
     found = await lab.overview()
     assert found.counts[Count.STARTED] == 2
@@ -186,7 +186,7 @@ async def test_what_the_store_does_not_take_is_kept() -> None:
     group = await lab.desk.failure_group("f", NOW + MINUTE)
     assert group is not None
     assert (group.total, group.sample, group.first_seen, group.last_seen) == (2, "y", NOW, NOW + MINUTE)
-    await lab.tally.flush()
+    await lab.statistics.flush()
     assert (await lab.overview()).counts[Count.STARTED] == 2
 
 
@@ -195,11 +195,11 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Counted(Work())
     lab.desk.away = True
     for _ in range(5):
-        lab.tally.count("orders", Count.STARTED)
+        lab.statistics.count("orders", Count.STARTED)
         with pytest.raises(StoreUnavailable):
-            await lab.tally.flush()
+            await lab.statistics.flush()
         lab.clock.advance(MINUTE)
-    assert lab.tally.dropped == 2
+    assert lab.statistics.dropped == 2
     lab.desk.away = False
     assert (await lab.overview()).counts[Count.STARTED] == 3
 
@@ -208,8 +208,8 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_every_range_has_its_steps(wanted: Range) -> None:
     lab = Counted(Work())
     lab.clock.advance(timedelta(days=9, minutes=7))
-    lab.tally.count("orders", Count.COMPLETED, 5)
-    await lab.tally.flush()
+    lab.statistics.count("orders", Count.COMPLETED, 5)
+    await lab.statistics.flush()
     now = lab.clock.now()
     rows = await lab.desk.rollups(wanted.step, beginning(wanted, now))
     found = overview(rows, wanted, "orders", now)
@@ -234,8 +234,8 @@ async def test_counting_costs_next_to_nothing() -> None:
 
 
 def test_a_failure_that_a_new_lease_shows_was_taken_counts_as_a_retry_once() -> None:
-    tally = Tally(MemoryDesk(MemoryStore()), HandClock())
-    journal = TallyingJournal(Notes(), tally)
+    statistics = StatisticsCollector(MemoryDesk(MemoryStore()), HandClock())
+    journal = StatisticsJournal(Notes(), statistics)
     for kept in (True, False):
         journal.write("failure_taken", task=a_task(), kept=kept)
-    assert nonzero(tally._now("orders").counts) == {Count.RETRIED: 1}
+    assert nonzero(statistics._now("orders").counts) == {Count.RETRIED: 1}
