@@ -3,13 +3,16 @@ N ?= $(if $(filter faults,$(MAKECMDGOALS)),10,200)
 EXIT ?=
 BENCH ?=
 VENV := .venv
+OTHER_PYTHONS := 3.12 3.13
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links pyproject.toml
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test faults soak bench-dashboard bench-busy bench-kept lint format bench bench-short bench-growth profile messages screenshots
+.PHONY: help setup demo test test-pythons lock faults soak bench-dashboard bench-busy bench-kept lint format bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
+	@echo "make test-pythons            the unit tests on Python 3.12 and 3.13, where they are installed"
 	@echo "make faults [N=10]           the fault tests on real servers, N times, until one fails"
 	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck, misled, unexplained runs"
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
@@ -20,6 +23,7 @@ help:
 	@echo "make bench-growth            how a task's cost grows with backlog, topics, replicas and variables"
 	@echo "make screenshots             real servers, the demo's work, and the pictures of docs/images"
 	@echo "make messages                bring the catalogs of texts up to the templates"
+	@echo "make lock                    resolve pyproject.toml's bounds into requirements/ (needs uv)"
 	@echo "make lint | make format      check, or mend, the style"
 
 setup: $(VENV)/ready
@@ -40,9 +44,20 @@ lint: setup
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
+	$(RUN)/deptry .
 
 test: lint
 	$(RUN)/python -m pytest
+	$(MAKE) --no-print-directory test-pythons
+
+# The unit tests on each other Python that `requires-python` allows, as far as it is installed.
+test-pythons: setup
+	for version in $(OTHER_PYTHONS); do sh .ci/unit-tests "$$version" || exit 1; done
+
+# The locks hold for each Python that `requires-python` allows: hashes of all wheels, markers where packages differ.
+lock: setup
+	$(UV_COMPILE) --extra dev -o requirements/dev.txt
+	$(UV_COMPILE) -o requirements/run.txt
 
 # Each run has servers of its own. N is how often; `make demo` takes the same name for its instances.
 faults: setup

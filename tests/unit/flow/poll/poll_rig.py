@@ -181,6 +181,8 @@ class PollRig:
             try:
                 await self.poll.idle()
             except Exception:  # noqa: BLE001 - it's the poll that has to tell of it
+                # Since Python 3.12 a gather of ended tasks raises without yielding, and their callbacks never run.
+                await asyncio.sleep(0)
                 continue
             return
 
