@@ -71,7 +71,7 @@ class PositionError(ValueError):
 def write_cursor(query: Node, sort: Sort, position: Position) -> str:
     """Return the cursor that goes on behind the position."""
     value = position.value.isoformat() if isinstance(position.value, datetime) else position.value
-    text = json.dumps([value, position.task_id, _digest(query, sort)], separators=(",", ":"))
+    text = json.dumps([value, position.task_id, _digest(query, sort)], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode("ascii")
 
 

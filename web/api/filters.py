@@ -39,24 +39,41 @@ def given_filter(
         str | None, QueryParameter(max_length=64, description="Only tasks of this process instance.")
     ] = None,
     since: Annotated[
-        datetime | None, QueryParameter(description="Created at this moment or later: ISO 8601 with its offset.")
+        str | None,
+        QueryParameter(
+            description="Created at this moment or later: ISO 8601 with its offset.",
+            schema_extra={"format": "date-time"},
+        ),
     ] = None,
     until: Annotated[
-        datetime | None, QueryParameter(description="Created before this moment: ISO 8601 with its offset.")
+        str | None,
+        QueryParameter(
+            description="Created before this moment: ISO 8601 with its offset.", schema_extra={"format": "date-time"}
+        ),
     ] = None,
 ) -> TaskFilter:
-    """Parse the filter of a listing to typed values; raises `ValidationException` for a moment without an offset."""
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and moment.tzinfo is None:
-            raise query_error(name, "needs an offset from UTC, such as 2026-01-31T08:00:00Z")
-        if moment is not None and read_instant(moment.isoformat()) is None:
-            raise query_error(name, "is beyond the years 1 to 9999 in UTC")
+    """Parse the filter of a listing to typed values; raises `ValidationException` for what is no moment in UTC."""
     return TaskFilter(
         states=tuple(status),
         topics=tuple(topic),
         source=source,
         business_key=business_key,
         process_instance_id=process_instance_id,
-        since=since,
-        until=until,
+        since=_moment("since", since),
+        until=_moment("until", until),
     )
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    """Return the moment that a parameter names. Litestar would take a number for seconds since 1970, too."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise query_error(name, "is no moment; write it such as 2026-01-31T08:00:00Z") from None
+    if moment.tzinfo is None:
+        raise query_error(name, "needs an offset from UTC, such as 2026-01-31T08:00:00Z")
+    if read_instant(text) is None:
+        raise query_error(name, "is beyond the years 1 to 9999 in UTC")
+    return moment

@@ -78,9 +78,9 @@ _START = """SwaggerUIBundle({
 
 
 class ClosedModels(PydanticSchemaPlugin):
-    """Says of a model that takes no other fields than its own that it doesn't, and of its texts which it takes.
+    """Says of a model that takes no other fields than its own that it doesn't, and which texts and keys it takes.
 
-    Litestar leaves both out.
+    Litestar leaves that out.
     """
 
     @staticmethod
@@ -94,8 +94,12 @@ class ClosedModels(PydanticSchemaPlugin):
         schema.additional_properties = False
         told: Mapping[str, Mapping[str, Any]] = field_definition.annotation.model_json_schema()["properties"]
         for name, described in (schema.properties or {}).items():
-            if isinstance(described, Schema) and described.pattern is None:
-                described.pattern = told.get(name, {}).get("pattern")
+            if isinstance(described, Schema):
+                own = told.get(name, {})
+                described.pattern = described.pattern or own.get("pattern")
+                described.max_properties = own.get("maxProperties")
+                if names := own.get("propertyNames"):
+                    described.property_names = Schema(min_length=names["minLength"], max_length=names["maxLength"])
         return schema
 
 

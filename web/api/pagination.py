@@ -23,7 +23,7 @@ class CursorError(ValueError):
 def write_cursor(wanted: TaskFilter, after: tuple[datetime, str]) -> str:
     """Return the cursor that continues the listing of `wanted` behind `after` (a task's creation and id)."""
     created_at, task_id = after
-    text = json.dumps([created_at.isoformat(), task_id, _digest(wanted)], separators=(",", ":"))
+    text = json.dumps([created_at.isoformat(), task_id, _digest(wanted)], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode("ascii")
 
 

@@ -65,6 +65,10 @@ class SubmitRequest(BaseModel):
             default_factory=dict,
             description="Process variables: plain JSON values, or Camunda's typed form with `value` and `type`.",
             examples=[{"order_id": "A-17", "amount": {"value": 4200, "type": "Long"}}],
+            json_schema_extra={
+                "maxProperties": MAX_VARIABLES,
+                "propertyNames": {"minLength": 1, "maxLength": MAX_NAME_LENGTH},
+            },
         ),
     ]
 

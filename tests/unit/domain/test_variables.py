@@ -237,3 +237,24 @@ def test_a_plain_submission_reads_as_it_was_written(raw: dict[str, Any]) -> None
 def test_the_wire_form_leaves_an_empty_value_info_out() -> None:
     assert to_wire({"a": TypedValue("Long", 1)}) == {"a": {"type": "Long", "value": 1}}
     assert from_wire({"a": {"type": None, "value": None, "valueInfo": None}}) == {"a": TypedValue("Null")}
+
+
+@pytest.mark.parametrize("value", [{"a": 2**64}, [10**30, None], {"a": {"b": "é"}}, 2**70, True])
+def test_json_that_comes_as_what_it_stands_for_goes_to_the_engine_as_text(value: Any) -> None:
+    (found,) = parse_submitted({"v": {"type": "Json", "value": value}}).values()
+    assert json.loads(found.value) == value
+    assert orjson.dumps(to_wire({"v": found}))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"type": "Json", "value": {"\ud800": None}},
+        {"type": "Json", "value": "x", "valueInfo": {"a": 2**64}},
+        {"type": "Object", "value": [2**64]},
+        {"type": "Object", "value": {}, "valueInfo": {"serializationDataFormat": "application/x-java"}},
+    ],
+)
+def test_what_no_request_to_the_engine_can_hold_is_refused(typed: dict[str, Any]) -> None:
+    with pytest.raises(VariableError, match="'v'"):
+        parse_submitted({"v": typed})
