@@ -59,7 +59,7 @@ class Process:
         self._running: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
         self._poll_loop: Loop | None = None
-        self._recover_loop: Loop | None = None
+        self._reconcile_loop: Loop | None = None
         self._readiness = ReadinessCheck(gateway, self._loops, stop)
         gateway.metrics.registry.register(Gauges(self._look))
 
@@ -279,11 +279,11 @@ class Process:
         if gateway.roles & {Role.INTAKE, Role.WORK}:
             # Workers make good what they can even where no intake lives; where one does it comes first.
             seldom = 1 if Role.INTAKE in gateway.roles else _WORKERS_SWEEP
-            self._recover_loop = self._loop("recover", self._sweep, seldom * timedelta(seconds=settings.sweep_every))
+            self._reconcile_loop = self._loop("recover", self._sweep, seldom * timedelta(seconds=settings.sweep_every))
         if Role.WEB in gateway.roles:
             self._loop("recount", gateway.recount.run_once, timedelta(seconds=1))
         if Role.INTAKE in gateway.roles:
-            self._loop("dead letters", gateway.examine.run_once, timedelta(seconds=5))
+            self._loop("dead letters", gateway.dead_letters.run_once, timedelta(seconds=5))
             release_rows = partial(gateway.unreadable_rows.release, gateway.engine)
             self._loop("unreadable rows", release_rows, timedelta(seconds=5))
             self._loop("measure", gateway.measure.run_once, timedelta(seconds=15))
@@ -299,9 +299,9 @@ class Process:
         return loop
 
     async def _sweep(self) -> None:
-        await self._gateway.recover.run_once()
-        if self._gateway.recover.is_behind and self._recover_loop is not None:
-            self._recover_loop.wake()
+        await self._gateway.reconciler.run_once()
+        if self._gateway.reconciler.is_behind and self._reconcile_loop is not None:
+            self._reconcile_loop.wake()
 
     async def _watch_consumers(self) -> None:
         self._readiness.attached = await self._gateway.consumer.consuming()

@@ -28,7 +28,7 @@ def standing_of(gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attache
         loops={loop.name: loop.failures for loop in loops},
         loads=gateway.claims.loads(),
         attached=attached,
-        credit=gateway.credit.standing() if fetches else {},
+        credit=gateway.credit.snapshot() if fetches else {},
         queued={topic: depth.ready for topic, depth in depths.items()},
         consumers={topic: depth.consumers for topic, depth in depths.items()},
         states=found.counts or {},

@@ -38,19 +38,19 @@ from bridge.flow.engine.foreign_answers import ForeignAnswers
 from bridge.flow.engine.identity import IdentityCheck
 from bridge.flow.engine.rights import RightsCheck
 from bridge.flow.handle.claims import Claims
-from bridge.flow.handle.handle import Handle, Terms
+from bridge.flow.handle.handle import Handle, HandleConfig
 from bridge.flow.handle.renew import Renew
 from bridge.flow.handle.run import Run
 from bridge.flow.handle.threads import Threads
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.flow.poll.credit import Bounds, Credit
-from bridge.flow.poll.poll import Pace, Poll
+from bridge.flow.poll.poll import Poll, PollConfig
 from bridge.flow.poll.unreadable_rows import UnreadableRows
-from bridge.flow.reconcile.dead_letters import Examine
+from bridge.flow.reconcile.dead_letters import DeadLetterReconciler
 from bridge.flow.reconcile.offer import Offer
 from bridge.flow.reconcile.reacquire import Reacquire
-from bridge.flow.reconcile.reconcile import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, Patience, Recover
+from bridge.flow.reconcile.reconcile import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, ReconcilePolicy, Reconciler
 from bridge.flow.relay import Relay
 from bridge.flow.scope import context_of
 from bridge.flow.submit import Submit
@@ -77,9 +77,9 @@ TaskLog = Callable[[Task, Collection[str]], Log]
 
 T = TypeVar("T")
 
-REST: Final = timedelta(milliseconds=10)
+MIN_INTERVAL: Final = timedelta(milliseconds=10)
 """How long a busy process gathers claims, and outcomes, for one write. A task that comes alone waits for nothing."""
-NO_HURRY: Final = timedelta(milliseconds=50)
+LINGER: Final = timedelta(milliseconds=50)
 """The same for what no task waits for: that the engine has an outcome, and that the broker has a message."""
 
 
@@ -160,7 +160,7 @@ class Gateway:
             settings.rabbitmq_exchange,
             tuple(self.topics.values()),
             graceful=_seconds(settings.shutdown_grace),
-            on_undecodable=lambda message: self.examine.keep_undecodable(message),  # noqa: PLW0108 - it is made later
+            on_undecodable=lambda message: self.dead_letters.keep_undecodable(message),  # noqa: PLW0108 - it is made later
             on_fault=warnings.queue_failed,
         )
         if settings.crash_at is not None:
@@ -217,7 +217,7 @@ class Gateway:
             concurrency=settings.report_concurrency,
             breaker=self.breaker,
             tracer=self.tracer,
-            rest=NO_HURRY,
+            min_interval=LINGER,
             replicas=store,
             deadlines=Deadlines(
                 _seconds(settings.camunda_timeout),
@@ -232,7 +232,7 @@ class Gateway:
             again_after=_seconds(settings.publish_timeout),
             look_after=settings.lock / 3,
             tracer=self.tracer,
-            delay=NO_HURRY,
+            linger=LINGER,
         )
         self.rights = RightsCheck(self.engine, clock, journal, self.topics.definitions)
         self._build_work()
@@ -261,7 +261,9 @@ class Gateway:
             context=self._context,
             clock=clock,
             journal=journal,
-            terms=Terms(self.replica, settings.claim, _seconds(settings.report_within), rest=REST),
+            config=HandleConfig(
+                self.replica, settings.claim, _seconds(settings.report_within), min_interval=MIN_INTERVAL
+            ),
             tracer=self.tracer,
             begun=self.relay.begun,
         )
@@ -319,7 +321,7 @@ class Gateway:
             clock=clock,
             journal=journal,
             replica=self.replica,
-            pace=Pace(_seconds(settings.poll_wait), settings.fetch_size),
+            config=PollConfig(_seconds(settings.poll_wait), settings.fetch_size),
             held_back=self._outcomes_first,
             tracer=self.tracer,
         )
@@ -350,7 +352,7 @@ class Gateway:
             journal=journal,
             replica=self.replica,
         )
-        self.recover = Recover(
+        self.reconciler = Reconciler(
             store=store,
             engine=self.engine,
             offer=self.offer,
@@ -367,12 +369,12 @@ class Gateway:
             replica=self.replica,
             states=self._looked_after(),
             tracer=self.tracer,
-            patience=Patience(
+            policy=ReconcilePolicy(
                 _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
             ),
         )
         self.measure = Measure(self.publisher, store, self.topics.names, clock)
-        self.examine = Examine(self.publisher.dead_letters(), store, store, clock, journal)
+        self.dead_letters = DeadLetterReconciler(self.publisher.dead_letters(), store, store, clock, journal)
         self.operate = Operate(
             engine=self.engine,
             store=store,

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar, cast
 from bridge.domain.errors import SetupError
 from bridge.domain.lifecycle import Move
 from bridge.domain.task import TaskKey
-from bridge.ports.broker import Consumer, Handle, Verdict
+from bridge.ports.broker import Acknowledger, Consumer, Handle
 
 Part = TypeVar("Part")
 
@@ -90,7 +90,7 @@ class CrashPoints:
         return cast("Part", _Watched(part, name, self))
 
     def over_consumer(self, consumer: Part) -> Part:
-        """Return the consumer with its verdicts watched, as `verdict.ack` and `verdict.requeue`."""
+        """Return the consumer with its acknowledgements watched, as `verdict.ack` and `verdict.requeue`."""
         return cast("Part", _WatchedConsumer(consumer, "consumer", self))
 
     async def reach(self, calls: Sequence[str], when: When) -> None:
@@ -143,8 +143,8 @@ class _Watched:
 
 class _WatchedConsumer(_Watched):
     async def start(self, handle: Handle) -> None:
-        async def watched(topic: str, key: TaskKey, verdict: Verdict) -> None:
-            await handle(topic, key, self._points.over(verdict, "verdict"))
+        async def watched(topic: str, key: TaskKey, acknowledger: Acknowledger) -> None:
+            await handle(topic, key, self._points.over(acknowledger, "verdict"))
 
         await cast("Consumer", self._part).start(watched)
 

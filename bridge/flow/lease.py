@@ -56,12 +56,12 @@ class Lease:
         known = self._topics.get(topic)
         return self._lock if known is None or known.lock is None else known.lock
 
-    def until(self, topic: str, asked_at: datetime) -> datetime:
+    def expiry(self, topic: str, asked_at: datetime) -> datetime:
         """Return until when a lock holds for sure that was asked for at that moment."""
         duration = self.duration(topic)
         return asked_at + duration - min(MARGIN, duration / 4)
 
-    def until_told(self, topic: str, held_for: timedelta, asked_at: datetime) -> datetime:
+    def reported_expiry(self, topic: str, held_for: timedelta, asked_at: datetime) -> datetime:
         """Return until when a lock holds of which the engine, asked at that moment, told how long it holds.
 
         No longer than a lock of the topic can hold: what is told rests on a clock that may be a proxy's, and wrong.
@@ -69,7 +69,7 @@ class Lease:
         held = min(held_for, self.duration(topic))
         return asked_at + held - min(MARGIN, held / 4)
 
-    def is_worn(self, task: Task, lease_until: datetime) -> bool:
+    def needs_renewal(self, task: Task, lease_until: datetime) -> bool:
         """Tell whether a third of the lock has gone by: renewed that early, two renewals may fail in between."""
         return lease_until - self._clock.now() < self.duration(task.topic) * 2 / 3
 
@@ -84,10 +84,10 @@ class Lease:
         try:
             await self._engine.extend_lock(task.id, task.worker_id, duration)
         except LeaseLost as error:
-            await self._take_up(task, duration, error)
-        return self.until(task.topic, asked_at)
+            await self._reacquire(task, duration, error)
+        return self.expiry(task.topic, asked_at)
 
-    async def _take_up(self, task: Task, duration: timedelta, error: LeaseLost) -> None:
+    async def _reacquire(self, task: Task, duration: timedelta, error: LeaseLost) -> None:
         found = await self._engine.get(task.id)
         if found.worker_id not in {None, task.worker_id}:
             raise LeaseStolen(f"worker {found.worker_id} holds the task now", status=error.status) from error

@@ -27,7 +27,7 @@ class Relay:
     """Publishes tasks with confirms; one that gets none stays RECEIVED and is published again when it is due.
 
     Each topic has batches of its own: one whose queue takes nothing keeps no other waiting. What was confirmed is
-    written down `delay` later. Most tasks are claimed by then, here or by another process, and have moved on by
+    written down `linger` later. Most tasks are claimed by then, here or by another process, and have moved on by
     themselves: that write would only be in the way of their claims. Of those that were claimed here, which `begun`
     tells, there is nothing to write at all. At most `put_limit` tasks of a topic are `put` at a time: the outbox is
     the store, and not this process's memory.
@@ -43,7 +43,7 @@ class Relay:
         again_after: timedelta,
         look_after: timedelta,
         tracer: Tracer = NoTracer(),
-        delay: timedelta = timedelta(0),
+        linger: timedelta = timedelta(0),
         put_limit: int = 500,
     ) -> None:
         self._store = store
@@ -54,7 +54,7 @@ class Relay:
         self._look_after = look_after
         self._tracer = tracer
         self._batches: dict[str, Batch[Sequence[Task], Sequence[Task]]] = {}
-        self._confirms = Batch(self._confirm, alone=self._confirm_again, limit=500, delay=delay)
+        self._confirms = Batch(self._confirm, alone=self._confirm_again, limit=500, linger=linger)
         self._awaited: set[tuple[str, int]] = set()
         self._put_limit = put_limit
         self._put: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
@@ -120,7 +120,7 @@ class Relay:
     async def _publish(self, topic: str, tasks: Sequence[Task]) -> int:
         batch = self._batches.get(topic)
         if batch is None:
-            batch = self._batches[topic] = Batch(partial(self._flush, topic), limit=500, lanes=2)
+            batch = self._batches[topic] = Batch(partial(self._flush, topic), limit=500, max_concurrent=2)
         confirmed = await batch.put(tasks)
         if confirmed:
             self._awaited.update((task.id, task.epoch) for task in confirmed)

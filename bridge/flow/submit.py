@@ -46,7 +46,7 @@ Kept = TypeVar("Kept", Task, EngineTask)
 
 MOST_RACES: Final = 5
 """How often the engine is asked again that refused because another transaction was at the task."""
-RACE_REST: Final = timedelta(milliseconds=20)
+RACE_DELAY: Final = timedelta(milliseconds=20)
 
 _FROM_ENGINE: Final = (
     "verified", "lease_until", "variables", "business_key", "process_instance_id", "retries",
@@ -120,7 +120,7 @@ class Submit:
         if known_task is not None:
             if known_task.topic != task.topic and not task.verified:
                 raise _unknown(task.id, task.topic)
-            return await self._take_up(known_task, task, mark)
+            return await self._give_new_lease(known_task, task, mark)
         kept = await self._accepted.put(task)
         if kept is None:
             raced = await self._store.get(task.id)
@@ -201,7 +201,7 @@ class Submit:
                 f"the task takes {size} bytes, {self._size_limit} are kept at most: send fewer variables"
             )
 
-    async def _take_up(self, known: Task, task: Task, mark: str) -> Task:
+    async def _give_new_lease(self, known: Task, task: Task, mark: str) -> Task:
         """Give a known task its new lease: its submitter holds it (again), or the engine has another under its id.
 
         From now on it is this submission's task. Of several at once only the first gives a lease, by the epoch.
@@ -231,7 +231,7 @@ class Submit:
                     raise
                 # Two transactions met at the task, as when the same submission comes twice at once.
                 reason = str(error)
-                await asyncio.sleep(RACE_REST.total_seconds() * tries)
+                await asyncio.sleep(RACE_DELAY.total_seconds() * tries)
         self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=reason)
         return task.changed(verified=False)
 
@@ -253,8 +253,8 @@ class Submit:
     async def _lock(self, task: Task, found: EngineTask, asked_at: datetime) -> datetime:
         """Return until when the lock holds: the submitter's own where that is fresh, else a new one."""
         if found.worker_id == task.worker_id and found.held_for is not None:
-            until = self._lease.until_told(task.topic, found.held_for, asked_at)
-            if not self._lease.is_worn(task, until):
+            until = self._lease.reported_expiry(task.topic, found.held_for, asked_at)
+            if not self._lease.needs_renewal(task, until):
                 return until
         asked_at = self._clock.now()
         try:
@@ -267,7 +267,7 @@ class Submit:
                 f"task {task.id} is locked by worker {found.worker_id!r}{how_long}, not by {task.worker_id!r}: "
                 "submit it under the worker id that holds the lock, or once that is over"
             ) from error
-        return self._lease.until(task.topic, asked_at)
+        return self._lease.expiry(task.topic, asked_at)
 
     async def _described(self, task: Task, found: EngineTask, lease_until: datetime) -> Task:
         variables: Variables = {}

@@ -55,7 +55,7 @@ class Heartbeat:
             foreign_answer=self._foreign_answer(),
         )
         try:
-            await self._replicas.beat(state)
+            await self._replicas.heartbeat(state)
         except StoreError:
             self._since = None
             raise

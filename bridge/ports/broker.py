@@ -35,7 +35,7 @@ class Publisher(Protocol):
         ...
 
 
-class Verdict(Protocol):
+class Acknowledger(Protocol):
     """How a delivery ends: acknowledged, or given back to the queue."""
 
     async def ack(self) -> None: ...
@@ -43,7 +43,7 @@ class Verdict(Protocol):
     async def requeue(self) -> None: ...
 
 
-Handle = Callable[[str, TaskKey, Verdict], Awaitable[None]]
+Handle = Callable[[str, TaskKey, Acknowledger], Awaitable[None]]
 
 
 class Consumer(Protocol):

@@ -14,8 +14,8 @@ from bridge.domain.task import State, Task, TaskKey, UnreadableTask
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A subscriber's wish to run a task under the lease that its message named. No two for a task have the same id.
+class ClaimRequest:
+    """A subscriber's request to run a task under the lease that its message named. No two for a task have the same id.
 
     `topic` is the subscriber's: a message that names a task of another topic claims nothing.
     """
@@ -73,7 +73,7 @@ class TaskStore(Protocol):
         """CONFIRM many tasks; one that is no longer RECEIVED under its epoch stays as it is."""
         ...
 
-    async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
+    async def claim(self, claims: Sequence[ClaimRequest]) -> Sequence[Task | None]:
         """CLAIM tasks; None for one that can't be read, or doesn't wait under this lease and topic (a late message)."""
         ...
 
@@ -113,7 +113,7 @@ class TaskStore(Protocol):
 class Replicas(Protocol):
     """Where the gateway's processes tell each other that they live, and what they can do."""
 
-    async def beat(self, replica: Replica) -> None:
+    async def heartbeat(self, replica: Replica) -> None:
         """Write this process's state over its last one. Its success is proof that the store takes writes."""
         ...
 

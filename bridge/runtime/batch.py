@@ -64,9 +64,9 @@ class Batch(Generic[Item, Result]):
 
     A lone item waits for nobody, and the busier it gets the larger the batches are. `flush` returns one result an
     item, in order. Where it fails, its items go one by one, by `alone` if that is given, so that each caller gets the
-    failure of its own item only; an outage reaches every caller of that batch. `lanes` batches may run side by side.
-    `rest` is the least time between the beginnings of two batches: what comes sooner goes together. `delay` is for
-    what is in no hurry: how long even a lone item waits for others.
+    failure of its own item only; an outage reaches every caller of that batch. `max_concurrent` batches may run
+    side by side. `min_interval` is the least time between the beginnings of two batches: what comes sooner goes
+    together. `linger` is for what is in no hurry: how long even a lone item waits for others.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class Batch(Generic[Item, Result]):
         *,
         alone: Callable[[Item], Awaitable[Result]] | None = None,
         limit: int = 200,
-        lanes: int = 1,
-        rest: timedelta = timedelta(0),
-        delay: timedelta = timedelta(0),
+        max_concurrent: int = 1,
+        min_interval: timedelta = timedelta(0),
+        linger: timedelta = timedelta(0),
     ) -> None:
         self._flush = flush
         self._alone = alone
         self._limit = limit
-        self._lanes = lanes
-        self._rest = rest.total_seconds()
-        self._delay = delay.total_seconds()
+        self._max_concurrent = max_concurrent
+        self._min_interval = min_interval.total_seconds()
+        self._linger = linger.total_seconds()
         self._next_at = 0.0
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
@@ -98,18 +98,18 @@ class Batch(Generic[Item, Result]):
         """Add an item and return the future that gets its result."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._open < self._lanes:
+        if self._open < self._max_concurrent:
             self._open += 1
-            lane = asyncio.create_task(self._drain())
-            self._running.add(lane)
-            lane.add_done_callback(self._running.discard)
+            drain = asyncio.create_task(self._drain())
+            self._running.add(drain)
+            drain.add_done_callback(self._running.discard)
         return future
 
     async def _drain(self) -> None:
         # Counted here and not by the task's end, which is noticed a turn of the loop later: whoever puts in between
-        # would wait for a lane that takes nothing any more.
+        # would wait for one that takes nothing any more.
         try:
-            await asyncio.sleep(self._delay)  # at the least, everyone who is ready in this turn of the loop joins
+            await asyncio.sleep(self._linger)  # at the least, everyone who is ready in this turn of the loop joins
             while self._waiting:
                 await self._pause()
                 batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
@@ -122,7 +122,7 @@ class Batch(Generic[Item, Result]):
         early = self._next_at - loop.time()
         if early > 0 and len(self._waiting) < self._limit:
             await asyncio.sleep(early)
-        self._next_at = loop.time() + self._rest
+        self._next_at = loop.time() + self._min_interval
 
     async def _run(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
@@ -131,8 +131,8 @@ class Batch(Generic[Item, Result]):
             for _, future in batch:
                 if not future.done():
                     future.set_exception(asyncio.CancelledError())
-            lane = asyncio.current_task()
-            if lane is not None and lane.cancelling():
+            drain = asyncio.current_task()
+            if drain is not None and drain.cancelling():
                 raise
             return
         for (_, future), end in zip(batch, ends, strict=True):

@@ -17,7 +17,7 @@ from bridge.adapters.rabbitmq.publisher import RabbitPublisher
 from bridge.domain.dead_letter import DeadMessage
 from bridge.domain.errors import BrokerError
 from bridge.domain.task import TaskKey
-from bridge.ports.broker import Consumer, Publisher, Verdict
+from bridge.ports.broker import Acknowledger, Consumer, Publisher
 from bridge.topic import Topic, topic
 from tests.pause import pause
 
@@ -44,27 +44,27 @@ KEY = TaskKey("task", 3, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0
 
 
 class Delivery:
-    """A message as it came to a consumer; its handler goes on when a verdict is given here."""
+    """A message as it came to a consumer; its handler goes on when it is acknowledged or requeued here."""
 
-    def __init__(self, topic: str, key: TaskKey, verdict: Verdict) -> None:
+    def __init__(self, topic: str, key: TaskKey, acknowledger: Acknowledger) -> None:
         self.topic, self.key = topic, key
-        self._verdict = verdict
+        self._acknowledger = acknowledger
         self._done = asyncio.Event()
 
     async def ack(self) -> None:
         try:
-            await self._verdict.ack()
+            await self._acknowledger.ack()
         finally:
             self._done.set()
 
     async def requeue(self) -> None:
         try:
-            await self._verdict.requeue()
+            await self._acknowledger.requeue()
         finally:
             self._done.set()
 
     def leave(self) -> None:
-        """End the handler without a verdict."""
+        """End the handler without either."""
         self._done.set()
 
     async def done(self) -> None:
@@ -77,8 +77,8 @@ class Inbox:
     def __init__(self) -> None:
         self.arrived: asyncio.Queue[Delivery] = asyncio.Queue()
 
-    async def __call__(self, topic: str, key: TaskKey, verdict: Verdict) -> None:
-        delivery = Delivery(topic, key, verdict)
+    async def __call__(self, topic: str, key: TaskKey, acknowledger: Acknowledger) -> None:
+        delivery = Delivery(topic, key, acknowledger)
         self.arrived.put_nowait(delivery)
         await delivery.done()
 

@@ -16,7 +16,7 @@ from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.lifecycle import LEASES, Event, Move, Origin
 from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
 from bridge.ports.reader import TaskReader
-from bridge.ports.store import Claim, Records, TaskStore
+from bridge.ports.store import ClaimRequest, Records, TaskStore
 from sandbox.ports import LOOPBACK
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -80,8 +80,8 @@ def lease(task_id: str = "t1", **fields: Any) -> Task:
     return task(task_id, **{**new, **fields})
 
 
-def claim(task_id: str = "t1", claim_id: str = "c1", epoch: int = 1, topic: str = "orders") -> Claim:
-    return Claim(topic, TaskKey(task_id, epoch), claim_id, "replica-1", NOW, NOW + MINUTE)
+def claim(task_id: str = "t1", claim_id: str = "c1", epoch: int = 1, topic: str = "orders") -> ClaimRequest:
+    return ClaimRequest(topic, TaskKey(task_id, epoch), claim_id, "replica-1", NOW, NOW + MINUTE)
 
 
 def decide(outcome: Outcome, task_id: str = "t1", claim_id: str = "c1") -> Move:

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.domain.errors import BrokerUnroutable, QueueMismatch
 from bridge.domain.task import TaskKey
-from bridge.ports.broker import Consumer, Depth, Verdict
+from bridge.ports.broker import Acknowledger, Consumer, Depth
 from tests.contract.brokers import SHORT, BrokerLab, Inbox, MemoryBrokerLab, RabbitLab, keys, kinds, make_topic, until
 
 ALPHA, BETA = make_topic("alpha"), make_topic("beta")
@@ -115,10 +115,10 @@ async def test_a_handler_that_fails_gets_the_message_again(lab: BrokerLab, caplo
     inbox = Inbox()
     failures = [ValueError("the handler's own")]
 
-    async def handle(topic: str, key: TaskKey, verdict: Verdict) -> None:
+    async def handle(topic: str, key: TaskKey, acknowledger: Acknowledger) -> None:
         if failures:
             raise failures.pop()
-        await inbox(topic, key, verdict)
+        await inbox(topic, key, acknowledger)
 
     with caplog.at_level(logging.ERROR):
         await lab.consumer(ALPHA).start(handle)

@@ -51,7 +51,7 @@ async def pause(lab: Lab) -> None:
 
 async def beat(lab: Lab) -> None:
     assert isinstance(lab.store, MemoryStore | MongoStore)
-    await lab.store.beat(Replica("r1", "1", ("web",), NOW, NOW))
+    await lab.store.heartbeat(Replica("r1", "1", ("web",), NOW, NOW))
 
 
 async def operate(lab: Lab) -> None:

@@ -248,9 +248,9 @@ async def each_hurts_itself_alone(store: MemoryStore | MongoStore, ends: list[En
     lab.claims, lab.handle = lab.replica("r1")
     tasks = [await lab.task() for _ in range(MEMBERS)]
     odd = {task.id: end for task, end in zip(tasks, ends, strict=False)}
-    verdicts = await asyncio.gather(*(lab.deliver(task) for task in tasks))
+    acknowledgers = await asyncio.gather(*(lab.deliver(task) for task in tasks))
     await lab.report.drain()
-    assert [verdict.given for verdict in verdicts] == [["ack"]] * MEMBERS
+    assert [acknowledger.given for acknowledger in acknowledgers] == [["ack"]] * MEMBERS
     assert runs == {task.id: 1 for task in tasks}
     for task in await store.get_many([task.id for task in tasks]):
         assert task.attempts == 1

@@ -54,12 +54,12 @@ async def names(store: Store, since: datetime = NOW - MINUTE) -> list[str]:
 async def test_a_replica_is_seen_as_it_described_itself(store: Store) -> None:
     loads = {"orders": Load(4, 2, 0.25), "a.b:c-$d": Load(0), "idle": Load(1, 0, None), "mail": Load(2, 1, 0.5, 0.75)}
     told = replica(loads=loads, reporting=2**40, lag=0.125, foreign_answer="answers 401")
-    await store.beat(told)
+    await store.heartbeat(told)
     assert list(await store.replicas(NOW)) == [told]
 
 
 async def test_a_replica_without_topics_is_seen_too(store: Store) -> None:
-    await store.beat(replica())
+    await store.heartbeat(replica())
     (found,) = await store.replicas(NOW)
     assert found.loads == {}
 
@@ -69,60 +69,60 @@ async def test_nobody_is_seen_where_nobody_is(store: Store) -> None:
 
 
 async def test_a_beat_goes_over_the_last_one_as_a_whole(store: Store) -> None:
-    await store.beat(replica(loads={"orders": Load(4)}, reporting=3))
+    await store.heartbeat(replica(loads={"orders": Load(4)}, reporting=3))
     later = replica(seen_at=NOW + MINUTE, loads={"mail": Load(1)})
-    await store.beat(later)
+    await store.heartbeat(later)
     assert list(await store.replicas(NOW)) == [later]
 
 
 async def test_only_those_seen_since_then_are_returned(store: Store) -> None:
     milli = timedelta(milliseconds=1)
     for name, seen_at in (("before", NOW - milli), ("just", NOW), ("after", NOW + milli)):
-        await store.beat(replica(name, seen_at))
+        await store.heartbeat(replica(name, seen_at))
     assert await names(store, NOW) == ["after", "just"]
     assert await names(store, NOW + 2 * milli) == []
 
 
 async def test_replicas_are_returned_in_the_order_of_their_names(store: Store) -> None:
     for name in ("c", "a", "b"):
-        await store.beat(replica(name))
+        await store.heartbeat(replica(name))
     assert await names(store) == ["a", "b", "c"]
 
 
 async def test_many_beat_at_once(store: Store) -> None:
-    await asyncio.gather(*(store.beat(replica(f"r{number % 10}", reporting=number)) for number in range(50)))
+    await asyncio.gather(*(store.heartbeat(replica(f"r{number % 10}", reporting=number)) for number in range(50)))
     assert await names(store) == [f"r{number}" for number in range(10)]
 
 
 async def test_who_leaves_is_forgotten_and_nobody_else(store: Store) -> None:
-    await store.beat(replica("r1"))
-    await store.beat(replica("r2"))
+    await store.heartbeat(replica("r1"))
+    await store.heartbeat(replica("r2"))
     await store.leave("r1")
     assert await names(store) == ["r2"]
     await store.leave("r1")
     await store.leave("never seen")
     assert await names(store) == ["r2"]
-    await store.beat(replica("r1"))
+    await store.heartbeat(replica("r1"))
     assert await names(store) == ["r1", "r2"], "it may come back"
 
 
 @pytest.mark.parametrize("name", ["$ne", '{"$ne": null}', "a.b", ""])
 async def test_a_name_is_never_an_operator(store: Store, name: str) -> None:
-    await store.beat(replica("r1"))
-    await store.beat(replica(name))
+    await store.heartbeat(replica("r1"))
+    await store.heartbeat(replica(name))
     await store.leave(name)
     assert await names(store) == ["r1"]
 
 
 async def test_a_store_that_is_not_open_takes_no_sign_of_life() -> None:
     away = MongoStore(f"mongodb://{LOOPBACK}:1/", "test")
-    for call in (away.beat(replica()), away.replicas(NOW), away.leave("r1"), away.unstarted("r1", 1)):
+    for call in (away.heartbeat(replica()), away.replicas(NOW), away.leave("r1"), away.unstarted("r1", 1)):
         with pytest.raises(StoreUnavailable, match="not open"):
             await call
 
 
 async def test_a_replica_that_was_killed_is_forgotten_by_the_server_in_the_end(mongo: MongoStore) -> None:
-    await mongo.beat(replica())
+    await mongo.heartbeat(replica())
     indexes = await mongo._replicas.index_information()
     assert indexes["seen"]["expireAfterSeconds"] == 86_400
 

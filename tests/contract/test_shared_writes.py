@@ -81,10 +81,10 @@ async def test_thirty_one_share_a_write_of_which_one_can_not_be_stored(
     lab.report = lab.reporter()
     lab.claims, lab.handle = lab.replica("r1")
     tasks = [await lab.task() for _ in range(MEMBERS)]
-    verdicts = await asyncio.gather(*(lab.deliver(task) for task in tasks))
+    acknowledgers = await asyncio.gather(*(lab.deliver(task) for task in tasks))
     await lab.report.drain()
     assert MEMBERS in batches, "their outcomes were written together, and that failed"
-    assert [verdict.given for verdict in verdicts] == [["ack"]] * MEMBERS
+    assert [acknowledger.given for acknowledger in acknowledgers] == [["ack"]] * MEMBERS
     assert runs == {task.id: 1 for task in tasks}
     kept = {task.id: task for task in await store.get_many([task.id for task in tasks])}
     culprit = kept.pop(tasks[7].id)

@@ -18,15 +18,14 @@ from bridge.domain.lifecycle import Move
 from bridge.domain.task import State, Task, TaskKey, Variables
 from bridge.flow.deliver.deliver import Report
 from bridge.flow.handle.claims import Claim, Claims
-from bridge.flow.handle.handle import Handle, Terms
+from bridge.flow.handle.handle import Handle, HandleConfig
 from bridge.flow.handle.renew import Renew
 from bridge.flow.handle.run import Run
 from bridge.flow.handle.threads import Threads
 from bridge.flow.lease import Lease
 from bridge.flow.relay import Relay
 from bridge.ports.engine import EngineTask, TopicPoll
-from bridge.ports.store import Claim as Wish
-from bridge.ports.store import Due
+from bridge.ports.store import ClaimRequest, Due
 from bridge.testing import make_context
 from bridge.topic import Context, Topic, topic
 from tests.unit.fakes import LOCK, SECOND, HandClock, Notes
@@ -60,7 +59,7 @@ class LabStore(MemoryStore):
     def fail_next(self, call: str, error: Exception | None = None, *, after: bool = False) -> None:
         self._faults[call].append((error or StoreUnavailable(f"{call}: the store is away"), after))
 
-    async def claim(self, claims: Sequence[Wish]) -> Sequence[Task | None]:
+    async def claim(self, claims: Sequence[ClaimRequest]) -> Sequence[Task | None]:
         late = self._strike("claim")
         found = await super().claim(claims)
         return self._answer(late, found)
@@ -178,7 +177,7 @@ class SlowBroker(MemoryBroker):
         return await super().publish(topic, keys)
 
 
-class Verdict:
+class Acknowledger:
     """What was said of a message."""
 
     def __init__(self, order: list[str] | None = None, error: BrokerError | None = None) -> None:
@@ -193,12 +192,12 @@ class Verdict:
     async def requeue(self) -> None:
         self._give("requeue")
 
-    def _give(self, verdict: str) -> None:
-        self._order.append(verdict)
+    def _give(self, acknowledger: str) -> None:
+        self._order.append(acknowledger)
         if self._error is not None:
-            self.lost.append(verdict)
+            self.lost.append(acknowledger)
             raise self._error
-        self.given.append(verdict)
+        self.given.append(acknowledger)
 
 
 class Order(BaseModel):
@@ -284,7 +283,7 @@ class Lab:
             context=lambda task: make_context(task_id=task.id, attempt=task.attempts),
             clock=self.clock,
             journal=self.notes,
-            terms=Terms(name, CLAIM, release_after=RELEASE),
+            config=HandleConfig(name, CLAIM, release_after=RELEASE),
             begun=self.begun.append,
         )
         return claims, handle
@@ -305,16 +304,18 @@ class Lab:
         assert kept is not None
         return kept
 
-    async def deliver(self, task: Task, verdict: Verdict | None = None, handle: Handle | None = None) -> Verdict:
+    async def deliver(
+        self, task: Task, acknowledger: Acknowledger | None = None, handle: Handle | None = None
+    ) -> Acknowledger:
         """Hand a task's message to the handler and wait for its end."""
-        verdict = verdict or Verdict(self.order)
+        acknowledger = acknowledger or Acknowledger(self.order)
         async with asyncio.timeout(10):
-            await (handle or self.handle)(task.topic, TaskKey(task.id, task.epoch), verdict)
-        return verdict
+            await (handle or self.handle)(task.topic, TaskKey(task.id, task.epoch), acknowledger)
+        return acknowledger
 
     async def begin(
         self, task: Task, process: tuple[Claims, Handle] | None = None
-    ) -> tuple[asyncio.Task[Verdict], Claim]:
+    ) -> tuple[asyncio.Task[Acknowledger], Claim]:
         """Hand a task's message to the handler; return when that has begun to run."""
         claims, handle = process or (self.claims, self.handle)
         running = asyncio.create_task(self.deliver(task, handle=handle))

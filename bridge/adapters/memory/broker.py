@@ -149,7 +149,7 @@ class MemoryBroker:
             self._consumers.append(consumer)
         self._deliver_all()
 
-    def take_back(self, topic: str, message: _Message) -> None:
+    def requeue(self, topic: str, message: _Message) -> None:
         """Return a message to the head of its queue, or to `dead` when that happened too often."""
         message.returns += 1
         if message.returns > DELIVERY_LIMIT:
@@ -257,7 +257,7 @@ class MemoryConsumer:
         task.add_done_callback(self._ended)
 
     def lose(self) -> None:
-        """Return all that is unacknowledged; verdicts on it fail from now on."""
+        """Return all that is unacknowledged; acknowledging it fails from now on."""
         for topic, unsettled in self._unsettled.items():
             for delivery in reversed(unsettled.copy()):
                 delivery.lose()
@@ -271,7 +271,7 @@ class MemoryConsumer:
 
 
 class _Delivery:
-    """`bridge.ports.broker.Verdict` on one message; only the first verdict counts."""
+    """`bridge.ports.broker.Acknowledger` on one message; only the first answer counts."""
 
     def __init__(self, broker: MemoryBroker, topic: str, message: _Message, unsettled: list[_Delivery]) -> None:
         self._broker, self._topic, self._message, self._unsettled = broker, topic, message, unsettled
@@ -288,7 +288,7 @@ class _Delivery:
         """Return the message because its connection is gone."""
         self._lost = True
         self._unsettled.remove(self)
-        self._broker.take_back(self._topic, self._message)
+        self._broker.requeue(self._topic, self._message)
 
     def _settle(self, operation: Literal["ack", "requeue"], *, requeue: bool) -> None:
         if self._given:
@@ -304,7 +304,7 @@ class _Delivery:
             raise
         self._unsettled.remove(self)
         if requeue:
-            self._broker.take_back(self._topic, self._message)
+            self._broker.requeue(self._topic, self._message)
         else:
             self._broker.deliver(self._topic)
         if late is not None:

@@ -140,7 +140,7 @@ class MemoryDesk(MemorySearch, MemoryCounts):
     async def marks(self) -> Mapping[str, str]:
         latest = max(((task.updated_at, task.id) for task in self._store.tasks.values()), default="")
         tasks = str((latest, self._counts))
-        workers = str(sorted((replica.id, replica.seen_at) for replica in self._store.beats.values()))
+        workers = str(sorted((replica.id, replica.seen_at) for replica in self._store.heartbeats.values()))
         return {
             "tasks": tasks,
             "topics": tasks + str(sorted(self._pauses.items())),

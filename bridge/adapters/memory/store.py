@@ -17,7 +17,7 @@ from bridge.domain.lifecycle import Event, Move, apply, claim_of, lease_anew, re
 from bridge.domain.replica import Replica
 from bridge.domain.task import UNREADABLE_LOOK, Source, State, Task, TaskKey, UnreadableTask
 from bridge.ports.reader import Page, Statistics, TaskFilter
-from bridge.ports.store import Claim, Due
+from bridge.ports.store import ClaimRequest, Due
 
 WAITING_CAP = 10_000
 _FENCES = frozenset({"state", "epoch", "claim_id"})
@@ -33,7 +33,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
         self.records: dict[tuple[str, str], Mapping[str, Any]] = {}
-        self.beats: dict[str, Replica] = {}
+        self.heartbeats: dict[str, Replica] = {}
         self.letters: dict[str, DeadLetter] = {}
         self.identity: EngineIdentity | None = None
         self.spoiled: dict[str, dict[str, Any]] = {}
@@ -78,10 +78,10 @@ class MemoryStore:
         for key in keys:
             self._apply(Move(key.id, Event.CONFIRM, key.epoch, changes={"updated_at": now, "next_at": next_at}))
 
-    async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
+    async def claim(self, claims: Sequence[ClaimRequest]) -> Sequence[Task | None]:
         return [self._claim(claim) for claim in claims]
 
-    def _claim(self, claim: Claim) -> Task | None:
+    def _claim(self, claim: ClaimRequest) -> Task | None:
         before = self.tasks.get(claim.key.id)
         move = claim_of(claim.topic, claim.key, claim.claim_id, replica=claim.replica, now=claim.now, until=claim.until)
         task = self._apply(move)
@@ -166,14 +166,14 @@ class MemoryStore:
         found = [t for t in self.tasks.values() if t.state in early and t.replica == replica][:limit]
         return [task for task in (self.read(each, light=True) for each in found) if isinstance(task, Task)]
 
-    async def beat(self, replica: Replica) -> None:
-        self.beats[replica.id] = replica
+    async def heartbeat(self, replica: Replica) -> None:
+        self.heartbeats[replica.id] = replica
 
     async def replicas(self, since: datetime) -> Sequence[Replica]:
-        return [replica for _, replica in sorted(self.beats.items()) if replica.seen_at >= since]
+        return [replica for _, replica in sorted(self.heartbeats.items()) if replica.seen_at >= since]
 
     async def leave(self, replica_id: str) -> None:
-        self.beats.pop(replica_id, None)
+        self.heartbeats.pop(replica_id, None)
 
     async def keep_dead_letter(self, letter: DeadLetter) -> None:
         self.letters[letter.id] = letter

@@ -45,7 +45,7 @@ class ReplicaStore(StoreReader):
 
     models: ClassVar = (*StoreReader.models, ReplicaDocument)
 
-    async def beat(self, replica: Replica) -> None:
+    async def heartbeat(self, replica: Replica) -> None:
         document = to_replica(replica)
         with translated("beat"):
             await self._replicas.replace_one({"_id": {"$eq": replica.id}}, document, upsert=True)

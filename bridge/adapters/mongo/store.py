@@ -28,7 +28,7 @@ from bridge.documents.task_codec import UNSTORABLE, as_kept, encode, read_docume
 from bridge.domain.errors import StoreError, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.domain.lifecycle import Event, Move, claim_of, lease_anew, refetch
 from bridge.domain.task import UNREADABLE_LOOK, Source, State, Task, TaskKey, UnreadableTask
-from bridge.ports.store import Claim
+from bridge.ports.store import ClaimRequest
 
 HARD_LIMIT: Final = 16_700_000
 """What a document may take at the very most: MongoDB's 16 MiB, less what a move adds besides its values."""
@@ -98,7 +98,7 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
         with translated("confirm"):
             await self._send([Move(key.id, Event.CONFIRM, key.epoch, changes=changes) for key in keys], _token())
 
-    async def claim(self, claims: Sequence[Claim]) -> Sequence[Task | None]:
+    async def claim(self, claims: Sequence[ClaimRequest]) -> Sequence[Task | None]:
         moves = [
             claim_of(claim.topic, claim.key, claim.claim_id, replica=claim.replica, now=claim.now, until=claim.until)
             for claim in claims

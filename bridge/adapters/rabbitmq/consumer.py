@@ -33,7 +33,7 @@ _KEEP_DELAYS: Final = (timedelta(milliseconds=200), timedelta(seconds=5))
 
 
 class _Delivery:
-    """`bridge.ports.broker.Verdict` on one message; only the first verdict counts."""
+    """`bridge.ports.broker.Acknowledger` on one message; only the first answer counts."""
 
     def __init__(self, message: RabbitMessage) -> None:
         self._message = message
@@ -65,11 +65,11 @@ def _log_fault(topic: str, error: GatewayError) -> None:
 class RabbitConsumer:
     """`ports.broker.Consumer` on RabbitMQ: for each topic a channel whose prefetch is its concurrency and `reserve`.
 
-    `handle` runs in tasks of its own: losing the connection does not cancel it, only its verdict fails then. A message
-    on which it gave no verdict is requeued. `stop` stops deliveries; `close` then waits up to `graceful` for what
-    runs, cancels the rest, and ends the connection. `on_undecodable` keeps a message that can't be read, which is
-    acknowledged then and not rejected: RabbitMQ can't dead-letter every one. `on_fault` is told the topic of a
-    subscription that failed, and the error.
+    `handle` runs in tasks of its own: losing the connection does not cancel it, only its acknowledgement fails then. A
+    message that it neither acknowledged nor requeued is requeued. `stop` stops deliveries; `close` then waits up to
+    `graceful` for what runs, cancels the rest, and ends the connection. `on_undecodable` keeps a message that can't be
+    read, which is acknowledged then and not rejected: RabbitMQ can't dead-letter every one. `on_fault` is told the
+    topic of a subscription that failed, and the error.
 
     Each topic is attached by itself (`Subscription`): one whose queue differs, or is out of order, stops no other. One
     that holds nothing and gets nothing though messages are ready is attached anew when that lasts `stalled_after` and

@@ -43,8 +43,8 @@ _LOCK: Final = timedelta(seconds=60)
 
 
 class Report:
-    """Delivers outcomes and writes down how that ended. `limit` bounds the refusals of one by the engine, and `rest`
-    says how much of a busy moment is written together.
+    """Delivers outcomes and writes down how that ended. `limit` bounds the refusals of one by the engine.
+    `min_interval` is the least time between two writes: what is settled sooner is written together.
 
     While the breaker is open outcomes wait in the store. When the engine answers again they are delivered at once,
     and `backlogged` says that they go first: nothing new is to be fetched before them. Topics take turns, so that a
@@ -65,7 +65,7 @@ class Report:
         concurrency: int,
         breaker: Breaker | None = None,
         tracer: Tracer = NoTracer(),
-        rest: timedelta = timedelta(0),
+        min_interval: timedelta = timedelta(0),
         deadlines: Deadlines = Deadlines(),
         replicas: Replicas | None = None,
     ) -> None:
@@ -81,7 +81,7 @@ class Report:
         self._endings = Endings(engine, ErrorEventDefinitions(engine, clock, journal), clock, replicas)
         self._lanes = Lanes(concurrency, MOST_SLOW, self._in_flight.is_slow)
         self._open: set[Delivery] = set()
-        self._settle = Batch(self._write_down, limit=100, rest=rest)
+        self._settle = Batch(self._write_down, limit=100, min_interval=min_interval)
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._deliveries: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""Wishes to run tasks, gathered for the store: what is wished together is one write."""
+"""Claim requests, gathered for the store: what is requested together is one write."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from bridge.domain.errors import TaskUnreadable
 from bridge.domain.task import State, Task, TaskKey
 from bridge.ports.clock import Clock
-from bridge.ports.store import Claim, TaskStore
+from bridge.ports.store import ClaimRequest, TaskStore
 from bridge.runtime.batch import Batch
 
 
 @dataclass(frozen=True, slots=True)
-class _Together:
-    """What wishes have in common, and the tasks they are for."""
+class _Shared:
+    """What requests have in common, and the tasks they are for."""
 
     claim_id: str
     now: datetime
@@ -24,52 +24,56 @@ class _Together:
     tasks: set[str] = field(default_factory=set)
 
 
-class Wishes:
-    """Makes wishes, and puts them to the store together: `rest` is the least time between two such writes.
+class ClaimBatcher:
+    """Makes claim requests, and sends them to the store together: `min_interval` is the least time between two writes.
 
     Those that go together have their claim id and their moment in common, so that the store has the same to write for
     all of them. No two for the same task have the same claim id: with the task's id it names one claim.
     """
 
-    def __init__(self, store: TaskStore, clock: Clock, *, replica: str, claim: timedelta, rest: timedelta) -> None:
+    def __init__(
+        self, store: TaskStore, clock: Clock, *, replica: str, claim: timedelta, min_interval: timedelta
+    ) -> None:
         self._store = store
         self._clock = clock
         self._replica = replica
         self._claim = claim
-        self._batch: Batch[Claim, Task | None] = Batch(self._flush, alone=self._put_again, limit=100, rest=rest)
-        self._together: _Together | None = None
+        self._batch: Batch[ClaimRequest, Task | None] = Batch(
+            self._flush, alone=self._put_again, limit=100, min_interval=min_interval
+        )
+        self._shared: _Shared | None = None
 
-    def make(self, topic: str, key: TaskKey) -> Claim:
-        """Return the wish to run the task that a message on the topic's queue names."""
-        together = self._together
-        if together is None or key.id in together.tasks:
+    def make(self, topic: str, key: TaskKey) -> ClaimRequest:
+        """Return the request to run the task that a message on the topic's queue names."""
+        shared = self._shared
+        if shared is None or key.id in shared.tasks:
             now = self._clock.now()
-            together = self._together = _Together(secrets.token_hex(16), now, now + self._claim)
-        together.tasks.add(key.id)
-        return Claim(topic, key, together.claim_id, self._replica, together.now, together.until)
+            shared = self._shared = _Shared(secrets.token_hex(16), now, now + self._claim)
+        shared.tasks.add(key.id)
+        return ClaimRequest(topic, key, shared.claim_id, self._replica, shared.now, shared.until)
 
-    def again(self, wish: Claim) -> Claim:
-        """Return the wish as it is to be put once more, now: under its own id, as the first may have been granted."""
+    def again(self, request: ClaimRequest) -> ClaimRequest:
+        """Return the request as it is to be sent again: under its own id, as the first may have been granted."""
         now = self._clock.now()
-        return replace(wish, now=now, until=now + self._claim)
+        return replace(request, now=now, until=now + self._claim)
 
-    async def put(self, wish: Claim) -> Task | None:
+    async def put(self, request: ClaimRequest) -> Task | None:
         """Return the task as claimed, or None, as `TaskStore.claim` does. Raises what that raises."""
-        return await self._batch.put(wish)
+        return await self._batch.put(request)
 
-    async def _put_again(self, wish: Claim) -> Task | None:
-        (task,) = await self._store.claim([wish])
-        return await self.granted(wish) if task is None else task
+    async def _put_again(self, request: ClaimRequest) -> Task | None:
+        (task,) = await self._store.claim([request])
+        return await self.granted(request) if task is None else task
 
-    async def granted(self, wish: Claim) -> Task | None:
-        """Return the task of a wish that was granted without an answer; None where it wasn't, or no longer stands."""
+    async def granted(self, request: ClaimRequest) -> Task | None:
+        """Return the task of a request that was granted without an answer; None where it wasn't, or no longer holds."""
         try:
-            found = await self._store.get(wish.key.id)
+            found = await self._store.get(request.key.id)
         except TaskUnreadable:  # its claim is given back
             return None
-        ours = found is not None and found.claim_id == wish.claim_id and found.state is State.RUNNING
+        ours = found is not None and found.claim_id == request.claim_id and found.state is State.RUNNING
         return found if ours else None
 
-    async def _flush(self, wishes: Sequence[Claim]) -> Sequence[Task | None]:
-        self._together = None
-        return await self._store.claim(wishes)
+    async def _flush(self, requests: Sequence[ClaimRequest]) -> Sequence[Task | None]:
+        self._shared = None
+        return await self._store.claim(requests)

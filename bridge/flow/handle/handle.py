@@ -26,12 +26,12 @@ from bridge.domain.quoted_values import without_values
 from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey
 from bridge.domain.topic import Context, Topic
 from bridge.flow.deliver.deliver import Report
-from bridge.flow.handle.claim_requests import Wishes
+from bridge.flow.handle.claim_requests import ClaimBatcher
 from bridge.flow.handle.claims import Claim, Claims, HandlerCancelled
 from bridge.flow.handle.run import Run, unstorable
 from bridge.flow.handle.threads import Slot
 from bridge.flow.lease import Lease
-from bridge.ports.broker import Verdict
+from bridge.ports.broker import Acknowledger
 from bridge.ports.clock import Clock
 from bridge.ports.journal import Journal, Level
 from bridge.ports.store import TaskStore
@@ -45,18 +45,18 @@ _LONGEST_WAIT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class HandleConfig:
     """`claim`: how long a claim stands without a renewal. `report_within`: after how long an outcome that its own
     process did not deliver is taken up by another. `release_after`: when a task that was given back is looked at.
     `return_after`: after how long a message goes back whose task the store refuses to have claimed.
-    `rest`: how much of a busy moment goes to the store together."""
+    `min_interval`: the least time between two writes, so that more goes to the store together."""
 
     replica: str
     claim: timedelta
     report_within: timedelta = timedelta(seconds=30)
     release_after: timedelta = timedelta(seconds=1)
     return_after: timedelta = timedelta(seconds=5)
-    rest: timedelta = timedelta(0)
+    min_interval: timedelta = timedelta(0)
 
 
 class Handle:
@@ -77,7 +77,7 @@ class Handle:
         context: Callable[[Task], Context],
         clock: Clock,
         journal: Journal,
-        terms: Terms,
+        config: HandleConfig,
         tracer: Tracer = NoTracer(),
         begun: Callable[[Task], None] = lambda _task: None,
     ) -> None:
@@ -90,11 +90,15 @@ class Handle:
         self._context = context
         self._clock = clock
         self._journal = journal
-        self._terms = terms
+        self._config = config
         self._tracer = tracer
         self._begun = begun
-        self._wishes = Wishes(store, clock, replica=terms.replica, claim=terms.claim, rest=terms.rest)
-        self._decisions: Batch[Move, bool] = Batch(store.move, alone=self._decide_again, limit=100, rest=terms.rest)
+        self._claim_requests = ClaimBatcher(
+            store, clock, replica=config.replica, claim=config.claim, min_interval=config.min_interval
+        )
+        self._decisions: Batch[Move, bool] = Batch(
+            store.move, alone=self._decide_again, limit=100, min_interval=config.min_interval
+        )
         self._chance = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
         self._stopping = False
 
@@ -103,32 +107,32 @@ class Handle:
         self._stopping = True
         self._run.stop()
 
-    async def __call__(self, topic: str, key: TaskKey, verdict: Verdict) -> None:
+    async def __call__(self, topic: str, key: TaskKey, acknowledger: Acknowledger) -> None:
         try:
             async with self._run.slot(self._topics[topic]) as slot:
-                await self._work_off(topic, key, slot)
+                await self._process(topic, key, slot)
             if slot is not None:
                 # As long as its thread is stuck the message stays in its place: none is delivered for it.
                 await slot.settled()
         except (StoreUnavailable, ProcessEnding) as error:
             self._journal.write("message_returned", level=Level.WARNING, topic=topic, error=str(error))
             with suppress(BrokerError):
-                await verdict.requeue()
+                await acknowledger.requeue()
             return
         # Where the acknowledgement is lost the message comes again, and finds nothing to claim.
         with suppress(BrokerError):
-            await verdict.ack()
+            await acknowledger.ack()
 
-    async def _work_off(self, topic: str, key: TaskKey, slot: Slot | None) -> None:
+    async def _process(self, topic: str, key: TaskKey, slot: Slot | None) -> None:
         claim = await self._claim(topic, key)
         if claim is None:
-            await self._tell_of_no_match(topic, key)
+            await self._log_unmatched(topic, key)
             return
         self._claims.add(claim)
         try:
-            if not await self._prove(claim):
+            if not await self._verify_lock(claim):
                 return
-            outcome = await self._perform(claim, key, slot)
+            outcome = await self._run_handler(claim, key, slot)
             if outcome is None:
                 self._journal.write("handler_cancelled", task=claim.task, level=Level.WARNING, why=claim.lost)
                 return
@@ -140,7 +144,7 @@ class Handle:
             self._claims.drop(claim)
             self._claims.occupy(claim.task.topic, (self._clock.now() - claim.started_at).total_seconds())
 
-    async def _tell_of_no_match(self, topic: str, key: TaskKey) -> None:
+    async def _log_unmatched(self, topic: str, key: TaskKey) -> None:
         """Tell a duplicate, or a message of an earlier lease, from one that names a task of another topic."""
         try:
             found = await self._store.topic_of(key.id)
@@ -160,25 +164,25 @@ class Handle:
 
     async def _claim(self, topic: str, key: TaskKey) -> Claim | None:
         """Claim the task that the message names; None for a duplicate, or a message of an earlier lease."""
-        wish, failures = self._wishes.make(topic, key), 0
+        request, failures = self._claim_requests.make(topic, key), 0
         while True:
             try:
-                task = await self._wishes.put(wish)
+                task = await self._claim_requests.put(request)
                 if task is None and failures:
-                    task = await self._wishes.granted(wish)
+                    task = await self._claim_requests.granted(request)
             except StoreUnavailable as error:
                 failures += 1
                 await self._wait_for_store(failures, error)
-                wish = self._wishes.again(wish)
+                request = self._claim_requests.again(request)
                 continue
             except StoreError:
                 # The message would come back at once, and use up its deliveries before anything has changed.
-                await asyncio.sleep(self._terms.return_after.total_seconds())
+                await asyncio.sleep(self._config.return_after.total_seconds())
                 raise
             if task is None:
                 return None
             self._begun(task)
-            return Claim(task, wish.claim_id, wish.now)
+            return Claim(task, request.claim_id, request.now)
 
     async def _wait_for_store(self, failures: int, error: StoreUnavailable, *, at_the_end: bool = False) -> None:
         if self._stopping and not at_the_end:
@@ -187,9 +191,9 @@ class Handle:
         delay = delay_after(failures, _FIRST_WAIT, _LONGEST_WAIT, self._chance)
         await asyncio.sleep(delay.total_seconds())
 
-    async def _prove(self, claim: Claim) -> bool:
+    async def _verify_lock(self, claim: Claim) -> bool:
         """Make sure that the engine's lock holds before the handler begins; else give the task up, and say so."""
-        if not self._lease.is_worn(claim.task, claim.lease_until):
+        if not self._lease.needs_renewal(claim.task, claim.lease_until):
             return True
         try:
             claim.lease_until = await self._lease.extend(claim.task)
@@ -204,7 +208,7 @@ class Handle:
             return False
         return True
 
-    async def _perform(self, claim: Claim, message: TaskKey, slot: Slot | None) -> Outcome | None:
+    async def _run_handler(self, claim: Claim, message: TaskKey, slot: Slot | None) -> Outcome | None:
         task = claim.task
         began = self._clock.now()
         self._journal.write("handler_started", task=task, level=Level.DEBUG)
@@ -214,7 +218,7 @@ class Handle:
         try:
             outcome = await claim.run(work)
         except HandlerCancelled as error:
-            after = self._terms.release_after if task.retries else timedelta(0)
+            after = self._config.release_after if task.retries else timedelta(0)
             outcome = Failure(
                 "CancelledError", str(error), "".join(traceback.format_exception(error)), task.retries, after
             )
@@ -291,7 +295,7 @@ class Handle:
             "reports": 0,
             "refusals": 0,
             "lease_until": claim.lease_until,
-            "next_at": now + self._terms.report_within,
+            "next_at": now + self._config.report_within,
             "updated_at": now,
             **self._cause(claim.task, outcome),
         }
@@ -302,7 +306,7 @@ class Handle:
         return cause_fields(self._topics.get(task.topic), task, outcome)
 
     def _attempt(self, claim: Claim, outcome: Outcome) -> Attempt:
-        task, now, replica = claim.task, self._clock.now(), self._terms.replica
+        task, now, replica = claim.task, self._clock.now(), self._config.replica
         base = (task.attempts, claim.claim_id, replica, claim.started_at, now)
         match outcome:
             case Completion():
@@ -315,7 +319,7 @@ class Handle:
     async def _give_back(self, claim: Claim, why: str) -> None:
         """Let the engine offer the task again, without burning a retry."""
         now = self._clock.now()
-        changes = {"next_at": now + self._terms.release_after, "updated_at": now, "error": why}
+        changes = {"next_at": now + self._config.release_after, "updated_at": now, "error": why}
         move = Move(claim.task.id, Event.RELEASE, claim.task.epoch, claim.claim_id, changes)
         with suppress(StoreUnavailable):  # then the claim expires by itself
             if await self._store_move(move):

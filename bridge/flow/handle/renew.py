@@ -66,7 +66,7 @@ class Renew:
             except StoreError as error:
                 away = error
         for claim in claims:
-            if claim.lost is None and self._lease.is_worn(claim.task, claim.lease_until):
+            if claim.lost is None and self._lease.needs_renewal(claim.task, claim.lease_until):
                 self._start(claim)
         if self._extending:
             await asyncio.wait(self._extending.values(), timeout=self._within)

@@ -20,28 +20,29 @@ from bridge.ports.store import Replicas, TaskStore
 class Bounds:
     """`backlog` bounds what a topic may have in its queue, `received` what may wait for the broker in the store.
 
-    `look_again`: how old a queue's depth may be where there is little room left, `look` where there is plenty.
-    `replica_life`: after how long without a sign of life a replica's consumers don't count.
+    `scarce_age`: how old a queue's depth may be where little capacity is left, `ample_age` where there is plenty.
+    `refresh_every`: how often replicas, pauses and the outbox are read.
+    `replica_life`: after how long without a heartbeat a replica's consumers don't count.
     """
 
     backlog: int
     received: int
-    look_again: timedelta = timedelta(milliseconds=100)
-    look: timedelta = timedelta(seconds=5)
-    census: timedelta = timedelta(seconds=1)
+    scarce_age: timedelta = timedelta(milliseconds=100)
+    ample_age: timedelta = timedelta(seconds=5)
+    refresh_every: timedelta = timedelta(seconds=1)
     replica_life: timedelta = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _DepthSample:
     ready: int
     at: datetime
 
 
 class Credit:
-    """Gives each topic its room: what its consumers can work in a third of a lock, less what is already locked.
+    """Gives each topic its capacity: what its consumers can work in a third of a lock, less what is already locked.
 
-    Nothing has room while `takes_writes` says that the store keeps nothing, and all have less by the engine's
+    Nothing has capacity while `takes_writes` says that the store keeps nothing, and all have less by the engine's
     `error_rate` (0 to 1). A topic that is `paused` has none: what is being fetched by then, or was before, is worked.
     Nor has one that is `failing`, as the broker takes nothing of it.
     """
@@ -75,11 +76,11 @@ class Credit:
         self._paused: frozenset[str] = frozenset()
         self._held: Counter[str] = Counter()
         self._since: Counter[str] = Counter()
-        self._looks: dict[str, _Look] = {}
-        self._fleet: tuple[Replica, ...] = ()
+        self._samples: dict[str, _DepthSample] = {}
+        self._workers: tuple[Replica, ...] = ()
         self._waiting: Mapping[str, int] = {}
         self._shares = 1
-        self._census_at: datetime | None = None
+        self._refreshed_at: datetime | None = None
 
     def take(self, topic: str, tasks: int) -> None:
         """Count tasks that are locked or being asked for, until `settle`."""
@@ -90,18 +91,18 @@ class Credit:
         self._held[topic] -= tasks
         self._since[topic] += queued
 
-    async def rooms(self) -> Mapping[str, int]:
+    async def capacities(self) -> Mapping[str, int]:
         """Return how many tasks of each topic may be locked now. Raises `BrokerError` or `StoreError`."""
         now = self._clock.now()
-        await self._take_census(now)
+        await self._refresh(now)
         if not self._takes_writes():
             return dict.fromkeys(self._topics, 0)
         limits = {topic: 0 if self._is_held_up(topic) else self.limit(topic) for topic in self._topics}
-        await self._look(limits, now)
-        # Each replica that fetches sees the same room, and the others' locks only at its next look.
-        self._shares = max(1, sum("intake" in replica.roles for replica in self._fleet))
-        rooms = {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
-        return {topic: -(-room // self._shares) for topic, room in rooms.items()}
+        await self._sample_depths(limits, now)
+        # Each replica that fetches sees the same capacity, and the others' locks only at its next sample.
+        self._shares = max(1, sum("intake" in replica.roles for replica in self._workers))
+        capacities = {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
+        return {topic: -(-free // self._shares) for topic, free in capacities.items()}
 
     def _is_held_up(self, topic: str) -> bool:
         """Tell whether, where too many tasks wait for the broker, the topic has its even share of them.
@@ -113,7 +114,7 @@ class Credit:
 
     def limit(self, topic: str) -> int:
         """Return how many tasks of the topic may be locked and not yet running; 0 while nobody consumes it."""
-        slots, rate = capacity(self._fleet, topic)
+        slots, rate = capacity(self._workers, topic)
         if slots == 0 or topic in self._paused or self._failing(topic):
             return 0
         # Two rounds of all slots keep the handlers busy whatever is known about their times.
@@ -125,31 +126,31 @@ class Credit:
         healthy = int(max(floor, workable) * (1 - self._error_rate()))
         return max(1, min(self._bounds.backlog, healthy))
 
-    def portion(self, topic: str) -> int:
-        """Return what room a call is worth for a topic with a backlog: half of its limit, of which this is our share.
+    def minimum_fetch(self, topic: str) -> int:
+        """Return how many tasks a call is to bring where a topic has a backlog: our share of half of its limit.
 
         The other half keeps the handlers busy meanwhile.
         """
         return max(1, self.limit(topic) // (2 * self._shares))
 
-    def standing(self) -> Mapping[str, tuple[int, int]]:
+    def snapshot(self) -> Mapping[str, tuple[int, int]]:
         """Return each topic's limit, and how many of its tasks are locked as far as is known."""
         return {topic: (self.limit(topic), self._locked(topic)) for topic in self._topics}
 
     def _locked(self, topic: str) -> int:
-        look = self._looks.get(topic)
-        return self._held[topic] + self._since[topic] + (0 if look is None else look.ready)
+        sample = self._samples.get(topic)
+        return self._held[topic] + self._since[topic] + (0 if sample is None else sample.ready)
 
-    async def _take_census(self, now: datetime) -> None:
-        if self._census_at is not None and now - self._census_at < self._bounds.census:
+    async def _refresh(self, now: datetime) -> None:
+        if self._refreshed_at is not None and now - self._refreshed_at < self._bounds.refresh_every:
             return
-        self._fleet = tuple(await self._replicas.replicas(now - self._bounds.replica_life))
+        self._workers = tuple(await self._replicas.replicas(now - self._bounds.replica_life))
         too_many = await self._store.waiting() >= self._bounds.received
         self._waiting = await self._store.waiting_by_topic() if too_many else {}
         self._paused = frozenset() if self._ask_paused is None else await self._ask_paused()
-        self._census_at = now
+        self._refreshed_at = now
 
-    async def _look(self, limits: Mapping[str, int], now: datetime) -> None:
+    async def _sample_depths(self, limits: Mapping[str, int], now: datetime) -> None:
         """Ask for the depths of queues of which too little is known."""
         wanted = [topic for topic, limit in limits.items() if limit and self._is_old(topic, limit, now)]
         if not wanted:
@@ -159,12 +160,12 @@ class Credit:
         for topic, depth in depths.items():
             # What was published while the answer was on its way may or may not be in it: count it rather twice.
             self._since[topic] -= before[topic]
-            self._looks[topic] = _Look(depth.ready, now)
+            self._samples[topic] = _DepthSample(depth.ready, now)
 
     def _is_old(self, topic: str, limit: int, now: datetime) -> bool:
-        look = self._looks.get(topic)
-        if look is None:
+        sample = self._samples.get(topic)
+        if sample is None:
             return True
-        age = now - look.at
+        age = now - sample.at
         scarce = self._locked(topic) * 2 > limit
-        return age >= (self._bounds.look_again if scarce else self._bounds.look)
+        return age >= (self._bounds.scarce_age if scarce else self._bounds.ample_age)

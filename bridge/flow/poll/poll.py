@@ -1,4 +1,4 @@
-"""From the engine: one loop that fetches and locks the tasks of all topics, fairly, and never more than has room."""
+"""From the engine: one loop that fetches and locks the tasks of all topics, fairly, and within their capacity."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ from bridge.runtime.loop import Signal
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """`wait` is how long the engine may hold a call, `size` the most tasks of one call, however slow calls are. `lanes`
-    calls for topics that have a backlog run side by side, and so many waiting ones."""
+class PollConfig:
+    """`wait` is how long the engine may hold a call, `size` the most tasks of one call, however slow calls are.
+
+    `max_concurrent` calls for topics that have a backlog run side by side, and `waiting` ones that the engine holds.
+    `min_interval` is the least time between two calls that bring nothing."""
 
     wait: timedelta
     size: int
-    lanes: int = 3
+    max_concurrent: int = 3
     waiting: int = 3
     second_wait: timedelta = timedelta(seconds=1)
-    breath: timedelta = timedelta(milliseconds=100)
+    min_interval: timedelta = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
+class _Fetch:
     """A call under way: for these topics, so many tasks; `waits` when the engine holds it until there are some.
 
     A call for one topic alone may be for some of its tenants only.
@@ -78,7 +80,7 @@ class Poll:
         clock: Clock,
         journal: Journal,
         replica: str,
-        pace: Pace,
+        config: PollConfig,
         held_back: Callable[[], Awaitable[bool]] = _never,
         tracer: Tracer = NoTracer(),
     ) -> None:
@@ -90,18 +92,18 @@ class Poll:
         self._clock = clock
         self._journal = journal
         self._replica = replica
-        self._pace = pace
+        self._config = config
         self._held_back = held_back
         self._tracer = tracer
         self._news = Signal()
-        self._asks: dict[asyncio.Task[None], _Ask] = {}
+        self._fetches: dict[asyncio.Task[None], _Fetch] = {}
         self._accepting: set[asyncio.Task[None]] = set()
         self._busy: deque[str] = deque()
         self._due: set[str] = set()
         self._tenants = {name: Tenants(topic.tenant_ids) for name, topic in topics.items()}
-        self._sizes = {name: FetchSize(pace.size) for name in topics}
+        self._sizes = {name: FetchSize(config.size) for name in topics}
         self._variables = {name: fetched_variables(topic) for name, topic in topics.items()}
-        self._waits = PollWait(pace.wait, clock, journal)
+        self._waits = PollWait(config.wait, clock, journal)
         self._orphans = OrphanedLocks(engine, clock, journal, self.nudge)
         self._failure: GatewayError | None = None
         self._stopping = False
@@ -126,12 +128,12 @@ class Poll:
         if self._stopping:
             return
         if await self._held_back():
-            await self._news.wait(self._pace.breath)
+            await self._news.wait(self._config.min_interval)
             return
         self._orphans.start()
-        rooms = await self._credit.rooms()
-        self._start_calls(rooms)
-        await self._news.wait(self._pause(rooms))
+        capacities = await self._credit.capacities()
+        self._start_calls(capacities)
+        await self._news.wait(self._pause(capacities))
         self._raise_failure()
 
     async def stop(self) -> None:
@@ -151,8 +153,8 @@ class Poll:
         await self._join(raises=True)
 
     async def _join(self, *, raises: bool) -> None:
-        while self._asks or self._accepting or self._orphans.is_releasing:
-            await asyncio.gather(*self._asks, *self._accepting, self._orphans.idle(), return_exceptions=not raises)
+        while self._fetches or self._accepting or self._orphans.is_releasing:
+            await asyncio.gather(*self._fetches, *self._accepting, self._orphans.idle(), return_exceptions=not raises)
             await asyncio.sleep(0)  # since Python 3.12 what has ended is not waited for, and its end not noticed yet
 
     def _raise_failure(self) -> None:
@@ -160,38 +162,41 @@ class Poll:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _pause(self, rooms: Mapping[str, int]) -> timedelta:
+    def _pause(self, capacities: Mapping[str, int]) -> timedelta:
         """Return how long to wait for news: not for long where there will be none of what there is to do."""
-        if any(rooms[topic] == 0 for topic in rooms) or self._busy or self._due:  # for room, or for a free lane
-            return self._pace.breath
+        # for capacity, or for a call to end
+        if any(capacities[topic] == 0 for topic in capacities) or self._busy or self._due:
+            return self._config.min_interval
         dues = [due for due in (self._orphans.due_in(), self._waits.due_in() or None) if due is not None]
-        return max(self._pace.breath, min([self._pace.wait, *dues]))
+        return max(self._config.min_interval, min([self._config.wait, *dues]))
 
-    def _start_calls(self, rooms: Mapping[str, int]) -> None:
+    def _start_calls(self, capacities: Mapping[str, int]) -> None:
         if self._stopping:  # whoever stopped us meanwhile doesn't wait for calls that begin now
             return
-        asked = {topic for ask in self._asks.values() for topic in ask.topics}
-        lanes = self._pace.lanes - sum(not ask.waits for ask in self._asks.values())
-        alone = Counter(topic for ask in self._asks.values() if not ask.waits for topic in ask.topics)
+        asked = {topic for fetch in self._fetches.values() for topic in fetch.topics}
+        free = self._config.max_concurrent - sum(not fetch.waits for fetch in self._fetches.values())
+        alone = Counter(topic for fetch in self._fetches.values() if not fetch.waits for topic in fetch.topics)
         for topic in self._in_turn():
-            room = rooms[topic]
+            capacity = capacities[topic]
             size = self._share(topic)
-            least = 1 if topic in self._due else min(size, self._credit.portion(topic))
-            if lanes <= 0 or room < least or alone[topic]:
+            minimum = 1 if topic in self._due else min(size, self._credit.minimum_fetch(topic))
+            if free <= 0 or capacity < minimum or alone[topic]:
                 continue
-            self._start(_Ask((topic,), min(room, size), waits=False, whose=self._whose(topic)))
+            self._start(_Fetch((topic,), min(capacity, size), waits=False, whose=self._whose(topic)))
             self._due.discard(topic)
             if topic in self._busy:
                 self._busy.remove(topic)
                 self._busy.append(topic)
             asked.add(topic)
-            lanes -= 1
-        quiet = [topic for topic in self._topics if rooms[topic] > 0 and topic not in asked and topic not in self._busy]
-        waiting = sum(ask.waits for ask in self._asks.values())
-        if quiet and waiting < self._pace.waiting and not self._waits.due_in():
-            # Half of the room is left: a topic that is nudged is asked for while the engine holds this call.
-            size = min(FIRST, *(min(self._sizes[topic].now, max(1, rooms[topic] // 2)) for topic in quiet))
-            self._start(_Ask(tuple(quiet), size, waits=True))
+            free -= 1
+        quiet = [
+            topic for topic in self._topics if capacities[topic] > 0 and topic not in asked and topic not in self._busy
+        ]
+        waiting = sum(fetch.waits for fetch in self._fetches.values())
+        if quiet and waiting < self._config.waiting and not self._waits.due_in():
+            # Half of the capacity is left: a topic that is nudged is asked for while the engine holds this call.
+            size = min(FIRST, *(min(self._sizes[topic].now, max(1, capacities[topic] // 2)) for topic in quiet))
+            self._start(_Fetch(tuple(quiet), size, waits=True))
 
     def _in_turn(self) -> list[str]:
         return [*sorted(self._due), *(topic for topic in self._busy if topic not in self._due)]
@@ -206,15 +211,15 @@ class Poll:
         most = max(self._topics[name].weight for name in {topic, *self._busy})
         return max(1, self._sizes[topic].now * self._topics[topic].weight // most)
 
-    def _start(self, ask: _Ask) -> None:
-        for topic in ask.topics:
-            self._credit.take(topic, ask.size)
-        call = asyncio.create_task(self._call(ask))
-        self._asks[call] = ask
+    def _start(self, fetch: _Fetch) -> None:
+        for topic in fetch.topics:
+            self._credit.take(topic, fetch.size)
+        call = asyncio.create_task(self._call(fetch))
+        self._fetches[call] = fetch
         call.add_done_callback(self._ended)
 
     def _ended(self, call: asyncio.Task[None]) -> None:
-        del self._asks[call]
+        del self._fetches[call]
         error = None if call.cancelled() else call.exception()
         if isinstance(error, GatewayError):
             self._failure = error
@@ -223,22 +228,22 @@ class Poll:
             self._journal.write("fetch_broken", level=Level.ERROR, error=repr(error), stack=error)
         self._news.wake()
 
-    async def _call(self, ask: _Ask) -> None:
+    async def _call(self, fetch: _Fetch) -> None:
         worker_id = new_worker_id(self._replica)
-        polls = [self._poll(topic, ask) for topic in ask.topics]
-        wait = self._wait(ask) if ask.waits else timedelta(0)
+        polls = [self._poll(topic, fetch) for topic in fetch.topics]
+        wait = self._wait(fetch) if fetch.waits else timedelta(0)
         asked_at, began = self._clock.now(), asyncio.get_running_loop().time()
         leases: Sequence[EngineTask] = ()
         try:
             leases = await self._tracer.fetch(
-                worker_id, ask.topics, lambda: self._engine.fetch_and_lock(worker_id, ask.size, polls, wait)
+                worker_id, fetch.topics, lambda: self._engine.fetch_and_lock(worker_id, fetch.size, polls, wait)
             )
         except AnswerTooLarge as error:
-            await self._ask_for_less(ask, worker_id, error)
+            await self._fetch_less(fetch, worker_id, error)
             return
         except EngineUnavailable as error:
             # The engine may have locked tasks for this call all the same, as long as it would have held it.
-            self._orphans.expect(worker_id, asked_at + wait, self._longest_lock(ask))
+            self._orphans.expect(worker_id, asked_at + wait, self._longest_lock(fetch))
             if not isinstance(error, CallCut):
                 raise
             took = self._clock.now() - asked_at
@@ -248,49 +253,49 @@ class Poll:
             return
         finally:
             got = Counter(lease.topic for lease in leases)
-            for topic in ask.topics:
-                self._credit.settle(topic, ask.size - got[topic], queued=0)
+            for topic in fetch.topics:
+                self._credit.settle(topic, fetch.size - got[topic], queued=0)
         took = self._clock.now() - asked_at
-        self._learn(ask, leases, took)
+        self._learn(fetch, leases, took)
         self._waits.answered(wait, took, [age for age in map(self._age, leases) if age is not None], len(leases))
         if leases:
             keeping = asyncio.create_task(self._keep(leases, worker_id, asked_at))
             self._accepting.add(keeping)
             keeping.add_done_callback(self._kept)
-        elif ask.waits:
-            # An engine that doesn't hold the call must not be asked again and again without a rest.
-            rest = began + self._pace.breath.total_seconds() - asyncio.get_running_loop().time()
-            await asyncio.sleep(max(0.0, rest))
+        elif fetch.waits:
+            # An engine that doesn't hold the call must not be asked again and again at once.
+            pause = began + self._config.min_interval.total_seconds() - asyncio.get_running_loop().time()
+            await asyncio.sleep(max(0.0, pause))
 
-    async def _ask_for_less(self, ask: _Ask, worker_id: str, error: AnswerTooLarge) -> None:
+    async def _fetch_less(self, fetch: _Fetch, worker_id: str, error: AnswerTooLarge) -> None:
         """Ask for what was locked once more: topic by topic, then for fewer tasks. One task alone is an incident.
 
         Raises `AnswerTooLarge` where nothing is locked, `EngineError` where that can't be told or done.
         """
-        count = len(ask.topics)
-        self._journal.write("answer_too_large", level=Level.WARNING, topics=count, tasks=ask.size, error=str(error))
-        if ask.size > 1:
-            self._orphans.expect(worker_id, self._clock.now(), self._longest_lock(ask))
+        count = len(fetch.topics)
+        self._journal.write("answer_too_large", level=Level.WARNING, topics=count, tasks=fetch.size, error=str(error))
+        if fetch.size > 1:
+            self._orphans.expect(worker_id, self._clock.now(), self._longest_lock(fetch))
             if count == 1:
-                self._sizes[ask.topics[0]].halve(ask.size)
-            self.nudge(ask.topics)
+                self._sizes[fetch.topics[0]].halve(fetch.size)
+            self.nudge(fetch.topics)
             return
         try:
             if await refuse_oversized(self._engine, self._journal, worker_id, error) == 0:
                 raise error
         except EngineError:
-            self._orphans.expect(worker_id, self._clock.now(), self._longest_lock(ask))
+            self._orphans.expect(worker_id, self._clock.now(), self._longest_lock(fetch))
             raise
 
-    def _longest_lock(self, ask: _Ask) -> timedelta:
-        return max(self._lease.duration(topic) for topic in ask.topics)
+    def _longest_lock(self, fetch: _Fetch) -> timedelta:
+        return max(self._lease.duration(topic) for topic in fetch.topics)
 
-    def _wait(self, ask: _Ask) -> timedelta:
+    def _wait(self, fetch: _Fetch) -> timedelta:
         """Return how long the engine may hold the call: a lock counts from when it was asked for, so not for long."""
-        is_first = not any(other.waits for other in self._asks.values() if other is not ask)
-        shortest = min(self._lease.duration(topic) for topic in ask.topics)
+        is_first = not any(other.waits for other in self._fetches.values() if other is not fetch)
+        shortest = min(self._lease.duration(topic) for topic in fetch.topics)
         wait = self._waits.begin()
-        return min(wait if is_first else min(wait, self._pace.second_wait), shortest / 4)
+        return min(wait if is_first else min(wait, self._config.second_wait), shortest / 4)
 
     def _age(self, lease: EngineTask) -> timedelta | None:
         """Return how old a task was when the engine first locked it, by the engine's clock; None for a later lock."""
@@ -301,16 +306,16 @@ class Poll:
         except OverflowError:  # a lock that ends at the beginning of the calendar
             return None
 
-    def _learn(self, ask: _Ask, leases: Sequence[EngineTask], took: timedelta) -> None:
-        full = len(leases) >= ask.size
-        for topic in ask.topics:
+    def _learn(self, fetch: _Fetch, leases: Sequence[EngineTask], took: timedelta) -> None:
+        full = len(leases) >= fetch.size
+        for topic in fetch.topics:
             tenants, seen = self._tenants[topic], [lease.tenant_id for lease in leases if lease.topic == topic]
-            if ask.waits and not full:  # it may have begun before the topic had more than one call brings
+            if fetch.waits and not full:  # it may have begun before the topic had more than one call brings
                 tenants.meet(seen)
                 continue
-            more = tenants.learn(tenants.everybody if ask.waits else ask.whose, seen, full=full)
-            if full and not ask.waits and ask.size >= self._share(topic):
-                self._sizes[topic].learn(ask.size, took)
+            more = tenants.learn(tenants.everybody if fetch.waits else fetch.whose, seen, full=full)
+            if full and not fetch.waits and fetch.size >= self._share(topic):
+                self._sizes[topic].learn(fetch.size, took)
             if more and full and topic not in self._busy:
                 self._busy.append(topic)
             elif not more and topic in self._busy:
@@ -323,7 +328,7 @@ class Poll:
             by_topic.setdefault(lease.topic, []).append(lease)
         by_end: dict[datetime, list[EngineTask]] = {}
         for topic, some in by_topic.items():
-            by_end.setdefault(self._lease.until(topic, asked_at), []).extend(some)
+            by_end.setdefault(self._lease.expiry(topic, asked_at), []).extend(some)
         kept: Counter[str] = Counter()
         try:
             if self._stopping:
@@ -353,14 +358,14 @@ class Poll:
             self._journal.write("intake_broken", level=Level.ERROR, error=repr(error), stack=error)
         self._news.wake()
 
-    def _poll(self, topic: str, ask: _Ask) -> TopicPoll:
+    def _poll(self, topic: str, fetch: _Fetch) -> TopicPoll:
         known = self._topics[topic]
         return TopicPoll(
             topic,
             self._lease.duration(topic),
             self._variables[topic],
             known.process_definition_keys,
-            known.tenant_ids if ask.waits else ask.whose,
+            known.tenant_ids if fetch.waits else fetch.whose,
             local_variables=known.local_variables,
             include_extension_properties=known.include_extension_properties,
             business_key=known.business_key,

@@ -14,7 +14,7 @@ from bridge.ports.journal import Journal, Level
 from bridge.ports.store import TaskStore
 
 
-class Examine:
+class DeadLetterReconciler:
     """Looks at each dead letter once. A message is nothing but a pointer: of its attempts the task itself knows."""
 
     def __init__(

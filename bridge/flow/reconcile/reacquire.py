@@ -72,5 +72,5 @@ class Reacquire:
             self._journal.write("retry_not_taken_up", task=task, level=Level.WARNING, error=str(error))
             return
         lease = replace(found, variables=variables)
-        await self._intake.accept([lease], worker_id, self._lease.until(task.topic, asked_at))
+        await self._intake.accept([lease], worker_id, self._lease.expiry(task.topic, asked_at))
         self._journal.write("retry_taken_up", task=task)

@@ -30,7 +30,7 @@ from bridge.ports.tracer import NoTracer, Tracer
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ReconcilePolicy:
     """`stale_after`: how long a message may be on its way before its queue is asked for it. `lost_claims`: how many
     claims may be lost before the handler is taken to kill its process. `nudges`: how often a due retry is fetched
     for before the engine is asked what became of it. `retry_look` is the time between two such looks, growing."""
@@ -52,7 +52,7 @@ WITHOUT_PUBLISHER: Final = frozenset({State.REPORTING, State.FAILED})
 """What a process can look after that has the engine and the store alone: outcomes, and incidents."""
 
 
-class Recover:
+class Reconciler:
     """Looks at the tasks whose time has come. Any number of replicas may do so: every step is a compare-and-set.
 
     `states` are those that this process can look after; the others are left to the processes that can. Claims are
@@ -79,7 +79,7 @@ class Recover:
         clock: Clock,
         journal: Journal,
         replica: str,
-        patience: Patience,
+        policy: ReconcilePolicy,
         states: Collection[State] = ALL,
         tracer: Tracer = NoTracer(),
     ) -> None:
@@ -94,9 +94,9 @@ class Recover:
         self._clock = clock
         self._journal = journal
         self._replica = replica
-        self._patience = patience
+        self._policy = policy
         self._tracer = tracer
-        self._slots = asyncio.Semaphore(patience.at_once)
+        self._slots = asyncio.Semaphore(policy.at_once)
         self.is_behind = False
         """Whether the last look found as much of a state as one look takes: there may be more."""
         self._seldom_at = clock.now()
@@ -111,7 +111,7 @@ class Recover:
             nudge=nudge,
             slots=self._slots,
             clock=clock,
-            looks=RetryLooks(patience.nudges, patience.retry_look, patience.retry_look_most),
+            looks=RetryLooks(policy.nudges, policy.retry_look, policy.retry_look_most),
         )
         self._publishing: dict[str, asyncio.Task[None]] = {}
 
@@ -123,14 +123,14 @@ class Recover:
         now = self._clock.now()
         states = self._states_now(now)
         due = dict(zip(states, await asyncio.gather(*(self._due(state, now) for state in states)), strict=True))
-        self.is_behind = any(len(due[state].tasks) >= self._patience.batch for state in states if state in _ORDER)
+        self.is_behind = any(len(due[state].tasks) >= self._policy.batch for state in states if state in _ORDER)
         refused: StoreError | None = None
         for state, found in due.items():
             try:
                 if found.unreadable:
                     await self._store.set_aside(found.unreadable, now + UNREADABLE_LOOK)
                 if found.tasks and state is not None:
-                    await self._recover(state, found.tasks)
+                    await self._reconcile(state, found.tasks)
             except StoreUnavailable:
                 raise
             except StoreError as error:
@@ -150,21 +150,21 @@ class Recover:
         return states
 
     async def _due(self, state: State | None, now: datetime) -> Due:
-        return await self._store.due(state, now, self._patience.batch)
+        return await self._store.due(state, now, self._policy.batch)
 
-    async def _recover(self, state: State, tasks: Sequence[Task]) -> None:
+    async def _reconcile(self, state: State, tasks: Sequence[Task]) -> None:
         match state:
             case State.REPORTING:
-                for task in await self._take(tasks, lambda _: self._patience.report_within):
+                for task in await self._take(tasks, lambda _: self._policy.report_within):
                     self._report.put(task)
             case State.RUNNING:
-                await self._take_back(tasks)
+                await self._expire_claims(tasks)
             case State.RECEIVED:
                 await self._publish(tasks)
             case State.QUEUED:
-                await self._look_after(tasks)
+                await self._renew_or_requeue(tasks)
             case State.RETRYING:
-                await self._retries.look(await self._take(tasks, lambda _: self._patience.retry_look))
+                await self._retries.look(await self._take(tasks, lambda _: self._policy.retry_look))
             case State.FAILED:
                 now = self._clock.now()
                 await self._incidents.look(await self._take(tasks, lambda task: Incidents.next_look(task, now)))
@@ -181,7 +181,7 @@ class Recover:
         happened = await self._store.move(moves)
         return [task for task, yes in zip(tasks, happened, strict=True) if yes]
 
-    async def _take_back(self, tasks: Sequence[Task]) -> None:
+    async def _expire_claims(self, tasks: Sequence[Task]) -> None:
         """End claims that nobody renewed: their process is gone, or can't reach the store."""
         moves = [traced(task, self._end_of_claim(task)) for task in tasks]
         happened = await self._store.move(moves)
@@ -213,9 +213,9 @@ class Recover:
             error="ClaimLost",
             message=f"replica {task.replica} gave no sign of life: it was killed, or cut off from the store",
         )
-        changes = {"updated_at": now, "next_at": now + self._patience.report_within}
+        changes = {"updated_at": now, "next_at": now + self._policy.report_within}
         # By its due time: a claim that was renewed since it was read is none to end.
-        if task.lost_claims + 1 < self._patience.lost_claims:
+        if task.lost_claims + 1 < self._policy.lost_claims:
             return Move(task.id, Event.LOSE_CLAIM, task.epoch, task.claim_id, changes, attempt, now)
         message = f"ClaimLost: {task.lost_claims + 1} processes ended while they ran the handler"
         outcome = Failure("ClaimLost", message, f"{message}; the last was {task.replica}", 0)
@@ -231,13 +231,13 @@ class Recover:
         whole = await self._store.get_many(unverified) if unverified else []
         checked = await asyncio.gather(*(self._checked(task) for task in whole if not task.verified))
         ready = [task for task in tasks if task.verified] + [task for task in checked if task is not None]
-        held = [task for task in ready if not self._lease.is_worn(task, task.lease_until)]
-        worn = [task for task in ready if self._lease.is_worn(task, task.lease_until)]
-        self._start([*held, *await self._hold(worn)])
+        held = [task for task in ready if not self._lease.needs_renewal(task, task.lease_until)]
+        to_renew = [task for task in ready if self._lease.needs_renewal(task, task.lease_until)]
+        self._start([*held, *await self._hold(to_renew)])
 
     async def _wait_for_turn(self, tasks: Sequence[Task]) -> None:
         """Look at the tasks a little later: if they stayed the longest overdue, no sweep would get past them."""
-        later = self._clock.now() + self._patience.retry_look
+        later = self._clock.now() + self._policy.retry_look
         if tasks:
             await self._store.move([Move(t.id, Event.RENEW, t.epoch, changes={"next_at": later}) for t in tasks])
 
@@ -260,13 +260,13 @@ class Recover:
         async with self._slots:
             return await self._submit.check_late(task)
 
-    async def _look_after(self, tasks: Sequence[Task]) -> None:
+    async def _renew_or_requeue(self, tasks: Sequence[Task]) -> None:
         """Renew the locks of tasks in the queues, and publish again what is in no queue any more."""
         now = self._clock.now()
-        old = [task for task in tasks if now - task.updated_at >= self._patience.stale_after]
+        old = [task for task in tasks if now - task.updated_at >= self._policy.stale_after]
         empty = await self._empty({task.topic for task in old})
         # Where the queue is never empty a lost message would go unnoticed: another one costs little, and is harmless.
-        long_ago = now - _LONG * self._patience.stale_after
+        long_ago = now - _LONG * self._policy.stale_after
         stale = [task for task in old if task.topic in empty or task.updated_at <= long_ago]
         moves = [Move(t.id, Event.STALE, t.epoch, changes={"updated_at": now}) for t in stale]
         happened = await self._store.move(moves) if moves else []
@@ -285,7 +285,7 @@ class Recover:
         return {topic for topic, depth in depths.items() if depth.ready == 0}
 
     async def _hold(self, tasks: Sequence[Task]) -> Sequence[Task]:
-        """Extend the locks of waiting tasks where they are worn; return those that are still ours."""
+        """Extend the locks of waiting tasks that need renewal; return those that are still ours."""
         ends = await asyncio.gather(*(self._extend(task) for task in tasks))
         moves = [move for move, _ in ends if move is not None]
         if moves:
@@ -296,7 +296,7 @@ class Recover:
         """Return what to write of a waiting task, and until when its lock holds; None where it is not ours."""
         until = task.lease_until
         async with self._slots:
-            if self._lease.is_worn(task, until):
+            if self._lease.needs_renewal(task, until):
                 try:
                     until = await self._lease.extend(task)
                 except (LeaseStolen, TaskGone) as error:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.lifecycle import Event, Move, delivered, leased_by, shows_failure
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
-from bridge.ports.store import Claim
+from bridge.ports.store import ClaimRequest
 from tests.unit.domain.lifecycle_engine import LOCK, THIEF, Answer, Engine, Lock
 
 SECOND = timedelta(seconds=1)
@@ -172,7 +172,7 @@ class World:
 
     def _claim(self, process: str, before: Task, message: TaskKey) -> None:
         claim_id, until = self.name("c"), self.now + CLAIM
-        (after,) = done(self.store.claim([Claim("topic", message, claim_id, process, self.now, until)]))
+        (after,) = done(self.store.claim([ClaimRequest("topic", message, claim_id, process, self.now, until)]))
         if after is not None:
             self.claims[claim_id] = Held(process, after, until)
             self._wrote(Event.CLAIM, before, after)

@@ -61,7 +61,7 @@ ROWS_ONLY: Mapping[str, str] = {
     # There is no outcome where the handler has yet to run, and a task that has ended keeps none. (reporting: the other
     # rule allows it; retrying, superseded: a later state of the same lease.)
     "delivered_completion[1]": "received queued running reporting completed cancelled superseded",
-    # It is found by a later look at an incident, which the machine doesn't take (`test_recover_looks`).
+    # It is found by a later look at an incident, which the machine doesn't take (`test_reconcile_looks`).
     "ended_by_us[1]": "received queued running reporting completed cancelled superseded unknown",
     "end_unknown[1]": "received queued running reporting completed cancelled superseded",
     # There is no outcome either, or (completed) it is the failure in whose place the model threw an error, which the

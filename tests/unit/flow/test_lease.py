@@ -22,26 +22,26 @@ def test_a_topic_may_have_a_lock_of_its_own() -> None:
 
 def test_a_lock_is_relied_on_for_less_than_it_was_asked_for() -> None:
     lab = Lab(topics=[Work().topic("orders"), Work().topic("mail", lock=2)])
-    assert lab.lease.until("orders", NOW) == NOW + LOCK - MARGIN
-    assert lab.lease.until("mail", NOW) == NOW + 1.5 * SECOND, "a margin must not eat up a short lock"
+    assert lab.lease.expiry("orders", NOW) == NOW + LOCK - MARGIN
+    assert lab.lease.expiry("mail", NOW) == NOW + 1.5 * SECOND, "a margin must not eat up a short lock"
 
 
 def test_what_a_clock_tells_of_a_lock_is_bounded_by_the_locks_own_length() -> None:
     """The header may be a proxy's, whose clock is hours behind."""
     lab = Lab(topics=[Work().topic("orders"), Work().topic("mail", lock=8)])
-    assert lab.lease.until_told("orders", 20 * SECOND, NOW) == NOW + 20 * SECOND - MARGIN
-    assert lab.lease.until_told("orders", timedelta(hours=3), NOW) == NOW + LOCK - MARGIN
-    assert lab.lease.until_told("mail", timedelta(hours=3), NOW) == NOW + 8 * SECOND - MARGIN
+    assert lab.lease.reported_expiry("orders", 20 * SECOND, NOW) == NOW + 20 * SECOND - MARGIN
+    assert lab.lease.reported_expiry("orders", timedelta(hours=3), NOW) == NOW + LOCK - MARGIN
+    assert lab.lease.reported_expiry("mail", timedelta(hours=3), NOW) == NOW + 8 * SECOND - MARGIN
 
 
-async def test_a_lock_is_worn_when_a_third_of_it_has_gone() -> None:
+async def test_a_lock_needs_renewal_when_a_third_of_it_has_gone() -> None:
     lab = Lab()
     task = await lab.task(next_at=NOW)
     until = NOW + LOCK
     lab.clock.advance(20 * SECOND)
-    assert not lab.lease.is_worn(task, until)
+    assert not lab.lease.needs_renewal(task, until)
     lab.clock.advance(timedelta(milliseconds=1))
-    assert lab.lease.is_worn(task, until)
+    assert lab.lease.needs_renewal(task, until)
 
 
 async def test_extending_tells_until_when_the_lock_holds_counted_from_the_question() -> None:
@@ -171,7 +171,7 @@ async def test_a_fresh_lock_is_not_extended_before_the_handler_begins() -> None:
     assert (lab.work.runs, lab.engine.of("extend_lock")) == ([task.id], [])
 
 
-async def test_a_worn_lock_is_extended_before_the_handler_begins_and_kept_with_the_outcome() -> None:
+async def test_a_lock_that_needs_renewal_is_extended_before_the_handler_begins_and_kept_with_the_outcome() -> None:
     lab = Lab()
     task = await lab.task()
     lab.clock.advance(WORN)

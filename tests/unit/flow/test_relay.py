@@ -13,7 +13,7 @@ from bridge.domain.errors import BrokerUnavailable, BrokerUnroutable, StoreError
 from bridge.domain.task import State, TaskKey
 from bridge.flow.relay import Relay
 from bridge.ports.journal import Level
-from bridge.ports.store import Claim
+from bridge.ports.store import ClaimRequest
 from tests.unit.fakes import LOCK, NOW, SECOND, UnreliableStore, a_task
 from tests.unit.flow.relay_rig import AGAIN, LOOK, Flow
 
@@ -108,7 +108,7 @@ async def test_a_lost_confirm_publishes_again_and_the_second_claim_finds_nothing
     assert (await flow.broker.depth("orders")).ready == 1, "the broker has it all the same"
     assert await flow.relay.publish([flow.store.tasks["t1"]]) == 1
     assert (await flow.broker.depth("orders")).ready == 2
-    claims = [Claim("orders", TaskKey("t1", 1), f"c{number}", "r", NOW, NOW + SECOND) for number in range(2)]
+    claims = [ClaimRequest("orders", TaskKey("t1", 1), f"c{number}", "r", NOW, NOW + SECOND) for number in range(2)]
     assert [found is not None for found in await flow.store.claim(claims)] == [True, False]
 
 
@@ -118,7 +118,7 @@ async def test_a_task_that_ran_before_its_confirm_was_written_keeps_running() ->
     class Eager(MemoryBroker):
         async def publish(self, topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
             answers = await super().publish(topic, keys)
-            (claimed,) = await flow.store.claim([Claim("orders", keys[0], "c1", "r", NOW, NOW + LOCK)])
+            (claimed,) = await flow.store.claim([ClaimRequest("orders", keys[0], "c1", "r", NOW, NOW + LOCK)])
             assert claimed is not None
             return answers
 
@@ -131,7 +131,7 @@ async def test_a_task_that_ran_before_its_confirm_was_written_keeps_running() ->
 async def test_a_failed_publish_does_not_disturb_who_claimed_meanwhile() -> None:
     flow = Flow()
     (task,) = await flow.received(a_task())
-    await flow.store.claim([Claim("orders", TaskKey("t1", 1), "c1", "r", NOW, NOW + LOCK)])
+    await flow.store.claim([ClaimRequest("orders", TaskKey("t1", 1), "c1", "r", NOW, NOW + LOCK)])
     flow.broker.fail_next("publish", BrokerUnavailable("cut"))
     assert await flow.relay.publish([task]) == 0
     assert flow.store.tasks["t1"].next_at == NOW + LOCK

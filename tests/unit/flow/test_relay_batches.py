@@ -13,7 +13,7 @@ from bridge.domain.errors import BrokerUnavailable
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import State, TaskKey
 from bridge.flow.relay import Relay
-from bridge.ports.store import Claim
+from bridge.ports.store import ClaimRequest
 from tests.unit.fakes import LOCK, NOW, a_task
 from tests.unit.flow.relay_rig import AGAIN, LOOK, Flow
 
@@ -85,14 +85,14 @@ def hold_delays(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio
 async def test_a_confirm_is_written_later_and_leaves_what_is_claimed_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     flow, (asked, over) = Flow(), hold_delays(monkeypatch)
     relay = Relay(
-        flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, delay=timedelta(hours=1)
+        flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, linger=timedelta(hours=1)
     )
     publishing = asyncio.create_task(relay.publish(await flow.received(a_task("a"), a_task("b"))))
     await asked.wait()
     assert [key.id for _, key in flow.broker.published] == ["a", "b"]
     assert flow.states() == {"a": State.RECEIVED, "b": State.RECEIVED}
     assert relay.unconfirmed["orders"] == 0
-    await flow.store.claim([Claim("orders", TaskKey("a", 1), "c1", "r1", NOW, NOW + LOCK)])
+    await flow.store.claim([ClaimRequest("orders", TaskKey("a", 1), "c1", "r1", NOW, NOW + LOCK)])
     over.set()
     assert await publishing == 2
     assert flow.states() == {"a": State.RUNNING, "b": State.QUEUED}
@@ -108,7 +108,7 @@ async def test_nothing_is_written_of_what_was_claimed_here(monkeypatch: pytest.M
 
     monkeypatch.setattr(flow.store, "confirm", confirm)
     relay = Relay(
-        flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, delay=timedelta(hours=1)
+        flow.store, flow.broker, flow.clock, flow.notes, again_after=AGAIN, look_after=LOOK, linger=timedelta(hours=1)
     )
     tasks = await flow.received(a_task("a"), a_task("b"))
     publishing = asyncio.create_task(relay.publish(tasks))

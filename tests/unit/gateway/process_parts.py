@@ -56,7 +56,7 @@ class Parts:
         self.rig = PollRig({"orders": 4})
         self.stop = asyncio.Event()
         self.never = asyncio.get_running_loop().create_future()
-        self.recover = Stub(self, "recover", is_behind=False)
+        self.reconciler = Stub(self, "reconciler", is_behind=False)
         self.process = Process(cast("Gateway", self._gateway()), self.stop)
 
     def part(self, name: str, answer: Callable[[], object] = lambda: None) -> Callable[..., Awaitable[Any]]:
@@ -86,7 +86,7 @@ class Parts:
                 consuming=self.part("consumer.consuming", lambda: self.attached),
             ),
             rights=Stub(self, "rights"),
-            recover=self.recover,
+            reconciler=self.reconciler,
             loop_watch=SimpleNamespace(start=lambda: None, stop=lambda: None),
             claims=SimpleNamespace(loads=lambda: self.loads),
             engine_warnings=lambda: self.engine_warnings,
@@ -128,7 +128,7 @@ class Parts:
 
 
 END = [
-    "handle.stop", "poll.stop", "consumer.stop", "consumer.close", "report.drain", "recover.settle", "relay.drain",
+    "handle.stop", "poll.stop", "consumer.stop", "consumer.close", "report.drain", "reconciler.settle", "relay.drain",
     "heartbeat.leave", "report.drain", "run.close", "publisher.close", "engine.close", "store.close",
 ]  # fmt: skip
 

@@ -231,7 +231,7 @@ async def test_handlers_end_while_the_engine_still_holds_a_poll() -> None:
     held = parts.gate("poll.stop")
     parts.stop.set()
     await parts.until("report.drain")
-    assert "recover.settle" not in parts.calls
+    assert "reconciler.settle" not in parts.calls
     held.set()
     await parts.end(running)
     assert ended(parts) == END
@@ -252,7 +252,7 @@ async def test_claims_are_renewed_and_signs_of_life_given_until_the_last_handler
 @pytest.mark.parametrize(
     "call",
     [
-        "poll.stop", "consumer.stop", "consumer.close", "report.drain", "recover.settle", "relay.drain",
+        "poll.stop", "consumer.stop", "consumer.close", "report.drain", "reconciler.settle", "relay.drain",
         "heartbeat.leave", "publisher.close", "engine.close",
     ],
 )  # fmt: skip
@@ -315,10 +315,10 @@ async def test_a_lock_that_can_not_be_given_back_holds_up_no_other() -> None:
 async def test_a_full_batch_of_what_is_due_is_followed_by_the_next_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SETTINGS, "sweep_every", 3600.0)
     parts = Parts()
-    parts.recover.is_behind = True
+    parts.reconciler.is_behind = True
     running = await parts.started()
     for _ in range(3):
-        parts.begun["recover.run_once"] = asyncio.Event()
-        await parts.until("recover.run_once")
-    parts.recover.is_behind = False
+        parts.begun["reconciler.run_once"] = asyncio.Event()
+        await parts.until("reconciler.run_once")
+    parts.reconciler.is_behind = False
     await parts.end(running)

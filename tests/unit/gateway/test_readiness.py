@@ -63,7 +63,7 @@ async def test_a_process_is_ready_for_what_its_role_does_alone(role: Role) -> No
     ("name", "call", "error", "ready"),
     [
         ("rights", "rights.run_once", AWAY, list(Purpose)),
-        ("recover", "recover.run_once", AWAY, [Purpose.HTTP, Purpose.WORK]),
+        ("recover", "reconciler.run_once", AWAY, [Purpose.HTTP, Purpose.WORK]),
         ("renew", "renew.run_once", AWAY, [Purpose.HTTP, Purpose.INTAKE]),
         ("consumers", "consumer.consuming", BrokerUnavailable("away"), [Purpose.HTTP, Purpose.INTAKE]),
         ("beat", "heartbeat.run_once", StoreUnavailable("away"), []),
@@ -85,10 +85,10 @@ async def test_while_the_engine_is_away_a_process_with_the_role_web_is_ready(
 ) -> None:
     parts = Parts(roles)
     running = await parts.started()
-    loop = await fail(parts, "recover", "recover.run_once", AWAY)
+    loop = await fail(parts, "recover", "reconciler.run_once", AWAY)
     assert str(loop.fault) == "the engine is away"
     assert (await parts.reasons() == ()) is ready
-    await fail(parts, "recover", "recover.run_once", StoreUnavailable("away"))
+    await fail(parts, "recover", "reconciler.run_once", StoreUnavailable("away"))
     assert await parts.reasons() == ("recover has failed 3 times in a row",), "the store's outage is another matter"
     await loop.run_once()
     assert loop.fault is None

@@ -11,7 +11,7 @@ from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import Source, State, Task, Variables
 from bridge.domain.variables import encode
 from bridge.flow.reconcile.reacquire import Reacquire
-from bridge.flow.reconcile.reconcile import Patience, Recover
+from bridge.flow.reconcile.reconcile import ReconcilePolicy, Reconciler
 from bridge.flow.submit import Submit
 from bridge.ports.engine import TopicPoll
 from bridge.topic import Topic
@@ -59,11 +59,11 @@ class RetryRig(OperateRig):
             engine=self.engine, store=self.store, intake=self.intake, lease=self.lease, topics=self.topics,
             paused=self._paused, clock=self.clock, journal=self.notes, replica="r2",
         )  # fmt: skip
-        self.recover = Recover(
+        self.reconciler = Reconciler(
             store=self.store, engine=self.engine, offer=self.offer, reacquire=reacquire.try_once,
             publisher=self.broker, relay=self.relay, report=self.report, submit=submit, lease=self.lease,
             nudge=self._nudge, sees_renewals=lambda: True, clock=self.clock, journal=self.notes, replica="r2",
-            patience=Patience(60 * SECOND, 3),
+            policy=ReconcilePolicy(60 * SECOND, 3),
         )  # fmt: skip
 
     async def _paused(self) -> frozenset[str]:
@@ -88,8 +88,8 @@ class RetryRig(OperateRig):
     async def sweep(self, after: timedelta = NONE) -> int:
         """Let time pass, and the other process reconcile what is due then."""
         self.clock.advance(after)
-        seen = await self.recover.run_once()
-        await self.recover.settle()
+        seen = await self.reconciler.run_once()
+        await self.reconciler.settle()
         await self.report.drain()
         return seen
 

@@ -301,7 +301,7 @@ async def test_what_needs_a_person() -> None:
     rig = Rig()
     await rig.fail_some(2)
     for name, ago in (("alive", 1), ("stale", 60), ("long gone", 7200)):
-        await rig.store.beat(Replica(name, "1", ("work",), NOW, NOW - ago * SECOND))
+        await rig.store.heartbeat(Replica(name, "1", ("work",), NOW, NOW - ago * SECOND))
     await rig.desk.pause(Pause("mail", "ana", "", NOW))
     for topic in ("orders", "mail"):
         await rig.broker.publish(topic, [TaskKey("t", 1)])

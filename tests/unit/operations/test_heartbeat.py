@@ -26,12 +26,12 @@ class AwayStore(MemoryStore):
         self.refused = 0
         self.slow: Callable[[], None] = lambda: None
 
-    async def beat(self, replica: Replica) -> None:
+    async def heartbeat(self, replica: Replica) -> None:
         self.slow()
         if self.away:
             self.refused += 1
             raise StoreUnavailable("beat: the store is away")
-        await super().beat(replica)
+        await super().heartbeat(replica)
 
 
 class Rig:

@@ -15,7 +15,7 @@ from bridge.flow.reconcile.offer import OFFER_WITHIN, Offer
 from bridge.operations.actions import RETRY_REASONS
 from bridge.operations.retry import Operate
 from bridge.ports.engine import TopicPoll
-from bridge.ports.store import Claim
+from bridge.ports.store import ClaimRequest
 from bridge.topic import Topic
 from tests.unit.fakes import LOCK, NOW, SECOND, UnreliableStore, a_task
 from tests.unit.flow.poll.poll_rig import LOOK, NONE, PollRig, a_topic
@@ -52,7 +52,7 @@ class OperateRig(PollRig):
 
     async def run_all(self) -> list[str]:
         """Claim whatever the broker has a message for; return the ids of the tasks that ran."""
-        claims = [Claim(topic, key, f"c{number}", "r1", self.clock.now(), self.clock.now() + LOCK)
+        claims = [ClaimRequest(topic, key, f"c{number}", "r1", self.clock.now(), self.clock.now() + LOCK)
                   for number, (topic, key) in enumerate(self.broker.published)]  # fmt: skip
         return [task.id for task in await self.store.claim(claims) if task is not None]
 

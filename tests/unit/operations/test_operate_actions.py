@@ -274,9 +274,9 @@ async def test_a_paused_topic_has_no_room_until_it_is_resumed() -> None:
         clock=rig.clock, bounds=Bounds(100, 100), paused=ask,
     )  # fmt: skip
     await rig.round()
-    rooms = await credit.rooms()
-    assert rooms["orders"] == 0
-    assert rooms["mail"] > 0
+    capacities = await credit.capacities()
+    assert capacities["orders"] == 0
+    assert capacities["mail"] > 0
     paused.clear()
     rig.clock.advance(2 * SECOND)
-    assert (await credit.rooms())["orders"] > 0
+    assert (await credit.capacities())["orders"] > 0

@@ -15,7 +15,7 @@ from bridge.domain.errors import EngineRejected, StoreUnavailable
 from bridge.domain.statistics import Count, Failures, Overview, Range, Rollup, Step, beginning, overview
 from bridge.domain.task import Failure, State, Task, TypedValue
 from bridge.flow.deliver.deliver import Report
-from bridge.flow.handle.handle import Handle, Terms
+from bridge.flow.handle.handle import Handle, HandleConfig
 from bridge.operations import statistics as tally_module
 from bridge.operations.statistics import StatisticsCollector, StatisticsJournal
 from bridge.testing import make_context
@@ -54,7 +54,7 @@ class Counted(Lab):
         self.counted_handle = Handle(
             store=self.store, lease=self.lease, run=self.run, report=self.report, claims=self.claims,
             topics=self.topics, context=lambda task: make_context(task_id=task.id, attempt=task.attempts),
-            clock=self.clock, journal=self.counting, terms=Terms("r1", CLAIM, release_after=RELEASE),
+            clock=self.clock, journal=self.counting, config=HandleConfig("r1", CLAIM, release_after=RELEASE),
         )  # fmt: skip
 
     async def worked(self, **fields: Any) -> Task:

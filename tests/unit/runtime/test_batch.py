@@ -94,7 +94,7 @@ async def test_a_batch_has_at_most_the_limit_in_the_order_of_arrival() -> None:
 async def test_as_many_batches_as_there_are_lanes_run_side_by_side(lanes: int) -> None:
     desk = Desk()
     desk.open.clear()
-    batch = Batch(desk.flush, limit=1, lanes=lanes)
+    batch = Batch(desk.flush, limit=1, max_concurrent=lanes)
     callers = put_all(batch, range(6))
     await when(lambda: desk.now == lanes, desk.arrived)
     desk.open.set()
@@ -107,7 +107,7 @@ async def test_as_many_batches_as_there_are_lanes_run_side_by_side(lanes: int) -
 async def test_a_caller_that_puts_again_at_once_is_not_forgotten(lanes: int, callers: int) -> None:
     """It is awake before its lane has been cleared away, and must not count on that lane."""
     desk = Desk()
-    batch = Batch(desk.flush, lanes=lanes)
+    batch = Batch(desk.flush, max_concurrent=lanes)
 
     async def one_after_another() -> list[int]:
         return [await batch.put(item) for item in range(3)]
@@ -275,7 +275,7 @@ async def test_what_comes_soon_after_a_batch_goes_together(monkeypatch: pytest.M
             await pause(0)
 
     monkeypatch.setattr(asyncio, "sleep", rest)
-    batch = Batch(desk.flush, rest=timedelta(hours=1))
+    batch = Batch(desk.flush, min_interval=timedelta(hours=1))
     await batch.put(1)
     first = asyncio.create_task(batch.put(2))
     await rests.wait()
@@ -287,7 +287,7 @@ async def test_what_comes_soon_after_a_batch_goes_together(monkeypatch: pytest.M
 
 async def test_a_full_batch_does_not_rest() -> None:
     desk = Desk()
-    batch = Batch(desk.flush, limit=2, rest=timedelta(days=1))
+    batch = Batch(desk.flush, limit=2, min_interval=timedelta(days=1))
     await batch.put(1)
     both = [batch.put(2), batch.put(3)]
     assert await asyncio.gather(*both) == [20, 30]
@@ -302,7 +302,7 @@ async def test_what_is_in_no_hurry_waits_for_others_even_alone(monkeypatch: pyte
         await over.wait()
 
     monkeypatch.setattr(asyncio, "sleep", wait)
-    batch = Batch(desk.flush, delay=timedelta(seconds=3))
+    batch = Batch(desk.flush, linger=timedelta(seconds=3))
     items = put_all(batch, [1])
     await in_time(asyncio.wait(items, timeout=0))
     items += put_all(batch, [2])

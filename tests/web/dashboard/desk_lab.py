@@ -150,7 +150,7 @@ class DeskLab:
         """Let a replica have been seen so many seconds ago."""
         now = self.clock.now()
         seen_at = now - timedelta(seconds=seconds)
-        await self.store.beat(Replica(name, "1.2.3", ("web",), now, seen_at, foreign_answer=foreign_answer))
+        await self.store.heartbeat(Replica(name, "1.2.3", ("web",), now, seen_at, foreign_answer=foreign_answer))
 
 
 def seen(task: Task, secret: str, **fields: str) -> dict[str, str]:

@@ -68,7 +68,7 @@ class OperationsLab:
         now = self.clock.now()
         loads = {topic: Load(16, 2, 0.25) for topic in self.parts.topics}
         seen = now - timedelta(seconds=seconds)
-        await self.store.beat(Replica(name, "1.2.3", ("intake", "work"), now, seen, loads, reporting=3, lag=lag))
+        await self.store.heartbeat(Replica(name, "1.2.3", ("intake", "work"), now, seen, loads, reporting=3, lag=lag))
 
     async def begin(self, operation_id: str) -> None:
         """Keep an operation that has one task."""

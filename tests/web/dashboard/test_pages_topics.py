@@ -130,7 +130,7 @@ async def test_any_topic_of_a_model_has_its_page(lab: OperationsLab, topic: str)
     assert filtered is not None
     assert escape(topic) in await visitor.get(unescape(filtered[1]))
     now = lab.clock.now()
-    await lab.store.beat(Replica("replica-a", "1", ("work",), now, now, {topic: Load(1, 0, 0.0)}, reporting=0))
+    await lab.store.heartbeat(Replica("replica-a", "1", ("work",), now, now, {topic: Load(1, 0, 0.0)}, reporting=0))
     assert "paused" in told(await visitor.post(f"{path}/pause", {"reason": "the bank is down"}))
     assert [pause.topic for pause in await lab.desk.pauses()] == [topic]
     assert "resumed" in told(await visitor.post(f"{path}/resume", {"reason": ""}))

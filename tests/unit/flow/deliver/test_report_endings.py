@@ -57,7 +57,7 @@ async def test_a_delivery_under_an_earlier_lease_of_ours_ended_the_task(
 ) -> None:
     """It took the lapsed lock again while the next lease had begun: the engine's log names the earlier worker id."""
     replicas = MemoryStore()
-    await replicas.beat(Replica("r-1", "1.0", (), NOW, NOW))
+    await replicas.heartbeat(Replica("r-1", "1.0", (), NOW, NOW))
     flow = Flow(replicas=replicas)
     task = await flow.decided(outcome)
     await flow.engine.unlock(task.id)

@@ -11,16 +11,16 @@ import pytest
 from bridge.domain.errors import BrokerUnavailable, StoreError, StoreRefusing, StoreUnavailable
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import State, TaskKey
-from tests.unit.flow_lab import Lab, Verdict, Work
+from tests.unit.flow_lab import Acknowledger, Lab, Work
 
 
 async def test_a_message_is_acknowledged_after_its_outcome_is_stored_and_that_before_the_engine_hears_of_it() -> None:
     lab = Lab()
     task = await lab.task()
-    verdict = await lab.deliver(task)
+    acknowledger = await lab.deliver(task)
     await lab.report.drain()
     assert lab.order == ["decide", "ack", "complete", "delivered_completion"]
-    assert verdict.given == ["ack"]
+    assert acknowledger.given == ["ack"]
     kept = lab.now(task)
     assert (kept.state, kept.attempts, [attempt.ended for attempt in kept.history]) == (
         State.COMPLETED,
@@ -33,9 +33,9 @@ async def test_a_message_is_acknowledged_after_its_outcome_is_stored_and_that_be
 async def test_a_duplicate_is_acknowledged_and_the_handler_runs_once() -> None:
     lab = Lab()
     task = await lab.task()
-    verdicts = await asyncio.gather(*(lab.deliver(task) for _ in range(5)))
+    acknowledgers = await asyncio.gather(*(lab.deliver(task) for _ in range(5)))
     late = await lab.deliver(task)
-    assert [verdict.given for verdict in [*verdicts, late]] == [["ack"]] * 6
+    assert [acknowledger.given for acknowledger in [*acknowledgers, late]] == [["ack"]] * 6
     assert lab.work.runs == [task.id]
     assert [(begun.id, begun.epoch) for begun in lab.begun] == [(task.id, 1)]
     assert len(lab.notes.of("message_matches_nothing")) == 5
@@ -52,18 +52,18 @@ async def test_a_late_message_is_acknowledged_and_changes_nothing(state: State) 
 
 async def test_a_message_about_nothing_is_acknowledged() -> None:
     lab = Lab()
-    verdict = Verdict()
-    await lab.handle("orders", TaskKey("unknown", 1), verdict)
-    assert verdict.given == ["ack"]
+    acknowledger = Acknowledger()
+    await lab.handle("orders", TaskKey("unknown", 1), acknowledger)
+    assert acknowledger.given == ["ack"]
 
 
 async def test_a_message_that_names_a_task_of_another_topic_runs_nothing_and_is_told() -> None:
     work = Work()
     lab = Lab(work, topics=[work.topic("orders"), work.topic("payments")])
     task = await lab.task()
-    before, verdict = lab.now(task), Verdict()
-    await lab.handle("payments", TaskKey(task.id, task.epoch), verdict)
-    assert (lab.work.runs, lab.now(task), verdict.given) == ([], before, ["ack"])
+    before, acknowledger = lab.now(task), Acknowledger()
+    await lab.handle("payments", TaskKey(task.id, task.epoch), acknowledger)
+    assert (lab.work.runs, lab.now(task), acknowledger.given) == ([], before, ["ack"])
     (told,) = lab.notes.of("message_of_another_topic")
     assert told.values == {"topic": "payments", "task_id": task.id, "epoch": task.epoch, "task_topic": "orders"}
     await lab.deliver(task)
@@ -156,7 +156,7 @@ async def test_a_handler_that_is_cancelled_from_within_has_failed() -> None:
 async def test_a_lost_acknowledgement_is_harmless() -> None:
     lab = Lab()
     task = await lab.task()
-    lost = await lab.deliver(task, Verdict(error=BrokerUnavailable("the connection is gone")))
+    lost = await lab.deliver(task, Acknowledger(error=BrokerUnavailable("the connection is gone")))
     assert (lost.given, lost.lost) == ([], ["ack"])
     assert (await lab.deliver(task)).given == ["ack"]
     assert lab.work.runs == [task.id]
@@ -167,7 +167,7 @@ async def test_a_return_that_is_lost_is_harmless() -> None:
     task = await lab.task()
     lab.store.fail_next("claim")
     lab.handle.stop()
-    lost = await lab.deliver(task, Verdict(error=BrokerUnavailable("the connection is gone")))
+    lost = await lab.deliver(task, Acknowledger(error=BrokerUnavailable("the connection is gone")))
     assert lost.lost == ["requeue"]
 
 
@@ -197,7 +197,7 @@ async def test_a_message_goes_back_late_where_the_store_refuses_its_claim(at_onc
     lab = Lab()
     task = await lab.task()
     after = timedelta(0) if at_once else timedelta(hours=1)
-    lab.handle._terms = replace(lab.handle._terms, return_after=after)
+    lab.handle._config = replace(lab.handle._config, return_after=after)
     lab.store.fail_next("claim", StoreError("MongoDB refused (claim): no such thing"))
     delivering = asyncio.create_task(lab.deliver(task))
     while not lab.store.struck:
@@ -217,7 +217,7 @@ async def test_a_refusal_that_lasts_is_waited_out_as_an_outage_is() -> None:
     lab = Lab()
     task = await lab.task()
     lab.store.fail_next("claim", StoreRefusing("not authorized"))
-    verdict = await lab.deliver(task)
-    assert (lab.store.struck, verdict.given) == (["claim"], ["ack"])
+    acknowledger = await lab.deliver(task)
+    assert (lab.store.struck, acknowledger.given) == (["claim"], ["ack"])
     assert len(lab.notes.of("store_awaited")) == 1
     assert lab.work.runs == [task.id]

@@ -11,10 +11,10 @@ import pytest
 from bridge.domain.errors import StoreError, TaskTooLarge, VariableError
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import Completion, Failure, State, Task
-from bridge.ports.store import Claim as Wish
+from bridge.ports.store import ClaimRequest
 from bridge.topic import Topic, topic
 from tests.unit.fakes import NOW, SECOND
-from tests.unit.flow_lab import Lab, LabStore, Order, Verdict, Work
+from tests.unit.flow_lab import Acknowledger, Lab, LabStore, Order, Work
 
 
 async def test_a_finished_outcome_is_stored_at_the_end_though_the_store_was_away_for_a_moment() -> None:
@@ -160,7 +160,7 @@ class Partly(LabStore):
         self._refuse("move", len(moves))
         return made
 
-    async def claim(self, claims: Sequence[Wish]) -> Sequence[Task | None]:
+    async def claim(self, claims: Sequence[ClaimRequest]) -> Sequence[Task | None]:
         found = await super().claim(claims)
         self._refuse("claim", len(claims))
         return found
@@ -211,7 +211,7 @@ async def test_what_the_process_can_not_end_is_given_back_and_no_retry_is_burnt(
     assert len(lab.claims) == 0
 
 
-async def at_the_end_of_the_grace_time(lab: Lab, task: Task) -> asyncio.Task[Verdict]:
+async def at_the_end_of_the_grace_time(lab: Lab, task: Task) -> asyncio.Task[Acknowledger]:
     """Return the delivery of a task, cancelled while its decision is being written: until `hangs` is set."""
     writes, lab.store.hangs = asyncio.Event(), asyncio.Event()
     lab.store.before["move"] = writes.set

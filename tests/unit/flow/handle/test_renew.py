@@ -13,10 +13,10 @@ from bridge.flow.handle.claims import Claim
 from bridge.flow.handle.renew import Renew
 from bridge.flow.lease import MARGIN
 from tests.unit.fakes import LOCK, NOW, SECOND
-from tests.unit.flow_lab import CLAIM, LAPSED, THIEF, WORN, Lab, Verdict, Work
+from tests.unit.flow_lab import CLAIM, LAPSED, THIEF, WORN, Acknowledger, Lab, Work
 
 
-async def at_work(lab: Lab) -> tuple[Task, asyncio.Task[Verdict], Claim]:
+async def at_work(lab: Lab) -> tuple[Task, asyncio.Task[Acknowledger], Claim]:
     """Return a task whose handler has begun."""
     task = await lab.task()
     running, claim = await lab.begin(task)
@@ -24,7 +24,7 @@ async def at_work(lab: Lab) -> tuple[Task, asyncio.Task[Verdict], Claim]:
     return task, running, claim
 
 
-async def ended(lab: Lab, running: asyncio.Task[Verdict]) -> None:
+async def ended(lab: Lab, running: asyncio.Task[Acknowledger]) -> None:
     lab.work.go.set()
     await running
     await lab.report.drain()

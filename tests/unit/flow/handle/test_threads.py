@@ -181,8 +181,8 @@ async def test_a_function_that_hangs_burns_no_retry_of_those_after_it() -> None:
     assert lab.claims.loads()["orders"].slots == 3
     plain.go.set()
     async with asyncio.timeout(10):
-        verdicts = await asyncio.gather(hanging, *waiting)
-    assert [verdict.given for verdict in verdicts] == [["ack"]] * 4
+        acknowledgers = await asyncio.gather(hanging, *waiting)
+    assert [acknowledger.given for acknowledger in acknowledgers] == [["ack"]] * 4
     await lab.report.drain()
     assert [lab.state(task) for task in others] == [State.COMPLETED] * 3
     assert plain.runs == 4

@@ -22,9 +22,9 @@ from bridge.flow.edit_check import EditCheck
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
 from bridge.flow.poll.credit import Bounds, Credit
-from bridge.flow.poll.poll import Pace, Poll
+from bridge.flow.poll.poll import Poll, PollConfig
 from bridge.flow.relay import Relay
-from bridge.ports.broker import Verdict
+from bridge.ports.broker import Acknowledger
 from bridge.ports.clock import Clock
 from bridge.ports.engine import EngineTask, TopicPoll
 from bridge.registry import Registry
@@ -113,7 +113,7 @@ def a_topic(name: str, **terms: Any) -> Topic[Any, Any]:
     return Topic(name, handler=lambda: None, input=BaseModel, takes_context=False, is_async=True, **terms)
 
 
-def fleet(slots: Mapping[str, int], seconds: float | None = None, seen_at: datetime = NOW) -> Replica:
+def workers(slots: Mapping[str, int], seconds: float | None = None, seen_at: datetime = NOW) -> Replica:
     """Return a replica whose handlers have so many slots."""
     loads = {topic: Load(some, seconds=seconds) for topic, some in slots.items()}
     return Replica("worker-1", "1.0", ("work",), NOW, seen_at, loads)
@@ -127,7 +127,7 @@ class PollRig:
         slots: Mapping[str, int],
         *,
         topics: Sequence[Topic[Any, Any]] = (),
-        pace: Pace | None = None,
+        config: PollConfig | None = None,
         store: UnreliableStore | None = None,
         bounds: Bounds | None = None,
     ) -> None:
@@ -139,7 +139,7 @@ class PollRig:
         self.broker = MemoryBroker(list(slots))
         self.notes = Notes()
         self.lease = Lease(self.engine, self.clock, self.topics, LOCK)
-        self.store.beats["worker-1"] = fleet(slots)
+        self.store.heartbeats["worker-1"] = workers(slots)
         self.relay = Relay(
             self.store, self.broker, self.clock, self.notes, again_after=5 * SECOND, look_after=20 * SECOND
         )
@@ -151,7 +151,8 @@ class PollRig:
         self.intake = self._intake()
         self.poll = Poll(
             engine=self.engine, intake=self.intake, credit=self.credit, lease=self.lease, topics=self.topics,
-            clock=self.clock, journal=self.notes, replica="r1", pace=pace or Pace(NONE, 100, breath=NONE),
+            clock=self.clock, journal=self.notes, replica="r1",
+            config=config or PollConfig(NONE, 100, min_interval=NONE),
         )  # fmt: skip
 
     def _intake(self) -> Intake:
@@ -200,10 +201,10 @@ class PollRig:
         begun: asyncio.Queue[str] = asyncio.Queue()
         enough = asyncio.Event()
 
-        async def handle(_: str, key: TaskKey, verdict: Verdict) -> None:
+        async def handle(_: str, key: TaskKey, acknowledger: Acknowledger) -> None:
             begun.put_nowait(key.id)
             await enough.wait()
-            await verdict.ack()
+            await acknowledger.ack()
 
         consumer = MemoryConsumer(self.broker, [a_topic(topic, concurrency=count)])
         await consumer.start(handle)
@@ -222,5 +223,5 @@ async def is_full_again(rig: PollRig) -> bool:
     for topic in rig.topics:
         await rig.consume(topic)
     rig.clock.advance(LOOK)
-    rooms = await rig.credit.rooms()
-    return rooms == {topic: rig.credit.limit(topic) for topic in rig.topics}
+    capacities = await rig.credit.capacities()
+    return capacities == {topic: rig.credit.limit(topic) for topic in rig.topics}

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from bridge.flow.poll.fairness import ALL_AFTER
-from bridge.flow.poll.poll import Pace
+from bridge.flow.poll.poll import PollConfig
 from bridge.ports.engine import TopicPoll
 from tests.unit.fakes import LOCK, SECOND
 from tests.unit.flow.poll.poll_rig import HOUR, NONE, Call, PollRig, a_topic
 
 TEN = 10 * SECOND
-HELD = Pace(TEN, 100, breath=NONE)
+HELD = PollConfig(TEN, 100, min_interval=NONE)
 
 
 async def _held(rig: PollRig) -> asyncio.Task[None]:
@@ -35,7 +35,7 @@ async def _end(rig: PollRig, turn: asyncio.Task[None]) -> None:
 
 
 async def test_quiet_topics_share_one_waiting_call() -> None:
-    rig = PollRig({"a": 16, "b": 4, "c": 8}, pace=HELD)
+    rig = PollRig({"a": 16, "b": 4, "c": 8}, config=HELD)
     turn = await _held(rig)
     (call,) = rig.engine.calls
     assert (call.topics, call.wait) == (["a", "b", "c"], TEN)
@@ -44,7 +44,7 @@ async def test_quiet_topics_share_one_waiting_call() -> None:
 
 
 async def test_a_turn_ends_as_soon_as_a_task_came() -> None:
-    rig = PollRig({"a": 16, "b": 16}, pace=HELD)
+    rig = PollRig({"a": 16, "b": 16}, config=HELD)
     turn = await _held(rig)
     (task_id,) = rig.add("b")
     async with asyncio.timeout(5):
@@ -86,7 +86,7 @@ async def test_every_call_has_a_worker_id_of_its_own_which_its_tasks_carry() -> 
 @pytest.mark.parametrize("lock", [1, 4, 12])
 async def test_a_call_is_not_held_for_so_long_that_its_locks_would_be_over(lock: int) -> None:
     """A lock counts from the moment it was asked for: held for ten seconds, one of four would have ended on arrival."""
-    rig = PollRig({"short": 4, "long": 4}, topics=[a_topic("short", lock=lock * SECOND)], pace=HELD)
+    rig = PollRig({"short": 4, "long": 4}, topics=[a_topic("short", lock=lock * SECOND)], config=HELD)
     turn = await _held(rig)
     (call,) = rig.engine.calls
     assert call.wait == lock * SECOND / 4
@@ -127,7 +127,7 @@ async def test_a_suspended_task_stays_until_it_is_activated() -> None:
 
 
 async def test_a_hot_topic_does_not_starve_a_cold_one() -> None:
-    rig = PollRig({"hot": 100, "cold": 100}, pace=Pace(NONE, 20, breath=NONE))
+    rig = PollRig({"hot": 100, "cold": 100}, config=PollConfig(NONE, 20, min_interval=NONE))
     rig.add("hot", 60)
     (cold,) = rig.add("cold")
     (first,) = await rig.round()
@@ -137,7 +137,7 @@ async def test_a_hot_topic_does_not_starve_a_cold_one() -> None:
 
 
 async def test_busy_topics_are_asked_in_turn_for_as_long_as_they_fill_a_call() -> None:
-    rig = PollRig({"a": 100, "b": 100, "c": 100}, pace=Pace(NONE, 2, lanes=1, breath=NONE))
+    rig = PollRig({"a": 100, "b": 100, "c": 100}, config=PollConfig(NONE, 2, max_concurrent=1, min_interval=NONE))
     for topic, count in (("a", 100), ("b", 100), ("c", 3)):
         rig.add(topic, count)
     await rig.round()
@@ -156,7 +156,7 @@ async def test_a_topic_with_twice_the_weight_is_asked_for_twice_as_much() -> Non
     rig = PollRig(
         {"light": 100, "heavy": 100, "tiny": 100},
         topics=[a_topic("heavy", weight=20), a_topic("light", weight=10)],
-        pace=Pace(NONE, 10, breath=NONE),
+        config=PollConfig(NONE, 10, min_interval=NONE),
     )
     for topic in ("light", "heavy", "tiny"):
         rig.add(topic, 60)
@@ -167,7 +167,7 @@ async def test_a_topic_with_twice_the_weight_is_asked_for_twice_as_much() -> Non
 
 async def test_no_more_calls_run_side_by_side_than_there_are_lanes() -> None:
     slots = dict.fromkeys("abcdef", 100)
-    rig = PollRig(slots, pace=Pace(NONE, 1, lanes=2, breath=NONE))
+    rig = PollRig(slots, config=PollConfig(NONE, 1, max_concurrent=2, min_interval=NONE))
     for name in slots:
         rig.add(name, 5)
     await rig.round()
@@ -182,7 +182,7 @@ def _whose(calls: list[Call]) -> list[tuple[str, ...] | None]:
 
 
 async def test_the_backlog_of_one_tenant_does_not_starve_another() -> None:
-    rig = PollRig({"a": 100}, pace=Pace(NONE, 10, breath=NONE))
+    rig = PollRig({"a": 100}, config=PollConfig(NONE, 10, min_interval=NONE))
     rig.add("a", 1, "small")
     rig.add("a", 1, "big")
     await rig.round()
@@ -195,7 +195,7 @@ async def test_the_backlog_of_one_tenant_does_not_starve_another() -> None:
 
 
 async def test_tenants_with_a_backlog_take_turns_by_calls() -> None:
-    rig = PollRig({"a": 100}, pace=Pace(NONE, 4, breath=NONE))
+    rig = PollRig({"a": 100}, config=PollConfig(NONE, 4, min_interval=NONE))
     for _ in range(20):
         for tenant in ("big", "bolt"):
             rig.add("a", 1, tenant)
@@ -206,7 +206,7 @@ async def test_tenants_with_a_backlog_take_turns_by_calls() -> None:
 
 
 async def test_within_a_tenant_its_priorities_hold() -> None:
-    rig = PollRig({"a": 100}, pace=Pace(NONE, 4, breath=NONE))
+    rig = PollRig({"a": 100}, config=PollConfig(NONE, 4, min_interval=NONE))
     for tenant in ("big", "bolt"):
         rig.add("a", 2, tenant)
     await rig.round()
@@ -219,7 +219,9 @@ async def test_within_a_tenant_its_priorities_hold() -> None:
 
 
 async def test_a_topic_that_names_its_tenants_knows_them_from_the_start_and_asks_for_no_other() -> None:
-    rig = PollRig({"a": 100}, topics=[a_topic("a", tenant_ids=("big", "small"))], pace=Pace(NONE, 10, breath=NONE))
+    rig = PollRig(
+        {"a": 100}, topics=[a_topic("a", tenant_ids=("big", "small"))], config=PollConfig(NONE, 10, min_interval=NONE)
+    )
     strange = rig.add("a", 5, "strange") + rig.add("a", 5)
     rig.add("a", 90, "big")
     ids = rig.add("a", 3, "small")
@@ -233,7 +235,7 @@ async def test_a_topic_that_names_its_tenants_knows_them_from_the_start_and_asks
 
 
 async def test_new_tenants_and_tasks_of_none_are_found_beside_the_turns() -> None:
-    rig = PollRig({"a": 100}, pace=Pace(NONE, 2, breath=NONE))
+    rig = PollRig({"a": 100}, config=PollConfig(NONE, 2, min_interval=NONE))
     for tenant in ("big", "bolt"):
         rig.add("a", 1, tenant)
     await rig.round()
@@ -248,7 +250,7 @@ async def test_new_tenants_and_tasks_of_none_are_found_beside_the_turns() -> Non
 
 
 async def test_a_nudge_is_for_all_tenants_as_it_does_not_say_whose_task_is_ready() -> None:
-    rig = PollRig({"a": 100}, pace=Pace(NONE, 2, breath=NONE))
+    rig = PollRig({"a": 100}, config=PollConfig(NONE, 2, min_interval=NONE))
     for tenant in ("big", "bolt") * 10:
         rig.add("a", 1, tenant)
     await rig.round()
@@ -262,7 +264,7 @@ async def test_a_nudge_is_for_all_tenants_as_it_does_not_say_whose_task_is_ready
 
 @pytest.mark.parametrize("slots", [1, 16])
 async def test_a_nudged_topic_is_asked_at_once_though_the_engine_holds_a_call_of_it(slots: int) -> None:
-    rig = PollRig({"a": slots, "b": slots}, pace=HELD)
+    rig = PollRig({"a": slots, "b": slots}, config=HELD)
     task_id, *_ = rig.add("a")
     await rig.engine.lock(task_id, "gone", SECOND)
     turn = await _held(rig)
@@ -280,14 +282,14 @@ async def test_what_was_nudged_without_room_is_asked_when_there_is_some() -> Non
     rig.add("a")
     rig.poll.nudge(["a"])
     assert await rig.round() == []
-    rig.store.beats["worker-1"] = PollRig({"a": 4}).store.beats["worker-1"]
+    rig.store.heartbeats["worker-1"] = PollRig({"a": 4}).store.heartbeats["worker-1"]
     rig.clock.advance(SECOND)
     first, *_ = await rig.round()
     assert (first.topics, first.wait) == (["a"], NONE)
 
 
 async def test_an_engine_that_holds_no_call_is_not_asked_without_rest() -> None:
-    rig = PollRig({"a": 4}, pace=Pace(NONE, 100, breath=HOUR))
+    rig = PollRig({"a": 4}, config=PollConfig(NONE, 100, min_interval=HOUR))
     turn = await _held(rig)
     for _ in range(10):
         await asyncio.wait({turn}, timeout=0)
@@ -299,7 +301,7 @@ async def test_an_engine_that_holds_no_call_is_not_asked_without_rest() -> None:
 
 
 async def test_the_end_waits_for_a_call_and_gives_back_what_it_brings() -> None:
-    rig = PollRig({"a": 4}, pace=HELD)
+    rig = PollRig({"a": 4}, config=HELD)
     turn = await _held(rig)
     ending = asyncio.create_task(rig.poll.stop())
     await turn
@@ -322,10 +324,10 @@ async def test_the_end_waits_until_what_came_before_it_is_kept() -> None:
 
 
 class SlowDepth(PollRig):
-    """The question for rooms is answered when `answer` is set."""
+    """The question for capacities is answered when `answer` is set."""
 
     def __init__(self) -> None:
-        super().__init__({"a": 4}, pace=HELD)
+        super().__init__({"a": 4}, config=HELD)
         self.answer, self.questioned = asyncio.Event(), asyncio.Event()
         waiting = self.store.waiting
 

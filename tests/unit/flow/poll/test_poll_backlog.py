@@ -9,12 +9,12 @@ import pytest
 from bridge.domain.task import Task
 from bridge.flow.poll.credit import Bounds
 from bridge.flow.poll.fetch_size import FIRST, SLOW
-from bridge.flow.poll.poll import Pace
+from bridge.flow.poll.poll import PollConfig
 from tests.unit.flow.poll.poll_rig import HOUR, LOOK, NONE, PollRig
 
 
 async def test_a_topic_with_a_backlog_is_asked_again_when_half_of_its_limit_is_free() -> None:
-    rig = PollRig({"a": 10}, pace=Pace(NONE, 100, breath=NONE))
+    rig = PollRig({"a": 10}, config=PollConfig(NONE, 100, min_interval=NONE))
     rig.add("a", 100)
     assert [call.size for _ in range(2) for call in await rig.round()] == [10, 10], "all of its limit"
     for _ in range(9):
@@ -28,7 +28,7 @@ async def test_a_topic_with_a_backlog_is_asked_again_when_half_of_its_limit_is_f
 
 
 async def test_with_a_nudge_any_room_will_do() -> None:
-    rig = PollRig({"a": 10}, pace=Pace(NONE, 100, breath=NONE))
+    rig = PollRig({"a": 10}, config=PollConfig(NONE, 100, min_interval=NONE))
     rig.add("a", 100)
     for _ in range(2):
         await rig.round()
@@ -41,7 +41,9 @@ async def test_with_a_nudge_any_room_will_do() -> None:
 
 def _slow_rig() -> PollRig:
     """Return a poll of a topic with a long backlog, whose engine takes long for each call, whatever it brings."""
-    rig = PollRig({"hot": 1000}, pace=Pace(NONE, 400, breath=NONE), bounds=Bounds(2000, 5000, replica_life=HOUR))
+    rig = PollRig(
+        {"hot": 1000}, config=PollConfig(NONE, 400, min_interval=NONE), bounds=Bounds(2000, 5000, replica_life=HOUR)
+    )
     rig.engine.takes = lambda size: rig.clock.advance(6 * SLOW)
     rig.add("hot", 1200)
     return rig
@@ -68,7 +70,7 @@ async def test_what_a_large_call_brings_is_kept_in_parts_and_each_takes_its_room
         return await accept(tasks)
 
     monkeypatch.setattr(rig.store, "accept", once)
-    before = rig.credit.standing()["hot"][1]
+    before = rig.credit.snapshot()["hot"][1]
     (call,) = await rig.round()
     assert (call.size, stored) == (400, [FIRST, FIRST]), "what comes after a part that the store refused is not kept"
-    assert rig.credit.standing()["hot"][1] == before + FIRST, "the others' room is given back"
+    assert rig.credit.snapshot()["hot"][1] == before + FIRST, "the others' room is given back"

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.domain.errors import BrokerUnavailable, EngineRejected, EngineUnavailable, GatewayError, StoreUnavailable
 from bridge.domain.task import State
-from bridge.flow.poll.poll import Pace
+from bridge.flow.poll.poll import PollConfig
 from bridge.ports.engine import EngineTask
 from bridge.ports.journal import Level
 from bridge.runtime.loop import Loop
@@ -100,7 +100,7 @@ async def test_what_was_locked_for_an_answer_that_was_lost_is_unlocked_and_fetch
 
 
 async def test_locks_of_a_call_that_may_still_be_held_are_looked_for_when_its_time_is_up() -> None:
-    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    rig = PollRig({"a": 4}, config=PollConfig(TEN, 100, min_interval=NONE))
     (task_id,) = rig.add("a")
     rig.engine.fail_next("fetch", AWAY, after=True)
     with pytest.raises(EngineUnavailable):
@@ -214,7 +214,7 @@ async def test_the_end_is_not_held_up_by_an_engine_that_is_away() -> None:
 
 
 async def test_the_end_unlocks_what_lost_answers_left() -> None:
-    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    rig = PollRig({"a": 4}, config=PollConfig(TEN, 100, min_interval=NONE))
     (task_id,) = rig.add("a")
     rig.engine.fail_next("fetch", AWAY, after=True)
     with pytest.raises(EngineUnavailable):
@@ -225,7 +225,7 @@ async def test_the_end_unlocks_what_lost_answers_left() -> None:
 
 
 async def test_a_call_that_fails_while_the_process_ends_is_told_too() -> None:
-    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    rig = PollRig({"a": 4}, config=PollConfig(TEN, 100, min_interval=NONE))
     turn = asyncio.create_task(rig.poll.run_once())
     await rig.engine.next_call()
     ending = asyncio.create_task(rig.poll.stop())
@@ -246,7 +246,7 @@ async def test_a_store_that_keeps_nothing_is_told_and_gives_the_room_back() -> N
     with pytest.raises(StoreUnavailable):
         await _until_told(rig)
     assert rig.store.refused == ["accept"]
-    assert (await rig.credit.rooms())["a"] == rig.credit.limit("a")
+    assert (await rig.credit.capacities())["a"] == rig.credit.limit("a")
     rig.store.away.clear()
     rig.clock.advance(60 * SECOND)
     await rig.round()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.domain.errors import AnswerTooLarge, EngineUnavailable
-from bridge.flow.poll.poll import Pace
+from bridge.flow.poll.poll import PollConfig
 from bridge.ports.engine import EngineTask, TopicPoll
 from tests.unit.fakes import SECOND
 from tests.unit.flow.poll.poll_rig import LOOK, NONE, AskedEngine, PollRig
@@ -20,7 +20,7 @@ LIMIT = 100
 
 def large_rig(slots: Mapping[str, int]) -> PollRig:
     """Return a poll of an engine of whose answers so many bytes are read; a task is as large as its priority."""
-    rig = PollRig(slots, pace=Pace(NONE, 100, breath=NONE))
+    rig = PollRig(slots, config=PollConfig(NONE, 100, min_interval=NONE))
     fetch = AskedEngine.fetch_and_lock
 
     async def bounded(
@@ -88,7 +88,7 @@ async def test_one_task_that_is_too_large_alone_is_an_incident_and_holds_up_no_o
 
 async def test_where_the_engine_locked_nothing_the_loop_backs_off() -> None:
     """What stands before the engine sends without end: there is nothing less to ask for."""
-    rig = PollRig({"a": 4}, pace=Pace(NONE, 1, breath=NONE))
+    rig = PollRig({"a": 4}, config=PollConfig(NONE, 1, min_interval=NONE))
     rig.engine.fail_next("fetch", AnswerTooLarge("larger than 1 byte"))
     with pytest.raises(AnswerTooLarge):
         await until_told(rig)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.errors import BrokerUnavailable, GatewayError
-from bridge.flow.poll.poll import Pace
+from bridge.flow.poll.poll import PollConfig
 from tests.unit.fakes import SECOND
 from tests.unit.flow.poll.poll_rig import AWAY, NONE, REFUSED, PollRig, is_full_again
 
@@ -43,7 +43,12 @@ def _steps(faults: st.SearchStrategy[list[Fault]]) -> st.SearchStrategy[list[Ste
 
 _slots = st.fixed_dictionaries({topic: st.integers(0, 12) for topic in TOPICS})
 _paces = st.builds(
-    Pace, st.just(NONE), st.integers(1, 40), lanes=st.integers(1, 4), waiting=st.integers(1, 3), breath=st.just(NONE)
+    PollConfig,
+    st.just(NONE),
+    st.integers(1, 40),
+    max_concurrent=st.integers(1, 4),
+    waiting=st.integers(1, 3),
+    min_interval=st.just(NONE),
 )
 _FAULTS: tuple[Fault, ...] = ("before", "after", "refused", "broken", "accept", "publish", "unlock", "list")
 _any_faults = st.lists(st.sampled_from(_FAULTS), max_size=3)
@@ -86,8 +91,8 @@ async def _turn(rig: PollRig) -> None:
     rig.clock.advance(timedelta(milliseconds=100))
 
 
-async def _never_more_than_room(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
-    rig = PollRig(slots, pace=pace)
+async def _never_more_than_room(slots: dict[str, int], config: PollConfig, steps: list[Step]) -> None:
+    rig = PollRig(slots, config=config)
     begun: set[str] = set()
     most = dict.fromkeys(TOPICS, 0)
 
@@ -106,13 +111,13 @@ async def _never_more_than_room(slots: dict[str, int], pace: Pace, steps: list[S
 @settings(max_examples=100, deadline=None)
 @given(_slots, _paces, _steps(st.just([])))
 def test_at_every_moment_no_more_is_locked_and_not_begun_than_there_is_room(
-    slots: dict[str, int], pace: Pace, steps: list[Step]
+    slots: dict[str, int], config: PollConfig, steps: list[Step]
 ) -> None:
-    asyncio.run(_never_more_than_room(slots, pace, steps))
+    asyncio.run(_never_more_than_room(slots, config, steps))
 
 
-async def _leaks_nothing(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
-    rig = PollRig(slots, pace=pace)
+async def _leaks_nothing(slots: dict[str, int], config: PollConfig, steps: list[Step]) -> None:
+    rig = PollRig(slots, config=config)
     for step in steps:
         await _take(rig, step)
         await _turn(rig)
@@ -125,12 +130,12 @@ async def _leaks_nothing(slots: dict[str, int], pace: Pace, steps: list[Step]) -
 
 @settings(max_examples=100, deadline=None)
 @given(_slots, _paces, _steps(_any_faults))
-def test_no_room_is_lost_whatever_fails(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
-    asyncio.run(_leaks_nothing(slots, pace, steps))
+def test_no_room_is_lost_whatever_fails(slots: dict[str, int], config: PollConfig, steps: list[Step]) -> None:
+    asyncio.run(_leaks_nothing(slots, config, steps))
 
 
-async def _all_come_through(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
-    rig = PollRig(slots, pace=pace)
+async def _all_come_through(slots: dict[str, int], config: PollConfig, steps: list[Step]) -> None:
+    rig = PollRig(slots, config=config)
     for step in steps:
         await _take(rig, step)
         await _turn(rig)
@@ -157,5 +162,7 @@ async def _all_come_through(slots: dict[str, int], pace: Pace, steps: list[Step]
 
 @settings(max_examples=50, deadline=None)
 @given(_slots, _paces, _steps(_any_faults))
-def test_every_task_of_a_worked_topic_is_kept_in_the_end(slots: dict[str, int], pace: Pace, steps: list[Step]) -> None:
-    asyncio.run(_all_come_through(slots, pace, steps))
+def test_every_task_of_a_worked_topic_is_kept_in_the_end(
+    slots: dict[str, int], config: PollConfig, steps: list[Step]
+) -> None:
+    asyncio.run(_all_come_through(slots, config, steps))

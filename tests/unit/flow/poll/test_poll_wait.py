@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.errors import CallCut, EngineUnavailable
 from bridge.flow.engine.breaker import Breaker, Circuit
-from bridge.flow.poll.poll import Pace
+from bridge.flow.poll.poll import PollConfig
 from bridge.flow.poll.poll_wait import PollWait, Why
 from bridge.runtime.loop import Loop
 from tests.unit.fakes import SECOND, HandClock, Notes
@@ -208,7 +208,7 @@ def test_an_hour_without_a_task_brings_long_calls_back() -> None:
 
 
 async def test_a_poll_that_is_cut_is_no_failure_while_the_engine_answers_and_its_locks_are_released() -> None:
-    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    rig = PollRig({"a": 4}, config=PollConfig(TEN, 100, min_interval=NONE))
     (task_id,) = rig.add("a")
     loop = Loop("poll", rig.poll.run_once, rig.notes)
     rig.engine.fail_next("fetch", CallCut("fetch: HTTP 504"), after=True)
@@ -230,7 +230,7 @@ async def test_a_poll_that_is_cut_is_no_failure_while_the_engine_answers_and_its
 
 
 async def test_a_poll_that_ends_as_the_engine_goes_away_is_a_failure_like_any() -> None:
-    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    rig = PollRig({"a": 4}, config=PollConfig(TEN, 100, min_interval=NONE))
     rig.engine.fail_next("fetch", CallCut("reset"))
     rig.engine.fail_next("version", EngineUnavailable("the engine is away"))
     with pytest.raises(EngineUnavailable, match="away"):
@@ -252,7 +252,7 @@ async def test_the_breaker_counts_no_poll_that_was_cut() -> None:
 
 async def test_a_task_that_another_node_made_comes_late_and_makes_calls_short() -> None:
     """The engine's clock is an hour behind ours, which is not to matter."""
-    rig = PollRig({"a": 4}, pace=Pace(TEN, 100, breath=NONE))
+    rig = PollRig({"a": 4}, config=PollConfig(TEN, 100, min_interval=NONE))
     for _ in range(2):
         turn = asyncio.create_task(rig.poll.run_once())
         assert (await rig.engine.next_call()).wait == TEN

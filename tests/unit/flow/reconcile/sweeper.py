@@ -8,7 +8,7 @@ from typing import Any
 from bridge.adapters.memory.broker import MemoryBroker
 from bridge.domain.task import State, Task
 from bridge.flow.reconcile.offer import Offer
-from bridge.flow.reconcile.reconcile import ALL, Patience, Recover
+from bridge.flow.reconcile.reconcile import ALL, ReconcilePolicy, Reconciler
 from bridge.flow.submit import Submit
 from bridge.ports.engine import EngineTask
 from tests.unit.fakes import NOW, SECOND
@@ -26,7 +26,7 @@ class Sweeper:
         lab: Lab | None = None,
         broker: MemoryBroker | None = None,
         states: Collection[State] = ALL,
-        **patience: Any,
+        **policy: Any,
     ) -> None:
         self.lab = lab or Lab()
         if broker is not None:
@@ -35,9 +35,9 @@ class Sweeper:
         self.nudged: list[Collection[str]] = []
         self.reacquired: list[str] = []
         self.sees_renewals = True
-        self.recover = self.another(states, **patience)
+        self.reconciler = self.another(states, **policy)
 
-    def another(self, states: Collection[State] = ALL, **patience: Any) -> Recover:
+    def another(self, states: Collection[State] = ALL, **policy: Any) -> Reconciler:
         lab = self.lab
         submit = Submit(
             engine=lab.engine,
@@ -53,7 +53,7 @@ class Sweeper:
             size_limit=100,
             replica="r1",
         )
-        return Recover(
+        return Reconciler(
             store=lab.store,
             engine=lab.engine,
             offer=Offer(lab.engine, lab.store, lab.clock, lab.notes, lab.report.end_of),
@@ -69,7 +69,7 @@ class Sweeper:
             journal=lab.notes,
             replica="r1",
             states=states,
-            patience=Patience(STALE, LOST_CLAIMS, **patience),
+            policy=ReconcilePolicy(STALE, LOST_CLAIMS, **policy),
         )
 
     async def _reacquire(self, task: Task, found: EngineTask) -> None:
@@ -77,8 +77,8 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """Look once, and wait for what that began."""
-        seen = await self.recover.run_once()
-        await self.recover.settle()
+        seen = await self.reconciler.run_once()
+        await self.reconciler.settle()
         await self.lab.report.drain()
         return seen
 

@@ -25,7 +25,7 @@ async def test_of_two_that_see_an_outcome_due_one_delivers_it() -> None:
     other = flow.another()
     task = await flow.due(State.REPORTING, outcome=Completion())
     flow.lab.store.together = asyncio.Barrier(2)
-    seen = await asyncio.gather(flow.recover.run_once(), other.run_once())
+    seen = await asyncio.gather(flow.reconciler.run_once(), other.run_once())
     assert set(seen) == {1}
     await flow.lab.report.drain()
     assert flow.lab.state(task) is State.COMPLETED
@@ -78,7 +78,7 @@ async def test_a_claim_that_was_renewed_since_it_was_read_is_not_ended() -> None
     later = flow.lab.clock.now() + CLAIM
     (seen,) = (await flow.lab.store.due(State.RUNNING, flow.lab.clock.now(), 10)).tasks
     await flow.lab.store.move([Move(lost.id, Event.RENEW, 1, "c1", {"next_at": later})])
-    await flow.recover._take_back([seen])
+    await flow.reconciler._expire_claims([seen])
     assert (flow.lab.state(lost), flow.lab.now(lost).lost_claims) == (State.RUNNING, 0)
     assert flow.published == []
 
@@ -168,10 +168,10 @@ async def test_a_queue_that_takes_nothing_holds_up_no_other_topics_tasks() -> No
     broker = Deaf()
     flow = Sweeper(broker=broker)
     first = await flow.due(State.RECEIVED)
-    await flow.recover.run_once()
+    await flow.reconciler.run_once()
     second = await flow.due(State.RECEIVED)
     mail = await flow.due(State.RECEIVED, topic="mail")
-    await flow.recover.run_once()
+    await flow.reconciler.run_once()
     for _ in range(20):
         await asyncio.sleep(0)
     assert flow.lab.state(mail) is State.QUEUED
@@ -180,5 +180,5 @@ async def test_a_queue_that_takes_nothing_holds_up_no_other_topics_tasks() -> No
     assert later is not None
     assert later > flow.lab.clock.now(), "it has its turn later, and hides nothing meanwhile"
     broker.hears.set()
-    await flow.recover.settle()
+    await flow.reconciler.settle()
     assert flow.lab.state(first) is State.QUEUED

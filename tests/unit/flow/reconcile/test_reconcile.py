@@ -42,7 +42,7 @@ async def test_a_received_task_whose_lock_is_worn_is_published_under_a_new_one()
     assert (flow.published, flow.lab.now(task).lease_until) == ([task.id], NOW + WORN + LOCK - SECOND)
 
 
-async def test_the_lock_of_a_queued_task_is_renewed_when_it_is_worn() -> None:
+async def test_the_lock_of_a_queued_task_is_renewed_when_it_needs_renewal() -> None:
     flow = Sweeper()
     task = await flow.due(State.QUEUED)
     await flow.sweep()
@@ -244,14 +244,14 @@ async def test_a_broker_that_does_not_answer_holds_up_neither_outcomes_nor_lost_
     broker = SlowBroker(["orders"])
     flow = Sweeper(broker=broker)
     first = await flow.due(State.RECEIVED)
-    await flow.recover.run_once()
+    await flow.reconciler.run_once()
     await broker.asked.wait()
     lost, outcome = await flow.lost(), await flow.due(State.REPORTING, outcome=Completion())
-    await flow.recover.run_once()
+    await flow.reconciler.run_once()
     await flow.lab.report.drain()
     assert (flow.lab.state(outcome), flow.lab.state(lost)) == (State.COMPLETED, State.RECEIVED)
     broker.answers.set()
-    await flow.recover.settle()
+    await flow.reconciler.settle()
     flow.lab.clock.advance(2 * SECOND)
     await flow.sweep()
     assert sorted(flow.published) == sorted([first.id, lost.id])
@@ -264,13 +264,13 @@ async def test_more_unpublished_tasks_than_one_sweep_sees_do_not_hide_an_outcome
     flow.lab.clock.advance(SECOND)
     outcome = await flow.due(State.REPORTING, outcome=Completion())
     for _ in range(len(waiting)):
-        await flow.recover.run_once()
+        await flow.reconciler.run_once()
     await flow.lab.report.drain()
     assert broker.asked.is_set()
     assert flow.lab.state(outcome) is State.COMPLETED
     assert {flow.lab.state(task) for task in waiting} == {State.RECEIVED}
     broker.answers.set()
-    await flow.recover.settle()
+    await flow.reconciler.settle()
     for _ in range(len(waiting)):
         flow.lab.clock.advance(2 * SECOND)
         await flow.sweep()
@@ -292,8 +292,8 @@ async def test_one_state_that_the_store_refuses_does_not_hold_up_the_others() ->
     lost, waiting = await flow.lost(), await flow.due(State.RECEIVED)
     flow.lab.store.fail_next("move", StoreError("the document is full"))
     with pytest.raises(StoreError, match="full"):
-        await flow.recover.run_once()
-    await flow.recover.settle()
+        await flow.reconciler.run_once()
+    await flow.reconciler.settle()
     assert flow.lab.store.struck == ["move"]
     assert (flow.lab.state(lost), flow.lab.state(waiting)) == (State.RUNNING, State.QUEUED)
 
@@ -303,7 +303,7 @@ async def test_a_store_that_is_away_ends_the_sweep_and_leaves_all_due() -> None:
     lost, waiting = await flow.lost(), await flow.due(State.RECEIVED)
     flow.lab.store.fail_next("move")
     with pytest.raises(StoreUnavailable):
-        await flow.recover.run_once()
+        await flow.reconciler.run_once()
     assert (flow.lab.store.struck, flow.published) == (["move"], [])
     assert await flow.sweep() == 2
     flow.lab.clock.advance(2 * SECOND)
@@ -319,9 +319,9 @@ async def test_two_that_look_at_once_do_no_harm() -> None:
     received, retrying = await flow.due(State.RECEIVED), await flow.due(State.RETRYING, reports=2)
     lab.engine.cancel(retrying.id)
     lab.store.together = asyncio.Barrier(2)
-    seen = await asyncio.gather(flow.recover.run_once(), other.run_once())
+    seen = await asyncio.gather(flow.reconciler.run_once(), other.run_once())
     assert set(seen) == {5}, "both have read the same tasks"
-    await asyncio.gather(flow.recover.settle(), other.settle(), lab.report.drain())
+    await asyncio.gather(flow.reconciler.settle(), other.settle(), lab.report.drain())
     assert [lab.state(task) for task in (outcome, doomed, retrying)] == [State.COMPLETED, State.FAILED, State.CANCELLED]
     lab.clock.advance(2 * SECOND)
     await flow.sweep()

@@ -9,7 +9,7 @@ from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.dead_letter import DeadMessage
 from bridge.domain.errors import StoreUnavailable
 from bridge.domain.task import State, Task, TaskKey
-from bridge.flow.reconcile.dead_letters import Examine
+from bridge.flow.reconcile.dead_letters import DeadLetterReconciler
 from bridge.ports.dead_letters import Examination
 from tests.unit.fakes import LOCK, NOW, HandClock, Notes
 
@@ -39,7 +39,7 @@ def letter(key: TaskKey | None, reason: str = "delivery_limit", body: bytes = b"
 
 async def run(store: MemoryStore, *messages: DeadMessage) -> Letters:
     letters = Letters(*messages)
-    assert await Examine(letters, store, store, HandClock(), Notes()).run_once() == len(messages)
+    assert await DeadLetterReconciler(letters, store, store, HandClock(), Notes()).run_once() == len(messages)
     return letters
 
 
@@ -73,7 +73,7 @@ async def test_what_names_no_task_is_kept_once_with_its_reason() -> None:
 
 async def test_what_a_subscriber_cannot_read_is_kept_and_told_of() -> None:
     store, notes = MemoryStore(), Notes()
-    examine = Examine(Letters(), store, store, HandClock(), notes)
+    examine = DeadLetterReconciler(Letters(), store, store, HandClock(), notes)
     await examine.keep_undecodable(letter(None, "the body is not JSON", b"\xff{oops"))
     (kept,) = store.letters.values()
     assert (kept.topic, kept.reason, kept.body, kept.task_id) == ("orders", "the body is not JSON", "\ufffd{oops", None)
@@ -88,7 +88,7 @@ async def test_nothing_is_acknowledged_while_the_store_is_away() -> None:
     store = Away()
     letters = Letters(letter(TaskKey("t1", 1)))
     with pytest.raises(StoreUnavailable):
-        await Examine(letters, store, store, HandClock(), Notes()).run_once()
+        await DeadLetterReconciler(letters, store, store, HandClock(), Notes()).run_once()
     assert len(letters.messages) == 1
 
 
@@ -96,6 +96,6 @@ async def test_the_broker_in_memory_hands_out_its_dead() -> None:
     broker, store = MemoryBroker(["orders"]), MemoryStore()
     broker.dead.append(("orders", TaskKey("t1", 1)))
     await store.accept([queued()])
-    assert await Examine(broker, store, store, HandClock(), Notes()).run_once() == 1
+    assert await DeadLetterReconciler(broker, store, store, HandClock(), Notes()).run_once() == 1
     assert broker.dead == []
     assert store.tasks["t1"].state is State.RECEIVED

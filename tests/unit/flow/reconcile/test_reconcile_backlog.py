@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from bridge.domain.task import UNREADABLE_LOOK, Completion, State, Task
-from bridge.flow.reconcile.reconcile import Patience
+from bridge.flow.reconcile.reconcile import ReconcilePolicy
 from tests.unit.fakes import NOW, SECOND, a_task
 from tests.unit.flow.reconcile.sweeper import LOST_CLAIMS, STALE, Sweeper
 from tests.unit.flow_lab import Lab
 
 MANY = 10_000
-BATCH = Patience(STALE, LOST_CLAIMS).batch
+BATCH = ReconcilePolicy(STALE, LOST_CLAIMS).batch
 
 
 async def overdue(flow: Sweeper, state: State) -> list[str]:
@@ -53,7 +53,7 @@ async def test_a_full_batch_is_followed_by_another_look_at_once() -> None:
     for _ in range(25):
         await incident(flow)
     looks: list[int] = []
-    while flow.recover.is_behind or not looks:
+    while flow.reconciler.is_behind or not looks:
         looks.append(await flow.sweep())
     assert looks == [10, 10, 5]
 
@@ -115,8 +115,8 @@ async def test_a_message_whose_task_can_not_be_read_is_acknowledged_and_the_task
     lab = Lab()
     task, other = await lab.task(), await lab.task()
     lab.store.spoiled[task.id] = {"priority": "high"}
-    verdicts = [await lab.deliver(each) for each in (task, other)]
-    assert [verdict.given for verdict in verdicts] == [["ack"], ["ack"]]
+    acknowledgers = [await lab.deliver(each) for each in (task, other)]
+    assert [acknowledger.given for acknowledger in acknowledgers] == [["ack"], ["ack"]]
     await lab.report.drain()
     assert lab.work.runs == [other.id]
     kept = lab.store.tasks[task.id]
