@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
@@ -114,11 +114,18 @@ class PageWriter(Protocol):
 
 def kind_of(error: Exception) -> Kind:
     """Return the kind of problem that `error` is; anything unknown is an internal error."""
+    if _is_disconnect(error):
+        return STATUSES[400]
     if isinstance(error, HTTPException):
         status = error.status_code
         return STATUSES.get(status) or Kind(f"http-{status}", status, HTTPStatus(status).phrase)
     known = (PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
     return next(known, INTERNAL)
+
+
+def _is_disconnect(error: Exception) -> bool:
+    """Return whether the client went away before its body was whole; Litestar calls that an error of the server."""
+    return isinstance(error, InternalServerException) and error.detail == "client disconnected prematurely"
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:

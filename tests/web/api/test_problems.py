@@ -71,6 +71,28 @@ async def test_the_unexpected_is_logged_and_not_told(
     assert logs[0]["path"] == "/tasks/statistics"
 
 
+async def test_a_client_that_leaves_before_its_body_is_whole_is_no_error_of_ours(client: Any) -> None:
+    events = iter([{"type": "http.request", "body": b'{"task_id"', "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(events)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"100")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in client.headers.items()]
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": "/tasks/submit", "raw_path": b"/tasks/submit",
+        "root_path": "", "scheme": "http", "query_string": b"", "headers": headers,
+        "client": ("127.0.0.1", 1), "server": ("localhost", 80), "state": {}, "extensions": {},
+    }  # fmt: skip
+    with capture_logs() as logs:
+        await client.app(scope, receive, send)
+    assert (sent[0]["status"], logs) == (400, [])
+
+
 async def test_debug_shows_no_stack_either(stub: Any, check_problem: Any) -> None:
     stub.fail(RuntimeError(SECRET))
     async with AsyncTestClient(stub.app(debug=True), raise_server_exceptions=False) as client:
