@@ -27,7 +27,7 @@ from bench.errors import BenchError
 from bench.gateway import ROOT, Gateways, Shape
 from bench.servers import Servers, servers
 from bench.week import TASKS, TOPICS, seed
-from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.mongo.store import MongoStore
 from sandbox.errors import SandboxError
 
@@ -108,10 +108,10 @@ async def run(there: Servers) -> tuple[list[Figures], float, float]:
     """Seed a database, open a gateway on it, and measure pages, and then what idle ones cost: none, and `OPEN`."""
     async with (
         MongoStore(there.env["MONGODB_URI"], _DATABASE) as store,
-        MongoDesk(there.env["MONGODB_URI"], _DATABASE) as desk,
+        MongoDashboardStore(there.env["MONGODB_URI"], _DATABASE) as dashboard_store,
     ):
         began = time.perf_counter()
-        await seed(store, desk, datetime.now(UTC).replace(microsecond=0), random.Random(7))
+        await seed(store, dashboard_store, datetime.now(UTC).replace(microsecond=0), random.Random(7))
         print(f"{TASKS} tasks and a week of statistics seeded in {time.perf_counter() - began:.0f} s", flush=True)
     env = {
         "MONGODB_DATABASE": _DATABASE,

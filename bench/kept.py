@@ -21,7 +21,7 @@ from bench.errors import BenchError
 from bench.results import table
 from bench.servers import DEFAULT_BASE, Servers, servers
 from bench.walked import TOPICS, Tasks, Walked
-from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.mongo.documents import TaskDocument
 from bridge.domain.task import State
 from bridge.ports.dashboard import Found
@@ -34,24 +34,24 @@ SIZES: Final = (10_000, 100_000, 1_000_000)
 MOST: Final = 30_000
 """Keys that a request may go over: as many as are counted for an answer, and a page."""
 
-Ask = Callable[[MongoDesk, datetime], Awaitable[object]]
+Ask = Callable[[MongoDashboardStore, datetime], Awaitable[object]]
 
 
 def _search(text: str, sort: Sort = Sort()) -> Ask:
-    return lambda desk, now: desk.search(parse(text), sort, 50, now=now)
+    return lambda dashboard_store, now: dashboard_store.search(parse(text), sort, 50, now=now)
 
 
-async def _second_page(desk: MongoDesk, now: datetime) -> None:
-    found = await desk.search(parse(""), Sort(), 50, now=now)
+async def _second_page(dashboard_store: MongoDashboardStore, now: datetime) -> None:
+    found = await dashboard_store.search(parse(""), Sort(), 50, now=now)
     if not isinstance(found, Found) or found.next is None:
         raise BenchError("there is no second page")
-    await desk.search(parse(""), Sort(), 50, found.next, now=now)
+    await dashboard_store.search(parse(""), Sort(), 50, found.next, now=now)
 
 
 REQUESTS: Final[Mapping[str, Ask]] = {
-    "GET /tasks/statistics": lambda desk, _: desk.statistics(),
-    "the tabs, the overview": lambda desk, now: desk.counts(parse(""), now=now),
-    "the tabs of a topic": lambda desk, now: desk.counts(parse(f"topic:{TOPICS[0]}"), now=now),
+    "GET /tasks/statistics": lambda dashboard_store, _: dashboard_store.statistics(),
+    "the tabs, the overview": lambda dashboard_store, now: dashboard_store.counts(parse(""), now=now),
+    "the tabs of a topic": lambda dashboard_store, now: dashboard_store.counts(parse(f"topic:{TOPICS[0]}"), now=now),
     "the list": _search(""),
     "the list, two pages": _second_page,
     "a tab: failed": _search("state:failed"),
@@ -59,16 +59,24 @@ REQUESTS: Final[Mapping[str, Ask]] = {
     "a topic": _search(f"topic:{TOPICS[0]}"),
     "a topic's failed": _search(f"topic:{TOPICS[0]} state:failed"),
     "by creation": _search("", Sort(SortKey.CREATED)),
-    "GET /tasks": lambda desk, _: desk.page(TaskFilter(), 50),
-    "GET /tasks?topic=": lambda desk, _: desk.page(TaskFilter(topics=TOPICS[:1]), 50),
-    "GET /tasks?status=completed": lambda desk, _: desk.page(TaskFilter(states=(State.COMPLETED,)), 50),
-    "GET /tasks?status=failed": lambda desk, _: desk.page(TaskFilter(states=(State.FAILED,)), 50),
-    "GET /tasks?status=running": lambda desk, _: desk.page(TaskFilter(states=(State.RUNNING,)), 50),
+    "GET /tasks": lambda dashboard_store, _: dashboard_store.page(TaskFilter(), 50),
+    "GET /tasks?topic=": lambda dashboard_store, _: dashboard_store.page(TaskFilter(topics=TOPICS[:1]), 50),
+    "GET /tasks?status=completed": lambda dashboard_store, _: dashboard_store.page(
+        TaskFilter(states=(State.COMPLETED,)), 50
+    ),
+    "GET /tasks?status=failed": lambda dashboard_store, _: dashboard_store.page(TaskFilter(states=(State.FAILED,)), 50),
+    "GET /tasks?status=running": lambda dashboard_store, _: dashboard_store.page(
+        TaskFilter(states=(State.RUNNING,)), 50
+    ),
 }
 BESIDE: Final[Mapping[str, Ask]] = {
-    "beside: the first count": lambda desk, now: desk.refresh_counts(now),
-    "beside: every two seconds": lambda desk, now: desk.refresh_counts(now + timedelta(seconds=2)),
-    "beside: a state, now and then": lambda desk, now: desk.recount(TOPICS[0], State.COMPLETED, now),
+    "beside: the first count": lambda dashboard_store, now: dashboard_store.refresh_counts(now),
+    "beside: every two seconds": lambda dashboard_store, now: dashboard_store.refresh_counts(
+        now + timedelta(seconds=2)
+    ),
+    "beside: a state, now and then": lambda dashboard_store, now: dashboard_store.recount(
+        TOPICS[0], State.COMPLETED, now
+    ),
 }
 
 Cost = tuple[int, int]
@@ -80,14 +88,14 @@ async def run(there: Servers) -> dict[str, list[Cost]]:
     for size in SIZES:
         now = datetime.now(UTC).replace(microsecond=0)
         tasks = Tasks(size, now)
-        async with MongoDesk(there.env["MONGODB_URI"], f"bench_kept_{uuid4().hex[:10]}") as desk:
+        async with MongoDashboardStore(there.env["MONGODB_URI"], f"bench_kept_{uuid4().hex[:10]}") as dashboard_store:
             walked = Walked(tasks)
-            desk._collections[TaskDocument.Settings.name] = cast(Any, walked)
+            dashboard_store._collections[TaskDocument.Settings.name] = cast(Any, walked)
             for name, ask in {**BESIDE, **REQUESTS}.items():
                 walked.keys = walked.documents = 0
-                await ask(desk, now)
+                await ask(dashboard_store, now)
                 found[name].append((walked.keys, walked.documents))
-            kept = await desk.task_counts()
+            kept = await dashboard_store.task_counts()
             if kept is None or kept.total() != size:
                 raise BenchError(f"{size} tasks are kept, and {kept} were counted")
     return found

@@ -6,7 +6,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Final
 
-from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.records import AuditEntry
 from bridge.domain.statistics import Count, Failures, Range, Rollup, beginning
@@ -56,7 +56,7 @@ def _task(number: int, state: State, now: datetime, chance: random.Random) -> Ta
     )
 
 
-async def seed(store: MongoStore, desk: MongoDesk, now: datetime, chance: random.Random) -> None:
+async def seed(store: MongoStore, dashboard_store: MongoDashboardStore, now: datetime, chance: random.Random) -> None:
     """Keep the tasks, and a week of statistics and of the audit."""
     tasks = some_tasks(now, chance)
     for first in range(0, TASKS, 1000):
@@ -72,14 +72,16 @@ async def seed(store: MongoStore, desk: MongoDesk, now: datetime, chance: random
             for topic in TOPICS
         ]
         for first in range(0, len(rows), 100):
-            await desk.add({wanted.step: rows[first : first + 100]}, [])
+            await dashboard_store.add({wanted.step: rows[first : first + 100]}, [])
     failures = [
         Failures(f"{group:016x}", TOPICS[group % 4], "ValueError", "no", at, at, 1)
         for group in range(30)
         for at in (now - timedelta(hours=hour) for hour in range(168))
     ]
     for first in range(0, len(failures), 500):
-        await desk.add({}, failures[first : first + 500])
+        await dashboard_store.add({}, failures[first : first + 500])
     for number in range(500):
         at = now - timedelta(minutes=number)
-        await desk.write(AuditEntry(f"{number:04}", at, "ana", "operator", "here", "retry", f"task:{number}"))
+        await dashboard_store.write(
+            AuditEntry(f"{number:04}", at, "ana", "operator", "here", "retry", f"task:{number}")
+        )

@@ -7,41 +7,30 @@ from datetime import timedelta
 
 from bridge.operations.health import Health
 from gateway.wiring import Gateway
-from web.dashboard.desk_operations import OperationsDesk, Terms
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.dependencies import DashboardDependencies, TopicDefaults
 
 
-def operations_desk(gateway: Gateway, health: Callable[[], Awaitable[Health]]) -> OperationsDesk:
-    """Return what the pages of topics, workers, bulk operations and the audit need."""
+def dashboard_dependencies(gateway: Gateway, health: Callable[[], Awaitable[Health]]) -> DashboardDependencies:
+    """Return what the pages need."""
     settings = gateway.settings
-    return OperationsDesk(
-        desk=gateway.desk,
-        bulk=gateway.bulk,
+    return DashboardDependencies(
+        store=gateway.dashboard_store,
+        reader=gateway.store,
         replicas=gateway.store,
+        dead_letter_store=gateway.store,
+        engine=gateway.engine,
+        operate=gateway.operate,
+        bulk=gateway.bulk,
+        depth=gateway.publisher.depth,
         depths=gateway.publisher.depths,
-        dead_letters=gateway.store.dead_letters,
+        needs=gateway.attention.needs,
         health=health,
         circuit=lambda: gateway.breaker.circuit.value,
         topics=gateway.topics,
-        terms=Terms(timedelta(seconds=settings.task_timeout), settings.lock, settings.task_retry_limit),
+        topic_defaults=TopicDefaults(
+            timedelta(seconds=settings.task_timeout), settings.lock, settings.task_retry_limit
+        ),
         clock=gateway.clock,
-        trace_url=settings.jaeger_ui_url,
-    )
-
-
-def tasks_desk(gateway: Gateway, health: Callable[[], Awaitable[Health]]) -> TasksDesk:
-    """Return what the overview, and the pages of tasks and failures need."""
-    return TasksDesk(
-        desk=gateway.desk,
-        reader=gateway.store,
-        letters=gateway.store,
-        operate=gateway.operate,
-        engine=gateway.engine,
-        depth=gateway.publisher.depth,
-        needs=gateway.attention.needs,
-        health=health,
-        topics=gateway.topics,
-        clock=gateway.clock,
-        jaeger_url=gateway.settings.jaeger_ui_url,
-        cockpit_url=gateway.settings.cockpit_url,
+        jaeger_url=settings.jaeger_ui_url,
+        cockpit_url=settings.cockpit_url,
     )

@@ -7,10 +7,10 @@ from bridge.domain.access import Role
 from bridge.domain.openid import ClaimMapping
 from gateway.settings import Settings
 from web.dashboard.openid_login import CALLBACK, SIGNED_OUT
-from web.dependencies import OpenIdDoor
+from web.dependencies import OpenIdConfig
 
 
-def openid_door(settings: Settings) -> OpenIdDoor | None:
+def openid_config(settings: Settings) -> OpenIdConfig | None:
     """Return the provider, and what its claims grant; None where people have passwords alone."""
     if settings.oidc_issuer is None or settings.oidc_client_id is None or settings.public_url is None:
         return None
@@ -30,4 +30,4 @@ def openid_door(settings: Settings) -> OpenIdDoor | None:
     }
     roles = {role: frozenset(names or ()) for role, names in values.items()}
     mapping = ClaimMapping(settings.oidc_name_claim, settings.oidc_role_claim, roles, settings.oidc_topic_claim)
-    return OpenIdDoor(provider, mapping, settings.oidc_hide_local_login)
+    return OpenIdConfig(provider, mapping, settings.oidc_hide_local_login)

@@ -15,29 +15,28 @@ from typing import Final
 from litestar import Litestar
 
 from bridge.access.rate_limit import RateLimit, Side
-from bridge.adapters.telemetry.gauges import Gauges, Now
+from bridge.adapters.telemetry.gauges import Gauges, StatusSnapshot
 from bridge.domain.errors import GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError
 from bridge.operations.health import Health, Purpose, Readiness, check
 from bridge.ports.journal import Level
 from bridge.ports.probe import Probe
 from bridge.runtime.http_limits import Connections, HttpLimits
 from bridge.runtime.loop import Loop, delay_after
-from gateway.dashboard_parts import operations_desk, tasks_desk
+from gateway.dashboard_parts import dashboard_dependencies
 from gateway.http_protocol import BoundedConfig
-from gateway.identity_provider import openid_door
+from gateway.identity_provider import openid_config
 from gateway.readiness import ReadinessCheck
 from gateway.server import Server, listen, possible_connections
 from gateway.settings import Role
 from gateway.shutdown import Shutdown
-from gateway.status import standing_of
+from gateway.status import status_snapshot
 from gateway.wiring import Gateway
 from web.alpine import alpine_from
 from web.app import create_app
-from web.components.page import Look
-from web.dashboard.desk_pages import operations_desk_routes
+from web.components.page import PageConfig
 from web.dashboard.mount import dashboard_router
-from web.dashboard.pages_of_tasks import task_pages
-from web.dependencies import AccessDoor, Doors
+from web.dashboard.pages import dashboard_pages
+from web.dependencies import AccessDependencies, WebDependencies
 from web.hosts import AllowedHosts
 
 _PROBE_WITHIN: Final = timedelta(seconds=3)
@@ -61,7 +60,7 @@ class Process:
         self._poll_loop: Loop | None = None
         self._reconcile_loop: Loop | None = None
         self._readiness = ReadinessCheck(gateway, self._loops, stop)
-        gateway.metrics.registry.register(Gauges(self._look))
+        gateway.metrics.registry.register(Gauges(self._status_snapshot))
 
     async def run(self) -> None:
         """Start, wait for the signal, and end.
@@ -145,8 +144,8 @@ class Process:
     def _app(self, serves_api: bool) -> Litestar:
         gateway, settings = self._gateway, self._gateway.settings
         access = self._access()
-        desk = tasks_desk(gateway, self.health)
-        doors = Doors(
+        dashboard = dashboard_dependencies(gateway, self.health)
+        dependencies = WebDependencies(
             reader=gateway.store,
             submit=lambda submission: gateway.tracer.submit(submission, gateway.submit.submit),
             observe=gateway.metrics.observe_http,
@@ -158,20 +157,22 @@ class Process:
             registry=gateway.metrics.registry,
             version=gateway.version,
             now=gateway.clock.now,
-            secrets_of=desk.secrets_of,
-            offload=desk.offload,
+            secrets_of=dashboard.secrets_of,
+            offload=dashboard.offload,
             body_limit=settings.body_limit,
             debug=settings.debug,
         )
-        look = Look(settings.environment or "", gateway.version, settings.debug)
-        pages = (
-            *task_pages(desk),
-            *operations_desk_routes(operations_desk(gateway, self.health)),
+        page_config = PageConfig(settings.environment or "", gateway.version, settings.debug)
+        router = dashboard_router(
+            access,
+            page_config,
+            changes=gateway.dashboard_store,
+            ending=self._stop,
+            mounted=dashboard_pages(dashboard),
         )
-        dashboard = dashboard_router(access, look, changes=gateway.desk, ending=self._stop, mounted=pages)
-        return create_app(doors, [dashboard], api=serves_api)
+        return create_app(dependencies, [router], api=serves_api)
 
-    def _access(self) -> AccessDoor:
+    def _access(self) -> AccessDependencies:
         gateway, settings = self._gateway, self._gateway.settings
         if settings.auth == "open":
             hint = "everybody who reaches this port may read and change everything by the API: AUTH=required asks"
@@ -179,16 +180,16 @@ class Process:
         if settings.insecure_cookies:
             hint = "logins can be read on the way: serve https, and set INSECURE_COOKIES=false"
             gateway.journal.write("cookies_insecure", level=Level.WARNING, hint=hint)
-        return AccessDoor(
-            gateway.entrance,
+        return AccessDependencies(
+            gateway.session_service,
             gateway.accounts,
             open_api=settings.auth == "open",
             open_metrics=settings.metrics_open,
             insecure_cookies=settings.insecure_cookies,
             allowed_hosts=AllowedHosts(settings.hosts),
             alpine=alpine_from(settings.alpine_url, settings.alpine_integrity),
-            openid=openid_door(settings),
-            audit=gateway.desk.write,
+            openid=openid_config(settings),
+            audit=gateway.dashboard_store.write,
             key_limit=RateLimit(Side.KEY, settings.rate_limit_key, gateway.access_store, gateway.clock),
             address_limit=RateLimit(Side.ADDRESS, settings.rate_limit_address, gateway.access_store, gateway.clock),
         )
@@ -213,7 +214,7 @@ class Process:
             "clock": gateway.clock.sync,
             "store": gateway.heartbeat.run_once,
             "identity": gateway.identity.run_once,
-            "desk": lambda: gateway.desk.open(partial(self._tell_build, "desk")),
+            "dashboard_store": lambda: gateway.dashboard_store.open(partial(self._tell_build, "dashboard_store")),
         }
         if self._server is not None:
             steps["access"] = self._open_access
@@ -322,8 +323,8 @@ class Process:
         """Tell whether the process does what its roles ask of it (None), or can do what is asked for, and why not."""
         return self._readiness.check(purpose)
 
-    def _look(self) -> Now:
-        return standing_of(
+    def _status_snapshot(self) -> StatusSnapshot:
+        return status_snapshot(
             self._gateway, ready=self._readiness.check().ok, loops=self._loops, attached=self._readiness.attached
         )
 

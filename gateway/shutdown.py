@@ -75,7 +75,7 @@ class Shutdown:
             await self._part("publisher", gateway.publisher.close())
         await self._part("engine", gateway.engine.close())
         await self._part("tally", gateway.statistics.flush())
-        await self._part("desk", gateway.desk.close())
+        await self._part("dashboard_store", gateway.dashboard_store.close())
         await self._part("access", gateway.access_store.close())
         await self._part("store", gateway.store.close())
         await self._part("telemetry", gateway.telemetry.end())

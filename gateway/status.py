@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bridge.adapters.telemetry.gauges import Now
+from bridge.adapters.telemetry.gauges import StatusSnapshot
 from bridge.runtime.loop import Loop
 from gateway.settings import Role
 from gateway.wiring import Gateway
 
 
-def standing_of(gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attached: Mapping[str, bool]) -> Now:
+def status_snapshot(
+    gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attached: Mapping[str, bool]
+) -> StatusSnapshot:
     """Return it. What its roles don't know is left empty: another process exports it."""
     fetches = Role.INTAKE in gateway.roles
     found = gateway.measure.sample
     depths = found.depths or {}
-    return Now(
+    return StatusSnapshot(
         version=gateway.version,
         roles=",".join(sorted(gateway.roles)),
         ready=ready,

@@ -11,14 +11,14 @@ from typing import Final, TypeVar
 from uuid import uuid4
 
 from bridge.access.accounts import Accounts
-from bridge.access.sessions import Entrance
+from bridge.access.sessions import SessionService
 from bridge.adapters.camunda.client import authorization
 from bridge.adapters.camunda.engine import CamundaEngine
 from bridge.adapters.camunda.string_column import StringColumn
 from bridge.adapters.crash import CrashPoints, read_points
 from bridge.adapters.mongo.access import MongoAccessStore
 from bridge.adapters.mongo.clock import SharedClock
-from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.mongo.store import MongoStore
 from bridge.adapters.passwords import Argon2Passwords
 from bridge.adapters.rabbitmq.consumer import RabbitConsumer
@@ -111,12 +111,12 @@ class Gateway:
         self.journal: Journal = CountingJournal(journal, self.metrics)
         self._log = log
         self._build_adapters()
-        self.statistics = StatisticsCollector(self.desk, self.clock)
+        self.statistics = StatisticsCollector(self.dashboard_store, self.clock)
         self.journal = StatisticsJournal(self.journal, self.statistics)
         self._build_flow()
         self._build_desk()
         passwords = Argon2Passwords()
-        self.entrance = Entrance(
+        self.session_service = SessionService(
             self.access_store, passwords, self.clock, self.journal, lifetime=_seconds(settings.session_lifetime)
         )
         self.accounts = Accounts(self.access_store, passwords, self.clock, self.journal)
@@ -168,12 +168,12 @@ class Gateway:
         self.clock = SharedClock(self.store.server_time, on_difference=warnings.clock_differs)
         self._build_telemetry()
         self.access_store = MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
-        self.desk = MongoDesk(
+        self.dashboard_store = MongoDashboardStore(
             settings.mongodb_uri.get_secret_value(),
             settings.mongodb_database,
             audit_kept=timedelta(days=settings.audit_days),
         )
-        self.store.on_unreadable = self.desk.on_unreadable = UnreadableLog(self.journal)
+        self.store.on_unreadable = self.dashboard_store.on_unreadable = UnreadableLog(self.journal)
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call to the engine: of ours, and while it answers."""
@@ -309,7 +309,7 @@ class Gateway:
             retry_limit=settings.task_retry_limit,
             publish_within=publish_within,
             admit=self.identity.admit,
-            edits=EditCheck(audit=self.desk.write, clock=clock, journal=journal, replica=self.replica),
+            edits=EditCheck(audit=self.dashboard_store.write, clock=clock, journal=journal, replica=self.replica),
             tracer=self.tracer,
         )
         self.poll = Poll(
@@ -401,29 +401,29 @@ class Gateway:
         return WITHOUT_POLL if Role.WEB in self.roles else WITHOUT_PUBLISHER
 
     def _build_desk(self) -> None:
-        desk, clock = self.desk, self.clock
+        dashboard_store, clock = self.dashboard_store, self.clock
         self.bulk = Bulk(
-            operations=desk,
-            search=desk,
+            operations=dashboard_store,
+            search=dashboard_store,
             store=self.store,
             operate=self.operate,
-            audit=desk.write,
+            audit=dashboard_store.write,
             clock=clock,
             journal=self.journal,
             replica=self.replica,
         )
-        self.recount = Recount(desk, clock, self.journal, self.replica)
+        self.recount = Recount(dashboard_store, clock, self.journal, self.replica)
         self.attention = Attention(
-            search=desk,
+            search=dashboard_store,
             replicas=self.store,
-            pauses=desk,
+            pauses=dashboard_store,
             publisher=self.publisher,
             topics=self.topics.names,
             clock=clock,
         )
 
     async def _paused(self) -> frozenset[str]:
-        return frozenset(pause.topic for pause in await self.desk.pauses())
+        return frozenset(pause.topic for pause in await self.dashboard_store.pauses())
 
     def engine_warnings(self) -> tuple[str, ...]:
         """Tell what is wrong with an engine that answers: what isn't its answer, and rights that its user lacks."""

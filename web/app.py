@@ -1,4 +1,4 @@
-"""Puts the web application together; the composition root hands in the doors."""
+"""Puts the web application together; the composition root hands in what it depends on."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from web.api.query import OFFLOAD, JsonRequest
 from web.api.routes import api_router, probes_router
 from web.auth.guard import Guard, given_principal
 from web.auth.security import add_headers
-from web.dependencies import Doors
+from web.dependencies import WebDependencies
 from web.head import HeadAsGet, allow_head
 from web.metering import Metering
 
 
-def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *, api: bool = True) -> Litestar:
-    """Return the application on `doors`. `mounted` are routers beside the API, such as the one under /dashboard.
+def create_app(
+    dependencies: WebDependencies, mounted: Sequence[ControllerRouterHandler] = (), *, api: bool = True
+) -> Litestar:
+    """Return the application on `dependencies`. `mounted` are routers beside the API, such as the one under /dashboard.
 
     Without `api` only health and metrics are served, for the probes of a process that has no other use for HTTP.
 
@@ -31,19 +33,19 @@ def create_app(doors: Doors, mounted: Sequence[ControllerRouterHandler] = (), *,
     return HeadAsGet(
         route_handlers=[api_router(), *docs_routes(), *mounted] if api else [probes_router()],
         dependencies={
-            "doors": Provide(lambda: doors, sync_to_thread=False),
+            "dependencies": Provide(lambda: dependencies, sync_to_thread=False),
             "principal": Provide(given_principal, sync_to_thread=False),
             "wanted": Provide(given_filter, sync_to_thread=False),
         },
-        guards=[Guard(doors.access).check],
+        guards=[Guard(dependencies.access).check],
         before_send=[add_headers, allow_head],
-        middleware=[Metering(doors.observe)],
+        middleware=[Metering(dependencies.observe)],
         exception_handlers={Exception: answer},
-        openapi_config=openapi_config(doors.version),
+        openapi_config=openapi_config(dependencies.version),
         plugins=[ClosedModels()],
         request_class=JsonRequest,
-        request_max_body_size=doors.body_limit,
+        request_max_body_size=dependencies.body_limit,
         logging_config=None,
-        state=State({OFFLOAD: doors.offload}),
-        debug=doors.debug,
+        state=State({OFFLOAD: dependencies.offload}),
+        debug=dependencies.debug,
     )

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from bridge.access.accounts import Accounts
 from bridge.access.rate_limit import RateLimit
-from bridge.access.sessions import Entrance
+from bridge.access.sessions import SessionService
 from bridge.domain.dead_letter import DeadLetter
 from bridge.domain.openid import ClaimMapping
 from bridge.domain.records import AuditEntry
@@ -25,7 +25,7 @@ from web.offload import Offload
 
 
 @dataclass(frozen=True, slots=True)
-class OpenIdDoor:
+class OpenIdConfig:
     """The identity provider that people log in at, and what its claims grant; `hide_password` hides the other way."""
 
     provider: IdentityProvider
@@ -34,30 +34,30 @@ class OpenIdDoor:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessDoor:
-    """Who may come in, and on which terms.
+class AccessDependencies:
+    """How people and programs are identified, and what is open to all.
 
     `open_api` asks nobody at the API (the dashboard asks always), `open_metrics` lets everybody read /metrics,
-    `insecure_cookies` is for a gateway that browsers reach by http. `audit` writes down who came in, and who tried.
+    `insecure_cookies` is for a gateway that browsers reach by http. `audit` keeps logins, and failed attempts.
     `key_limit` and `address_limit` bound how many requests one of them makes; None bounds nothing.
     """
 
-    entrance: Entrance
+    session_service: SessionService
     accounts: Accounts
     open_api: bool = False
     open_metrics: bool = True
     insecure_cookies: bool = False
     allowed_hosts: AllowedHosts = field(default_factory=lambda: AllowedHosts(None))
     alpine: Alpine = field(default_factory=Alpine)
-    openid: OpenIdDoor | None = None
+    openid: OpenIdConfig | None = None
     audit: Callable[[AuditEntry], Awaitable[None]] | None = None
     key_limit: RateLimit | None = None
     address_limit: RateLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """The ways from the web into the gateway.
+class WebDependencies:
+    """What the routes of the API depend on.
 
     `submit` returns the task as kept; it raises `UnknownTask`, `TaskConflict`, `UnacceptableTask`, `VariableError`,
     `TaskTooLarge` or an `…Unavailable`. `retry` takes a task's id and raises `UnknownTask`, `TaskConflict` or an
@@ -74,7 +74,7 @@ class Doors:
     dead_letters: Callable[[int], Awaitable[Sequence[DeadLetter]]]
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[Purpose | None], Awaitable[Readiness]]
-    access: AccessDoor
+    access: AccessDependencies
     registry: CollectorRegistry
     version: str
     observe: Callable[[str, str, int, float], None] = lambda _method, _route, _status, _seconds: None

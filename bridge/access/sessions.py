@@ -16,10 +16,10 @@ from bridge.domain.access import (
     MOST_PASSWORD,
     MOST_SESSIONS,
     USED_EVERY,
+    LoginAttempts,
     LoginPolicy,
     Principal,
     Session,
-    Tries,
     User,
     csrf_token,
     digest,
@@ -27,14 +27,14 @@ from bridge.domain.access import (
     is_valid,
     neighbourhood,
     new_secret,
-    next_tries,
+    next_login_attempts,
     person,
     program,
     read_key,
     same,
     wait_of,
 )
-from bridge.domain.errors import Forbidden, TooManyTries, Unauthenticated
+from bridge.domain.errors import Forbidden, TooManyLoginAttempts, Unauthenticated
 from bridge.domain.openid import Grant, Identity
 from bridge.ports.access import AccessStore, Passwords
 from bridge.ports.clock import Clock
@@ -57,8 +57,8 @@ class Opened:
     session: Session
 
 
-class Entrance:
-    """Tells who asks. Raises `Unauthenticated`, `TooManyTries` or `StoreUnavailable`."""
+class SessionService:
+    """Tells who asks. Raises `Unauthenticated`, `TooManyLoginAttempts` or `StoreUnavailable`."""
 
     def __init__(
         self, store: AccessStore, passwords: Passwords, clock: Clock, journal: Journal, *, lifetime: timedelta
@@ -116,7 +116,7 @@ class Entrance:
         """
         name, now = name.strip().lower(), self._clock.now()
         sides = {f"address:{neighbourhood(address)}": ADDRESS, f"account:{digest(name)}": ACCOUNT}
-        taken = await self._take_tries(sides, now)
+        taken = await self._take_login_attempts(sides, now)
         user = await self._store.user(name) if is_name(name) else None
         kept = _password_of(user)
         fits = await self._passwords.verify(kept, password[: MOST_PASSWORD + 1])
@@ -159,11 +159,11 @@ class Entrance:
             await self.end(before)
         return await self._open(user, address, agent, identity.id_token)
 
-    async def take_try(self, address: str) -> dict[str, Tries]:
-        """Count a login at the identity provider; raises `TooManyTries`. `give_back` takes it back once it was good."""
-        return await self._take_tries({f"address:{neighbourhood(address)}": ADDRESS}, self._clock.now())
+    async def take_try(self, address: str) -> dict[str, LoginAttempts]:
+        """Count a login at the identity provider, until `give_back`. Raises `TooManyLoginAttempts`."""
+        return await self._take_login_attempts({f"address:{neighbourhood(address)}": ADDRESS}, self._clock.now())
 
-    async def give_back(self, taken: dict[str, Tries]) -> None:
+    async def give_back(self, taken: dict[str, LoginAttempts]) -> None:
         """Take back a try that led to a login."""
         await self._give_back(taken, self._clock.now())
 
@@ -224,7 +224,7 @@ class Entrance:
         """
         check_password(new)
         now = self._clock.now()
-        taken = await self._take_tries({f"account:{digest(name)}": ACCOUNT}, now)
+        taken = await self._take_login_attempts({f"account:{digest(name)}": ACCOUNT}, now)
         user = await self._store.user(name)
         kept = _password_of(user)
         if not await self._passwords.verify(kept, old[: MOST_PASSWORD + 1]):
@@ -243,31 +243,33 @@ class Entrance:
         """Return the token that a form of this session carries."""
         return csrf_token(secret)
 
-    async def _take_tries(self, sides: dict[str, LoginPolicy], now: datetime) -> dict[str, Tries]:
+    async def _take_login_attempts(self, sides: dict[str, LoginPolicy], now: datetime) -> dict[str, LoginAttempts]:
         """Count the try before the password is looked at, so that many at once get no more than one after another."""
-        found = {side: await self._store.tries(side) for side in sides}
-        wait = max(wait_of(tries, now) for tries in found.values())
+        found = {side: await self._store.login_attempts(side) for side in sides}
+        wait = max(wait_of(login_attempts, now) for login_attempts in found.values())
         if wait:
             raise _too_many(wait)
         return {side: await self._take_try(side, policy, now) for side, policy in sides.items()}
 
-    async def _take_try(self, side: str, policy: LoginPolicy, now: datetime) -> Tries:
+    async def _take_try(self, side: str, policy: LoginPolicy, now: datetime) -> LoginAttempts:
         for _ in range(_CLASHES):
-            before = await self._store.tries(side)
+            before = await self._store.login_attempts(side)
             if wait := wait_of(before, now):
                 raise _too_many(wait)
-            after = next_tries(before, now, policy)
-            if await self._store.swap_tries(side, before, after):
+            after = next_login_attempts(before, now, policy)
+            if await self._store.swap_login_attempts(side, before, after):
                 return after
         raise _too_many(timedelta(seconds=1))
 
-    async def _give_back(self, taken: dict[str, Tries], now: datetime) -> None:
+    async def _give_back(self, taken: dict[str, LoginAttempts], now: datetime) -> None:
         """After a login: the account begins anew; the address has back this try alone, or one good login frees it."""
-        for side, tries in taken.items():
+        for side, login_attempts in taken.items():
             if side.startswith("account:"):
-                await self._store.forget_tries(side)
+                await self._store.forget_login_attempts(side)
             else:
-                await self._store.swap_tries(side, tries, replace(tries, count=tries.count - 1, next_at=now))
+                await self._store.swap_login_attempts(
+                    side, login_attempts, replace(login_attempts, count=login_attempts.count - 1, next_at=now)
+                )
 
 
 def _password_of(user: User | None) -> str | None:
@@ -275,6 +277,6 @@ def _password_of(user: User | None) -> str | None:
     return None if user is None or user.disabled_at is not None or user.account is not None else user.password
 
 
-def _too_many(wait: timedelta) -> TooManyTries:
+def _too_many(wait: timedelta) -> TooManyLoginAttempts:
     seconds = max(1, math.ceil(wait.total_seconds()))
-    return TooManyTries(f"Too many tries to log in: wait {seconds} s and try again.", wait=seconds)
+    return TooManyLoginAttempts(f"Too many tries to log in: wait {seconds} s and try again.", wait=seconds)

@@ -114,8 +114,8 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Tries:
-    """The tries to log in from one side (an account or an address); the next is not heard before `next_at`."""
+class LoginAttempts:
+    """The attempts to log in from one side (an account or an address); the next is not heard before `next_at`."""
 
     count: int
     next_at: datetime
@@ -124,7 +124,7 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class LoginPolicy:
-    """How many tries are free, and how the wait grows after them: doubled with each, up to `most`."""
+    """How many attempts are free, and how the wait grows after them: doubled with each, up to `most`."""
 
     free: int
     first: timedelta
@@ -234,16 +234,16 @@ def csrf_token(session_secret: str) -> str:
     return hmac.new(session_secret.encode(), b"worker-api-gateway form", hashlib.sha256).hexdigest()
 
 
-def next_tries(before: Tries | None, now: datetime, policy: LoginPolicy) -> Tries:
+def next_login_attempts(before: LoginAttempts | None, now: datetime, policy: LoginPolicy) -> LoginAttempts:
     """Return the count after one more try; whether that one is heard `wait_of` says beforehand."""
     count = 1 if before is None or before.forget_at <= now else before.count + 1
     over = count - policy.free
     wait = timedelta(0) if over < 0 else min(policy.most, policy.first * 2 ** min(over, 20))
-    return Tries(count, now + wait, now + policy.forget)
+    return LoginAttempts(count, now + wait, now + policy.forget)
 
 
 def neighbourhood(address: str) -> str:
-    """Return what tries from an address are counted under: in IPv6 its /64, of which one machine has every address."""
+    """Return what attempts from an address are counted under: of IPv6 its /64, all of which one machine has."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -254,8 +254,8 @@ def neighbourhood(address: str) -> str:
     return str(ipaddress.IPv6Network((found, 64), strict=False)) if mapped is None else str(mapped)
 
 
-def wait_of(tries: Tries | None, now: datetime) -> timedelta:
+def wait_of(login_attempts: LoginAttempts | None, now: datetime) -> timedelta:
     """Return how long the next try is not heard; zero when it is."""
-    if tries is None or tries.forget_at <= now:
+    if login_attempts is None or login_attempts.forget_at <= now:
         return timedelta(0)
-    return max(timedelta(0), tries.next_at - now)
+    return max(timedelta(0), login_attempts.next_at - now)

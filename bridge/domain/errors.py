@@ -237,7 +237,7 @@ class TooManyRequests(Refusal):
         self.wait = wait
 
 
-class TooManyTries(Refusal):
+class TooManyLoginAttempts(Refusal):
     """Too many failed logins from one side; `wait` is in seconds."""
 
     def __init__(self, message: str, *, wait: int) -> None:

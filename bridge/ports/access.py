@@ -1,4 +1,4 @@
-"""The doors to where people, keys and sessions are kept; two adapters pass the same tests, one of them on MongoDB."""
+"""Where people, keys and sessions are kept; two adapters pass the same tests, one of them on MongoDB."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from bridge.domain.access import ApiKey, Role, Session, Tries, User
+from bridge.domain.access import ApiKey, LoginAttempts, Role, Session, User
 
 
 class AccessStore(Protocol):
@@ -95,13 +95,13 @@ class AccessStore(Protocol):
         """Delete a person's sessions but the `keep` newest; return how many were deleted."""
         ...
 
-    async def tries(self, side: str) -> Tries | None: ...
+    async def login_attempts(self, side: str) -> LoginAttempts | None: ...
 
-    async def swap_tries(self, side: str, before: Tries | None, after: Tries) -> bool:
+    async def swap_login_attempts(self, side: str, before: LoginAttempts | None, after: LoginAttempts) -> bool:
         """Replace `before` by `after`; False when another try came between and `before` no longer stands."""
         ...
 
-    async def forget_tries(self, side: str) -> None: ...
+    async def forget_login_attempts(self, side: str) -> None: ...
 
     async def count_requests(self, side: str, window_end: datetime, count: int) -> int:
         """Add `count` to a side's requests in the window that ends then; return all that were counted in it."""

@@ -7,21 +7,21 @@ from typing import Protocol
 
 
 class Changes(Protocol):
-    """Cheap marks of what pages show."""
+    """Cheap tokens that change with what pages show."""
 
-    async def marks(self) -> Mapping[str, str]:
-        """Return for each kind of thing (`tasks`, `topics`, `failures`, `workers`, `operations`, `audit`) a mark.
+    async def change_tokens(self) -> Mapping[str, str]:
+        """Return for each kind of thing (`tasks`, `topics`, `failures`, `workers`, `operations`, `audit`) a token.
 
-        A mark that differs from the one before says that pages with such things have news; it says nothing else. It is
+        A token that differs from the one before says that pages with such things have news; it says nothing else. It is
         asked twice a second while somebody looks, once for all who look: it must cost an index's end, no count of rows.
         Raises `StoreUnavailable`.
         """
         ...
 
 
-class Still:
-    """Nothing ever changes: for a process that has nobody to ask."""
+class NoChanges:
+    """Nothing ever changes: for tests, and a process without a store."""
 
-    async def marks(self) -> Mapping[str, str]:
-        """Return no marks."""
+    async def change_tokens(self) -> Mapping[str, str]:
+        """Return no tokens."""
         return {}

@@ -1,4 +1,4 @@
-"""The doors to what the desk keeps. `bridge.adapters` has each on MongoDB and in memory; both pass the same tests.
+"""What the dashboard keeps. `bridge.adapters` has each port on MongoDB and in memory; both pass the same tests.
 
 Every call raises `StoreUnavailable` when the store did not answer. Every list is bounded.
 """
@@ -223,5 +223,5 @@ class Operations(Protocol):
         ...
 
 
-class Desk(TaskSearch, TaskCounters, Statistics, Views, Audit, Pauses, Operations, Protocol):
-    """All doors of the desk at once."""
+class DashboardStore(TaskSearch, TaskCounters, Statistics, Views, Audit, Pauses, Operations, Protocol):
+    """All of what the dashboard keeps, in one store."""

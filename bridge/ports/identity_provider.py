@@ -1,4 +1,4 @@
-"""The door to the identity provider that people log in at."""
+"""The identity provider that people log in at."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import uvloop
 from bridge.access.accounts import Accounts, check_password
 from bridge.adapters.mongo.access import MongoAccessStore
 from bridge.adapters.mongo.clock import SharedClock
-from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.passwords import Argon2Passwords
 from bridge.domain.access import Role, Scope
 from bridge.domain.errors import GatewayError, Refusal
@@ -41,9 +41,11 @@ def _run(work: Callable[[Accounts], Awaitable[_Result]]) -> _Result:
             entries = noted.entries(clock.now())
         if entries:
             kept = timedelta(days=settings.audit_days)
-            async with MongoDesk(uri, settings.mongodb_database, pool_size=2, audit_kept=kept) as desk:
+            async with MongoDashboardStore(
+                uri, settings.mongodb_database, pool_size=2, audit_kept=kept
+            ) as dashboard_store:
                 for entry in entries:
-                    await desk.write(entry)
+                    await dashboard_store.write(entry)
         return done
 
     try:

@@ -1,4 +1,4 @@
-"""The dashboard on stub doors, served to a real browser: one browser and one server a session, one context a test."""
+"""The dashboard on stubs, served to a real browser: one browser and one server a session, one context a test."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tests.web.auth.access_lab import AccessLab
 from tests.web.conftest import Stub
 from web.app import create_app
 from web.auth.guard import needs
-from web.components.live import Pace
-from web.components.page import Look, pages_of, render
+from web.components.live import LiveConfig
+from web.components.page import PageConfig, pages_of, render
 from web.dashboard.mount import dashboard_router, home
 from web.dashboard.styleguide import samples
 
 
 @dataclass
-class MarksByHand:
-    """Marks that a test sets; `asked` is set at each question."""
+class TokensByHand:
+    """Tokens that a test sets; `asked` is set at each question."""
 
     marks_now: dict[str, str] = field(default_factory=lambda: {"tasks": "0"})
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def marks(self) -> Mapping[str, str]:
+    async def change_tokens(self) -> Mapping[str, str]:
         self.asked.set()
         return dict(self.marks_now)
 
@@ -48,7 +48,7 @@ class Site:
 
     url: str
     lab: AccessLab
-    changes: MarksByHand
+    changes: TokensByHand
     secret: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     fetched: int = 0
@@ -86,7 +86,7 @@ async def browser() -> AsyncIterator[Surfer]:
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def server() -> AsyncIterator[Site]:
-    lab, changes = AccessLab(insecure_cookies=True), MarksByHand()
+    lab, changes = AccessLab(insecure_cookies=True), TokensByHand()
     lab.clock.moment = datetime.now(UTC)
     site = Site("", lab, changes, await lab.session(Role.ADMIN, "ada"))
 
@@ -97,10 +97,12 @@ async def server() -> AsyncIterator[Site]:
             request, "styleguide.html", **{**samples(pages_of(request).now()), "rows": site.rows, "flash": None}
         )
 
-    look, ending = Look("staging", "1.2.3", debug=True), asyncio.Event()
-    pace = Pace(every=timedelta(milliseconds=20))
-    router = dashboard_router(lab.door, look, changes=changes, ending=ending, pace=pace, mounted=[home, rows])
-    app = create_app(Stub().doors(lab.door), [router])
+    page_config, ending = PageConfig("staging", "1.2.3", debug=True), asyncio.Event()
+    live_config = LiveConfig(every=timedelta(milliseconds=20))
+    router = dashboard_router(
+        lab.dependencies, page_config, changes=changes, ending=ending, live_config=live_config, mounted=[home, rows]
+    )
+    app = create_app(Stub().dependencies(lab.dependencies), [router])
     async with served(app, ending) as site.url:
         yield site
 

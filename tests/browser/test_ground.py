@@ -286,12 +286,12 @@ async def test_after_three_failures_the_page_says_since_when_it_is_stale_and_pol
 
 
 async def test_a_session_that_ends_leads_to_the_login_and_back(browser: Surfer, site: Site) -> None:
-    secret = (await site.lab.entrance.login("ada", PASSWORD, address="x", agent="")).secret
+    secret = (await site.lab.session_service.login("ada", PASSWORD, address="x", agent="")).secret
     async with browser.page() as watched:
         page = watched.page
         await page.context.add_cookies([{"name": "session", "value": secret, "url": site.url}])
         await page.goto(f"{site.url}/dashboard/rows")
         await listening(page, site)
-        await site.lab.entrance.end(secret)
+        await site.lab.session_service.end(secret)
         site.changes.touch()
         await page.wait_for_url("**/dashboard/login?next=/dashboard/rows")

@@ -21,16 +21,16 @@ from bridge.domain.records import Pause
 from bridge.domain.statistics import Count, Rollup, Step
 from bridge.domain.task import State
 from tests.browser.chromium import Surfer, Watched
-from tests.browser.conftest import MarksByHand
+from tests.browser.conftest import TokensByHand
 from tests.browser.serving import NARROW, WIDE, check_fits, check_page, check_unfolded, ready, served, visited
 from tests.web.auth.access_lab import AccessLab
 from tests.web.conftest import Stub
 from tests.web.dashboard.operations_lab import HOSTILE, OPERATION, OperationsLab
 from web.app import create_app
-from web.components.live import Pace
-from web.components.page import Look
-from web.dashboard.desk_pages import operations_desk_routes
+from web.components.live import LiveConfig
+from web.components.page import PageConfig
 from web.dashboard.mount import dashboard_router
+from web.dashboard.pages import dashboard_pages
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -53,12 +53,12 @@ PATHS = [
 
 
 @dataclass
-class Desk:
+class Site:
     """The pages on a server, and what stands behind them."""
 
     url: str
     lab: OperationsLab
-    changes: MarksByHand
+    changes: TokensByHand
     secret: str
 
     @asynccontextmanager
@@ -76,19 +76,19 @@ async def fill(lab: OperationsLab) -> None:
     await lab.fail_many(150)
     lab.parts.task("q1", state=State.QUEUED)
     await lab.begin(OPERATION)
-    await lab.desk.pause(Pause("ship", "ada", HOSTILE, now))
+    await lab.dashboard_store.pause(Pause("ship", "ada", HOSTILE, now))
     await lab.store.keep_dead_letter(DeadLetter("d1", "ship", "rejected", HOSTILE, "t1", now))
     counts = {Count.COMPLETED: 90, Count.FAILED: 10}
     times = {bucket_of(0.5): 10, bucket_of(4.0): 3}
     rows = [
         Rollup(Step.MINUTE.floor(now) - timedelta(minutes=5 * n), "charge_card", counts, times, times) for n in range(9)
     ]
-    await lab.desk.add({Step.MINUTE: rows}, [])
+    await lab.dashboard_store.add({Step.MINUTE: rows}, [])
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def desk() -> AsyncIterator[Desk]:
-    access, changes, ending = AccessLab(insecure_cookies=True), MarksByHand(), asyncio.Event()
+async def site() -> AsyncIterator[Site]:
+    access, changes, ending = AccessLab(insecure_cookies=True), TokensByHand(), asyncio.Event()
     access.clock.moment = datetime.now(UTC)
     lab = OperationsLab(access)
     await fill(lab)
@@ -96,37 +96,37 @@ async def desk() -> AsyncIterator[Desk]:
     await access.session(Role.VIEWER, "bob")
     await access.key(Scope.READ)
     router = dashboard_router(
-        access.door, Look("staging", "1.2.3"), changes=changes, ending=ending,
-        pace=Pace(every=timedelta(milliseconds=20)), mounted=operations_desk_routes(lab.door),
+        access.dependencies, PageConfig("staging", "1.2.3"), changes=changes, ending=ending,
+        live_config=LiveConfig(every=timedelta(milliseconds=20)), mounted=dashboard_pages(lab.dependencies),
     )  # fmt: skip
-    app = create_app(Stub().doors(access.door), [router])
+    app = create_app(Stub().dependencies(access.dependencies), [router])
     async with served(app, ending) as url:
-        yield Desk(url, lab, changes, secret)
+        yield Site(url, lab, changes, secret)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_page_keeps_nobody_out_and_breaks_no_rule(
-    browser: Surfer, desk: Desk, path: str, viewport: Any, scheme: Any
+    browser: Surfer, site: Site, path: str, viewport: Any, scheme: Any
 ) -> None:
     locale = "pt-BR" if scheme == "dark" else "en-US"
-    async with desk.visit(browser, path, viewport=viewport, color_scheme=scheme, locale=locale) as watched:
+    async with site.visit(browser, path, viewport=viewport, color_scheme=scheme, locale=locale) as watched:
         if "foo" in path:
             watched.expect("422")
         await check_page(browser, watched.page)
 
 
 @pytest.mark.parametrize("width", [1440, 1100])
-async def test_the_topics_fit_in_the_language_that_needs_more_room(browser: Surfer, desk: Desk, width: int) -> None:
+async def test_the_topics_fit_in_the_language_that_needs_more_room(browser: Surfer, site: Site, width: int) -> None:
     viewport: Any = {"width": width, "height": 900}
-    async with desk.visit(browser, "/dashboard/topics", viewport=viewport, locale="pt-BR") as watched:
+    async with site.visit(browser, "/dashboard/topics", viewport=viewport, locale="pt-BR") as watched:
         await check_fits(watched.page, "#topics")
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
-async def test_many_are_retried_together_and_the_page_follows(browser: Surfer, desk: Desk, script: bool) -> None:
-    async with desk.visit(browser, PREVIEW, java_script_enabled=script) as watched:
+async def test_many_are_retried_together_and_the_page_follows(browser: Surfer, site: Site, script: bool) -> None:
+    async with site.visit(browser, PREVIEW, java_script_enabled=script) as watched:
         page = watched.page
         watched.expect("422")
         count = await page.locator('input[name="expected"]').get_attribute("value")
@@ -141,10 +141,10 @@ async def test_many_are_retried_together_and_the_page_follows(browser: Surfer, d
         await expect(page.locator("#pending")).to_have_text(str(count))
         address = page.url
         for _ in range(2):  # another one is due as well
-            await desk.lab.bulk.run_once()
+            await site.lab.bulk.run_once()
         if script:
             await ready(page)
-            desk.changes.touch("operations")
+            site.changes.touch("operations")
         else:
             await page.reload()
         await expect(page.locator("#requeued")).to_have_text("20")
@@ -158,8 +158,8 @@ async def test_many_are_retried_together_and_the_page_follows(browser: Surfer, d
         assert sums[0] == sum(sums[1:]) == int(str(count))
 
 
-async def test_a_topic_is_paused_and_resumed_by_a_dialog(browser: Surfer, desk: Desk) -> None:
-    async with desk.visit(browser, "/dashboard/topics/charge_card") as watched:
+async def test_a_topic_is_paused_and_resumed_by_a_dialog(browser: Surfer, site: Site) -> None:
+    async with site.visit(browser, "/dashboard/topics/charge_card") as watched:
         page = watched.page
         await ready(page)
         await page.locator("summary", has_text="Pause …").click()
@@ -177,23 +177,23 @@ async def test_a_topic_is_paused_and_resumed_by_a_dialog(browser: Surfer, desk: 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("path", ["/dashboard/settings/people/bob", "/dashboard/topics/charge_card"])
 async def test_what_unfolds_without_javascript_is_within_the_screen(
-    browser: Surfer, desk: Desk, path: str, viewport: Any
+    browser: Surfer, site: Site, path: str, viewport: Any
 ) -> None:
-    async with desk.visit(browser, path, viewport=viewport, java_script_enabled=False) as watched:
+    async with site.visit(browser, path, viewport=viewport, java_script_enabled=False) as watched:
         await check_unfolded(watched.page)
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
-async def test_a_key_is_made_shown_once_and_revoked(browser: Surfer, desk: Desk, script: bool) -> None:
-    async with desk.visit(browser, "/dashboard/settings/keys", java_script_enabled=script) as watched:
+async def test_a_key_is_made_shown_once_and_revoked(browser: Surfer, site: Site, script: bool) -> None:
+    async with site.visit(browser, "/dashboard/settings/keys", java_script_enabled=script) as watched:
         page = watched.page
         label = f"reports by {'script' if script else 'hand'}"
         await page.get_by_label("Program").fill(label)
         await page.get_by_label(re.compile("^read")).check()
         await page.get_by_role("button", name="Create and show it").click()
         key = await page.locator('.note[data-level="warning"] pre').inner_text()
-        assert (await desk.lab.access.entrance.by_key(key)).scopes == {Scope.READ}
-        await page.goto(f"{desk.url}/dashboard/settings/keys")
+        assert (await site.lab.access.session_service.by_key(key)).scopes == {Scope.READ}
+        await page.goto(f"{site.url}/dashboard/settings/keys")
         assert key not in await page.content()
         await page.get_by_role("link", name=label).click()
         if script:

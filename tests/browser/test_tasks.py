@@ -20,9 +20,9 @@ from bridge.domain.task import Completion, State, Task, TypedValue
 from tests.browser.chromium import Surfer, Watched
 from tests.browser.serving import NARROW, WIDE, check_fits, check_page, check_unfolded, ready, served, visited
 from tests.web.auth.access_lab import AccessLab
-from tests.web.dashboard.desk_lab import DeskLab
-from web.components.live import Pace
-from web.components.page import Look
+from tests.web.dashboard.dashboard_lab import DashboardLab
+from web.components.live import LiveConfig
+from web.components.page import PageConfig
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -42,7 +42,7 @@ class TaskSite:
     """The pages on fakes, and a login."""
 
     url: str
-    lab: DeskLab
+    lab: DashboardLab
     secret: str
 
     @asynccontextmanager
@@ -57,7 +57,7 @@ class TaskSite:
         kept[task_id] = kept[task_id].changed(updated_at=self.lab.clock.now(), **changes)
 
 
-async def fill(lab: DeskLab) -> Task:
+async def fill(lab: DashboardLab) -> Task:
     """Keep what pages show; return a task that failed, hostile in all that others wrote."""
     now = lab.clock.now()
     for number, state in enumerate(State):
@@ -71,7 +71,7 @@ async def fill(lab: DeskLab) -> Task:
     counts = {Count.RECEIVED: 9, Count.COMPLETED: 7, Count.FAILED: 2}
     rows = [Rollup(step.floor(now) - n * step.value, "charge_card", counts, {3: 4}, {9: 9}) for n in range(60)]
     failed = Failures("0123456789abcdef", "charge_card", "ConnectTimeout", HOSTILE, now, now, 4)
-    await lab.desk.add({step: rows}, [failed])
+    await lab.dashboard_store.add({step: rows}, [failed])
     await lab.replica("replica-b", 60)
     return await lab.failed(variables=values, business_key=HOSTILE, error=HOSTILE, outcome=Completion(values))
 
@@ -80,9 +80,11 @@ async def fill(lab: DeskLab) -> Task:
 async def tasks() -> AsyncIterator[TaskSite]:
     access = AccessLab(insecure_cookies=True)
     access.clock.moment = datetime.now(UTC)
-    lab = DeskLab(access, Wall(), jaeger="http://jaeger.example", cockpit="http://cockpit.example")
+    lab = DashboardLab(access, Wall(), jaeger="http://jaeger.example", cockpit="http://cockpit.example")
     ending = asyncio.Event()
-    app = lab.app(Look("staging", "1.2.3"), pace=Pace(every=timedelta(milliseconds=20)), ending=ending)
+    app = lab.app(
+        PageConfig("staging", "1.2.3"), live_config=LiveConfig(every=timedelta(milliseconds=20)), ending=ending
+    )
     secret = await access.session(Role.ADMIN, "ada")
     async with served(app, ending) as url:
         yield TaskSite(url, lab, secret)
@@ -139,7 +141,7 @@ async def test_a_failed_task_is_found_and_retried_by_the_keyboard_alone(browser:
         await expect(page.locator(".flash")).to_contain_text("Retrying: the engine hands the task out again")
         await expect(page.locator("#verdict")).to_have_attribute("data-state", "retrying")
     assert tasks.lab.store.tasks[task.id].state is State.RETRYING
-    assert [entry.reason for entry in tasks.lab.desk.audit] == ["the bank is back"]
+    assert [entry.reason for entry in tasks.lab.dashboard_store.audit] == ["the bank is back"]
 
 
 async def test_all_of_it_works_without_javascript(browser: Surfer, tasks: TaskSite) -> None:
@@ -162,7 +164,7 @@ async def test_all_of_it_works_without_javascript(browser: Surfer, tasks: TaskSi
         await page.locator("details.confirm[open] button[type=submit]").click()
         await expect(page.locator(".flash")).to_contain_text("Retrying: the engine hands the task out again")
     assert tasks.lab.store.tasks[task.id].state is State.RETRYING
-    assert [entry.action for entry in tasks.lab.desk.audit] == ["task.reveal", "task.retry"]
+    assert [entry.action for entry in tasks.lab.dashboard_store.audit] == ["task.reveal", "task.retry"]
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -1,4 +1,4 @@
-"""Each door in memory and for real, under one name."""
+"""Each port in memory and for real, under one name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.contract.brokers import RabbitLab
-from tests.contract.desks import Lab, memory_lab, mongo_lab
+from tests.contract.dashboard_stores import Lab, memory_lab, mongo_lab
 from tests.contract.engines import CamundaLab, EngineLab, MemoryLab
 
 
@@ -45,15 +45,15 @@ async def rabbit(servers: dict[str, str]) -> AsyncIterator[RabbitLab]:
 
 
 @pytest.fixture
-async def mongo_desk_lab(servers: dict[str, str]) -> AsyncIterator[Lab]:
+async def mongo_dashboard_lab(servers: dict[str, str]) -> AsyncIterator[Lab]:
     async with mongo_lab(servers["MONGODB_URI"]) as lab:
         yield lab
 
 
 @pytest.fixture(params=["memory", "mongo"])
-def desk_lab(request: pytest.FixtureRequest) -> Lab:
-    """A desk; the test runs once in memory and once on a real server."""
+def dashboard_lab(request: pytest.FixtureRequest) -> Lab:
+    """A dashboard store; the test runs once in memory and once on a real server."""
     if request.param == "memory":
         return memory_lab()
-    found: Lab = request.getfixturevalue("mongo_desk_lab")
+    found: Lab = request.getfixturevalue("mongo_dashboard_lab")
     return found

@@ -56,7 +56,7 @@ OUTCOMES: tuple[Outcome, ...] = (
 
 
 class Store(TaskStore, TaskReader, Records, Protocol):
-    """All doors of a store at once."""
+    """All ports of a store at once."""
 
 
 def task(task_id: str = "t1", **fields: Any) -> Task:

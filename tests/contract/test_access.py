@@ -1,4 +1,4 @@
-"""People, keys, sessions and tries: the same in memory and on a real server."""
+"""People, keys, sessions and login_attempts: the same in memory and on a real server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from bridge.adapters.memory.access import MemoryAccessStore
 from bridge.adapters.mongo.access import MongoAccessStore
-from bridge.domain.access import ApiKey, Role, Scope, Session, Tries, User
+from bridge.domain.access import ApiKey, LoginAttempts, Role, Scope, Session, User
 from bridge.ports.access import AccessStore
 
 NOW = datetime(2126, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)  # the future, because a server deletes what has expired
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 ADA = User("ada", Role.VIEWER, "$argon2id$x", NOW)
 KEY = ApiKey("aaaabbbbcccc", "0" * 64, "courier", frozenset({Scope.SUBMIT, Scope.READ}), NOW, frozenset({"a.b", "$c"}))
 SESSION = Session("f" * 64, "ada", NOW, NOW + HOUR, "10.0.0.1", "browser")
-TRIES = Tries(1, NOW, NOW + HOUR)
+LOGIN_ATTEMPTS = LoginAttempts(1, NOW, NOW + HOUR)
 HOSTILE = ('{"$ne": null}', "$where", "a.b", "", "\0", "x" * 500)
 
 
@@ -174,22 +174,22 @@ async def test_requests_are_counted_by_side_and_window(store: AccessStore) -> No
 
 
 async def test_of_many_tries_at_once_one_counts(store: AccessStore) -> None:
-    assert await store.tries("x") is None
-    assert sum(await asyncio.gather(*(store.swap_tries("x", None, TRIES) for _ in range(8)))) == 1
-    assert await store.tries("x") == TRIES
-    after = Tries(2, NOW + HOUR, NOW + 2 * HOUR)
-    assert sum(await asyncio.gather(*(store.swap_tries("x", TRIES, after) for _ in range(8)))) == 1
-    assert await store.tries("x") == after
-    assert not await store.swap_tries("x", replace(after, count=3), TRIES)
-    assert not await store.swap_tries("y", TRIES, after)
-    await store.forget_tries("x")
-    assert await store.tries("x") is None
+    assert await store.login_attempts("x") is None
+    assert sum(await asyncio.gather(*(store.swap_login_attempts("x", None, LOGIN_ATTEMPTS) for _ in range(8)))) == 1
+    assert await store.login_attempts("x") == LOGIN_ATTEMPTS
+    after = LoginAttempts(2, NOW + HOUR, NOW + 2 * HOUR)
+    assert sum(await asyncio.gather(*(store.swap_login_attempts("x", LOGIN_ATTEMPTS, after) for _ in range(8)))) == 1
+    assert await store.login_attempts("x") == after
+    assert not await store.swap_login_attempts("x", replace(after, count=3), LOGIN_ATTEMPTS)
+    assert not await store.swap_login_attempts("y", LOGIN_ATTEMPTS, after)
+    await store.forget_login_attempts("x")
+    assert await store.login_attempts("x") is None
 
 
 async def test_moments_finer_than_a_millisecond_are_swapped_as_well(store: AccessStore) -> None:
-    fine = Tries(1, NOW + timedelta(microseconds=1), NOW + timedelta(microseconds=999))
-    assert await store.swap_tries("x", None, fine)
-    assert await store.swap_tries("x", fine, TRIES)
+    fine = LoginAttempts(1, NOW + timedelta(microseconds=1), NOW + timedelta(microseconds=999))
+    assert await store.swap_login_attempts("x", None, fine)
+    assert await store.swap_login_attempts("x", fine, LOGIN_ATTEMPTS)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -197,12 +197,12 @@ async def test_no_text_is_read_as_an_operator(store: AccessStore, text: str) -> 
     await store.add_user(ADA)
     await store.add_key(KEY)
     await store.add_session(SESSION)
-    await store.swap_tries("x", None, TRIES)
+    await store.swap_login_attempts("x", None, LOGIN_ATTEMPTS)
     assert await store.user(text) is None
     assert await store.key(text) is None
     assert await store.session(text) is None
     assert await store.user_by_account(text) is None
-    assert await store.tries(text) is None
+    assert await store.login_attempts(text) is None
     assert list(await store.sessions(text)) == []
     assert not await store.revoke_key(text, NOW)
     assert await store.end_sessions(text) == 0

@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 
 from bridge.adapters.mongo import reader as store_reader
 from bridge.adapters.mongo import search as search_store
-from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.mongo.index_builds import create_indexes
 from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.operation import Item, Operation, OperationKind, OperationState, Result
@@ -28,15 +28,15 @@ from bridge.search.page import Sort, SortKey
 from tests.contract.coverage import Commands, Cover, Index, cover, declared, merged, unbounded
 from tests.contract.stores import MINUTE, NOW, mongo_store, task
 
-INDEXES = declared({*MongoStore.models, *MongoDesk.models})
+INDEXES = declared({*MongoStore.models, *MongoDashboardStore.models})
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A desk and a store, and what they send."""
+    """A dashboard store and a store, and what they send."""
 
     store: MongoStore
-    desk: MongoDesk
+    dashboard_store: MongoDashboardStore
     commands: Commands
 
     def worst(self) -> Cover:
@@ -53,7 +53,10 @@ class Wire:
 async def wire(servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wire]:
     commands = Commands()
     monkeypatch.setattr(store_reader, "AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[commands]))
-    async with mongo_store(servers["MONGODB_URI"]) as store, MongoDesk(store._uri, store._database) as desk:
+    async with (
+        mongo_store(servers["MONGODB_URI"]) as store,
+        MongoDashboardStore(store._uri, store._database) as dashboard_store,
+    ):
         given = {
             "variables": {"n": TypedValue("Integer", 1)},
             "error_type": "E",
@@ -63,7 +66,7 @@ async def wire(servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Asyn
         }
         await store.accept([task(f"t{n}", state=State.FAILED, updated_at=NOW + n * MINUTE, **given) for n in range(3)])
         commands.sent.clear()
-        yield Wire(store, desk, commands)
+        yield Wire(store, dashboard_store, commands)
 
 
 SEARCHES = [
@@ -98,10 +101,10 @@ SEARCHES = [
 
 
 async def both_pages(wire: Wire, text: str, sort: Sort) -> None:
-    page = await wire.desk.search(parse(text), sort, 1, now=NOW)
+    page = await wire.dashboard_store.search(parse(text), sort, 1, now=NOW)
     assert isinstance(page, Found)
     if page.next is not None:
-        await wire.desk.search(parse(text), sort, 1, page.next, now=NOW)
+        await wire.dashboard_store.search(parse(text), sort, 1, page.next, now=NOW)
 
 
 @pytest.mark.parametrize(("text", "expected"), SEARCHES)
@@ -110,7 +113,7 @@ async def test_a_list_is_served_by_an_index(wire: Wire, text: str, expected: Cov
     assert wire.worst() is expected
     await both_pages(wire, text, Sort(descending=False))
     assert wire.worst() is expected
-    await wire.desk.select(parse(text), 10, now=NOW)
+    await wire.dashboard_store.select(parse(text), 10, now=NOW)
     assert wire.worst() is expected
 
 
@@ -141,48 +144,52 @@ async def test_counts_are_served_by_an_index(
     wire: Wire, text: str, expected: Cover, grouped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_store, "_GROUPED", grouped)
-    await wire.desk.counts(parse(text), now=NOW)
+    await wire.dashboard_store.counts(parse(text), now=NOW)
     assert wire.worst() is expected
 
 
-async def operate(desk: MongoDesk) -> None:
-    await desk.create(Operation("o", OperationKind.RETRY, "q", "why", "ana", 5, NOW), [Item("t", 1), Item("u", 1)])
-    await desk.operation("o")
-    await desk.operations(1)
-    await desk.operations(1, (NOW + MINUTE, "o"))
-    await desk.items("o", None, 1)
-    await desk.take(NOW, NOW + MINUTE)
-    await desk.rest("o", NOW + MINUTE, NOW)
-    chunk = await desk.next_chunk("o")
+async def operate(dashboard_store: MongoDashboardStore) -> None:
+    await dashboard_store.create(
+        Operation("o", OperationKind.RETRY, "q", "why", "ana", 5, NOW), [Item("t", 1), Item("u", 1)]
+    )
+    await dashboard_store.operation("o")
+    await dashboard_store.operations(1)
+    await dashboard_store.operations(1, (NOW + MINUTE, "o"))
+    await dashboard_store.items("o", None, 1)
+    await dashboard_store.take(NOW, NOW + MINUTE)
+    await dashboard_store.rest("o", NOW + MINUTE, NOW)
+    chunk = await dashboard_store.next_chunk("o")
     assert chunk is not None
-    await desk.record(chunk, {0: (Result.REQUEUED, None)}, NOW)
-    taken = await desk.take_unsettled(NOW, NOW + MINUTE)
+    await dashboard_store.record(chunk, {0: (Result.REQUEUED, None)}, NOW)
+    taken = await dashboard_store.take_unsettled(NOW, NOW + MINUTE)
     assert taken is not None
-    await desk.settle(taken, {0: "completed"})
-    await desk.switch("o", {OperationState.RUNNING}, OperationState.CANCELLED, NOW)
+    await dashboard_store.settle(taken, {0: "completed"})
+    await dashboard_store.switch("o", {OperationState.RUNNING}, OperationState.CANCELLED, NOW)
 
 
-async def count(desk: MongoDesk) -> None:
-    await desk.add({Step.MINUTE: [Rollup(NOW, "a", {Count.STARTED: 1})]}, [Failures("f", "a", "E", "s", NOW, NOW, 1)])
-    await desk.rollups(Step.MINUTE, NOW)
-    await desk.rollups(Step.MINUTE, NOW, "a")
-    await desk.failure_groups(NOW, NOW)
-    await desk.failure_groups(NOW, NOW, "a")
-    await desk.failure_group("f", NOW)
+async def count(dashboard_store: MongoDashboardStore) -> None:
+    await dashboard_store.add(
+        {Step.MINUTE: [Rollup(NOW, "a", {Count.STARTED: 1})]}, [Failures("f", "a", "E", "s", NOW, NOW, 1)]
+    )
+    await dashboard_store.rollups(Step.MINUTE, NOW)
+    await dashboard_store.rollups(Step.MINUTE, NOW, "a")
+    await dashboard_store.failure_groups(NOW, NOW)
+    await dashboard_store.failure_groups(NOW, NOW, "a")
+    await dashboard_store.failure_group("f", NOW)
 
 
-async def note(desk: MongoDesk) -> None:
-    await desk.save_view(View("v", "n", "q", "ana", NOW))
-    await desk.views()
-    await desk.delete_view("v")
-    await desk.pause(Pause("t", "ana", "", NOW))
-    await desk.pauses()
-    await desk.resume("t")
-    await desk.write(AuditEntry("e", NOW, "ana", "operator", "here", "retry", "task:t"))
+async def note(dashboard_store: MongoDashboardStore) -> None:
+    await dashboard_store.save_view(View("v", "n", "q", "ana", NOW))
+    await dashboard_store.views()
+    await dashboard_store.delete_view("v")
+    await dashboard_store.pause(Pause("t", "ana", "", NOW))
+    await dashboard_store.pauses()
+    await dashboard_store.resume("t")
+    await dashboard_store.write(AuditEntry("e", NOW, "ana", "operator", "here", "retry", "task:t"))
     for wanted in (AuditFilter(), AuditFilter(who="ana"), AuditFilter(action="retry"), AuditFilter(target="task:t")):
-        await desk.entries(wanted, 1)
-        await desk.entries(wanted, 1, (NOW + timedelta(days=1), "e"))
-    await desk.rows(["t1", "t2"])
+        await dashboard_store.entries(wanted, 1)
+        await dashboard_store.entries(wanted, 1, (NOW + timedelta(days=1), "e"))
+    await dashboard_store.rows(["t1", "t2"])
 
 
 @pytest.mark.parametrize(
@@ -215,8 +222,8 @@ async def test_lists_and_sweeps_read_no_payloads(wire: Wire) -> None:
     await wire.store.unstarted("r", 10)
     await wire.store.oldest(State.RECEIVED)
     await both_pages(wire, "topic:orders", Sort())
-    await wire.desk.select(parse("topic:orders"), 10, now=NOW)
-    await wire.desk.rows(["t1", "t2"])
+    await wire.dashboard_store.select(parse("topic:orders"), 10, now=NOW)
+    await wire.dashboard_store.rows(["t1", "t2"])
     finds = [command for command in wire.commands.sent if command.get("find") == "tasks"]
     assert len(finds) >= len(State) + 5
     for command in finds:
@@ -231,9 +238,9 @@ async def test_lists_and_sweeps_read_no_payloads(wire: Wire) -> None:
     ("act", "expected"), [(count, Cover.COVERED), (note, Cover.COVERED), (operate, Cover.ANCHORED)]
 )
 async def test_everything_else_is_served_by_an_index(
-    wire: Wire, act: Callable[[MongoDesk], Awaitable[None]], expected: Cover
+    wire: Wire, act: Callable[[MongoDashboardStore], Awaitable[None]], expected: Cover
 ) -> None:
-    await act(wire.desk)
+    await act(wire.dashboard_store)
     assert wire.worst() is expected
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from pymongo.errors import ExecutionTimeout
 
 from bridge.adapters.mongo import search as search_store
-from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.operation import Row
 from bridge.domain.task import Completion, Source, State, Task, TypedValue
@@ -19,7 +19,7 @@ from bridge.search.grammar import parse
 from bridge.search.match import matches
 from bridge.search.page import PositionError, Sort, SortKey
 from bridge.search.query import EVERYTHING, Node
-from tests.contract.desks import Lab
+from tests.contract.dashboard_stores import Lab
 from tests.contract.stores import MINUTE, NOW, VARIABLES, attempt, task
 from tests.unit.search.test_search import queries
 
@@ -46,9 +46,9 @@ def some_tasks() -> list[Task]:
     ]
 
 
-async def found(desk_lab: Lab, text: str | Node, sort: str = "-updated") -> list[str]:
+async def found(dashboard_lab: Lab, text: str | Node, sort: str = "-updated") -> list[str]:
     query = parse(text) if isinstance(text, str) else text
-    page = await desk_lab.desk.search(query, Sort.read(sort), 50, now=LATER)
+    page = await dashboard_lab.dashboard_store.search(query, Sort.read(sort), 50, now=LATER)
     assert isinstance(page, Found)
     return [one.id for one in page.tasks]
 
@@ -67,24 +67,24 @@ QUERIES = [
 
 @pytest.mark.parametrize("grouped", [25_000, 0])
 async def test_counts_are_the_same_however_they_are_made(
-    mongo_desk_lab: Lab, grouped: int, monkeypatch: pytest.MonkeyPatch
+    mongo_dashboard_lab: Lab, grouped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_store, "_GROUPED", grouped)
-    await mongo_desk_lab.store.accept(some_tasks())
+    await mongo_dashboard_lab.store.accept(some_tasks())
     for text in QUERIES:
-        counts = (await mongo_desk_lab.desk.counts(parse(text), now=LATER)).by_state
+        counts = (await mongo_dashboard_lab.dashboard_store.counts(parse(text), now=LATER)).by_state
         expected = [task.state for task in some_tasks() if matches(parse(text), task, LATER)]
         assert (text, counts) == (text, {state: expected.count(state) for state in State})
 
 
-async def test_a_page_reaches_back_as_far_as_it_must(desk_lab: Lab) -> None:
+async def test_a_page_reaches_back_as_far_as_it_must(dashboard_lab: Lab) -> None:
     ages = [timedelta(0), timedelta(hours=1), timedelta(hours=9), timedelta(days=9), timedelta(minutes=-5)]
-    await desk_lab.store.accept([task(f"t{place}", updated_at=NOW - age) for place, age in enumerate(ages)])
+    await dashboard_lab.store.accept([task(f"t{place}", updated_at=NOW - age) for place, age in enumerate(ages)])
     for limit in range(1, 6):
         listed: list[str] = []
         cursor: str | None = None
         while not listed or cursor is not None:
-            page = await desk_lab.desk.search(EVERYTHING, Sort(), limit, cursor, now=NOW)
+            page = await dashboard_lab.dashboard_store.search(EVERYTHING, Sort(), limit, cursor, now=NOW)
             assert isinstance(page, Found)
             listed += [one.id for one in page.tasks]
             cursor = page.next
@@ -92,19 +92,19 @@ async def test_a_page_reaches_back_as_far_as_it_must(desk_lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("sort", ["-updated", "updated", "-finished"])
-async def test_a_query_means_the_same_everywhere(desk_lab: Lab, sort: str) -> None:
-    await desk_lab.store.accept(some_tasks())
+async def test_a_query_means_the_same_everywhere(dashboard_lab: Lab, sort: str) -> None:
+    await dashboard_lab.store.accept(some_tasks())
     for text in QUERIES:
         expected = {t.id for t in some_tasks() if matches(parse(text), t, LATER)}
         if sort == "-finished":
             expected &= {"a1", "$ne"}
-        names = await found(desk_lab, text, sort)
+        names = await found(dashboard_lab, text, sort)
         assert (text, set(names)) == (text, expected)
         assert len(names) == len(expected)
 
 
-async def test_any_query_means_the_same_in_both(mongo_desk_lab: Lab) -> None:
-    await mongo_desk_lab.store.accept(some_tasks())
+async def test_any_query_means_the_same_in_both(mongo_dashboard_lab: Lab) -> None:
+    await mongo_dashboard_lab.store.accept(some_tasks())
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(queries)
@@ -114,14 +114,14 @@ async def test_any_query_means_the_same_in_both(mongo_desk_lab: Lab) -> None:
     wanted: list[Node] = []
     collect()
     for query in wanted:
-        assert set(await found(mongo_desk_lab, query)) == {t.id for t in some_tasks() if matches(query, t, LATER)}, (
-            query
-        )
+        assert set(await found(mongo_dashboard_lab, query)) == {
+            t.id for t in some_tasks() if matches(query, t, LATER)
+        }, query
 
 
 @pytest.mark.parametrize("key", SortKey)
 @pytest.mark.parametrize("descending", [True, False])
-async def test_pages_follow_each_other(desk_lab: Lab, key: SortKey, descending: bool) -> None:
+async def test_pages_follow_each_other(dashboard_lab: Lab, key: SortKey, descending: bool) -> None:
     """Also where values are the same, and where the last task of a page is deleted or has moved meanwhile."""
     places = [0, 1, 1, 1, 2, 3, 1, 0]
     fields: list[dict[str, Any]] = [
@@ -134,13 +134,13 @@ async def test_pages_follow_each_other(desk_lab: Lab, key: SortKey, descending: 
         }
         for place in places
     ]
-    await desk_lab.store.accept([task(f"t{number}", **given) for number, given in enumerate(fields)])
-    await desk_lab.store.accept([task("other", topic="mail")])
+    await dashboard_lab.store.accept([task(f"t{number}", **given) for number, given in enumerate(fields)])
+    await dashboard_lab.store.accept([task("other", topic="mail")])
     query, sort = parse("topic:orders"), Sort(key, descending)
     listed: list[str] = []
     cursor: str | None = None
     while not listed or cursor is not None:
-        page = await desk_lab.desk.search(query, sort, 3, cursor, now=NOW)
+        page = await dashboard_lab.dashboard_store.search(query, sort, 3, cursor, now=NOW)
         assert isinstance(page, Found)
         listed += [one.id for one in page.tasks]
         cursor = page.next
@@ -148,20 +148,22 @@ async def test_pages_follow_each_other(desk_lab: Lab, key: SortKey, descending: 
     assert listed == [f"t{number}" for number in order]
 
 
-async def test_a_cursor_outlives_its_task(desk_lab: Lab) -> None:
-    await desk_lab.store.accept([task(f"t{number}", updated_at=NOW + number * MINUTE) for number in range(6)])
-    page = await desk_lab.desk.search(parse("state:received"), Sort(), 2, now=NOW)
+async def test_a_cursor_outlives_its_task(dashboard_lab: Lab) -> None:
+    await dashboard_lab.store.accept([task(f"t{number}", updated_at=NOW + number * MINUTE) for number in range(6)])
+    page = await dashboard_lab.dashboard_store.search(parse("state:received"), Sort(), 2, now=NOW)
     assert isinstance(page, Found)
     assert [one.id for one in page.tasks] == ["t5", "t4"]
-    await desk_lab.store.move([Move("t4", Event.GONE, 1), Move("t3", Event.RENEW, 1, changes={"updated_at": LATER})])
-    following = await desk_lab.desk.search(parse("state:received"), Sort(), 2, page.next, now=NOW)
+    await dashboard_lab.store.move(
+        [Move("t4", Event.GONE, 1), Move("t3", Event.RENEW, 1, changes={"updated_at": LATER})]
+    )
+    following = await dashboard_lab.dashboard_store.search(parse("state:received"), Sort(), 2, page.next, now=NOW)
     assert isinstance(following, Found)
     assert [one.id for one in following.tasks] == ["t2", "t1"]
 
 
-async def test_a_cursor_belongs_to_its_search_and_order(desk_lab: Lab) -> None:
-    await desk_lab.store.accept([task("a"), task("b")])
-    page = await desk_lab.desk.search(EVERYTHING, Sort(), 1, now=NOW)
+async def test_a_cursor_belongs_to_its_search_and_order(dashboard_lab: Lab) -> None:
+    await dashboard_lab.store.accept([task("a"), task("b")])
+    page = await dashboard_lab.dashboard_store.search(EVERYTHING, Sort(), 1, now=NOW)
     assert isinstance(page, Found)
     assert page.next is not None
     for query, sort, cursor in (
@@ -173,21 +175,21 @@ async def test_a_cursor_belongs_to_its_search_and_order(desk_lab: Lab) -> None:
         (EVERYTHING, Sort(), "é"),
     ):
         with pytest.raises(PositionError):
-            await desk_lab.desk.search(query, sort, 1, cursor, now=NOW)
+            await dashboard_lab.dashboard_store.search(query, sort, 1, cursor, now=NOW)
 
 
-async def test_a_list_shows_no_payload_unless_it_is_wanted_whole(desk_lab: Lab) -> None:
+async def test_a_list_shows_no_payload_unless_it_is_wanted_whole(dashboard_lab: Lab) -> None:
     full = task(variables=VARIABLES, given=VARIABLES, outcome=Completion(VARIABLES), history=(attempt(1),))
-    await desk_lab.store.accept([full])
-    light = await desk_lab.desk.search(EVERYTHING, Sort(), 1, now=NOW)
-    whole = await desk_lab.desk.search(EVERYTHING, Sort(), 1, now=NOW, whole=True)
+    await dashboard_lab.store.accept([full])
+    light = await dashboard_lab.dashboard_store.search(EVERYTHING, Sort(), 1, now=NOW)
+    whole = await dashboard_lab.dashboard_store.search(EVERYTHING, Sort(), 1, now=NOW, whole=True)
     assert light == Found((task(),), None)
     assert whole == Found((full,), None)
 
 
-async def test_counts_are_of_each_state(desk_lab: Lab) -> None:
-    await desk_lab.store.accept(some_tasks())
-    counts = (await desk_lab.desk.counts(EVERYTHING, now=LATER)).by_state
+async def test_counts_are_of_each_state(dashboard_lab: Lab) -> None:
+    await dashboard_lab.store.accept(some_tasks())
+    counts = (await dashboard_lab.dashboard_store.counts(EVERYTHING, now=LATER)).by_state
     assert {state.value: count for state, count in counts.items() if count} == {
         "failed": 2,
         "received": 1,
@@ -197,30 +199,30 @@ async def test_counts_are_of_each_state(desk_lab: Lab) -> None:
     }
     assert set(counts) == set(State)
     for text, failed, received in (("topic:orders", 2, 0), ("error:KeyError", 1, 0), ("state:received", 0, 1)):
-        counts = (await desk_lab.desk.counts(parse(text), now=LATER)).by_state
+        counts = (await dashboard_lab.dashboard_store.counts(parse(text), now=LATER)).by_state
         assert (counts[State.FAILED], counts[State.RECEIVED]) == (failed, received)
 
 
-async def test_counts_stop_where_nobody_needs_to_know(desk_lab: Lab) -> None:
-    await desk_lab.store.accept([task(str(number)) for number in range(COUNT_CAP + 3)])
-    assert (await desk_lab.desk.counts(EVERYTHING, now=NOW)).by_state[State.RECEIVED] == COUNT_CAP + 1
+async def test_counts_stop_where_nobody_needs_to_know(dashboard_lab: Lab) -> None:
+    await dashboard_lab.store.accept([task(str(number)) for number in range(COUNT_CAP + 3)])
+    assert (await dashboard_lab.dashboard_store.counts(EVERYTHING, now=NOW)).by_state[State.RECEIVED] == COUNT_CAP + 1
 
 
-async def test_a_selection_is_bounded_and_says_so(desk_lab: Lab) -> None:
-    await desk_lab.store.accept([task(f"t{number}", updated_at=NOW + number * MINUTE) for number in range(3)])
+async def test_a_selection_is_bounded_and_says_so(dashboard_lab: Lab) -> None:
+    await dashboard_lab.store.accept([task(f"t{number}", updated_at=NOW + number * MINUTE) for number in range(3)])
     rows = [Row(f"t{number}", State.RECEIVED, "orders", 1) for number in (2, 1, 0)]
-    assert await desk_lab.desk.select(EVERYTHING, 2, now=NOW) == Selection(tuple(rows[:2]), True)
-    assert await desk_lab.desk.select(EVERYTHING, 3, now=NOW) == Selection(tuple(rows), False)
-    assert {row.id for row in await desk_lab.desk.rows(["t0", "x", "t2", "t0"])} == {"t0", "t2"}
-    assert await desk_lab.desk.rows([]) == []
+    assert await dashboard_lab.dashboard_store.select(EVERYTHING, 2, now=NOW) == Selection(tuple(rows[:2]), True)
+    assert await dashboard_lab.dashboard_store.select(EVERYTHING, 3, now=NOW) == Selection(tuple(rows), False)
+    assert {row.id for row in await dashboard_lab.dashboard_store.rows(["t0", "x", "t2", "t0"])} == {"t0", "t2"}
+    assert await dashboard_lab.dashboard_store.rows([]) == []
 
 
 async def test_a_search_that_takes_too_long_is_told_as_such(
-    mongo_desk_lab: Lab, monkeypatch: pytest.MonkeyPatch
+    mongo_dashboard_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The servers of the tests know no time limit, so the answer that MongoDB gives is put in its place."""
-    desk = mongo_desk_lab.desk
-    assert isinstance(desk, MongoDesk)
+    dashboard_store = mongo_dashboard_lab.dashboard_store
+    assert isinstance(dashboard_store, MongoDashboardStore)
 
     class Slow:
         def find(self, *_: object, max_time_ms: int) -> Slow:
@@ -244,7 +246,7 @@ async def test_a_search_that_takes_too_long_is_told_as_such(
             assert (limit, maxTimeMS) == (COUNT_CAP + 1, 1000)
             raise ExecutionTimeout("operation exceeded time limit", 50)
 
-    monkeypatch.setattr(MongoDesk, "_tasks", Slow())
-    assert await desk.search(parse("var.a:1"), Sort(), 5, now=NOW) == TooSlow(timedelta(seconds=5))
-    assert await desk.select(parse("var.a:1"), 5, now=NOW) == TooSlow(timedelta(seconds=5))
-    assert (await desk.counts(parse("state:failed"), now=NOW)).by_state[State.FAILED] is None
+    monkeypatch.setattr(MongoDashboardStore, "_tasks", Slow())
+    assert await dashboard_store.search(parse("var.a:1"), Sort(), 5, now=NOW) == TooSlow(timedelta(seconds=5))
+    assert await dashboard_store.select(parse("var.a:1"), 5, now=NOW) == TooSlow(timedelta(seconds=5))
+    assert (await dashboard_store.counts(parse("state:failed"), now=NOW)).by_state[State.FAILED] is None

@@ -21,7 +21,7 @@ from tests.contract.stores import MINUTE, NOW, claim, mongo_store, task
 
 
 class Store(TaskStore, Replicas, Protocol):
-    """Both doors of a store at once."""
+    """Both ports of a store at once."""
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from bridge.adapters.memory.dashboard import MemoryDesk
+from bridge.adapters.memory.dashboard import MemoryDashboardStore
 from bridge.adapters.memory.store import MemoryStore
-from bridge.adapters.mongo.dashboard import MongoDesk
+from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.mongo.store import MongoStore
 from bridge.documents.raw import Raw
 from bridge.domain.errors import TaskUnreadable
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import UNREADABLE_LOOK, Completion, State, Task, UnreadableTask
-from bridge.ports.dashboard import Desk, Found
+from bridge.ports.dashboard import DashboardStore, Found
 from bridge.ports.reader import TaskFilter
 from bridge.search.grammar import parse
 from bridge.search.page import Sort
@@ -45,7 +45,7 @@ class Shop:
     """A store, and what operators see of it."""
 
     store: MemoryStore | MongoStore
-    desk: Desk
+    dashboard_store: DashboardStore
     told: list[UnreadableTask]
 
     async def spoil(self, task_id: str, fields: Raw) -> None:
@@ -66,7 +66,7 @@ class Shop:
         await self.store._tasks.update_one({"_id": task_id}, {"$set": fields})
 
     async def listed(self, text: str = "") -> list[Task | UnreadableTask]:
-        found = await self.desk.search(parse(text), Sort(), 50, now=NOW + MINUTE)
+        found = await self.dashboard_store.search(parse(text), Sort(), 50, now=NOW + MINUTE)
         assert isinstance(found, Found)
         return list(found.tasks)
 
@@ -77,12 +77,15 @@ async def shop(request: pytest.FixtureRequest) -> AsyncIterator[Shop]:
     if request.param == "memory":
         store = MemoryStore()
         store.on_unreadable = told.append
-        yield Shop(store, MemoryDesk(store), told)
+        yield Shop(store, MemoryDashboardStore(store), told)
         return
     servers: dict[str, str] = request.getfixturevalue("servers")
-    async with mongo_store(servers["MONGODB_URI"]) as mongo, MongoDesk(mongo._uri, mongo._database) as desk:
+    async with (
+        mongo_store(servers["MONGODB_URI"]) as mongo,
+        MongoDashboardStore(mongo._uri, mongo._database) as dashboard_store,
+    ):
         mongo.on_unreadable = told.append
-        yield Shop(mongo, desk, told)
+        yield Shop(mongo, dashboard_store, told)
 
 
 @pytest.mark.parametrize("spoilt", SPOILT)
@@ -113,7 +116,7 @@ async def test_of_claims_that_go_together_only_its_own_is_given_back(shop: Shop,
     kept = caught.value.found.document
     assert (kept["state"], kept.get("claim_id"), kept["attempts"], kept["lost_claims"]) == ("received", None, 0, 0)
     assert kept["next_at"] == NOW + UNREADABLE_LOOK
-    assert (await shop.desk.counts(parse(""), now=NOW)).unreadable == 1
+    assert (await shop.dashboard_store.counts(parse(""), now=NOW)).unreadable == 1
 
 
 @pytest.mark.parametrize("spoilt", LIGHT)
@@ -127,12 +130,12 @@ async def test_what_is_due_and_can_not_be_read_is_set_aside_until_it_can(shop: S
     assert [one.id for one in due.tasks] == ([] if state is None else ["b"])
     await shop.store.set_aside(due.unreadable, NOW + MINUTE)
     assert not (await shop.store.due(state, NOW, 10)).unreadable
-    assert (await shop.desk.counts(parse(""), now=NOW)).unreadable == 1
+    assert (await shop.dashboard_store.counts(parse(""), now=NOW)).unreadable == 1
     assert [one.id for one in await shop.listed("state:unreadable")] == ["a"]
     assert [one.id for one in await shop.listed("state:unreadable topic:orders")] == ["a"]
     assert {one.id for one in await shop.listed("state:unreadable,received topic:orders")} >= {"a", "b"}
-    assert await shop.desk.rows(["a", "b"]) == (
-        await shop.desk.rows(["b"]) if state is None else await shop.desk.rows(["a", "b"])
+    assert await shop.dashboard_store.rows(["a", "b"]) == (
+        await shop.dashboard_store.rows(["b"]) if state is None else await shop.dashboard_store.rows(["a", "b"])
     )
     await shop.store.set_aside(due.unreadable, NOW + 5 * MINUTE)
     assert len((await shop.store.due(state, NOW + MINUTE, 10)).unreadable) == 1, "what changed meanwhile is left"
@@ -141,7 +144,7 @@ async def test_what_is_due_and_can_not_be_read_is_set_aside_until_it_can(shop: S
     await shop.mend("a", was)
     due = await shop.store.due(State.RECEIVED, NOW + MINUTE, 10)
     assert ([one.id for one in due.tasks], due.unreadable) == (["b", "a"], ())
-    assert (await shop.desk.counts(parse(""), now=NOW)).unreadable == 0
+    assert (await shop.dashboard_store.counts(parse(""), now=NOW)).unreadable == 0
     assert await shop.listed("state:unreadable") == []
 
 

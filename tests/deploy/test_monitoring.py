@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from bridge.adapters.telemetry.gauges import Gauges, Now
+from bridge.adapters.telemetry.gauges import Gauges, StatusSnapshot
 from bridge.adapters.telemetry.metrics import Metrics
 from bridge.domain.replica import Load
 from bridge.domain.task import State
@@ -38,9 +38,9 @@ def promtool() -> str | None:
     return found
 
 
-def now() -> Now:
+def snapshot() -> StatusSnapshot:
     """Return how a process stands that knows everything."""
-    return Now(
+    return StatusSnapshot(
         version="1",
         roles="web,intake,work",
         ready=True,
@@ -65,7 +65,7 @@ def now() -> Now:
 def exported() -> set[str]:
     """Return the name of every series that a process exports."""
     metrics = Metrics()
-    metrics.registry.register(Gauges(now))
+    metrics.registry.register(Gauges(snapshot))
     names = {"process_resident_memory_bytes", "process_start_time_seconds", "process_cpu_seconds_total"}
     for family in metrics.registry.collect():
         match family.type:

@@ -1,4 +1,4 @@
-"""The doors behind the web, as the tests of the web have them."""
+"""The stubs behind the web, as the tests of the web have them."""
 
 from __future__ import annotations
 

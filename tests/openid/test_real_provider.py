@@ -20,7 +20,7 @@ from tests.openid.server import CLIENT, PUBLIC, SECRET, Provider, ProviderBrowse
 from tests.web.auth.access_lab import PASSWORD, AccessLab, browser, with_token
 from web.app import create_app
 from web.dashboard.mount import dashboard_router
-from web.dependencies import OpenIdDoor
+from web.dependencies import OpenIdConfig
 
 ROLES: Mapping[Role, frozenset[str]] = {
     Role.OPERATOR: frozenset({"gateway-operators"}),
@@ -48,8 +48,10 @@ class Gate:
             scopes="openid profile email",
         )  # fmt: skip
         mapping = ClaimMapping("preferred_username", "groups", ROLES, "topics")
-        self.lab = AccessLab(openid=OpenIdDoor(self.adapter, mapping), audit=self._keep)
-        self.app: Litestar = create_app(stub.doors(self.lab.door), [dashboard_router(self.lab.door)])
+        self.lab = AccessLab(openid=OpenIdConfig(self.adapter, mapping), audit=self._keep)
+        self.app: Litestar = create_app(
+            stub.dependencies(self.lab.dependencies), [dashboard_router(self.lab.dependencies)]
+        )
 
     async def _keep(self, entry: AuditEntry) -> None:
         self.audit.append(entry)
@@ -114,11 +116,14 @@ async def test_roles_are_taken_anew_at_each_login_and_their_loss_ends_the_sessio
             answer = await come_in(client, person, "sub-root")
             secrets.append(client.cookies.get(COOKIE))
         await person.close()
-        first = await gate.lab.entrance.by_session(secrets[0] or "")
+        first = await gate.lab.session_service.by_session(secrets[0] or "")
         if groups == ["staff"]:
             assert answer.status_code == 403
             assert "gives no access here" in answer.text
-            assert [await gate.lab.entrance.by_session(secret) for secret in secrets[:2] if secret] == [None, None]
+            assert [await gate.lab.session_service.by_session(secret) for secret in secrets[:2] if secret] == [
+                None,
+                None,
+            ]
         else:
             assert answer.status_code == 303
             assert first is not None

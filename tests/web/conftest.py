@@ -1,4 +1,4 @@
-"""The application on stub doors: each test sets what the doors answer, or raise."""
+"""The application on stubs: each test sets what they answer, or raise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bridge.operations.health import Component, Health, Purpose, Readiness
 from bridge.ports.reader import Page, Statistics, TaskFilter
 from tests.web.auth.access_lab import open_access
 from web.app import create_app
-from web.dependencies import AccessDoor, Doors
+from web.dependencies import AccessDependencies, WebDependencies
 
 BORN = datetime(2026, 1, 31, 8, 0, 0, 123000, tzinfo=UTC)
 BODY_LIMIT = 20_000
@@ -70,7 +70,7 @@ class StubReader:
 
 @dataclass
 class Stub:
-    """What stands behind the doors; `error` is raised by whatever is called next."""
+    """What stands behind the web; `error` is raised by whatever is called next."""
 
     reader: StubReader = field(default_factory=StubReader)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -82,7 +82,7 @@ class Stub:
     letters: list[DeadLetter] = field(default_factory=list)
 
     def fail(self, error: Exception) -> None:
-        """Let every door raise `error`."""
+        """Let every call raise `error`."""
         self.reader.error = error
 
     async def submit(self, submission: Submission) -> Task:
@@ -106,9 +106,9 @@ class Stub:
         self.asked_for.append(purpose)
         return self.readiness
 
-    def doors(self, access: AccessDoor, *, debug: bool = False) -> Doors:
-        """Return the doors to these, with `access` before them."""
-        return Doors(
+    def dependencies(self, access: AccessDependencies, *, debug: bool = False) -> WebDependencies:
+        """Return what the web depends on, with `access`."""
+        return WebDependencies(
             reader=self.reader,
             submit=self.submit,
             retry=self.retry,
@@ -123,8 +123,8 @@ class Stub:
         )
 
     def app(self, *, debug: bool = False) -> Litestar:
-        """Return the application on these doors, its API open to everybody."""
-        return create_app(self.doors(open_access(), debug=debug))
+        """Return the application on these stubs, its API open to everybody."""
+        return create_app(self.dependencies(open_access(), debug=debug))
 
 
 Client = AsyncTestClient[Litestar]

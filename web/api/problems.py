@@ -52,7 +52,7 @@ PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.Forbidden: Kind("forbidden", 403, "Not allowed"),
     errors.WrongHost: Kind("wrong-host", 421, "Wrong host"),
     errors.TooManyRequests: Kind("too-many-requests", 429, "Too many requests"),
-    errors.TooManyTries: Kind("too-many-tries", 429, "Too many sign-in attempts"),
+    errors.TooManyLoginAttempts: Kind("too-many-tries", 429, "Too many sign-in attempts"),
     errors.Overloaded: Kind("overloaded", 503, "Too many large requests", retry_after=RETRY_AFTER),
     errors.Refusal: Kind("refused", 409, "The request was refused"),
     errors.VariableError: Kind("unusable-variable", 422, "A variable can't be used"),
@@ -173,7 +173,7 @@ def _problem(request: Request[Any, Any, Any], error: Exception) -> Problem:
 def _headers(error: Exception) -> dict[str, str]:
     kind = kind_of(error)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    wait = error.wait if isinstance(error, errors.TooManyTries | errors.TooManyRequests) else kind.retry_after
+    wait = error.wait if isinstance(error, errors.TooManyLoginAttempts | errors.TooManyRequests) else kind.retry_after
     if wait is not None:
         headers["Retry-After"] = str(wait)
     if kind.challenge is not None:

@@ -1,4 +1,4 @@
-"""The routes of the API; what they do is behind `Doors`."""
+"""The routes of the API; what they do is behind `WebDependencies`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from web.api.schemas import (
 )
 from web.auth.audit import audit_entry
 from web.auth.guard import METRICS, OPEN, GivenPrincipal, narrowed, needs, require
-from web.dependencies import Doors
+from web.dependencies import WebDependencies
 from web.offload import size_of
 
 MAX_LIMIT = 200
@@ -63,7 +63,7 @@ MAX_LIMIT = 200
 _REFUSED = (Unauthenticated, Forbidden, TooManyRequests)
 _UNAVAILABLE = (StoreUnavailable, EngineUnavailable, BrokerUnavailable)
 
-GivenDoors = NamedDependency[SkipValidation[Doors]]
+GivenDependencies = NamedDependency[SkipValidation[WebDependencies]]
 GivenFilter = NamedDependency[SkipValidation[TaskFilter]]
 TaskId = Annotated[
     str,
@@ -116,14 +116,14 @@ class TaskRoutes(Controller):
         self,
         request: Request[Any, Any, AppState],
         data: JSONBody[SubmitRequest],
-        doors: GivenDoors,
+        dependencies: GivenDependencies,
         principal: GivenPrincipal,
         traceparent: GivenTrace = None,
     ) -> Accepted:
         """Hand a submission to the flow, which answers for it once the task is kept."""
         require(principal, Scope.SUBMIT, data.topic)
         try:
-            return Accepted.of(await doors.submit(data.to_submission(traceparent, len(await request.body()))))
+            return Accepted.of(await dependencies.submit(data.to_submission(traceparent, len(await request.body()))))
         except TopicNotWorked as error:
             if principal.topics is not None:
                 raise  # a key that is bound to topics is not to learn the names of others
@@ -137,11 +137,11 @@ class TaskRoutes(Controller):
         response_description="The task as the gateway keeps it.",
         responses=problem_responses(400, *_REFUSED, UnknownTask, TaskUnreadable, Overloaded, StoreUnavailable),
     )
-    async def status(self, task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal) -> TaskStatus:
+    async def status(self, task_id: TaskId, dependencies: GivenDependencies, principal: GivenPrincipal) -> TaskStatus:
         """Read one task; raises `UnknownTask` when none is kept under the id."""
-        task = await _task(doors, task_id, principal, Scope.READ)
+        task = await _task(dependencies, task_id, principal, Scope.READ)
         size = size_of(task.result) + len(task.error or "")
-        return await doors.offload.run(size, TaskStatus.of, task, doors.secrets_of(task.topic))
+        return await dependencies.offload.run(size, TaskStatus.of, task, dependencies.secrets_of(task.topic))
 
     @post(
         "/{task_id:str}/retry",
@@ -153,21 +153,25 @@ class TaskRoutes(Controller):
         responses=problem_responses(400, *_REFUSED, UnknownTask, TaskConflict, EngineError, *_UNAVAILABLE),
     )
     async def retry(
-        self, request: Request[Any, Any, AppState], task_id: TaskId, doors: GivenDoors, principal: GivenPrincipal
+        self,
+        request: Request[Any, Any, AppState],
+        task_id: TaskId,
+        dependencies: GivenDependencies,
+        principal: GivenPrincipal,
     ) -> Accepted:
         """Ask the flow to revive a failed task, and write down before who asked; and after that, what was refused."""
         if principal.topics is not None:
-            await _task(doors, task_id, principal, Scope.OPERATE)
+            await _task(dependencies, task_id, principal, Scope.OPERATE)
 
         async def audit(**after: object) -> None:
-            if doors.access.audit is not None:
+            if dependencies.access.audit is not None:
                 target = f"task:{task_id}"
-                entry = audit_entry(request, principal, "task.retry", target, doors.now(), after=after)
-                await doors.access.audit(entry)
+                entry = audit_entry(request, principal, "task.retry", target, dependencies.now(), after=after)
+                await dependencies.access.audit(entry)
 
         await audit()
         try:
-            return Accepted.of(await doors.retry(task_id))
+            return Accepted.of(await dependencies.retry(task_id))
         except GatewayError as error:
             await audit(**{"not done": type(error).__name__})
             raise
@@ -181,10 +185,10 @@ class TaskRoutes(Controller):
         response_description="The counts.",
         responses=problem_responses(400, *_REFUSED, StoreUnavailable),
     )
-    async def statistics(self, doors: GivenDoors, principal: GivenPrincipal) -> TaskStatistics:
+    async def statistics(self, dependencies: GivenDependencies, principal: GivenPrincipal) -> TaskStatistics:
         """Count all tasks."""
         require(principal, Scope.READ)
-        return TaskStatistics.of(await doors.reader.statistics())
+        return TaskStatistics.of(await dependencies.reader.statistics())
 
     @get(
         "/",
@@ -196,7 +200,7 @@ class TaskRoutes(Controller):
     )
     async def tasks(
         self,
-        doors: GivenDoors,
+        dependencies: GivenDependencies,
         wanted: GivenFilter,
         principal: GivenPrincipal,
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many tasks.")] = 50,
@@ -210,11 +214,15 @@ class TaskRoutes(Controller):
             position = None if after is None else read_cursor(after, wanted)
         except CursorError as error:
             raise query_error("after", str(error)) from None
-        page = await doors.reader.page(wanted, limit, position)
+        page = await dependencies.reader.page(wanted, limit, position)
         return TaskList(
-            tasks=[TaskSummary.of(task, doors.secrets_of(task.topic)) for task in page.tasks if isinstance(task, Task)],
+            tasks=[
+                TaskSummary.of(task, dependencies.secrets_of(task.topic))
+                for task in page.tasks
+                if isinstance(task, Task)
+            ],
             unreadable=[
-                UnreadableEntry.of(task, doors.secrets_of(task.topic))
+                UnreadableEntry.of(task, dependencies.secrets_of(task.topic))
                 for task in page.tasks
                 if isinstance(task, UnreadableTask)
             ],
@@ -239,10 +247,10 @@ class HealthRoutes(Controller):
             **problem_responses(400),
         },
     )
-    async def health(self, doors: GivenDoors) -> Response[HealthStatus]:
+    async def health(self, dependencies: GivenDependencies) -> Response[HealthStatus]:
         """Probe the parts."""
-        found = await doors.health()
-        return Response(HealthStatus.of(found, doors.version), status_code=200 if found.ok else 503)
+        found = await dependencies.health()
+        return Response(HealthStatus.of(found, dependencies.version), status_code=200 if found.ok else 503)
 
     @get(
         "/live",
@@ -268,7 +276,7 @@ class HealthRoutes(Controller):
     )
     async def ready(
         self,
-        doors: GivenDoors,
+        dependencies: GivenDependencies,
         purpose: Annotated[
             str | None,
             QueryParameter(
@@ -279,7 +287,7 @@ class HealthRoutes(Controller):
         ] = None,
     ) -> Response[ReadyStatus]:
         """Ask the composition root, which knows the role."""
-        readiness = await doors.ready(None if purpose is None else _purpose(purpose))
+        readiness = await dependencies.ready(None if purpose is None else _purpose(purpose))
         return Response(ReadyStatus.of(readiness), status_code=200 if readiness.ok else 503)
 
 
@@ -293,13 +301,13 @@ class HealthRoutes(Controller):
     responses=problem_responses(400, *_REFUSED, StoreUnavailable),
 )
 async def dead_letters(
-    doors: GivenDoors,
+    dependencies: GivenDependencies,
     principal: GivenPrincipal,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many.")] = 50,
 ) -> DeadLetterList:
     """List what nobody could work with."""
     require(principal, Scope.READ)
-    return DeadLetterList.of(await doors.dead_letters(limit), doors.secrets_of)
+    return DeadLetterList.of(await dependencies.dead_letters(limit), dependencies.secrets_of)
 
 
 def _purpose(text: str) -> Purpose:
@@ -309,11 +317,11 @@ def _purpose(text: str) -> Purpose:
         raise query_error("for", f"choose from {', '.join(Purpose)}") from None
 
 
-async def _task(doors: Doors, task_id: str, principal: Principal, action: Scope) -> Task:
+async def _task(dependencies: WebDependencies, task_id: str, principal: Principal, action: Scope) -> Task:
     """Return a task that `principal` may do `action` on; one of another's topic is as unknown to it as none."""
     unknown = UnknownTask(f"no task {task_id} is kept here; submit it first, or check the id")
     try:
-        task = await doors.reader.get(task_id)
+        task = await dependencies.reader.get(task_id)
     except TaskUnreadable as error:
         if may(principal, action, error.found.topic):
             raise
@@ -333,11 +341,11 @@ async def _task(doors: Doors, task_id: str, principal: Principal, action: Scope)
     response_description="All metrics.",
     responses=problem_responses(400, *_REFUSED),
 )
-async def metrics(request: Request[object, object, AppState], doors: GivenDoors) -> Response[bytes]:
+async def metrics(request: Request[object, object, AppState], dependencies: GivenDependencies) -> Response[bytes]:
     """Write the registry in the format that the scraper asks for."""
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     media_type = content_type.removesuffix("; charset=utf-8")  # Litestar adds the charset to every text
-    return Response(encode(doors.registry), media_type=media_type)
+    return Response(encode(dependencies.registry), media_type=media_type)
 
 
 def api_router() -> Router:

@@ -16,7 +16,7 @@ from bridge.domain.access import Kind, Principal, Scope, anybody, csrf_token, ma
 from bridge.domain.errors import Forbidden, Unauthenticated
 from bridge.ports.reader import TaskFilter
 from web.auth.security import SAFE_METHODS, cookie_name, refuse_foreign_page, require_form_token, require_own_page
-from web.dependencies import AccessDoor
+from web.dependencies import AccessDependencies
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -58,7 +58,7 @@ def need_of(handler: BaseRouteHandler) -> Need | None:
 class Guard:
     """Finds out who asks, before anything of the request is read, and whether he may."""
 
-    def __init__(self, access: AccessDoor) -> None:
+    def __init__(self, access: AccessDependencies) -> None:
         self._access = access
 
     async def check(self, connection: Connection, handler: BaseRouteHandler) -> None:
@@ -88,10 +88,10 @@ class Guard:
         connection.scope[_PRINCIPAL] = principal  # type: ignore[typeddict-unknown-key]  # ours
 
     async def _identify(self, connection: Connection, *, page: bool) -> Principal:
-        entrance = self._access.entrance
+        session_service = self._access.session_service
         key = None if page else _key_of(connection)
         if key is not None:
-            found = await entrance.by_key(key)
+            found = await session_service.by_key(key)
             if self._access.key_limit is not None:
                 await self._access.key_limit.admit(found.name)
             return found
@@ -112,10 +112,10 @@ class Guard:
             refuse_foreign_page(connection, insecure=insecure)
 
 
-async def signed_in(connection: Connection, access: AccessDoor) -> Principal | None:
+async def signed_in(connection: Connection, access: AccessDependencies) -> Principal | None:
     """Return who is logged in with this browser, if anybody is; for open pages that show it."""
     secret = connection.cookies.get(cookie_name(insecure=access.insecure_cookies))
-    principal = None if secret is None else await access.entrance.by_session(secret)
+    principal = None if secret is None else await access.session_service.by_session(secret)
     if principal is not None:
         connection.scope[_SECRET] = secret  # type: ignore[typeddict-unknown-key]  # ours
         connection.scope[_PRINCIPAL] = principal  # type: ignore[typeddict-unknown-key]  # ours
@@ -142,11 +142,11 @@ def form_token_of(connection: Connection) -> str:
 
 def given_principal(
     request: Request[Any, Any, Any],
-    doors: NamedDependency[SkipValidation[object]],  # noqa: ARG001
+    dependencies: NamedDependency[SkipValidation[object]],  # noqa: ARG001
 ) -> Principal:
     """Give a route the principal. Raises `Unauthenticated` on an open route, where nobody was asked.
 
-    It names `doors` to come after them: for two that it may give at once Litestar starts a task each, in a group.
+    It names `dependencies` to come after them: Litestar starts a task each, in a group, for two that it gives at once.
     """
     principal = principal_of(request)
     if principal is None:

@@ -36,7 +36,7 @@ _REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class LiveConfig:
     """How often is asked and told, and how many may listen.
 
     Every `recheck` the sessions of those who listen are looked at: who was disabled, or signed out, hears no more.
@@ -89,19 +89,19 @@ class Live:
         self,
         changes: Changes,
         ending: asyncio.Event,
-        pace: Pace | None = None,
+        live_config: LiveConfig | None = None,
         *,
         now: Callable[[], float] = time.monotonic,
         ended: Callable[[Collection[str]], Awaitable[Collection[str]]] = _none_ended,
     ) -> None:
-        self.pace = pace or Pace()
+        self.live_config = live_config or LiveConfig()
         self._now = now
         self._ended = ended
         self._recheck_at = 0.0
         self._changes = changes
         self._ending = ending
         self._boot = secrets.token_hex(4)
-        self._marks: Mapping[str, str] | None = None
+        self._tokens: Mapping[str, str] | None = None
         self._number = 0
         self._told: deque[Hint] = deque(maxlen=_REMEMBERED)
         self._listeners: set[_Listener] = set()
@@ -119,7 +119,11 @@ class Live:
     def room_for(self, user: str) -> bool:
         """Tell whether another stream of this user may be opened."""
         mine = Counter(listener.user for listener in self._listeners)[user]
-        return mine < self.pace.per_user and len(self._listeners) < self.pace.together and not self._ending.is_set()
+        return (
+            mine < self.live_config.per_user
+            and len(self._listeners) < self.live_config.together
+            and not self._ending.is_set()
+        )
 
     @property
     def cursor(self) -> str:
@@ -127,17 +131,17 @@ class Live:
         return f"{self._boot}-{self._number}" if self._watching is not None else ""
 
     async def run_once(self) -> None:
-        """Ask for the marks, and wake those who listen where one differs. Raises `GatewayError`."""
-        marks = dict(await self._changes.marks())
-        before, self._marks = self._marks, marks
+        """Ask for the tokens, and wake those who listen where one differs. Raises `GatewayError`."""
+        tokens = dict(await self._changes.change_tokens())
+        before, self._tokens = self._tokens, tokens
         if before is None:
             return
-        self._untold |= {name for name in marks.keys() | before.keys() if marks.get(name) != before.get(name)}
+        self._untold |= {name for name in tokens.keys() | before.keys() if tokens.get(name) != before.get(name)}
         now = self._now()
         if self._untold and now >= self._tell_at:
             names, self._untold = frozenset(self._untold), set()
             # What the last news cost is what the next will.
-            self._tell_at = now + min(self._spent / self.pace.share, self.pace.longest.total_seconds())
+            self._tell_at = now + min(self._spent / self.live_config.share, self.live_config.longest.total_seconds())
             self._spent = 0.0
             self._tell(names)
 
@@ -160,7 +164,7 @@ class Live:
         `last_id` is what the page has heard up to, as `cursor` or the last event said; from an unknown one all is new.
         """
         listener, clock = _Listener(user, session), asyncio.get_running_loop()
-        until = clock.time() + self.pace.lifetime.total_seconds()
+        until = clock.time() + self.live_config.lifetime.total_seconds()
         self._join(listener)
         try:
             listener.waiting |= self._missed(last_id)
@@ -170,7 +174,7 @@ class Live:
                 if listener.waiting:
                     names, listener.waiting = sorted(listener.waiting), set()
                     yield self._written(listener.last, names)
-                elif not await self._news(listener, min(left, self.pace.heartbeat.total_seconds())):
+                elif not await self._news(listener, min(left, self.live_config.heartbeat.total_seconds())):
                     yield b": still here\n\n"
         finally:
             self._leave(listener)
@@ -199,7 +203,7 @@ class Live:
         self._number += 1
         self._told.append(Hint(self._number, names))
         # One after the other, with as long between two as one takes: what else runs in this process runs in between.
-        loop, most = asyncio.get_running_loop(), self.pace.longest.total_seconds() / max(1, len(self._listeners))
+        loop, most = asyncio.get_running_loop(), self.live_config.longest.total_seconds() / max(1, len(self._listeners))
         for place, listener in enumerate(self._listeners):
             listener.waiting |= names
             listener.last = self._number
@@ -228,9 +232,11 @@ class Live:
         ended = asyncio.create_task(self._ending.wait())
         seen = clock.time()
         try:
-            while not ended.done() and (self._listeners or clock.time() - seen < self.pace.linger.total_seconds()):
+            while not ended.done() and (
+                self._listeners or clock.time() - seen < self.live_config.linger.total_seconds()
+            ):
                 failed = await self._look(failed)
-                await asyncio.wait([ended], timeout=self.pace.every.total_seconds())
+                await asyncio.wait([ended], timeout=self.live_config.every.total_seconds())
                 seen = clock.time() if self._listeners else seen
         finally:
             ended.cancel()
@@ -241,7 +247,7 @@ class Live:
         try:
             await self.run_once()
             if self._now() >= self._recheck_at:
-                self._recheck_at = self._now() + self.pace.recheck.total_seconds()
+                self._recheck_at = self._now() + self.live_config.recheck.total_seconds()
                 await self.end_streams()
         except GatewayError as error:
             if not failed:
@@ -251,7 +257,7 @@ class Live:
 
     def _forget(self) -> None:
         """What changes while nobody watches is told to nobody: a page of before has missed something."""
-        self._watching, self._marks = None, None
+        self._watching, self._tokens = None, None
         self._told.clear()
         self._number += 1
         for listener in self._listeners:

@@ -24,10 +24,10 @@ from web.components.assets import Assets
 from web.components.charts import Plot
 from web.components.flash import Flash, add_flash, drop_flash, flash_of
 from web.components.format import Formatter
-from web.components.links import Links, root_of, segment
 from web.components.nav import is_within, sections_for
+from web.components.page_urls import PageUrls, root_of, segment
 from web.components.preferences import Preferences, language_for, preferences_of, zone_for
-from web.dependencies import AccessDoor
+from web.dependencies import AccessDependencies
 from web.i18n.error_words import told_error
 from web.i18n.texts import locale_of, translations
 
@@ -47,8 +47,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What pages show of the gateway itself; `debug` reads templates and files anew at each request."""
+class PageConfig:
+    """What all pages show of the gateway; `debug` reads templates and files anew at each request."""
 
     environment: str = ""
     version: str = ""
@@ -85,16 +85,16 @@ class Pages:
 
     def __init__(
         self,
-        access: AccessDoor,
-        look: Look | None = None,
+        access: AccessDependencies,
+        page_config: PageConfig | None = None,
         *,
         folder: Path = FOLDER,
         now: Callable[[], datetime] = _utc_now,
         cursor: Callable[[], str] = str,
         spent: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        self.look = look or Look()
-        self.assets = Assets(fresh=self.look.debug)
+        self.page_config = page_config or PageConfig()
+        self.assets = Assets(fresh=self.page_config.debug)
         self._access = access
         self._folder = folder
         self._now = now
@@ -164,7 +164,7 @@ class Pages:
     def _draft(self, request: Request[Any, Any, Any], template: str, values: Mapping[str, Any]) -> _Draft:
         preferences = preferences_of(request, insecure=self.insecure)
         language, nonce = language_for(request, preferences), new_nonce()
-        environment = _environment(self._folder, language, fresh=self.look.debug)
+        environment = _environment(self._folder, language, fresh=self.page_config.debug)
         flash = flash_of(request, insecure=self.insecure)
         context = {**self._values(request, preferences, language, nonce), "flash": flash, **values}
         return _Draft(environment, template, context)
@@ -184,7 +184,7 @@ class Pages:
     def _values(
         self, request: Request[Any, Any, Any], preferences: Preferences, language: str, nonce: str
     ) -> dict[str, Any]:
-        principal, links, now = principal_of(request), Links(request), self.now()
+        principal, links, now = principal_of(request), PageUrls(request), self.now()
         locale, zone = locale_of(language), zone_for(request, preferences)
         return {
             # who asks, and what they may
@@ -213,7 +213,7 @@ class Pages:
             "events": links.url("/dashboard/events", since=self._cursor()),
             "nonce": nonce,
             "alpine": self._access.alpine,
-            "look": self.look,
+            "page_config": self.page_config,
             "ui": SimpleNamespace(),
         }
 

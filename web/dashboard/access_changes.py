@@ -12,7 +12,7 @@ from bridge.domain.errors import Refusal
 from web.auth.audit import audit_entry
 from web.components.forms import changing
 from web.components.page import pages_of
-from web.dependencies import AccessDoor
+from web.dependencies import AccessDependencies
 from web.i18n.texts import msg
 
 REASON: Final = 500
@@ -26,7 +26,7 @@ WHY: Final = msg("Nothing was changed: give a reason; it is recorded in the audi
 class Changes:
     """Makes a change, and writes it down."""
 
-    def __init__(self, access: AccessDoor) -> None:
+    def __init__(self, access: AccessDependencies) -> None:
         self._audit = access.audit
 
     async def make(

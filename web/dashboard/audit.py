@@ -19,13 +19,13 @@ from bridge.domain.redaction import mask
 from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs, require
 from web.components.forms import changing, read_form
-from web.components.links import Links
 from web.components.page import go_on, language_of_reader, pages_of, render
+from web.components.page_urls import PageUrls
 from web.components.preferences import preferences_of, zone_for
-from web.dashboard.csv_cells import cell, separator_of
-from web.dashboard.desk_operations import OperationsDesk
-from web.dashboard.query_parameters import asked, asked_moment
-from web.dashboard.time_pagination import read_place, write_place
+from web.dashboard.csv_export import cell, separator_of
+from web.dashboard.dependencies import DashboardDependencies
+from web.dashboard.query_parameters import moment_parameter, text_parameter
+from web.dashboard.time_pagination import read_position, write_position
 
 PATH: Final = "/dashboard/audit"
 ROWS: Final = 50
@@ -59,7 +59,7 @@ def _wanted(request: Request[Any, Any, Any], texts: dict[str, str]) -> Wanted:
     zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
     # In an address that somebody wrote by hand, the + of an offset is a space.
     texts |= {name: text.replace(" ", "+") for name in _MOMENTS if "T" in (text := texts[name])}
-    moments = {name: asked_moment(texts[name], zone) for name in _MOMENTS if texts[name]}
+    moments = {name: moment_parameter(texts[name], zone) for name in _MOMENTS if texts[name]}
     who, action, target = (texts[name] or None for name in ("who", "action", "target"))
     wanted = AuditFilter(who, action, target, moments.get("since"), moments.get("until"))
     return Wanted(texts, wanted, tuple(name for name, moment in moments.items() if moment is None))
@@ -100,16 +100,16 @@ def _json(values: Mapping[str, object]) -> str:
 class AuditPage:
     """The page, and its export."""
 
-    def __init__(self, door: OperationsDesk) -> None:
-        self._door = door
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
 
     async def show(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """Show entries, the newest first."""
-        wanted = _wanted(request, {name: asked(request, name, most) for name, most in _FIELDS.items()})
+        wanted = _wanted(request, {name: text_parameter(request, name, most) for name, most in _FIELDS.items()})
         if not wanted.exact:
             return self._with_offsets(request, wanted)
-        after = read_place(asked(request, "after", 512))
-        found = [] if wanted.bad else list(await self._door.desk.entries(wanted.filter, ROWS + 1, after))
+        after = read_position(text_parameter(request, "after", 512))
+        found = [] if wanted.bad else list(await self._dashboard.store.entries(wanted.filter, ROWS + 1, after))
         last = found[ROWS - 1] if len(found) > ROWS else None
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
         moments = {name: getattr(wanted.filter, name) for name in _MOMENTS}
@@ -122,9 +122,9 @@ class AuditPage:
             local={name: at.astimezone(zone).strftime("%Y-%m-%dT%H:%M") if at else "" for name, at in moments.items()},
             moments=moments,
             actions=ACTIONS,
-            next=None if last is None else write_place(last.at, last.id),
+            next=None if last is None else write_position(last.at, last.id),
             paged=after is not None,
-            trace_url=self._door.trace_url,
+            trace_url=self._dashboard.jaeger_url,
             exported=EXPORTED,
         )
 
@@ -134,7 +134,7 @@ class AuditPage:
         left = EXPORTED
         head = True
         while left > 0:
-            found = await self._door.desk.entries(wanted, min(_AT_ONCE, left), after)
+            found = await self._dashboard.store.entries(wanted, min(_AT_ONCE, left), after)
             yield table_of(found, head=head, separator=separator)
             if len(found) < min(_AT_ONCE, left):
                 break
@@ -149,7 +149,7 @@ class AuditPage:
             for name in _MOMENTS
             if (at := getattr(wanted.filter, name)) is not None
         }
-        links = Links(request)
+        links = PageUrls(request)
         return go_on(request, links.here(**moments, after=None).removeprefix(links.root))
 
 
@@ -179,9 +179,9 @@ ACTIONS: Final = (
 """What is offered to filter by; others can be typed into the address."""
 
 
-def audit_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
+def audit_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the page and of its export."""
-    page = AuditPage(door)
+    page = AuditPage(dashboard)
 
     @get("/audit", opt=needs(Scope.ADMIN))
     async def audit(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[Any]:
@@ -192,9 +192,9 @@ def audit_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
     async def export(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[Any]:
         require(principal, Scope.ADMIN)
         wanted = _wanted(request, await read_form(request, _FIELDS))
-        now = door.clock.now()
+        now = dashboard.clock.now()
         texts = {name: text for name, text in wanted.texts.items() if text}
-        await door.desk.write(audit_entry(request, principal, "audit.export", "audit", now, after=texts))
+        await dashboard.store.write(audit_entry(request, principal, "audit.export", "audit", now, after=texts))
         separator = separator_of(language_of_reader(request))
         text = "".join([lines async for lines in page.entries(wanted.filter, separator)])
         name = f"audit-{now:%Y%m%d-%H%M%S}.csv"

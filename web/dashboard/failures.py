@@ -17,7 +17,7 @@ from web.api.schemas import LONGEST_ERROR
 from web.auth.guard import GivenPrincipal, needs
 from web.components.charts import Sparkline, sparkline
 from web.components.page import render
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.task_view import without_type
 
 SORTS: Final = ("count", "last", "new")
@@ -91,7 +91,7 @@ def _count(group: FailureGroup, wanted: Range, now: datetime) -> int:
             return sum(count for hour, count in group.hours.items() if hour >= since)
 
 
-def failures_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+def failures_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the route of the page."""
 
     @get("/failures", opt=needs(Scope.READ))
@@ -100,10 +100,10 @@ def failures_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
         wanted = range_of(given("range"))
         sort = given("sort") if given("sort") in SORTS else SORTS[0]
         topic = given("topic") or None
-        now = desk.clock.now()
-        found = await desk.desk.failure_groups(now - wanted.span, now, topic, _MOST)
+        now = dashboard.clock.now()
+        found = await dashboard.store.failure_groups(now - wanted.span, now, topic, _MOST)
         visible = [group for group in found if may(principal, Scope.READ, group.topic)]
-        ever = bool(found) or bool(await desk.desk.failure_groups(now - Range.WEEK.span, now, None, 1))
+        ever = bool(found) or bool(await dashboard.store.failure_groups(now - Range.WEEK.span, now, None, 1))
         return render(
             request,
             "failures.html",
@@ -111,8 +111,8 @@ def failures_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
             ranges=tuple(Range),
             sort=sort,
             topic=topic,
-            topics=sorted(desk.topics if principal.topics is None else principal.topics),
-            groups=groups_of(visible, sort or SORTS[0], wanted, now, desk.secrets_of),
+            topics=sorted(dashboard.topics if principal.topics is None else principal.topics),
+            groups=groups_of(visible, sort or SORTS[0], wanted, now, dashboard.secrets_of),
             capped=len(found) == _MOST,
             most=_MOST,
             ever=ever,

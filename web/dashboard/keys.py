@@ -17,7 +17,7 @@ from web.components.forms import read_form, read_repeated
 from web.components.page import go_on, render
 from web.dashboard.access_changes import CHANGE, REASON, TOLD_ONCE, WHY, Changes
 from web.dashboard.topic_names import FIELD, fault_of, read_topics
-from web.dependencies import AccessDoor
+from web.dependencies import AccessDependencies
 from web.i18n.texts import msg
 
 PATH: Final = "/dashboard/settings/keys"
@@ -67,7 +67,7 @@ def faults_of(draft: Draft) -> dict[str, str]:
 class KeysPages:
     """The list, and one key."""
 
-    def __init__(self, access: AccessDoor) -> None:
+    def __init__(self, access: AccessDependencies) -> None:
         self._accounts = access.accounts
         self._changes = Changes(access)
 
@@ -151,7 +151,7 @@ _MADE_ALREADY: Final = msg(
 )
 
 
-def keys_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
+def keys_routes(access: AccessDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of a key, and of what begins and ends one."""
     pages = KeysPages(access)
 

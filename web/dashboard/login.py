@@ -10,14 +10,14 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.domain.access import Kind, Principal, Scope
-from bridge.domain.errors import ProviderUnavailable, TooManyTries, Unauthenticated
+from bridge.domain.errors import ProviderUnavailable, TooManyLoginAttempts, Unauthenticated
 from web.auth.audit import audit_entry
 from web.auth.guard import OPEN, principal_of, session_secret_of, signed_in
 from web.auth.security import cookie_name, session_cookie
 from web.components.forms import FORM_BYTES, changing, read_form
-from web.components.links import root_of
 from web.components.page import Pages
-from web.dependencies import AccessDoor
+from web.components.page_urls import root_of
+from web.dependencies import AccessDependencies
 
 HOME: Final = "/dashboard"
 LOGIN: Final = "/dashboard/login"
@@ -57,7 +57,7 @@ def see(request: Request[Any, Any, Any], path: str) -> Response[None]:
 class Login:
     """The routes of login and logout."""
 
-    def __init__(self, access: AccessDoor, pages: Pages) -> None:
+    def __init__(self, access: AccessDependencies, pages: Pages) -> None:
         self._access = access
         self._pages = pages
 
@@ -98,21 +98,21 @@ class Login:
         form = await read_form(request, _FORM)
         target, insecure = safe_next(form["next"]), self._access.insecure_cookies
         try:
-            opened = await self._access.entrance.login(
+            opened = await self._access.session_service.login(
                 form["name"],
                 form["password"],
                 address=request.client.host if request.client else "",
                 agent=request.headers.get("user-agent", ""),
                 before=request.cookies.get(cookie_name(insecure=insecure)),
             )
-        except TooManyTries as error:
+        except TooManyLoginAttempts as error:
             return self.form(request, 429, target, wait=error.wait)
         except Unauthenticated:
             await self._audit(request, "login.failed", None)
             return self.form(request, 401, target, wrong=True)
-        await self._audit(request, "login", await self._access.entrance.by_session(opened.secret))
+        await self._audit(request, "login", await self._access.session_service.by_session(opened.secret))
         answer = see(request, target)
-        seconds = int(self._access.entrance.lifetime.total_seconds())
+        seconds = int(self._access.session_service.lifetime.total_seconds())
         answer.set_cookie(session_cookie(opened.secret, insecure=insecure, seconds=seconds))
         return answer
 
@@ -121,7 +121,7 @@ class Login:
         secret, principal = session_secret_of(request), principal_of(request)
         if secret is not None:
             await self._audit(request, "logout", principal)
-            await self._access.entrance.end(secret)
+            await self._access.session_service.end(secret)
         away = await self._provider_logout(principal)
         # A page leads on, and no redirect: browsers hold the answer to a form to the form's own policy.
         answer: Response[Any] = (

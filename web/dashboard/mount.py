@@ -12,19 +12,19 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from bridge.domain.access import Scope
-from bridge.ports.changes import Changes, Still
+from bridge.ports.changes import Changes, NoChanges
 from web.api.problems import page_answer
 from web.auth.guard import PAGES, needs
 from web.components.assets import asset_routes
-from web.components.live import Live, Pace, live_routes
-from web.components.page import PAGES_OPT, Look, Pages, render
+from web.components.live import Live, LiveConfig, live_routes
+from web.components.page import PAGES_OPT, PageConfig, Pages, render
 from web.dashboard.keys import keys_routes
 from web.dashboard.login import HOME, Login, login_routes, to_login
 from web.dashboard.openid_login import openid_routes
 from web.dashboard.people import people_routes
 from web.dashboard.settings import settings_routes
 from web.dashboard.styleguide import styleguide_routes
-from web.dependencies import AccessDoor
+from web.dependencies import AccessDependencies
 
 
 @get("/", opt=needs(Scope.READ))
@@ -40,20 +40,20 @@ async def nowhere() -> None:
 
 
 def dashboard_router(
-    access: AccessDoor,
-    look: Look | None = None,
+    access: AccessDependencies,
+    page_config: PageConfig | None = None,
     *,
     changes: Changes | None = None,
     ending: asyncio.Event | None = None,
-    pace: Pace | None = None,
+    live_config: LiveConfig | None = None,
     mounted: Sequence[ControllerRouterHandler] = (),
 ) -> Router:
     """Return what is under /dashboard. `mounted` are its pages; each says what it needs, as all routes do.
 
     `changes` is what live updates watch, `ending` is set when the process is to end.
     """
-    live = Live(changes or Still(), ending or asyncio.Event(), pace, ended=access.entrance.ended)
-    pages = Pages(access, look, cursor=lambda: live.cursor, spent=live.spend)
+    live = Live(changes or NoChanges(), ending or asyncio.Event(), live_config, ended=access.session_service.ended)
+    pages = Pages(access, page_config, cursor=lambda: live.cursor, spent=live.spend)
     login = Login(access, pages)
     return Router(
         HOME,
@@ -65,7 +65,7 @@ def dashboard_router(
             *people_routes(access),
             *keys_routes(access),
             *live_routes(live),
-            *(styleguide_routes() if pages.look.debug else ()),
+            *(styleguide_routes() if pages.page_config.debug else ()),
             *mounted,
             *(() if any(_is_home(page) for page in mounted) else (home,)),
             nowhere,

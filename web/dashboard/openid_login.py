@@ -12,14 +12,14 @@ from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.domain.access import Principal, same
-from bridge.domain.errors import Forbidden, ProviderUnavailable, TooManyTries, Unauthenticated
+from bridge.domain.errors import Forbidden, ProviderUnavailable, TooManyLoginAttempts, Unauthenticated
 from bridge.domain.openid import LoginRequest
 from web.auth.audit import audit_entry
 from web.auth.guard import OPEN
 from web.auth.security import cookie_name, session_cookie
 from web.components.page import Pages
 from web.dashboard.login import HOME, STRANGER, Login, safe_next, see
-from web.dependencies import AccessDoor, OpenIdDoor
+from web.dependencies import AccessDependencies, OpenIdConfig
 from web.i18n.texts import msg
 
 BEGIN: Final = "/dashboard/login/company"
@@ -50,9 +50,9 @@ class _Begun:
 class OpenIdLogin:
     """The way to the provider and back."""
 
-    def __init__(self, access: AccessDoor, door: OpenIdDoor, pages: Pages, login: Login) -> None:
+    def __init__(self, access: AccessDependencies, openid: OpenIdConfig, pages: Pages, login: Login) -> None:
         self._access = access
-        self._door = door
+        self._openid = openid
         self._pages = pages
         self._login = login
 
@@ -60,7 +60,7 @@ class OpenIdLogin:
         """Send the browser to the provider."""
         target = safe_next(request.query_params.get("next", ""))
         try:
-            begun = await self._door.provider.begin()
+            begun = await self._openid.provider.begin()
         except ProviderUnavailable as error:
             return self._failed(request, 503, _AWAY, error, target)
         answer: Response[None] = Response(None, status_code=303, headers={"Location": begun.url})
@@ -74,7 +74,7 @@ class OpenIdLogin:
         target = HOME if begun is None else begun.next
         try:
             answer = await self._enter(request, begun)
-        except TooManyTries as error:
+        except TooManyLoginAttempts as error:
             answer = self._login.form(request, 429, target, wait=error.wait)
         except ProviderUnavailable as error:
             answer = self._failed(request, 503, _AWAY, error, target)
@@ -94,20 +94,22 @@ class OpenIdLogin:
             raise Unauthenticated("No login was begun in this browser, or it took too long.")
         if params.get("error") or not 0 < len(code) <= _LONGEST_CODE:
             raise Unauthenticated(f"The identity provider answers: {params.get('error', 'no code')[:100]}.")
-        entrance, insecure = self._access.entrance, self._access.insecure_cookies
-        taken = await entrance.take_try(address)
-        identity = await self._door.provider.complete(code, LoginRequest("", state, begun.nonce, begun.verifier))
-        opened = await entrance.admit(
+        session_service, insecure = self._access.session_service, self._access.insecure_cookies
+        taken = await session_service.take_try(address)
+        identity = await self._openid.provider.complete(code, LoginRequest("", state, begun.nonce, begun.verifier))
+        opened = await session_service.admit(
             identity,
-            self._door.mapping.grant(identity),
+            self._openid.mapping.grant(identity),
             address=address,
             agent=request.headers.get("user-agent", ""),
             before=request.cookies.get(cookie_name(insecure=insecure)),
         )
-        await entrance.give_back(taken)
-        await self._audit(request, "login", await entrance.by_session(opened.secret) or STRANGER, identity.issuer)
+        await session_service.give_back(taken)
+        await self._audit(
+            request, "login", await session_service.by_session(opened.secret) or STRANGER, identity.issuer
+        )
         answer = see(request, begun.next)
-        seconds = int(entrance.lifetime.total_seconds())
+        seconds = int(session_service.lifetime.total_seconds())
         answer.set_cookie(session_cookie(opened.secret, insecure=insecure, seconds=seconds))
         return answer
 
@@ -147,7 +149,7 @@ def _read(text: str) -> _Begun | None:
     return _Begun(parts[0], parts[1], parts[2], safe_next(parts[3]))
 
 
-def openid_routes(access: AccessDoor, pages: Pages, login: Login) -> tuple[HTTPRouteHandler, ...]:
+def openid_routes(access: AccessDependencies, pages: Pages, login: Login) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the login at the provider, for the router under /dashboard; none without a provider."""
     if access.openid is None:
         return ()

@@ -17,9 +17,9 @@ from web.auth.guard import GivenPrincipal, needs
 from web.components.flash import Flash
 from web.components.forms import changing, read_form
 from web.components.page import go_on, language_of_reader, render
-from web.dashboard.desk_operations import OperationsDesk
-from web.dashboard.query_parameters import asked
-from web.dashboard.time_pagination import read_place, write_place
+from web.dashboard.dependencies import DashboardDependencies
+from web.dashboard.query_parameters import text_parameter
+from web.dashboard.time_pagination import read_position, write_position
 from web.i18n.operation_words import told_detail
 from web.i18n.texts import msg
 
@@ -32,25 +32,25 @@ OperationId = Annotated[str, PathParameter(min_length=1, max_length=64)]
 class OperationsPages:
     """The list, and one operation."""
 
-    def __init__(self, door: OperationsDesk) -> None:
-        self._door = door
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
 
     async def listed(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
         """Show the operations, the newest first."""
-        after = read_place(asked(request, "after", 512))
-        found = list(await self._door.desk.operations(ROWS + 1, after))
+        after = read_position(text_parameter(request, "after", 512))
+        found = list(await self._dashboard.store.operations(ROWS + 1, after))
         last = found[ROWS - 1] if len(found) > ROWS else None
         return render(
             request,
             "operations.html",
             operations=[one for one in found[:ROWS] if _is_for(principal, one)],
-            next=None if last is None else write_place(last.created_at, last.id),
+            next=None if last is None else write_position(last.created_at, last.id),
             paged=after is not None,
         )
 
     async def one(self, request: Request[Any, Any, Any], principal: Principal, operation_id: str) -> Response[str]:
         """Show an operation, and what became of its tasks."""
-        operation = await self._door.desk.operation(operation_id)
+        operation = await self._dashboard.store.operation(operation_id)
         if operation is None or not _is_for(principal, operation):
             return render(
                 request,
@@ -60,11 +60,11 @@ class OperationsPages:
                 text=msg("Operations are kept for 90 days."),
                 back="/dashboard/operations",
             )
-        wanted = asked(request, "result", 16)
+        wanted = text_parameter(request, "result", 16)
         result = Result(wanted) if wanted in set(Result) else None
-        place = asked(request, "after", 9)
+        place = text_parameter(request, "after", 9)
         after = int(place) if place.isascii() and place.isdecimal() else -1
-        items = list(await self._door.desk.items(operation_id, result, ROWS + 1, after))
+        items = list(await self._dashboard.store.items(operation_id, result, ROWS + 1, after))
         return render(
             request,
             "operation.html",
@@ -82,23 +82,23 @@ class OperationsPages:
     ) -> Response[Any]:
         """Pause, resume or cancel an operation; twice does no harm."""
         fields = await read_form(request, {"reason": _MOST_REASON})
-        operation = await self._door.desk.operation(operation_id)
+        operation = await self._dashboard.store.operation(operation_id)
         path = f"/dashboard/operations/{operation_id}"
         if operation is None or not _is_for(principal, operation):
             return await self.one(request, principal, operation_id)
         action, done, missed = _SWITCHES[to]
         acts = {
-            OperationState.PAUSED: self._door.bulk.pause,
-            OperationState.RUNNING: self._door.bulk.resume,
-            OperationState.CANCELLED: self._door.bulk.cancel,
+            OperationState.PAUSED: self._dashboard.bulk.pause,
+            OperationState.RUNNING: self._dashboard.bulk.resume,
+            OperationState.CANCELLED: self._dashboard.bulk.cancel,
         }
         if operation.state not in _FROM[to]:
             return go_on(request, path, Flash(missed, level="note"))
         entry = audit_entry(
-            request, principal, action, f"operation:{operation_id}", self._door.clock.now(),
+            request, principal, action, f"operation:{operation_id}", self._dashboard.clock.now(),
             reason=fields["reason"], before={"state": operation.state.value}, after={"state": to.value},
         )  # fmt: skip
-        await self._door.desk.write(entry)
+        await self._dashboard.store.write(entry)
         happened = await acts[to](operation_id)
         return go_on(request, path, Flash(done) if happened else Flash(missed, level="note"))
 
@@ -139,9 +139,9 @@ def _seconds_left(operation: Operation) -> float | None:
     return pending / operation.rate if operation.state is OperationState.RUNNING and pending else None
 
 
-def operations_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
+def operations_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of an operation, and of what steers it."""
-    pages = OperationsPages(door)
+    pages = OperationsPages(dashboard)
     change = changing(Scope.OPERATE)
 
     @get("/operations", opt=needs(Scope.READ))

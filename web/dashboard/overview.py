@@ -23,7 +23,7 @@ from bridge.search.query import EVERYTHING, Field, among
 from web.auth.guard import GivenPrincipal, needs
 from web.components.charts import lines, sparkline, stacked
 from web.components.page import pages_of, render_in_thread
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.failures import Group, groups_of, range_of
 from web.dashboard.shared import Shared
 
@@ -62,10 +62,10 @@ class _Found:
 
 
 class OverviewPage:
-    """Finds what the page shows. Health is asked for at most once in five seconds, however many look."""
+    """Finds what the page shows. Health is asked for at most once in five seconds, however many readers there are."""
 
-    def __init__(self, desk: TasksDesk) -> None:
-        self._desk = desk
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
         self._health: _Kept | None = None
         self._shared: Shared[_Found] = Shared()
 
@@ -87,7 +87,7 @@ class OverviewPage:
             ranges=_RANGES,
             since=SINCE[wanted],
             topic=topic,
-            topics=sorted(self._desk.topics if principal.topics is None else principal.topics),
+            topics=sorted(self._dashboard.topics if principal.topics is None else principal.topics),
             needs=found.needs,
             counts=counts,
             waiting=_sum(counts, State.RECEIVED, State.QUEUED),
@@ -110,14 +110,14 @@ class OverviewPage:
         principal: Principal,
         in_thread: Callable[[Callable[[], _Found]], Awaitable[_Found]],
     ) -> _Found:
-        desk, now = self._desk.desk, self._desk.clock.now()
+        store, now = self._dashboard.store, self._dashboard.clock.now()
         found_needs, counts, health, rows, groups, operations = await asyncio.gather(
-            self._desk.needs(),
+            self._dashboard.needs(),
             self._counts(principal, topic, now),
-            self._asked_health(now),
-            desk.rollups(wanted.step, beginning(wanted, now), topic),
-            desk.failure_groups(now - wanted.span, now, topic, within=wanted.span),
-            desk.operations(_MOST_OPERATIONS),
+            self._recent_health(now),
+            store.rollups(wanted.step, beginning(wanted, now), topic),
+            store.failure_groups(now - wanted.span, now, topic, within=wanted.span),
+            store.operations(_MOST_OPERATIONS),
         )
 
         def found() -> _Found:
@@ -129,7 +129,7 @@ class OverviewPage:
                 health=health,
                 shown=shown,
                 charts=_charts(shown),
-                groups=groups_of(visible, "count", wanted, now, self._desk.secrets_of, most=_MOST_GROUPS),
+                groups=groups_of(visible, "count", wanted, now, self._dashboard.secrets_of, most=_MOST_GROUPS),
                 operations=operations if principal.topics is None else [],
                 calm=_is_calm(found_needs, counts, health),
             )
@@ -139,12 +139,12 @@ class OverviewPage:
     async def _counts(self, principal: Principal, topic: str | None, now: datetime) -> Mapping[State, int | None]:
         names = [topic] if topic is not None else None if principal.topics is None else sorted(principal.topics)
         query = EVERYTHING if names is None else among(Field.TOPIC, names)
-        return (await self._desk.desk.counts(query, now=now)).by_state
+        return (await self._dashboard.store.counts(query, now=now)).by_state
 
-    async def _asked_health(self, now: datetime) -> Health:
+    async def _recent_health(self, now: datetime) -> Health:
         kept = self._health
         if kept is None or not timedelta(0) <= now - kept.at < _HEALTH_KEPT:
-            kept = self._health = _Kept(now, await self._desk.health())
+            kept = self._health = _Kept(now, await self._dashboard.health())
         return kept.health
 
 
@@ -187,9 +187,9 @@ def _charts(shown: Overview) -> Mapping[str, Any]:
     }
 
 
-def overview_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+def overview_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the route of the page."""
-    page = OverviewPage(desk)
+    page = OverviewPage(dashboard)
 
     @get("/", opt=needs(Scope.READ))
     async def first(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:

@@ -17,7 +17,7 @@ from web.components.forms import read_form
 from web.components.page import go_on, render
 from web.dashboard.access_changes import CHANGE, REASON, TOLD_ONCE, WHY, Changes
 from web.dashboard.topic_names import FIELD, fault_of, read_topics, write_topics
-from web.dependencies import AccessDoor
+from web.dependencies import AccessDependencies
 from web.i18n.texts import msg
 
 PATH: Final = "/dashboard/settings/people"
@@ -43,9 +43,9 @@ class Draft:
 class PeoplePages:
     """The list, and one person."""
 
-    def __init__(self, access: AccessDoor) -> None:
+    def __init__(self, access: AccessDependencies) -> None:
         self._accounts = access.accounts
-        self._entrance = access.entrance
+        self._session_service = access.session_service
         self._changes = Changes(access)
 
     async def listed(
@@ -106,7 +106,7 @@ class PeoplePages:
             "person.html",
             path=f"{PATH}/{name}",
             user=user,
-            sessions=await self._entrance.sessions(name),
+            sessions=await self._session_service.sessions(name),
             company=user.account is not None,
             yours=user.name == principal.name,
             roles=[*Role],
@@ -217,7 +217,7 @@ def _fault_of(role: str, topics: Sequence[str]) -> str | None:
     return fault_of(topics)
 
 
-def people_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
+def people_routes(access: AccessDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of a person, and of what changes about one."""
     pages = PeoplePages(access)
 

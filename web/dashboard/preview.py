@@ -22,10 +22,10 @@ from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs
 from web.components.flash import Flash
 from web.components.forms import changing
-from web.components.links import Links
 from web.components.page import go_on, render
+from web.components.page_urls import PageUrls
 from web.dashboard.chosen_tasks import MOST_IN_ADDRESS, Chosen, chosen_by_address, chosen_by_form
-from web.dashboard.desk_operations import OperationsDesk
+from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.query_words import told
 from web.i18n.texts import msg
 
@@ -74,8 +74,8 @@ def _draft(fields: Mapping[str, str], expected: int) -> Draft:
 class PreviewPage:
     """The page, and the start that it leads to."""
 
-    def __init__(self, door: OperationsDesk) -> None:
-        self._door = door
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
 
     async def show(
         self, request: Request[Any, Any, Any], principal: Principal, chosen: Chosen, draft: Draft | None = None
@@ -84,7 +84,7 @@ class PreviewPage:
         found: Preview | TooSlow | None = None
         mistake: QueryError | None = None
         try:
-            found = await self._door.bulk.preview(chosen.wanted(principal)) if chosen else None
+            found = await self._dashboard.bulk.preview(chosen.wanted(principal)) if chosen else None
         except QueryError as error:
             mistake = error
         wrong = draft is not None or mistake is not None
@@ -110,7 +110,7 @@ class PreviewPage:
         if not chosen or expected is None or not _TOKEN.fullmatch(token):
             return await self.show(request, principal, chosen, Draft(str(ULID()), fields["reason"]))
         page = f"/dashboard/operations/{token}"
-        if await self._door.desk.operation(token) is not None:
+        if await self._dashboard.store.operation(token) is not None:
             return go_on(request, page, Flash(msg("This was already started: here it is."), level="note"))
         draft = _draft(fields, expected)
         if draft.errors:
@@ -119,15 +119,15 @@ class PreviewPage:
         async def confirmed(operation: Operation, tasks: int) -> None:
             after = {"query": operation.query, "tasks": tasks, "rate": operation.rate}
             entry = audit_entry(
-                request, principal, "operation.start", f"operation:{token}", self._door.clock.now(),
+                request, principal, "operation.start", f"operation:{token}", self._dashboard.clock.now(),
                 reason=draft.reason, after=after,
             )  # fmt: skip
-            await self._door.desk.write(entry)
+            await self._dashboard.store.write(entry)
 
         try:
             wanted = chosen.wanted(principal)
             rate = number_of(fields["rate"]) or RATE
-            started = await self._door.bulk.start(
+            started = await self._dashboard.bulk.start(
                 wanted, reason=draft.reason, by=principal.name, rate=rate, expected=expected, operation_id=token,
                 confirmed=confirmed,
             )  # fmt: skip
@@ -139,9 +139,9 @@ class PreviewPage:
         return go_on(request, page, Flash(msg("Operation started.")))
 
 
-def preview_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
+def preview_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the preview, and of the start."""
-    page = PreviewPage(door)
+    page = PreviewPage(dashboard)
 
     @get("/operations/preview", opt=needs(Scope.OPERATE))
     async def preview(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
@@ -152,7 +152,7 @@ def preview_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
         chosen, _ = await chosen_by_form(request)
         if len(chosen.ids) > MOST_IN_ADDRESS:
             return await page.show(request, principal, chosen)
-        links = Links(request)
+        links = PageUrls(request)
         path = links.url("/dashboard/operations/preview", ids=chosen.ids, q=chosen.q)
         return go_on(request, path.removeprefix(links.root))
 

@@ -16,7 +16,7 @@ _FIRST: Final = datetime(1, 1, 2, tzinfo=UTC)
 _LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-def asked(request: Request[Any, Any, Any], name: str, most: int = 200) -> str:
+def text_parameter(request: Request[Any, Any, Any], name: str, most: int = 200) -> str:
     """Return a field of the address; empty where it's left out. Raises `ValidationException` where it's too long."""
     text = str(request.query_params.get(name, "")).strip()
     if len(text) > most or "\0" in text:
@@ -25,15 +25,15 @@ def asked(request: Request[Any, Any, Any], name: str, most: int = 200) -> str:
     return text
 
 
-def asked_choice(request: Request[Any, Any, Any], name: str, kind: type[Choice], other: Choice) -> Choice:
+def choice_parameter(request: Request[Any, Any, Any], name: str, kind: type[Choice], other: Choice) -> Choice:
     """Return one of a few; `other` where it's left out, or is none of them."""
     try:
-        return kind(asked(request, name))
+        return kind(text_parameter(request, name))
     except ValueError:
         return other
 
 
-def asked_moment(text: str, zone: tzinfo) -> datetime | None:
+def moment_parameter(text: str, zone: tzinfo) -> datetime | None:
     """Return a moment; without an offset it's meant in `zone`.
 
     None for what is none, and for the first and the last day of the calendar, which some zones don't have.

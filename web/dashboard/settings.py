@@ -8,7 +8,7 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.domain.access import LEAST_PASSWORD, MOST_PASSWORD, Scope
-from bridge.domain.errors import Refusal, TooManyTries, Unauthenticated
+from bridge.domain.errors import Refusal, TooManyLoginAttempts, Unauthenticated
 from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs
 from web.components.flash import Flash
@@ -16,7 +16,7 @@ from web.components.forms import changing, read_form
 from web.components.page import go_on, pages_of, render
 from web.components.preferences import chosen, preferences_cookie, preferences_of, zones
 from web.dashboard.login import safe_next
-from web.dependencies import AccessDoor
+from web.dependencies import AccessDependencies
 from web.i18n.texts import LANGUAGES, msg
 
 PATH: Final = "/dashboard/settings"
@@ -56,13 +56,13 @@ def zone_groups() -> dict[str, list[tuple[str, str]]]:
     return groups
 
 
-def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
+def settings_routes(access: AccessDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the page."""
-    insecure, entrance = access.insecure_cookies, access.entrance
+    insecure, session_service = access.insecure_cookies, access.session_service
 
     @get("/settings", opt=needs(Scope.READ))
     async def show(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
-        sessions = await entrance.sessions(principal.name)
+        sessions = await session_service.sessions(principal.name)
         mine = principal.session.id if principal.session else ""
         return render(
             request,
@@ -88,9 +88,9 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
         fields = await read_form(request, _SESSION_FIELDS)
         mine = principal.session.id if principal.session else ""
         if fields["others"]:
-            ended = await entrance.revoke_others(principal.name, keep=mine) > 0
+            ended = await session_service.revoke_others(principal.name, keep=mine) > 0
         else:
-            ended = await entrance.revoke(principal.name, fields["id"])
+            ended = await session_service.revoke(principal.name, fields["id"])
         text = (
             msg("Sessions ended: those browsers must sign in again.")
             if ended
@@ -110,11 +110,13 @@ def settings_routes(access: AccessDoor) -> tuple[HTTPRouteHandler, ...]:
                 request, PATH, Flash(msg("Nothing was changed: the new passwords don't match."), level="error")
             )
         try:
-            await entrance.change_password(principal.name, fields["old"], fields["new"], keep=principal.session.id)
+            await session_service.change_password(
+                principal.name, fields["old"], fields["new"], keep=principal.session.id
+            )
         except Unauthenticated:
             text = msg("Nothing was changed: the current password is wrong.")
             return go_on(request, PATH, Flash(text, level="error"))
-        except TooManyTries as error:
+        except TooManyLoginAttempts as error:
             text = msg("Too many attempts: wait %(seconds)s s and try again.")
             return go_on(request, PATH, Flash(text, {"seconds": error.wait}, level="error"))
         except Refusal:

@@ -1,4 +1,4 @@
-"""A page that shows every macro with made-up data: for who works on the look, and for the tests that look at it."""
+"""A page that shows every macro with made-up data: for work on the components, and for their tests."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from bridge.ports.engine import EngineLogEntry, EngineTask
 from web.api.schemas import LONGEST_ERROR, TASK_ID_EXACT
 from web.auth.guard import GivenPrincipal, needs
 from web.components.page import pages_of, render
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.reveal import revealed_of
 from web.dashboard.task_variables import Shown, shown
 from web.dashboard.task_view import Run, choices_of, cockpit_link, runs_of, trace_link, undelivered, way_of
@@ -48,9 +48,9 @@ class EngineNow:
     error: str | None = None
 
 
-async def found_task(desk: TasksDesk, principal: Principal, task_id: str) -> Task:
+async def found_task(dashboard: DashboardDependencies, principal: Principal, task_id: str) -> Task:
     """Return the task; raises `UnknownTask`, also where the reader may not see its topic, and `TaskUnreadable`."""
-    task = await desk.reader.get(task_id)
+    task = await dashboard.reader.get(task_id)
     if task is None or not may(principal, Scope.READ, task.topic):
         raise UnknownTask(f"no task {task_id} is kept here; check the id")
     return task
@@ -59,31 +59,31 @@ async def found_task(desk: TasksDesk, principal: Principal, task_id: str) -> Tas
 class TaskPage:
     """Finds what the page shows."""
 
-    def __init__(self, desk: TasksDesk) -> None:
-        self._desk = desk
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
 
     async def show(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[str]:
         """Show the task; the engine is asked only where the URL says so."""
-        desk = self._desk
+        dashboard = self._dashboard
         try:
-            task = await found_task(desk, principal, task_id)
+            task = await found_task(dashboard, principal, task_id)
         except TaskUnreadable as error:
-            return await show_unreadable(request, principal, desk, error.found)
-        also = desk.secrets_of(task.topic)
+            return await show_unreadable(request, principal, dashboard, error.found)
+        also = dashboard.secrets_of(task.topic)
         asks = request.query_params.get("engine") == "now"
         depth, letters, entries, engine = await asyncio.gather(
             self._depth(task.topic),
             self._letters(task),
-            desk.desk.entries(AuditFilter(target=f"task:{task.id}"), _MOST_ACTIONS),
+            dashboard.store.entries(AuditFilter(target=f"task:{task.id}"), _MOST_ACTIONS),
             self._engine(task) if asks else _not_asked(),
         )
         wanted = request.query_params.get("attempt", "")
         insecure = pages_of(request).insecure
         reveals = may(principal, Scope.ADMIN, task.topic)
-        revealed = revealed_of(request, task.id, desk.clock.now(), insecure=insecure) if reveals else frozenset()
+        revealed = revealed_of(request, task.id, dashboard.clock.now(), insecure=insecure) if reveals else frozenset()
         size = sum(map(size_of, (task.given, task.variables, task.result)))
         found = None if engine is None else engine.task
-        given, inputs, results, runs = await desk.offload.run(size, _parts_of, task, also, revealed)
+        given, inputs, results, runs = await dashboard.offload.run(size, _parts_of, task, also, revealed)
         return render(
             request,
             "task.html",
@@ -106,31 +106,31 @@ class TaskPage:
             action_words=ACTIONS,
             engine=engine,
             engine_error=None if found is None else mask_start(found.error or "", LONGEST_ERROR, also),
-            trace_url=trace_link(desk.jaeger_url, task),
-            cockpit_url=cockpit_link(desk.cockpit_url, task),
+            trace_url=trace_link(dashboard.jaeger_url, task),
+            cockpit_url=cockpit_link(dashboard.cockpit_url, task),
         )
 
     async def _depth(self, topic: str) -> Depth | None:
         try:
-            return await self._desk.depth(topic)
+            return await self._dashboard.depth(topic)
         except BrokerError:
             return None
 
     async def _letters(self, task: Task) -> list[DeadLetter]:
-        letters = await self._desk.letters.dead_letters(_MOST_LETTERS)
+        letters = await self._dashboard.dead_letter_store.dead_letters(_MOST_LETTERS)
         return [letter for letter in letters if letter.task_id == task.id]
 
     async def _engine(self, task: Task) -> EngineNow:
         """Ask the engine for the task, and for its log, which it has only at the history level `full`."""
         found, gone = None, False
         try:
-            found = await self._desk.engine.get(task.id)
+            found = await self._dashboard.engine.get(task.id)
         except TaskGone:
             gone = True
         except EngineError as error:
             return EngineNow(error=str(error))
         try:
-            lines = tuple(await self._desk.engine.history(task.id))
+            lines = tuple(await self._dashboard.engine.history(task.id))
         except EngineRejected:
             lines = ()
         except EngineError as error:
@@ -152,9 +152,9 @@ async def _not_asked() -> None:
     return None
 
 
-def task_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+def task_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the route of the page."""
-    page = TaskPage(desk)
+    page = TaskPage(dashboard)
 
     @get("/tasks/{task_id:str}", opt=needs(Scope.READ))
     async def task(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[str]:

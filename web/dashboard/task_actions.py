@@ -29,7 +29,7 @@ from web.auth.guard import require
 from web.components.flash import Flash
 from web.components.forms import read_form
 from web.components.page import go_on, language_of_reader
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.task import PATH, found_task
 from web.i18n.error_words import told_error
 from web.i18n.task_words import STATES
@@ -64,15 +64,15 @@ def read_shown_version(form: Mapping[str, str]) -> ShownVersion:
 class Actions:
     """Does it, and tells what became of it."""
 
-    def __init__(self, desk: TasksDesk) -> None:
-        self._desk = desk
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
 
     async def form(
         self, request: Request[Any, Any, Any], principal: Principal, task_id: str, **fields: int
     ) -> tuple[Task, dict[str, str]]:
         """Return the task and the form. Raises `UnknownTask`, or `Forbidden` where his topics don't have it."""
         form = await read_form(request, {**SEEN, **fields})
-        task = await found_task(self._desk, principal, task_id)
+        task = await found_task(self._dashboard, principal, task_id)
         require(principal, Scope.OPERATE, task.topic)
         return task, form
 
@@ -91,7 +91,7 @@ class Actions:
         except Forbidden:
             raise
         except GatewayError as error:
-            why = mask_text(str(error), self._desk.secrets_of(task.topic))[:_MOST]
+            why = mask_text(str(error), self._dashboard.secrets_of(task.topic))[:_MOST]
             await self._write(request, principal, task, act, reason=reason, before={}, after={"not done": why})
             told = told_error(language_of_reader(request), why)
             return go_on(request, back, await self._failed(request, task, shown, error, told))
@@ -117,7 +117,7 @@ class Actions:
     ) -> Flash:
         match error:
             case TaskConflict():
-                now = await self._desk.reader.get(task.id)
+                now = await self._dashboard.reader.get(task.id)
                 if now is not None and ShownVersion.of(now) != shown:
                     return self.changed(request, shown, now)
                 return Flash(msg("Nothing was changed: %(reason)s."), {"reason": why}, level="error")
@@ -162,10 +162,10 @@ class Actions:
             principal,
             f"task.{act.action}",
             f"task:{task.id}",
-            self._desk.clock.now(),
-            reason=mask_text(reason, self._desk.secrets_of(task.topic)),
+            self._dashboard.clock.now(),
+            reason=mask_text(reason, self._dashboard.secrets_of(task.topic)),
             before=before,
             after=after,
             trace=task.trace,
         )
-        await self._desk.desk.write(entry)
+        await self._dashboard.store.write(entry)

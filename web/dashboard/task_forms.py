@@ -18,7 +18,7 @@ from web.components.flash import Flash
 from web.components.forms import changing, read_form
 from web.components.page import go_on, language_of_reader, pages_of, render
 from web.components.preferences import preferences_of, zone_for
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.reveal import add_reveal
 from web.dashboard.task import PATH, TaskId, found_task
 from web.dashboard.task_actions import REASON, Act, Actions
@@ -35,16 +35,16 @@ _CHANGE: Final = changing(Scope.OPERATE)
 class TaskForms:
     """Reads the forms."""
 
-    def __init__(self, desk: TasksDesk) -> None:
-        self._desk = desk
-        self._actions = Actions(desk)
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
+        self._actions = Actions(dashboard)
 
     async def retry(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[None]:
         """Try the task again now."""
         task, form = await self._actions.form(request, principal, task_id)
 
         async def call(shown: ShownVersion) -> Task:
-            return await self._desk.operate.retry(task_id, shown)
+            return await self._dashboard.operate.retry(task_id, shown)
 
         done = msg("Retrying: the engine hands the task out again right away.")
         return await self._actions.do(request, principal, task, form, Act(Action.RETRY, call, done))
@@ -54,12 +54,12 @@ class TaskForms:
         task, form = await self._actions.form(request, principal, task_id, at=40)
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
         moment = read_moment(form["at"], zone)
-        if moment is None or moment <= self._desk.clock.now():
+        if moment is None or moment <= self._dashboard.clock.now():
             text = msg("Nothing was changed: choose a time in the future.")
             return go_on(request, f"{PATH}/{task_id}", Flash(text, level="error"))
 
         async def call(shown: ShownVersion) -> Task:
-            return await self._desk.operate.retry(task_id, shown, at=moment)
+            return await self._dashboard.operate.retry(task_id, shown, at=moment)
 
         act = Act(Action.RETRY_AT, call, msg("The task will be retried at the time you chose."), {"at": str(moment)})
         return await self._actions.do(request, principal, task, form, act)
@@ -73,7 +73,7 @@ class TaskForms:
             return go_on(request, f"{PATH}/{task_id}", Flash(text, values, level="error"))
 
         async def call(shown: ShownVersion) -> Task:
-            return await self._desk.operate.set_retries(task_id, retries, shown)
+            return await self._dashboard.operate.set_retries(task_id, retries, shown)
 
         act = Act(
             Action.SET_RETRIES,
@@ -89,7 +89,7 @@ class TaskForms:
         task, form = await self._actions.form(request, principal, task_id)
 
         async def call(shown: ShownVersion) -> Task:
-            return await self._desk.operate.release(task_id, shown)
+            return await self._dashboard.operate.release(task_id, shown)
 
         before = {"worker": task.worker_id}
         act = Act(Action.RELEASE, call, msg("Lock released."), before=before, asks_reason=True)
@@ -97,18 +97,20 @@ class TaskForms:
 
     async def editor(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[str]:
         """Show the form in which variables are edited."""
-        task = await found_task(self._desk, principal, task_id)
+        task = await found_task(self._dashboard, principal, task_id)
         require(principal, Scope.OPERATE, task.topic)
-        text = await self._desk.offload.run(size_of(task.inputs), as_text, task, self._desk.secrets_of(task.topic))
+        text = await self._dashboard.offload.run(
+            size_of(task.inputs), as_text, task, self._dashboard.secrets_of(task.topic)
+        )
         return self._editor(request, task, text)
 
     async def edit(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[Any]:
         """Set variables and try the task again; what can't be used is shown with what was typed."""
         task, form = await self._actions.form(request, principal, task_id, variables=_EDIT_BYTES)
-        also = self._desk.secrets_of(task.topic)
+        also = self._dashboard.secrets_of(task.topic)
         try:
             size = size_of(task.inputs) + len(form["variables"])
-            changed = await self._desk.offload.run(size, edited, task, form["variables"], also)
+            changed = await self._dashboard.offload.run(size, edited, task, form["variables"], also)
             if not changed:
                 raise EditFault(msg("Nothing was changed: to run it again as it is, use “Retry now”."))
             if not form["reason"].strip():
@@ -118,7 +120,7 @@ class TaskForms:
             return self._editor(request, task, form["variables"], error=fault, reason=form["reason"], status=422)
 
         async def call(shown: ShownVersion) -> Task:
-            return await self._desk.operate.retry(task_id, shown, variables=changed)
+            return await self._dashboard.operate.retry(task_id, shown, variables=changed)
 
         before = _masked({name: task.inputs[name] for name in changed.keys() & task.inputs.keys()}, also)
         done = msg("Variables saved; the task is being retried. If one of them doesn't arrive, this page says so.")
@@ -143,7 +145,7 @@ class TaskForms:
     async def reveal(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[None]:
         """Show one variable as it is for a moment, after writing down who asked and why."""
         form = await read_form(request, {"what": 300, "reason": REASON})
-        task = await found_task(self._desk, principal, task_id)
+        task = await found_task(self._dashboard, principal, task_id)
         require(principal, Scope.ADMIN, task.topic)
         back, reason = f"{PATH}/{task.id}", form["reason"].strip()
         place, _, name = form["what"].partition(":")
@@ -153,7 +155,7 @@ class TaskForms:
         if not reason:
             text = msg("Nothing is shown: give a reason; it is recorded in the audit log.")
             return go_on(request, back, Flash(text, level="error"))
-        now, also = self._desk.clock.now(), self._desk.secrets_of(task.topic)
+        now, also = self._dashboard.clock.now(), self._dashboard.secrets_of(task.topic)
         entry = audit_entry(
             request,
             principal,
@@ -164,7 +166,7 @@ class TaskForms:
             after={"variable": name, "of": place},
             trace=task.trace,
         )
-        await self._desk.desk.write(entry)
+        await self._dashboard.store.write(entry)
         answer = go_on(request, f"{back}#variables", Flash(msg("Visible to you for two minutes.")))
         add_reveal(answer, request, task.id, form["what"], now, insecure=pages_of(request).insecure)
         return answer
@@ -174,9 +176,9 @@ def _masked(variables: Variables, also: frozenset[str]) -> dict[str, object]:
     return {name: mask(name, readable(variable), also) for name, variable in variables.items()}
 
 
-def task_form_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+def task_form_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the forms."""
-    forms = TaskForms(desk)
+    forms = TaskForms(dashboard)
 
     @post("/tasks/{task_id:str}/retry", **_CHANGE)
     async def retry(request: Request[Any, Any, Any], principal: GivenPrincipal, task_id: TaskId) -> Response[None]:

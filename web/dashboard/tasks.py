@@ -27,7 +27,7 @@ from web.components.flash import Flash
 from web.components.forms import changing, read_form
 from web.components.page import go_on, pages_of, render
 from web.components.preferences import preferences_of, zone_for
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.query_words import told
 from web.dashboard.task_listing import (
     COLUMNS,
@@ -63,24 +63,24 @@ def columns_name(*, insecure: bool) -> str:
     return "columns" if insecure else "__Host-columns"
 
 
-def listing_of(request: Request[Any, Any, Any], principal: Principal, desk: TasksDesk) -> Listing:
+def listing_of(request: Request[Any, Any, Any], principal: Principal, dashboard: DashboardDependencies) -> Listing:
     """Return what the request's URL asks for, bound to the topics that the reader may see."""
     insecure = pages_of(request).insecure
     kept = chosen_columns(request.cookies.get(columns_name(insecure=insecure), "")[:400].replace(".", ","))
     zone = zone_for(request, preferences_of(request, insecure=insecure))
     given = {name: value for name, value in request.query_params.multi_items() if isinstance(value, str)}
-    return read_listing(given, zone, desk.clock.now(), topics=principal.topics, columns=kept or DEFAULT_COLUMNS)
+    return read_listing(given, zone, dashboard.clock.now(), topics=principal.topics, columns=kept or DEFAULT_COLUMNS)
 
 
 class TaskList:
     """Finds what the page shows."""
 
-    def __init__(self, desk: TasksDesk) -> None:
-        self._desk = desk
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
 
     async def show(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
         """Show the list as the URL has it; where that can't be read, what is wrong with it."""
-        listing = listing_of(request, principal, self._desk)
+        listing = listing_of(request, principal, self._dashboard)
         bad = listing.error is not None or bool(listing.wrong)
         lost = False
         found: Found | TooSlow = Found((), None)
@@ -92,7 +92,7 @@ class TaskList:
                 lost = True
                 listing = replace(listing, after=None)
                 found, counts = await self._find(listing)
-        views = [view for view in await self._desk.desk.views() if _is_for(principal, view)]
+        views = [view for view in await self._dashboard.store.views() if _is_for(principal, view)]
         return render(
             request,
             "tasks.html",
@@ -108,7 +108,7 @@ class TaskList:
             total=_total(counts),
             none_at_all=await self._none_at_all(listing, found),
             views=[(view, dict(parse_qsl(view.query))) for view in views[:_MOST_VIEWS]],
-            topics=sorted(self._desk.topics if principal.topics is None else principal.topics),
+            topics=sorted(self._dashboard.topics if principal.topics is None else principal.topics),
             columns=COLUMNS,
             sorted_columns=SORTED,
             limits=LIMITS,
@@ -123,7 +123,7 @@ class TaskList:
         One page that holds all that was found tells its counts itself: for a search of few tasks among many that is
         half of the work.
         """
-        search, now = self._desk.desk, self._desk.clock.now()
+        search, now = self._dashboard.store, self._dashboard.clock.now()
         found = await search.search(listing.whole, listing.sort, listing.limit, listing.after, now=now)
         first = listing.after is None and listing.whole == listing.query
         if first and isinstance(found, Found) and found.next is None:
@@ -139,13 +139,15 @@ class TaskList:
             return False
         if not listing.filtered:
             return listing.after is None
-        any_at_all = await self._desk.desk.search(EVERYTHING, listing.sort, 1, now=self._desk.clock.now())
+        any_at_all = await self._dashboard.store.search(EVERYTHING, listing.sort, 1, now=self._dashboard.clock.now())
         return isinstance(any_at_all, Found) and not any_at_all.tasks
 
     def _row(self, task: Task | UnreadableTask) -> Row:
         if isinstance(task, UnreadableTask):
-            return Row(as_row(task), mask_start(task.reason, LONGEST_ERROR, self._desk.secrets_of(task.topic or "")))
-        return Row(task, mask_start(task.error or "", LONGEST_ERROR, self._desk.secrets_of(task.topic)))
+            return Row(
+                as_row(task), mask_start(task.reason, LONGEST_ERROR, self._dashboard.secrets_of(task.topic or ""))
+            )
+        return Row(task, mask_start(task.error or "", LONGEST_ERROR, self._dashboard.secrets_of(task.topic)))
 
     async def save(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
         """Keep the list's state under a name that all operators see."""
@@ -154,29 +156,29 @@ class TaskList:
         back = f"{PATH}?{query}" if query else PATH
         if not name or not query:
             return go_on(request, back, Flash(msg("A view needs a name and at least one filter."), level="error"))
-        desk, now = self._desk.desk, self._desk.clock.now()
-        if len(await desk.views()) >= _MOST_VIEWS:
+        store, now = self._dashboard.store, self._dashboard.clock.now()
+        if len(await store.views()) >= _MOST_VIEWS:
             return go_on(request, back, Flash(msg("Too many views: delete one first."), level="error"))
         view = View(str(ULID.from_datetime(now)), name, query, principal.name, now)
         after = {"name": name, "query": query}
-        await desk.write(audit_entry(request, principal, "view.save", f"view:{view.id}", now, after=after))
-        await desk.save_view(view)
+        await store.write(audit_entry(request, principal, "view.save", f"view:{view.id}", now, after=after))
+        await store.save_view(view)
         return go_on(request, back, Flash(msg("View “%(name)s” saved for everyone."), {"name": name}))
 
     async def delete(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
         """Delete a view: one's own, or as an admin anybody's."""
         form = await read_form(request, {"id": 64})
-        desk = self._desk.desk
-        view = next((view for view in await desk.views() if view.id == form["id"]), None)
+        store = self._dashboard.store
+        view = next((view for view in await store.views() if view.id == form["id"]), None)
         if view is None or not _is_for(principal, view):
             return go_on(request, PATH, Flash(msg("That view no longer exists."), level="note"))
         if view.owner != principal.name and not may(principal, Scope.ADMIN):
             text = msg("Only %(owner)s or an admin can delete this view.")
             return go_on(request, PATH, Flash(text, {"owner": view.owner}, level="error"))
         before = {"name": view.name, "query": view.query}
-        now = self._desk.clock.now()
-        await desk.write(audit_entry(request, principal, "view.delete", f"view:{view.id}", now, before=before))
-        await desk.delete_view(view.id)
+        now = self._dashboard.clock.now()
+        await store.write(audit_entry(request, principal, "view.delete", f"view:{view.id}", now, before=before))
+        await store.delete_view(view.id)
         return go_on(request, PATH, Flash(msg("View “%(name)s” deleted."), {"name": view.name}))
 
 
@@ -219,9 +221,9 @@ def _total(counts: Counts) -> int | None:
     return min(COUNT_CAP, sum(known)) if len(known) == len(counts.by_state) else None
 
 
-def task_list_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+def task_list_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, but for its export."""
-    page = TaskList(desk)
+    page = TaskList(dashboard)
 
     @get("/tasks", opt=needs(Scope.READ))
     async def tasks(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:

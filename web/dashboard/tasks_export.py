@@ -28,8 +28,8 @@ from web.auth.guard import GivenPrincipal
 from web.components.forms import changing, read_form
 from web.components.page import language_of_reader, pages_of
 from web.components.preferences import preferences_of, zone_for
-from web.dashboard.csv_cells import cell, separator_of
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.csv_export import cell, separator_of
+from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.query_words import told
 from web.dashboard.task_listing import Listing, read_listing
 from web.dashboard.unreadable import as_row
@@ -122,8 +122,8 @@ def format_of(name: str, language: str) -> Format | None:
 class Export:
     """Writes the file page by page, so that a long one isn't held in memory."""
 
-    def __init__(self, desk: TasksDesk) -> None:
-        self._desk = desk
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
         self._threads = OwnThreads("export", 1)
 
     async def answer(self, request: Request[Any, Any, Any], principal: Principal) -> Stream:
@@ -132,7 +132,7 @@ class Export:
         format_ = format_of(form["format"], language_of_reader(request))
         if format_ is None:
             raise ValidationException("An export is csv, excel or ndjson.")
-        now = self._desk.clock.now()
+        now = self._dashboard.clock.now()
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
         listing = read_listing(dict(parse_qsl(form["query"])), zone, now, topics=principal.topics)
         if listing.error is not None or listing.wrong:
@@ -141,9 +141,9 @@ class Export:
         after = {"query": listing.text, "format": form["format"], "at_most": CAP}
 
         async def audit(**more: object) -> None:
-            at = self._desk.clock.now()
+            at = self._dashboard.clock.now()
             entry = audit_entry(request, principal, "tasks.export", "tasks", at, after={**after, **more})
-            await self._desk.desk.write(entry)
+            await self._dashboard.store.write(entry)
 
         await audit()
         name = f"tasks-{now:%Y%m%d-%H%M%S}.{format_.ending}"
@@ -157,7 +157,7 @@ class Export:
         cursor: str | None = None
         left = CAP
         while left > 0:
-            search = self._desk.desk.search
+            search = self._dashboard.store.search
             found = await search(listing.whole, listing.sort, min(_CHUNK, left), cursor, now=now)
             if isinstance(found, TooSlow):
                 # Who opens the file is often not who asked for it, and sees no other sign that rows are missing.
@@ -179,7 +179,9 @@ class Export:
     def _row(self, task: Task | UnreadableTask) -> Mapping[str, Value]:
         error = task.reason if isinstance(task, UnreadableTask) else task.error
         fields = as_row(task) if isinstance(task, UnreadableTask) else {name: getattr(task, name) for name in _NAMES}
-        masked = None if error is None else mask_start(error, LONGEST_ERROR, self._desk.secrets_of(fields["topic"]))
+        masked = (
+            None if error is None else mask_start(error, LONGEST_ERROR, self._dashboard.secrets_of(fields["topic"]))
+        )
         row: dict[str, Value] = {}
         for name in _NAMES:
             value = masked if name == "error" else fields[name]
@@ -187,9 +189,9 @@ class Export:
         return row
 
 
-def export_routes(desk: TasksDesk) -> tuple[HTTPRouteHandler, ...]:
+def export_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the route of the export. It is no GET, as it leaves an entry in the audit."""
-    export = Export(desk)
+    export = Export(dashboard)
 
     @post("/tasks/export", **changing(Scope.READ, status=200))
     async def file(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Stream:

@@ -10,13 +10,13 @@ from datetime import datetime
 from bridge.search.moments import is_text, read_instant
 
 
-def write_place(at: datetime, last: str) -> str:
+def write_position(at: datetime, last: str) -> str:
     """Return the cursor behind the entry with that time and id."""
     text = json.dumps([at.isoformat(), last], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode("ascii")
 
 
-def read_place(text: str) -> tuple[datetime, str] | None:
+def read_position(text: str) -> tuple[datetime, str] | None:
     """Return the place that a cursor stands for; None, the beginning, for what is no cursor."""
     try:
         padded = text + "=" * (-len(text) % 4)

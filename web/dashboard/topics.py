@@ -29,10 +29,10 @@ from web.auth.guard import GivenPrincipal, needs, require
 from web.components.charts import Sparkline, lines, sparkline, stacked
 from web.components.flash import Flash
 from web.components.forms import changing, read_form
-from web.components.links import from_segment, segment
 from web.components.page import go_on, render, render_in_thread
-from web.dashboard.desk_operations import OperationsDesk
-from web.dashboard.query_parameters import asked_choice
+from web.components.page_urls import from_segment, segment
+from web.dashboard.dependencies import DashboardDependencies
+from web.dashboard.query_parameters import choice_parameter
 from web.i18n.texts import msg
 
 MOST_REASON: Final = 500
@@ -100,14 +100,14 @@ class _Known:
 class TopicsPages:
     """The list, and one topic."""
 
-    def __init__(self, door: OperationsDesk) -> None:
-        self._door = door
+    def __init__(self, dashboard: DashboardDependencies) -> None:
+        self._dashboard = dashboard
 
     async def listed(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
         """Show all topics that somebody may see."""
-        wanted = asked_choice(request, "range", Range, Range.HOUR)
+        wanted = choice_parameter(request, "range", Range, Range.HOUR)
         known = await self._known(wanted, None)
-        names = {*self._door.topics, *known.pauses, *known.figures.by_topic}
+        names = {*self._dashboard.topics, *known.pauses, *known.figures.by_topic}
         names |= {topic for replica in known.replicas for topic in replica.loads}
         rows = await self._rows([name for name in sorted(names) if may(principal, Scope.READ, name)], known)
         return await render_in_thread(
@@ -118,9 +118,9 @@ class TopicsPages:
     async def one(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[str]:
         """Show a topic."""
         require(principal, Scope.READ, name)
-        wanted, now = asked_choice(request, "range", Range, Range.HOUR), self._door.clock.now()
+        wanted, now = choice_parameter(request, "range", Range, Range.HOUR), self._dashboard.clock.now()
         known = await self._known(wanted, name)
-        counts = await self._door.desk.counts(among(Field.TOPIC, [name]), now=now)
+        counts = await self._dashboard.store.counts(among(Field.TOPIC, [name]), now=now)
         (row,) = await self._rows([name], known)
         if not (row.served or row.workers or row.pause or row.figures or any(counts.by_state.values())):
             return render(
@@ -138,16 +138,16 @@ class TopicsPages:
             away=known.depths is None,
             by_state=counts.by_state,
             states=[*State],
-            groups=await self._door.desk.failure_groups(now - wanted.span, now, name, GROUPS),
+            groups=await self._dashboard.store.failure_groups(now - wanted.span, now, name, GROUPS),
             figures=figures,
             throughput=stacked(moments, {key: [p.counts[count] for p in figures.points] for key, count in _DRAWN}),
             waiting=lines(moments, _quantiles([p.waiting for p in figures.points])),
             running=lines(moments, _quantiles([p.running for p in figures.points])),
             minutes=wanted.span / timedelta(minutes=1),
             counts=Count,
-            topic=self._door.topics.get(name),
-            filters=_further_filters(self._door.topics.get(name)),
-            terms=self._door.terms,
+            topic=self._dashboard.topics.get(name),
+            filters=_further_filters(self._dashboard.topics.get(name)),
+            topic_defaults=self._dashboard.topic_defaults,
             may_steer=may(principal, Scope.OPERATE, name),
             most_reason=MOST_REASON,
         )
@@ -159,16 +159,16 @@ class TopicsPages:
         path = f"/dashboard/topics/{quote(segment(name))}"
         if not reason:
             return go_on(request, path, Flash(msg("Give a reason: others see it with the topic."), level="error"))
-        if name not in self._door.topics and not await self._is_known(name):
+        if name not in self._dashboard.topics and not await self._is_known(name):
             return await self.one(request, principal, name)
         before = await self._pause_of(name)
-        pause = Pause(name, principal.name, reason, self._door.clock.now())
+        pause = Pause(name, principal.name, reason, self._dashboard.clock.now())
         entry = audit_entry(
             request, principal, "topic.pause", f"topic:{name}", pause.at, reason=reason,
             before={"paused": before is not None}, after={"paused": True},
         )  # fmt: skip
-        await self._door.desk.write(entry)
-        await self._door.desk.pause(pause)
+        await self._dashboard.store.write(entry)
+        await self._dashboard.store.pause(pause)
         said = msg("Topic %(topic)s paused: no more of its tasks are fetched.")
         return go_on(request, path, Flash(said, {"topic": name}))
 
@@ -180,31 +180,31 @@ class TopicsPages:
         if await self._pause_of(name) is None:
             return go_on(request, path, Flash(msg("The topic was no longer paused."), level="note"))
         entry = audit_entry(
-            request, principal, "topic.resume", f"topic:{name}", self._door.clock.now(), reason=reason,
+            request, principal, "topic.resume", f"topic:{name}", self._dashboard.clock.now(), reason=reason,
             before={"paused": True}, after={"paused": False},
         )  # fmt: skip
-        await self._door.desk.write(entry)
-        await self._door.desk.resume(name)
+        await self._dashboard.store.write(entry)
+        await self._dashboard.store.resume(name)
         return go_on(request, path, Flash(msg("Topic %(topic)s resumed."), {"topic": name}))
 
     async def _pause_of(self, name: str) -> Pause | None:
-        return next((pause for pause in await self._door.desk.pauses() if pause.topic == name), None)
+        return next((pause for pause in await self._dashboard.store.pauses() if pause.topic == name), None)
 
     async def _is_known(self, name: str) -> bool:
-        replicas = await self._door.replicas.replicas(self._door.clock.now() - self._door.life)
+        replicas = await self._dashboard.replicas.replicas(self._dashboard.clock.now() - self._dashboard.stale_after)
         return any(name in replica.loads for replica in replicas)
 
     async def _known(self, wanted: Range, topic: str | None) -> _Known:
-        door, now = self._door, self._door.clock.now()
+        dashboard, now = self._dashboard, self._dashboard.clock.now()
         pauses, replicas, rows = await asyncio.gather(
-            door.desk.pauses(),
-            door.replicas.replicas(now - door.life),
-            door.desk.rollups(wanted.step, beginning(wanted, now), topic),
+            dashboard.store.pauses(),
+            dashboard.replicas.replicas(now - dashboard.stale_after),
+            dashboard.store.rollups(wanted.step, beginning(wanted, now), topic),
         )
-        living = alive(tuple(replicas), now, door.life)
-        names = {*door.topics, *(name for replica in living for name in replica.loads)}
+        living = alive(tuple(replicas), now, dashboard.stale_after)
+        names = {*dashboard.topics, *(name for replica in living for name in replica.loads)}
         try:
-            depths = await door.depths(sorted(names if topic is None else {topic}))
+            depths = await dashboard.depths(sorted(names if topic is None else {topic}))
         except BrokerError:
             depths = None
         return _Known({pause.topic: pause for pause in pauses}, living, depths, overview(rows, wanted, topic, now))
@@ -225,13 +225,13 @@ class TopicsPages:
             since,
             figures,
             None if figures is None else sparkline(figures.series),
-            name in self._door.topics,
+            name in self._dashboard.topics,
         )
 
     async def _oldest(self, name: str) -> datetime | None:
         wanted = all_of([among(Field.STATE, _WAITS), among(Field.TOPIC, [name])])
         sort = Sort(SortKey.UPDATED, descending=False)
-        found = await self._door.desk.search(wanted, sort, 1, now=self._door.clock.now())
+        found = await self._dashboard.store.search(wanted, sort, 1, now=self._dashboard.clock.now())
         if not isinstance(found, Found) or not found.tasks:
             return None
         oldest = found.tasks[0]
@@ -251,9 +251,9 @@ def _further_filters(topic: Topic[Any, Any] | None) -> list[str]:
     return [] if topic is None else [f"{name}={value}" for name, value in topic.filters.items() if name not in shown]
 
 
-def topics_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
+def topics_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the routes of the list, of a topic, and of what stops and starts its fetching."""
-    pages = TopicsPages(door)
+    pages = TopicsPages(dashboard)
     change = changing(Scope.OPERATE)
 
     @get("/topics", opt=needs(Scope.READ))

@@ -15,7 +15,7 @@ from bridge.domain.errors import UnknownTask
 from bridge.domain.redaction import MASK, is_secret, mask, mask_start
 from bridge.domain.task import UNREADABLE, Task, UnreadableTask
 from web.components.page import pages_of, render
-from web.dashboard.desk_tasks import TasksDesk
+from web.dashboard.dependencies import DashboardDependencies
 
 _MOST_SHOWN: Final = 8_000
 """How many characters of a stored field are shown."""
@@ -30,12 +30,12 @@ def as_row(found: UnreadableTask) -> Mapping[str, Any]:
 
 
 async def show_unreadable(
-    request: Request[Any, Any, Any], principal: Principal, desk: TasksDesk, found: UnreadableTask
+    request: Request[Any, Any, Any], principal: Principal, dashboard: DashboardDependencies, found: UnreadableTask
 ) -> Response[str]:
     """Show what is stored, with secrets masked; raise `UnknownTask` where its topic is not the reader's to see."""
     if not may(principal, Scope.READ, found.topic):
         raise UnknownTask(f"no task {found.id} is kept here; check the id")
-    also = desk.secrets_of(found.topic or "")
+    also = dashboard.secrets_of(found.topic or "")
     return render(
         request,
         "unreadable.html",

@@ -15,14 +15,14 @@ from bridge.domain.access import Principal, Scope, may
 from bridge.domain.replica import Load, Replica
 from web.auth.guard import GivenPrincipal, needs
 from web.components.page import render
-from web.dashboard.desk_operations import OperationsDesk
+from web.dashboard.dependencies import DashboardDependencies
 
 LETTERS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A process, with the topics of it that somebody may see; `stale` where it gave no sign of life lately."""
+class WorkerRow:
+    """A process, with the topics of it that somebody may see; `stale` without a recent heartbeat."""
 
     replica: Replica
     stale: bool
@@ -37,12 +37,14 @@ class Seen:
         return sum(load.slots for _, load in self.loads)
 
 
-def seen_by(principal: Principal, replicas: Sequence[Replica], door: OperationsDesk, now: datetime) -> list[Seen]:
+def worker_rows(
+    principal: Principal, replicas: Sequence[Replica], dashboard: DashboardDependencies, now: datetime
+) -> list[WorkerRow]:
     """Return the processes, those that live first."""
     found = [
-        Seen(
+        WorkerRow(
             replica,
-            now - replica.seen_at > door.life,
+            now - replica.seen_at > dashboard.stale_after,
             tuple((topic, load) for topic, load in sorted(replica.loads.items()) if may(principal, Scope.READ, topic)),
         )
         for replica in replicas
@@ -50,31 +52,33 @@ def seen_by(principal: Principal, replicas: Sequence[Replica], door: OperationsD
     return sorted(found, key=lambda one: (one.stale, one.replica.id))
 
 
-def workers_routes(door: OperationsDesk) -> tuple[HTTPRouteHandler, ...]:
+def workers_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
     """Return the route of the page."""
 
     @get("/workers", opt=needs(Scope.READ))
     async def workers(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
-        now = door.clock.now()
+        now = dashboard.clock.now()
         replicas, health, letters = await asyncio.gather(
-            door.replicas.replicas(now - door.memory), door.health(), door.dead_letters(LETTERS)
+            dashboard.replicas.replicas(now - dashboard.shown_for),
+            dashboard.health(),
+            dashboard.dead_letter_store.dead_letters(LETTERS),
         )
-        seen = seen_by(principal, replicas, door, now)
-        topics = sorted({topic for one in seen if not one.stale for topic, _ in one.loads})
+        rows = worker_rows(principal, replicas, dashboard, now)
+        topics = sorted({topic for one in rows if not one.stale for topic, _ in one.loads})
         by_topic = [
-            (topic, [(one, load) for one in seen if not one.stale for name, load in one.loads if name == topic])
+            (topic, [(one, load) for one in rows if not one.stale for name, load in one.loads if name == topic])
             for topic in topics
         ]
         return render(
             request,
             "workers.html",
-            seen=seen,
+            rows=rows,
             by_topic=by_topic,
             health=health,
-            circuit=door.circuit(),
+            circuit=dashboard.circuit(),
             letters=[letter for letter in letters if may(principal, Scope.READ, letter.topic)],
-            life=door.life,
-            memory=door.memory,
+            stale_after=dashboard.stale_after,
+            shown_for=dashboard.shown_for,
         )
 
     return (workers,)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.domain.access import USED_EVERY, ApiKey, Role, Session, Tries, User
+from bridge.domain.access import USED_EVERY, ApiKey, LoginAttempts, Role, Session, User
 
 
 class MemoryAccessStore:
@@ -17,7 +17,7 @@ class MemoryAccessStore:
         self._users: dict[str, User] = {}
         self._keys: dict[str, ApiKey] = {}
         self._sessions: dict[str, Session] = {}
-        self._tries: dict[str, Tries] = {}
+        self._login_attempts: dict[str, LoginAttempts] = {}
         self._requests: Counter[tuple[str, datetime]] = Counter()
 
     async def add_user(self, user: User) -> bool:
@@ -117,17 +117,17 @@ class MemoryAccessStore:
             del self._sessions[session.id]
         return len(oldest)
 
-    async def tries(self, side: str) -> Tries | None:
-        return self._tries.get(side)
+    async def login_attempts(self, side: str) -> LoginAttempts | None:
+        return self._login_attempts.get(side)
 
-    async def swap_tries(self, side: str, before: Tries | None, after: Tries) -> bool:
-        if self._tries.get(side) != before:
+    async def swap_login_attempts(self, side: str, before: LoginAttempts | None, after: LoginAttempts) -> bool:
+        if self._login_attempts.get(side) != before:
             return False
-        self._tries[side] = after
+        self._login_attempts[side] = after
         return True
 
-    async def forget_tries(self, side: str) -> None:
-        self._tries.pop(side, None)
+    async def forget_login_attempts(self, side: str) -> None:
+        self._login_attempts.pop(side, None)
 
     async def count_requests(self, side: str, window_end: datetime, count: int) -> int:
         self._requests[side, window_end] += count

@@ -1,4 +1,4 @@
-"""The operators' desk in this process: for tests, and for trying the dashboard without any server."""
+"""The dashboard store in this process: for tests, and for trying the dashboard without any server."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class _Kept:
     look_at: dict[int, datetime] = field(default_factory=dict)
 
 
-class MemoryDesk(MemorySearch, MemoryCounts):
-    """`bridge.ports.dashboard.Desk` on dictionaries, searching the tasks of a `MemoryStore`."""
+class MemoryDashboardStore(MemorySearch, MemoryCounts):
+    """`bridge.ports.dashboard.DashboardStore` on dictionaries, searching the tasks of a `MemoryStore`."""
 
     def __init__(self, store: MemoryStore) -> None:
         MemorySearch.__init__(self, store)
@@ -135,9 +135,9 @@ class MemoryDesk(MemorySearch, MemoryCounts):
     async def pauses(self) -> Sequence[Pause]:
         return [pause for _, pause in sorted(self._pauses.items())]
 
-    # marks
+    # tokens
 
-    async def marks(self) -> Mapping[str, str]:
+    async def change_tokens(self) -> Mapping[str, str]:
         latest = max(((task.updated_at, task.id) for task in self._store.tasks.values()), default="")
         tasks = str((latest, self._counts))
         workers = str(sorted((replica.id, replica.seen_at) for replica in self._store.heartbeats.values()))

@@ -1,4 +1,4 @@
-"""People, keys, sessions and tries to log in as MongoDB keeps them: of a key, a password or a session only hashes."""
+"""People, keys, sessions and login attempts on MongoDB: of a key, a password or a session only hashes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from bridge.adapters.mongo.reader import StoreReader, translated
 from bridge.documents.raw import Raw
 from bridge.documents.task_codec import cut
-from bridge.domain.access import USED_EVERY, ApiKey, Role, Scope, Session, Tries, User
+from bridge.domain.access import USED_EVERY, ApiKey, LoginAttempts, Role, Scope, Session, User
 
 MOST: Final = 1000
 """How many people, keys or sessions are listed at most."""
@@ -78,8 +78,8 @@ class SessionDocument(Document):
         ]
 
 
-class TriesDocument(Document):
-    """The tries to log in from one side. MongoDB deletes it when they no longer count."""
+class LoginAttemptsDocument(Document):
+    """The attempts to log in from one side. MongoDB deletes it when they no longer count."""
 
     id: str  # type: ignore[assignment]  # Beanie allows any type
     number: int
@@ -113,7 +113,7 @@ class MongoAccessStore(StoreReader):
     Values only ever stand behind an operator, so none can be read as one. `patience` bounds what the server does.
     """
 
-    models: ClassVar = (UserDocument, KeyDocument, SessionDocument, TriesDocument, RequestsDocument)
+    models: ClassVar = (UserDocument, KeyDocument, SessionDocument, LoginAttemptsDocument, RequestsDocument)
 
     def __init__(
         self,
@@ -231,27 +231,27 @@ class MongoAccessStore(StoreReader):
                     return ended
                 ended += (await sessions.delete_many({"_id": {"$in": oldest}})).deleted_count
 
-    # -- tries
+    # -- login_attempts
 
-    async def tries(self, side: str) -> Tries | None:
-        found = await self._find(TriesDocument, side)
-        return None if found is None else Tries(int(found["number"]), found["next_at"], found["forget_at"])
+    async def login_attempts(self, side: str) -> LoginAttempts | None:
+        found = await self._find(LoginAttemptsDocument, side)
+        return None if found is None else LoginAttempts(int(found["number"]), found["next_at"], found["forget_at"])
 
-    async def swap_tries(self, side: str, before: Tries | None, after: Tries) -> bool:
+    async def swap_login_attempts(self, side: str, before: LoginAttempts | None, after: LoginAttempts) -> bool:
         document = {"number": after.count, "next_at": after.next_at, "forget_at": after.forget_at}
         if before is None:
-            return await self._insert(TriesDocument, {"_id": side, **document})
+            return await self._insert(LoginAttemptsDocument, {"_id": side, **document})
         wanted = {
             "_id": {"$eq": side},
             "number": {"$eq": before.count},
             "next_at": {"$eq": cut(before.next_at)},
             "forget_at": {"$eq": cut(before.forget_at)},
         }
-        return await self._set(TriesDocument, wanted, document)
+        return await self._set(LoginAttemptsDocument, wanted, document)
 
-    async def forget_tries(self, side: str) -> None:
-        with translated("forget_tries"):
-            await self._of(TriesDocument).delete_one({"_id": {"$eq": side}})
+    async def forget_login_attempts(self, side: str) -> None:
+        with translated("forget_login_attempts"):
+            await self._of(LoginAttemptsDocument).delete_one({"_id": {"$eq": side}})
 
     async def count_requests(self, side: str, window_end: datetime, count: int) -> int:
         wanted = {"_id": {"$eq": f"{window_end.timestamp():.0f}:{side}"}}

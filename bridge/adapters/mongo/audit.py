@@ -1,4 +1,4 @@
-"""Views, the audit and paused topics on MongoDB."""
+"""The audit on MongoDB."""
 
 from __future__ import annotations
 
@@ -8,48 +8,23 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from beanie import Document
-from pymongo import ASCENDING, DESCENDING
+from pymongo import DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
-from bridge.adapters.mongo.dashboard_documents import AuditDocument, PauseDocument, ViewDocument
+from bridge.adapters.mongo.dashboard_documents import AuditDocument
 from bridge.adapters.mongo.reader import StoreReader, translated
 from bridge.adapters.mongo.search_filter import joined
 from bridge.documents.raw import Raw
-from bridge.domain.records import AuditEntry, AuditFilter, Pause, View
+from bridge.domain.records import AuditEntry, AuditFilter
 
-MOST: Final = 1000
-"""How many views or paused topics are listed at most."""
 AUDIT_KEPT: Final = timedelta(days=400)
 
 
-class LedgerStore(StoreReader):
-    """`bridge.ports.dashboard.Views`, `Audit` and `Pauses` on MongoDB."""
+class AuditStore(StoreReader):
+    """`bridge.ports.dashboard.Audit` on MongoDB."""
 
-    models: ClassVar[Sequence[type[Document]]] = (ViewDocument, AuditDocument, PauseDocument)
+    models: ClassVar[Sequence[type[Document]]] = (AuditDocument,)
     _audit_kept = AUDIT_KEPT
-
-    async def views(self) -> Sequence[View]:
-        order = [("name", ASCENDING), ("_id", ASCENDING)]
-        found = self._collection(ViewDocument.Settings.name).find({}, max_time_ms=self._patience)
-        with translated("views"):
-            return [_view(document) for document in await found.sort(order).limit(MOST).to_list()]
-
-    async def save_view(self, view: View) -> None:
-        document = {
-            "_id": view.id,
-            "name": view.name,
-            "query": view.query,
-            "owner": view.owner,
-            "created_at": view.created_at,
-        }
-        with translated("save_view"):
-            views = self._collection(ViewDocument.Settings.name)
-            await views.replace_one({"_id": {"$eq": view.id}}, document, upsert=True)
-
-    async def delete_view(self, view_id: str) -> bool:
-        with translated("delete_view"):
-            views = self._collection(ViewDocument.Settings.name)
-            return (await views.delete_one({"_id": {"$eq": view_id}})).deleted_count > 0
 
     async def write(self, entry: AuditEntry) -> None:
         with translated("audit"):
@@ -71,23 +46,6 @@ class LedgerStore(StoreReader):
             found = await newest(audit, "at", clauses, limit, after=after, patience=self._patience)
         return [_entry(document) for document in found]
 
-    async def pause(self, pause: Pause) -> None:
-        document = {"_id": pause.topic, "by": pause.by, "reason": pause.reason, "at": pause.at}
-        with translated("pause"):
-            pauses = self._collection(PauseDocument.Settings.name)
-            await pauses.replace_one({"_id": {"$eq": pause.topic}}, document, upsert=True)
-
-    async def resume(self, topic: str) -> bool:
-        with translated("resume"):
-            pauses = self._collection(PauseDocument.Settings.name)
-            return (await pauses.delete_one({"_id": {"$eq": topic}})).deleted_count > 0
-
-    async def pauses(self) -> Sequence[Pause]:
-        found = self._collection(PauseDocument.Settings.name).find({}, max_time_ms=self._patience)
-        with translated("pauses"):
-            documents = await found.sort("_id", ASCENDING).limit(MOST).to_list()
-        return [Pause(row["_id"], row["by"], row["reason"], row["at"]) for row in documents]
-
 
 async def newest(
     rows: AsyncCollection[Raw],
@@ -108,10 +66,6 @@ async def newest(
             some = rows.find(joined([*clauses, *bound]), max_time_ms=patience)
             found += await some.sort([(moment, DESCENDING), ("_id", DESCENDING)]).limit(limit - len(found)).to_list()
     return found
-
-
-def _view(document: Mapping[str, Any]) -> View:
-    return View(document["_id"], document["name"], document["query"], document["owner"], document["created_at"])
 
 
 def _from_entry(entry: AuditEntry, expire_at: datetime) -> Raw:

@@ -30,12 +30,12 @@ _LATEST_OPERATIONS: Final = 10
 _MOST: Final = 200
 
 
-class MarkStore(StoreReader):
+class ChangeTokenStore(StoreReader):
     """`bridge.ports.changes.Changes` on MongoDB."""
 
     models: ClassVar[Sequence[type[Document]]] = ()
 
-    async def marks(self) -> Mapping[str, str]:
+    async def change_tokens(self) -> Mapping[str, str]:
         tasks, counts, failures, audit, operations, chunks, pauses, replicas = await asyncio.gather(
             self._newest(TaskDocument.Settings.name, "updated_at", "_id"),
             self._newest(TopicCountDocument.Settings.name, "changed_at"),
@@ -55,12 +55,12 @@ class MarkStore(StoreReader):
         )
         seen = sorted((row["_id"], row["seen_at"].timestamp() // _SIGNS.total_seconds()) for row in replicas)
         return {
-            "tasks": _mark([tasks, counts]),
-            "topics": _mark([tasks, counts, pauses]),
-            "failures": _mark(failures),
-            "workers": _mark(seen),
-            "operations": _mark([operations, chunks]),
-            "audit": _mark(audit),
+            "tasks": _token([tasks, counts]),
+            "topics": _token([tasks, counts, pauses]),
+            "failures": _token(failures),
+            "workers": _token(seen),
+            "operations": _token([operations, chunks]),
+            "audit": _token(audit),
         }
 
     async def _newest(
@@ -68,10 +68,10 @@ class MarkStore(StoreReader):
     ) -> list[Raw]:
         wanted: Raw = {} if above is None else {by: {"$gt": above}}
         shown: dict[str, Any] = dict.fromkeys((by, *fields), 1)
-        with translated("marks"):
+        with translated("change_tokens"):
             found = self._collection(collection).find(wanted, {"_id": 0, **shown}, max_time_ms=self._patience)
             return await found.sort(by, DESCENDING).limit(most).to_list()
 
 
-def _mark(what: object) -> str:
+def _token(what: object) -> str:
     return hashlib.sha256(repr(what).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The operators' desk on MongoDB."""
+"""The dashboard store on MongoDB."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ from typing import ClassVar
 
 from beanie import Document
 
-from bridge.adapters.mongo.audit import AUDIT_KEPT, LedgerStore
-from bridge.adapters.mongo.changes import MarkStore
+from bridge.adapters.mongo.audit import AUDIT_KEPT, AuditStore
+from bridge.adapters.mongo.changes import ChangeTokenStore
 from bridge.adapters.mongo.operations import OperationStore
+from bridge.adapters.mongo.pauses import PauseStore
 from bridge.adapters.mongo.search import SearchStore
 from bridge.adapters.mongo.statistics import StatisticsStore
+from bridge.adapters.mongo.views import ViewStore
 
 
-class MongoDesk(SearchStore, StatisticsStore, LedgerStore, OperationStore, MarkStore):
-    """`bridge.ports.dashboard.Desk` and `Changes` on MongoDB, with its own connections: no search holds up tasks.
+class MongoDashboardStore(
+    SearchStore, StatisticsStore, ViewStore, AuditStore, PauseStore, OperationStore, ChangeTokenStore
+):
+    """`bridge.ports.dashboard.DashboardStore` and `Changes` on MongoDB, on connections of its own.
 
-    The tasks' collection and its indexes are made by the store; `open` makes those of the desk. Entries of the audit
-    are deleted after `audit_kept`.
+    The task store makes the tasks' collection and its indexes; `open` makes those of the dashboard. MongoDB deletes
+    entries of the audit after `audit_kept`.
     """
 
     models: ClassVar[Sequence[type[Document]]] = (
         *SearchStore.models,
         *StatisticsStore.models,
-        *LedgerStore.models,
+        *ViewStore.models,
+        *AuditStore.models,
+        *PauseStore.models,
         *OperationStore.models,
     )
 

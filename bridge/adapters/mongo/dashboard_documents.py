@@ -1,4 +1,4 @@
-"""The collections of the operators' desk and their indexes. Each list that a page shows is in the order of one."""
+"""The collections of the dashboard and their indexes. Each list that a page shows is in the order of one."""
 
 from __future__ import annotations
 

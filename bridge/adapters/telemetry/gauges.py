@@ -1,4 +1,4 @@
-"""How things stand at the moment of a scrape, read from the parts themselves."""
+"""The state of one process at the moment of a scrape, read from the parts themselves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bridge.domain.task import State
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
-    """How one process stands. What its roles don't know is empty, or None.
+class StatusSnapshot:
+    """The state of one process. What its roles don't know is empty, or None.
 
     `credit` has each topic's limit and how many of its tasks are locked; `parts` whether what the gateway rests on
-    answers; `consumers` how many of the whole fleet's are attached to each topic's queue.
+    answers; `consumers` how many of all replicas are attached to each topic's queue.
     """
 
     version: str
@@ -42,58 +42,60 @@ class Now:
 
 
 class Gauges(Collector):
-    """Asks `look` at each scrape."""
+    """Asks for a snapshot at each scrape."""
 
-    def __init__(self, look: Callable[[], Now]) -> None:
-        self._look = look
+    def __init__(self, take_snapshot: Callable[[], StatusSnapshot]) -> None:
+        self._take_snapshot = take_snapshot
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: the registry is not to ask before there is something to see."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        now = self._look()
-        yield _by("gateway_info", "What runs here.", ("version", "roles"), {(now.version, now.roles): 1})
-        yield _one("gateway_ready", "Whether the process does what its roles ask of it.", now.ready)
-        yield _per("gateway_part_up", "Whether a part answers.", "part", now.parts)
-        yield _per("gateway_loop_failures", "Failures in a row of each loop.", "loop", now.loops)
-        yield _one("gateway_engine_is_another", "Whether another engine than ours answers.", now.is_another_engine)
-        circuits = {name: name == now.circuit for name in ("closed", "half_open", "open")}
+        snapshot = self._take_snapshot()
+        yield _by("gateway_info", "What runs here.", ("version", "roles"), {(snapshot.version, snapshot.roles): 1})
+        yield _one("gateway_ready", "Whether the process does what its roles ask of it.", snapshot.ready)
+        yield _per("gateway_part_up", "Whether a part answers.", "part", snapshot.parts)
+        yield _per("gateway_loop_failures", "Failures in a row of each loop.", "loop", snapshot.loops)
+        yield _one("gateway_engine_is_another", "Whether another engine than ours answers.", snapshot.is_another_engine)
+        circuits = {name: name == snapshot.circuit for name in ("closed", "half_open", "open")}
         yield _per("gateway_engine_circuit", "1 for the state that the engine's breaker is in.", "circuit", circuits)
-        yield _one("gateway_engine_error_rate", "The moving share of calls to the engine that failed.", now.error_rate)
-        yield _one("gateway_reporting", "Outcomes on their way to the engine from this process.", now.reporting)
-        yield _one("gateway_outcomes_held_up", "Whether outcomes wait that an outage held up.", now.backlogged)
-        yield from _of_work(now)
-        yield from _of_intake(now)
+        yield _one(
+            "gateway_engine_error_rate", "The moving share of calls to the engine that failed.", snapshot.error_rate
+        )
+        yield _one("gateway_reporting", "Outcomes on their way to the engine from this process.", snapshot.reporting)
+        yield _one("gateway_outcomes_held_up", "Whether outcomes wait that an outage held up.", snapshot.backlogged)
+        yield from _of_work(snapshot)
+        yield from _of_intake(snapshot)
 
 
-def _of_work(now: Now) -> Iterator[Metric]:
-    running = {topic: load.running for topic, load in now.loads.items()}
-    slots = {topic: load.slots for topic, load in now.loads.items()}
-    stuck = {topic: load.stuck for topic, load in now.loads.items()}
+def _of_work(snapshot: StatusSnapshot) -> Iterator[Metric]:
+    running = {topic: load.running for topic, load in snapshot.loads.items()}
+    slots = {topic: load.slots for topic, load in snapshot.loads.items()}
+    stuck = {topic: load.stuck for topic, load in snapshot.loads.items()}
     yield _per("gateway_running", "Handlers that run in this process.", "topic", running)
     yield _per("gateway_slots", "Handlers that may run in this process at once.", "topic", slots)
     yield _per("gateway_stuck_threads", "Threads that run on after their run was given up.", "topic", stuck)
-    yield _per("gateway_consumer_attached", "Whether RabbitMQ delivers to this process.", "topic", now.attached)
+    yield _per("gateway_consumer_attached", "Whether RabbitMQ delivers to this process.", "topic", snapshot.attached)
 
 
-def _of_intake(now: Now) -> Iterator[Metric]:
-    limits = {topic: limit for topic, (limit, _) in now.credit.items()}
-    locked = {topic: locked for topic, (_, locked) in now.credit.items()}
-    room = {topic: max(0, limit - locked) for topic, (limit, locked) in now.credit.items()}
+def _of_intake(snapshot: StatusSnapshot) -> Iterator[Metric]:
+    limits = {topic: limit for topic, (limit, _) in snapshot.credit.items()}
+    locked = {topic: locked for topic, (_, locked) in snapshot.credit.items()}
+    room = {topic: max(0, limit - locked) for topic, (limit, locked) in snapshot.credit.items()}
     yield _per("gateway_credit_limit", "How many tasks may be locked and not yet running.", "topic", limits)
     yield _per("gateway_locked", "How many are, as far as this process knows.", "topic", locked)
     yield _per("gateway_credit_room", "How many more may be fetched.", "topic", room)
-    yield _per("gateway_queued", "Messages that wait in the topic's queue.", "topic", now.queued)
-    yield _per("gateway_consumers", "Subscribers of the topic's queue, of all processes.", "topic", now.consumers)
-    states = {state.value: count for state, count in now.states.items()}
+    yield _per("gateway_queued", "Messages that wait in the topic's queue.", "topic", snapshot.queued)
+    yield _per("gateway_consumers", "Subscribers of the topic's queue, of all processes.", "topic", snapshot.consumers)
+    states = {state.value: count for state, count in snapshot.states.items()}
     yield _per("gateway_tasks_in_state", "Tasks in the store by state, up to 10,000 each.", "state", states)
-    if now.poll_wait is not None:
+    if snapshot.poll_wait is not None:
         text = "How long a fetch waits at the engine at present, where it has nothing to give."
-        yield _one("gateway_poll_wait_seconds", text, now.poll_wait)
-    if now.oldest_waiting is not None:
+        yield _one("gateway_poll_wait_seconds", text, snapshot.poll_wait)
+    if snapshot.oldest_waiting is not None:
         text = "Since the acceptance of the oldest task that waits for a run."
-        yield _one("gateway_oldest_waiting_seconds", text, now.oldest_waiting)
+        yield _one("gateway_oldest_waiting_seconds", text, snapshot.oldest_waiting)
 
 
 def _one(name: str, text: str, value: float) -> Metric:

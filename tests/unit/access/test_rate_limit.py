@@ -94,7 +94,7 @@ async def test_a_key_and_an_address_are_sent_away_with_a_problem() -> None:
     store, clock = CountedStore(), HandClock()
     limits = {"key_limit": RateLimit(Side.KEY, 2, store, clock)}
     lab = AccessLab(address_limit=RateLimit(Side.ADDRESS, 5, store, clock), **limits)
-    app = create_app(Stub().doors(lab.door))
+    app = create_app(Stub().dependencies(lab.dependencies))
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         ada, bob = [{"x-api-key": await lab.key(Scope.READ)} for _ in range(2)]
         assert [(await client.get("/tasks/", headers=ada)).status_code for _ in range(3)] == [200, 200, 429]

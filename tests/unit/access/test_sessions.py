@@ -23,10 +23,10 @@ async def test_a_new_password_ends_every_session_however_many_there_are(lab: Acc
     kept = Session("e" * 64, "ada", lab.clock.now(), lab.clock.now() + LIFETIME)
     for number in range(1100):  # as a version without a bound may have left them
         await lab.store.add_session(replace(kept, id=f"{number:064x}"))
-    other = await lab.entrance.login("ada", PASSWORD, **WHO)
-    await lab.entrance.change_password("ada", PASSWORD, PASSWORD + "!", keep=other.session.id)
-    assert await lab.entrance.by_session(secret) is None
-    assert await lab.entrance.by_session(other.secret) is not None, "the browser that changed it stays"
+    other = await lab.session_service.login("ada", PASSWORD, **WHO)
+    await lab.session_service.change_password("ada", PASSWORD, PASSWORD + "!", keep=other.session.id)
+    assert await lab.session_service.by_session(secret) is None
+    assert await lab.session_service.by_session(other.secret) is not None, "the browser that changed it stays"
     assert [session.id for session in await lab.store.sessions("ada")] == [other.session.id]
 
 
@@ -39,41 +39,41 @@ async def test_a_login_with_the_old_password_that_ends_after_the_change_opens_no
         return await verify(kept, password)
 
     lab.passwords.verify = change_meanwhile  # type: ignore[method-assign]
-    late = await lab.entrance.login("ada", PASSWORD, **WHO)
+    late = await lab.session_service.login("ada", PASSWORD, **WHO)
     assert late.session.id in {session.id for session in await lab.store.sessions("ada")}
-    assert await lab.entrance.by_session(late.secret) is None
+    assert await lab.session_service.by_session(late.secret) is None
 
 
 async def test_a_person_has_so_many_sessions_and_the_oldest_ends(lab: AccessLab) -> None:
     await lab.accounts.add_user("ada", Role.VIEWER, PASSWORD)
     opened = []
     for _ in range(MOST_SESSIONS + 2):
-        opened.append(await lab.entrance.login("ada", PASSWORD, **WHO))
+        opened.append(await lab.session_service.login("ada", PASSWORD, **WHO))
         lab.clock.pass_(seconds=1)
-    valid = [await lab.entrance.by_session(one.secret) is not None for one in opened]
+    valid = [await lab.session_service.by_session(one.secret) is not None for one in opened]
     assert valid == [False] * 2 + [True] * MOST_SESSIONS
 
 
 async def test_which_sessions_have_ended_is_told_for_many_at_once(lab: AccessLab) -> None:
     first, second, third = [await lab.session(Role.VIEWER, name) for name in ("ada", "bob", "eve")]
     ids = [digest(secret) for secret in (first, second, third)]
-    assert await lab.entrance.ended(ids) == frozenset()
+    assert await lab.session_service.ended(ids) == frozenset()
     await lab.accounts.disable("ada")
     await lab.accounts.set_password("bob", PASSWORD + "!")
-    assert await lab.entrance.ended([*ids, "unknown"]) == {ids[0], ids[1], "unknown"}
+    assert await lab.session_service.ended([*ids, "unknown"]) == {ids[0], ids[1], "unknown"}
     lab.clock.moment += LIFETIME
-    assert await lab.entrance.ended(ids) == set(ids)
-    assert await lab.entrance.ended([]) == frozenset()
+    assert await lab.session_service.ended(ids) == set(ids)
+    assert await lab.session_service.ended([]) == frozenset()
 
 
 async def test_a_person_who_is_limited_to_topics_may_nothing_elsewhere(lab: AccessLab) -> None:
     await lab.accounts.add_user("ana", Role.OPERATOR, PASSWORD, ["ship"])
-    opened = await lab.entrance.login("ana", PASSWORD, **WHO)
-    found = await lab.entrance.by_session(opened.secret)
+    opened = await lab.session_service.login("ana", PASSWORD, **WHO)
+    found = await lab.session_service.by_session(opened.secret)
     assert found is not None
     assert [may(found, Scope.OPERATE, topic) for topic in ("ship", "mail", None)] == [True, False, False]
     await lab.accounts.set_topics("ana", None)
-    found = await lab.entrance.by_session(opened.secret)
+    found = await lab.session_service.by_session(opened.secret)
     assert found is not None
     assert may(found, Scope.OPERATE)
     assert [values["topics"] for event, values in lab.journal.told if "topics" in values] == [["ship"], None]

@@ -19,7 +19,7 @@ from bridge.domain.task import Completion, State
 from bridge.ports.engine import EngineTask
 from bridge.ports.journal import Journal, Level
 from gateway.settings import Settings
-from tests.unit.adapters.journal_desk import CANARY, NOW, TRACE, Desk, failure, task
+from tests.unit.adapters.log_capture import CANARY, NOW, TRACE, LogCapture, failure, task
 
 pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
@@ -40,10 +40,10 @@ def test_a_terminal_gets_text_unless_json_is_asked_for(setting: str, isatty: boo
 
 
 def test_a_line_about_a_task_names_it() -> None:
-    desk = Desk()
-    journal: Journal = desk.journal
+    logs = LogCapture()
+    journal: Journal = logs.journal
     journal.write("outcome_settled", task=task(), level=Level.DEBUG, how="delivered", kept=True)
-    (line,) = desk.lines
+    (line,) = logs.lines
     moment = line.pop("timestamp")
     assert moment.endswith("Z")
     assert abs(datetime.fromisoformat(moment) - datetime.now(UTC)) < timedelta(minutes=1)
@@ -66,40 +66,40 @@ def test_a_line_about_a_task_names_it() -> None:
 
 @pytest.mark.parametrize("trace", [None, "", "junk", "00-short-b7ad6b7169203331-01"])
 def test_what_a_task_has_not_is_left_out(trace: str | None) -> None:
-    desk = Desk()
-    desk.journal.write("x", task=task(trace=trace, business_key=None, process_instance_id=None))
-    assert not {"trace_id", "business_key", "process_instance_id"} & desk.lines[0].keys()
+    logs = LogCapture()
+    logs.journal.write("x", task=task(trace=trace, business_key=None, process_instance_id=None))
+    assert not {"trace_id", "business_key", "process_instance_id"} & logs.lines[0].keys()
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
 def test_only_what_matters_enough_is_written(level: str) -> None:
-    desk = Desk(level)
-    log = task_log(desk.journal, task())
+    logs = LogCapture(level)
+    log = task_log(logs.journal, task())
     for each in Level:
-        desk.journal.write("told", level=each)
+        logs.journal.write("told", level=each)
         getattr(log, each.value)("told")
         logging.getLogger("bridge.rabbit").log(getattr(logging, each.name), "told")
     names = [each.name for each in Level]
     expected = [each.lower() for each in names[names.index(level) :] for _ in range(3)]
-    assert [line["level"] for line in desk.lines] == expected
+    assert [line["level"] for line in logs.lines] == expected
 
 
 def test_an_exception_is_one_line_with_its_stack() -> None:
-    desk = Desk()
+    logs = LogCapture()
     error = failure(f"amqp://u:{CANARY}@h is away")
-    desk.journal.write("loop_broken", level=Level.ERROR, loop="poll", error=repr(error), stack=error)
+    logs.journal.write("loop_broken", level=Level.ERROR, loop="poll", error=repr(error), stack=error)
     structlog.get_logger("web.api.problems").error("request failed", exc_info=error)
     try:
         raise error
     except ValueError:
         structlog.get_logger("web.api.problems").exception("request failed")
         logging.getLogger("web").exception("request %s", "failed")
-    assert len(desk.lines) == 4
-    for line in desk.lines:
+    assert len(logs.lines) == 4
+    for line in logs.lines:
         assert line["stack"].startswith("Traceback")
         assert line["stack"].endswith("ValueError: amqp://u:***@h is away")
         assert "exc_info" not in line
-    assert [line["logger"] for line in desk.lines] == ["bridge", "web.api.problems", "web.api.problems", "web"]
+    assert [line["logger"] for line in logs.lines] == ["bridge", "web.api.problems", "web.api.problems", "web"]
 
 
 class Order(BaseModel):
@@ -132,20 +132,20 @@ class Order(BaseModel):
 )
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_a_line_shows_of_a_value(value: object, expected: object, as_json: bool) -> None:
-    desk = Desk(as_json=as_json)
-    desk.journal.write("x", task=task(), value=value)
-    task_log(desk.journal, task()).info("x", value=value)
-    assert CANARY not in desk.text
+    logs = LogCapture(as_json=as_json)
+    logs.journal.write("x", task=task(), value=value)
+    task_log(logs.journal, task()).info("x", value=value)
+    assert CANARY not in logs.text
     if as_json:
-        assert [line["value"] for line in desk.lines] == [expected] * 2
+        assert [line["value"] for line in logs.lines] == [expected] * 2
 
 
 def test_long_values_are_cut_after_they_were_masked() -> None:
-    desk = Desk()
+    logs = LogCapture()
     text = "x" * (LONGEST_TEXT - 10) + f" amqp://user:{CANARY}@host " + "y" * 100
-    desk.journal.write("x", text=text, items=list(range(MOST_ITEMS + 5)), pairs=dict.fromkeys(range(500)))
-    desk.journal.write("x", level=Level.ERROR, stack=failure("z" * 100_000))
-    first, second = desk.lines
+    logs.journal.write("x", text=text, items=list(range(MOST_ITEMS + 5)), pairs=dict.fromkeys(range(500)))
+    logs.journal.write("x", level=Level.ERROR, stack=failure("z" * 100_000))
+    first, second = logs.lines
     assert CANARY[:2] not in first["text"]
     assert len(first["text"]) < LONGEST_TEXT + 50
     assert first["items"][-1] == "… 5 more"
@@ -164,29 +164,29 @@ class FullDisk(io.StringIO):
 
 
 def test_the_log_never_stops_the_work() -> None:
-    desk = Desk()
+    logs = LogCapture()
     circle: list[Any] = []
     circle.append(circle)
-    desk.journal.write("x", value=Unshowable())
-    desk.journal.write("x", level=Level.ERROR, stack="not an exception", circle=circle, name="\udcff", event_="y")
-    desk.journal.write("x", timestamp=1, logger="y")
+    logs.journal.write("x", value=Unshowable())
+    logs.journal.write("x", level=Level.ERROR, stack="not an exception", circle=circle, name="\udcff", event_="y")
+    logs.journal.write("x", timestamp=1, logger="y")
     logging.getLogger("web").warning("%d of %d", 1)  # noqa: PLE1206 - a library's mistake
-    assert len(desk.lines) == 4
-    assert desk.lines[0]["error"].startswith("RuntimeError")
-    assert CANARY not in desk.text
-    assert desk.lines[1]["name"] == "\udcff"
-    assert desk.lines[2]["timestamp_"] == 1
+    assert len(logs.lines) == 4
+    assert logs.lines[0]["error"].startswith("RuntimeError")
+    assert CANARY not in logs.text
+    assert logs.lines[1]["name"] == "\udcff"
+    assert logs.lines[2]["timestamp_"] == 1
     configure_logging(level="INFO", json=True, stream=FullDisk())
     StructlogJournal().write("x")
     logging.getLogger("web").error("x")
 
 
 def test_a_terminal_gets_no_control_characters() -> None:
-    desk = Desk(as_json=False)
-    desk.journal.write("a\n\x1b[2Jforged", task=task(business_key="\x1b[31m"), level=Level.ERROR, stack=failure("\x1b"))
-    desk.journal.write("next")
-    assert "\x1b" not in desk.text
-    lines = desk.text.splitlines()
+    logs = LogCapture(as_json=False)
+    logs.journal.write("a\n\x1b[2Jforged", task=task(business_key="\x1b[31m"), level=Level.ERROR, stack=failure("\x1b"))
+    logs.journal.write("next")
+    assert "\x1b" not in logs.text
+    lines = logs.text.splitlines()
     assert "forged" in lines[0]
     assert "charge_card" in lines[0]
     assert "ValueError: \\x1b" in lines
@@ -194,19 +194,19 @@ def test_a_terminal_gets_no_control_characters() -> None:
 
 
 def test_a_handlers_lines_name_its_task_and_mask_its_topics_secrets() -> None:
-    desk = Desk()
-    log = task_log(desk.journal, task(), secrets={"card_number"})
+    logs = LogCapture()
+    log = task_log(logs.journal, task(), secrets={"card_number"})
     log.info("charged", amount=5, cardNumber=CANARY, deep=[{"card_number": CANARY}], topic="x", password=CANARY)
     log.error("failed", stack=failure("y"))
-    first, second = desk.lines
+    first, second = logs.lines
     assert (first["logger"], first["task_id"], first["topic"], first["topic_"]) == ("topics", "t1", "charge_card", "x")
     assert (first["amount"], first["cardNumber"], first["deep"]) == (5, "***", [{"card_number": "***"}])
     assert second["stack"].endswith("ValueError: y")
-    assert CANARY not in desk.text
+    assert CANARY not in logs.text
 
 
 def test_setting_up_again_replaces_what_was_set_up() -> None:
-    first, second = Desk(), Desk()
+    first, second = LogCapture(), LogCapture()
     logging.getLogger("bridge.rabbit").warning("x")
     second.journal.write("y")
     assert first.text == ""
@@ -215,7 +215,7 @@ def test_setting_up_again_replaces_what_was_set_up() -> None:
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_secret_is_nowhere_in_the_log(as_json: bool) -> None:
-    desk = Desk(as_json=as_json)
+    logs = LogCapture(as_json=as_json)
     settings = Settings(
         mongodb_uri=SecretStr(f"mongodb://u:{CANARY}@h/"),
         rabbitmq_url=SecretStr(f"amqp://u:{CANARY}@h/"),
@@ -229,8 +229,8 @@ def test_a_secret_is_nowhere_in_the_log(as_json: bool) -> None:
     except ValueError as invalid:
         refused = invalid
     ways: list[Callable[..., None]] = [
-        desk.journal.write,
-        task_log(desk.journal, task()).info,
+        logs.journal.write,
+        task_log(logs.journal, task()).info,
         lambda event, **values: structlog.get_logger("web").info(event, **values),
         lambda event, **values: logging.getLogger("bridge.rabbit").info("%s %s", event, values),
         lambda event, **values: logging.getLogger("pymongo").error(event, exc_info=values.get("stack")),
@@ -240,7 +240,7 @@ def test_a_secret_is_nowhere_in_the_log(as_json: bool) -> None:
         way(f"can't reach {addresses[0]}", headers={"Authorization": f"Bearer {CANARY}", "Cookie": CANARY})
         way("refused", stack=refused, error=str(refused))
         way("failed", stack=failure(f"no answer from {addresses[1]}, password={CANARY}"), task_=task())
-    desk.journal.write("x", task=task(), level=Level.ERROR, tasks=[task()], variables=task().variables)
-    desk.journal.flush()
-    assert desk.text.count("***") > 20
-    assert CANARY not in desk.text
+    logs.journal.write("x", task=task(), level=Level.ERROR, tasks=[task()], variables=task().variables)
+    logs.journal.flush()
+    assert logs.text.count("***") > 20
+    assert CANARY not in logs.text

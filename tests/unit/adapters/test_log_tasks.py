@@ -13,7 +13,7 @@ from bridge.flow.handle.threads import Threads
 from bridge.runtime.current_task import working_for
 from bridge.testing import make_context
 from bridge.topic import topic
-from tests.unit.adapters.journal_desk import Desk
+from tests.unit.adapters.log_capture import LogCapture
 from tests.unit.fakes import SECOND, Notes, a_task
 from tests.unit.flow_lab import Order
 
@@ -56,34 +56,34 @@ async def say_in_a_thread(order: Order) -> None:
 
 @pytest.mark.parametrize(("handler", "lines"), [(say_async, 2), (say_plain, 1), (say_in_a_thread, 1)])
 async def test_a_handlers_record_names_its_task_and_masks_its_topics_secrets(handler: Any, lines: int) -> None:
-    desk = Desk()
+    logs = LogCapture()
     await run(handler)
-    assert len(desk.lines) == lines
-    for line in desk.lines:
+    assert len(logs.lines) == lines
+    for line in logs.lines:
         assert (line["task_id"], line["topic"], line["attempt"], line["trace_id"]) == ("t1", "orders", 1, TRACE)
         assert (line["event"], line["logger"], line["level"]) == ("charged card=***", LOG, "info")
-    assert SECRET not in desk.text
+    assert SECRET not in logs.text
     say()
-    assert "task_id" not in desk.lines[-1], "the handler has ended"
+    assert "task_id" not in logs.lines[-1], "the handler has ended"
 
 
 def test_an_errors_stack_is_masked_too() -> None:
-    desk = Desk()
+    logs = LogCapture()
     with working_for(a_task(), frozenset({"card"})):
         try:
             raise ValueError(f"card={SECRET}")
         except ValueError:
             logging.getLogger(LOG).exception("refused")
-    (line,) = desk.lines
+    (line,) = logs.lines
     assert line["task_id"] == "t1"
     assert line["stack"].endswith("ValueError: card=***")
-    assert SECRET not in desk.text
+    assert SECRET not in logs.text
 
 
 def test_in_a_handler_libraries_say_as_much_as_elsewhere() -> None:
-    desk = Desk(level="INFO")
+    logs = LogCapture(level="INFO")
     with working_for(a_task(), frozenset()):
         logging.getLogger("httpx").info("HTTP Request: GET …")
         for _ in range(50):
             logging.getLogger("urllib3.pool").warning("retrying")
-    assert desk.events() == ["retrying"] * 10
+    assert logs.events() == ["retrying"] * 10

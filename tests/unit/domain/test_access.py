@@ -27,13 +27,13 @@ from bridge.domain.access import (
     neighbourhood,
     new_prefix,
     new_secret,
-    next_tries,
+    next_login_attempts,
     program,
     read_key,
     wait_of,
     write_key,
 )
-from bridge.domain.errors import Refusal, SetupError, TooManyTries, Unauthenticated
+from bridge.domain.errors import Refusal, SetupError, TooManyLoginAttempts, Unauthenticated
 from bridge.domain.redaction import mask_text
 from gateway.cli.audit import Noted
 from gateway.settings import read_settings
@@ -89,14 +89,14 @@ def test_what_is_no_name(name: str) -> None:
 
 
 def test_the_wait_grows_after_the_free_tries_and_is_forgotten() -> None:
-    tries, waits = None, []
+    login_attempts, waits = None, []
     for _ in range(20):
-        tries = next_tries(tries, NOW, ACCOUNT)
-        waits.append(wait_of(tries, NOW).total_seconds())
+        login_attempts = next_login_attempts(login_attempts, NOW, ACCOUNT)
+        waits.append(wait_of(login_attempts, NOW).total_seconds())
     assert waits[:8] == [0, 0, 0, 0, 2, 4, 8, 16]
     assert waits[-1] == ACCOUNT.most.total_seconds()
-    assert wait_of(tries, NOW + ACCOUNT.forget) == timedelta(0)
-    assert next_tries(tries, NOW + ACCOUNT.forget, ACCOUNT).count == 1
+    assert wait_of(login_attempts, NOW + ACCOUNT.forget) == timedelta(0)
+    assert next_login_attempts(login_attempts, NOW + ACCOUNT.forget, ACCOUNT).count == 1
 
 
 def test_tries_are_counted_by_who_can_have_the_address() -> None:
@@ -116,12 +116,12 @@ def test_the_gateways_own_keys_are_masked_in_text() -> None:
 
 async def test_a_key_comes_in_until_it_is_revoked(lab: AccessLab) -> None:
     key, text = await lab.accounts.create_key("courier", [Scope.SUBMIT], ["a"])
-    found = await lab.entrance.by_key(text)
+    found = await lab.session_service.by_key(text)
     assert (found.kind, found.scopes, found.topics) == (Kind.KEY, frozenset({Scope.SUBMIT}), frozenset({"a"}))
     assert key.prefix in found.name
     await lab.accounts.revoke_key(key.prefix)
     with pytest.raises(Unauthenticated):
-        await lab.entrance.by_key(text)
+        await lab.session_service.by_key(text)
     with pytest.raises(Refusal, match="no key"):
         await lab.accounts.revoke_key(key.prefix)
 
@@ -146,7 +146,7 @@ async def test_all_keys_that_are_not_good_are_refused_alike(lab: AccessLab) -> N
     said = set()
     for wrong in ("", "x", write_key(key.prefix, new_secret()), write_key(new_prefix(), text[-64:]), revoked):
         with pytest.raises(Unauthenticated) as caught:
-            await lab.entrance.by_key(wrong)
+            await lab.session_service.by_key(wrong)
         said.add(str(caught.value))
     assert len(said) == 1
 
@@ -157,7 +157,7 @@ async def test_what_is_kept_of_a_key_opens_nothing(lab: AccessLab) -> None:
     assert kept is not None
     assert text[-64:] not in repr(kept) + kept.secret
     with pytest.raises(Unauthenticated):
-        await lab.entrance.by_key(write_key(kept.prefix, kept.secret))
+        await lab.session_service.by_key(write_key(kept.prefix, kept.secret))
 
 
 async def test_a_use_of_a_key_is_known_to_the_minute(lab: AccessLab) -> None:
@@ -171,7 +171,7 @@ async def test_a_use_of_a_key_is_known_to_the_minute(lab: AccessLab) -> None:
 
     lab.store.use_key = counted  # type: ignore[method-assign]
     for _ in range(5):
-        await lab.entrance.by_key(text)
+        await lab.session_service.by_key(text)
         lab.clock.pass_(seconds=30)
     assert [(at - written[0]).total_seconds() for at in written] == [0, 60, 120]
 
@@ -198,18 +198,18 @@ async def test_keys_that_make_no_sense_are_not_made(
 
 async def test_a_login_opens_a_session_that_ends_by_itself(lab: AccessLab) -> None:
     await lab.accounts.add_user("Ada", Role.OPERATOR, PASSWORD)
-    opened = await lab.entrance.login(" ADA ", PASSWORD, **WHO)
-    found = await lab.entrance.by_session(opened.secret)
+    opened = await lab.session_service.login(" ADA ", PASSWORD, **WHO)
+    found = await lab.session_service.by_session(opened.secret)
     assert found is not None
     assert (found.name, found.role, found.kind) == ("ada", Role.OPERATOR, Kind.PERSON)
     assert opened.session.id == digest(opened.secret) != opened.secret
-    assert await lab.entrance.by_session(opened.session.id) is None, "what is kept opens nothing"
+    assert await lab.session_service.by_session(opened.session.id) is None, "what is kept opens nothing"
     lab.clock.moment += LIFETIME - timedelta(seconds=1)
-    assert await lab.entrance.by_session(opened.secret) is not None
-    assert len(await lab.entrance.sessions("ada")) == 1
+    assert await lab.session_service.by_session(opened.secret) is not None
+    assert len(await lab.session_service.sessions("ada")) == 1
     lab.clock.pass_(seconds=1)
-    assert await lab.entrance.by_session(opened.secret) is None
-    assert list(await lab.entrance.sessions("ada")) == []
+    assert await lab.session_service.by_session(opened.secret) is None
+    assert list(await lab.session_service.sessions("ada")) == []
 
 
 async def test_whoever_can_not_log_in_is_told_the_same_after_the_same_work(lab: AccessLab) -> None:
@@ -220,7 +220,7 @@ async def test_whoever_can_not_log_in_is_told_the_same_after_the_same_work(lab: 
     for name, password in (("ada", "wrong"), ("nobody", PASSWORD), ("bob", PASSWORD), ("$ne", "x"), ("", "")):
         before = len(lab.passwords.compared)
         with pytest.raises(Unauthenticated) as caught:
-            await lab.entrance.login(name, password, **WHO)
+            await lab.session_service.login(name, password, **WHO)
         said.add(str(caught.value))
         work.append(len(lab.passwords.compared) - before)
     assert len(said) == 1
@@ -231,27 +231,27 @@ async def test_a_disabled_person_and_one_with_another_password_are_out_at_once(l
     first, second = [await lab.session(Role.VIEWER, name) for name in ("ada", "bob")]
     await lab.accounts.disable("ada")
     await lab.accounts.set_password("bob", PASSWORD + "!")
-    assert [await lab.entrance.by_session(secret) for secret in (first, second)] == [None, None]
+    assert [await lab.session_service.by_session(secret) for secret in (first, second)] == [None, None]
     await lab.accounts.enable("ada")
-    assert await lab.entrance.by_session(first) is None
-    assert (await lab.entrance.login("ada", PASSWORD, **WHO)).session.user == "ada"
+    assert await lab.session_service.by_session(first) is None
+    assert (await lab.session_service.login("ada", PASSWORD, **WHO)).session.user == "ada"
 
 
 async def test_a_role_counts_from_the_next_request_on(lab: AccessLab) -> None:
     secret = await lab.session(Role.ADMIN, "ada")
     await lab.accounts.set_role("ada", Role.VIEWER)
-    found = await lab.entrance.by_session(secret)
+    found = await lab.session_service.by_session(secret)
     assert found is not None
     assert found.scopes == {Scope.READ}
 
 
 async def test_sessions_are_revoked_one_by_one_and_only_by_their_owner(lab: AccessLab) -> None:
     await lab.session(Role.VIEWER, "ada")
-    other = await lab.entrance.login("ada", PASSWORD, **WHO)
-    assert not await lab.entrance.revoke("bob", other.session.id)
-    assert await lab.entrance.revoke("ada", other.session.id)
-    assert await lab.entrance.by_session(other.secret) is None
-    assert len(await lab.entrance.sessions("ada")) == 1
+    other = await lab.session_service.login("ada", PASSWORD, **WHO)
+    assert not await lab.session_service.revoke("bob", other.session.id)
+    assert await lab.session_service.revoke("ada", other.session.id)
+    assert await lab.session_service.by_session(other.secret) is None
+    assert len(await lab.session_service.sessions("ada")) == 1
 
 
 @pytest.mark.parametrize(
@@ -288,13 +288,13 @@ async def test_the_first_admin_is_made_once(lab: AccessLab) -> None:
 
 async def fail(lab: AccessLab, name: str = "ada", address: str = "10.0.0.1") -> None:
     with pytest.raises(Unauthenticated):
-        await lab.entrance.login(name, "wrong", address=address, agent="")
+        await lab.session_service.login(name, "wrong", address=address, agent="")
 
 
 async def wait(lab: AccessLab, name: str = "ada", address: str = "10.0.0.1") -> int:
     compared = len(lab.passwords.compared)
-    with pytest.raises(TooManyTries) as caught:
-        await lab.entrance.login(name, PASSWORD, address=address, agent="")
+    with pytest.raises(TooManyLoginAttempts) as caught:
+        await lab.session_service.login(name, PASSWORD, address=address, agent="")
     assert len(lab.passwords.compared) == compared, "a try that must wait costs no comparison"
     return caught.value.wait
 
@@ -310,7 +310,7 @@ async def test_an_account_waits_longer_with_each_try_whatever_the_address(lab: A
         lab.clock.pass_(seconds=1)
         await fail(lab)
     lab.clock.pass_(seconds=16)
-    await lab.entrance.login("ada", PASSWORD, **WHO)
+    await lab.session_service.login("ada", PASSWORD, **WHO)
     for _ in range(5):
         await fail(lab)
     assert await wait(lab) == 2
@@ -326,18 +326,20 @@ async def test_an_address_waits_whatever_the_account_and_one_good_login_does_not
     await lab.accounts.add_user("mallory", Role.VIEWER, PASSWORD)
     for number in range(ADDRESS.free - 1):
         await fail(lab, name=f"victim-{number}")
-    await lab.entrance.login("mallory", PASSWORD, **WHO)
+    await lab.session_service.login("mallory", PASSWORD, **WHO)
     await fail(lab, name="victim-x")
     assert await wait(lab, name="mallory") == 2
-    await lab.entrance.login("mallory", PASSWORD, address="10.0.0.2", agent="")
+    await lab.session_service.login("mallory", PASSWORD, address="10.0.0.2", agent="")
 
 
 async def test_of_many_tries_at_once_no_more_are_heard_than_one_after_another(lab: AccessLab) -> None:
     await lab.accounts.add_user("ada", Role.VIEWER, PASSWORD)
-    guesses = [lab.entrance.login("ada", f"guess {number}", address=str(number), agent="") for number in range(50)]
+    guesses = [
+        lab.session_service.login("ada", f"guess {number}", address=str(number), agent="") for number in range(50)
+    ]
     ends = await asyncio.gather(*guesses, return_exceptions=True)
     assert len(lab.passwords.compared) <= ACCOUNT.free
-    assert {type(end) for end in ends} == {Unauthenticated, TooManyTries}
+    assert {type(end) for end in ends} == {Unauthenticated, TooManyLoginAttempts}
 
 
 # -- passwords

@@ -9,7 +9,7 @@ import pytest
 from bridge.domain.access import Role
 from bridge.domain.errors import Forbidden, Refusal, SetupError, Unauthenticated
 from bridge.domain.openid import ClaimMapping, Grant, Identity
-from gateway.identity_provider import openid_door
+from gateway.identity_provider import openid_config
 from gateway.settings import Settings, read_settings
 from tests.web.auth.access_lab import PASSWORD, AccessLab
 
@@ -78,41 +78,41 @@ def test_an_address_counts_that_is_verified(verified: object) -> None:
 
 async def test_the_account_decides_who_it_is_and_not_the_name() -> None:
     lab = AccessLab()
-    opened = await lab.entrance.admit(identity(), Grant("ada", Role.OPERATOR, frozenset({"ship"})), **WHO)
-    renamed = await lab.entrance.admit(identity(), Grant("lovelace", Role.VIEWER), **WHO)
+    opened = await lab.session_service.admit(identity(), Grant("ada", Role.OPERATOR, frozenset({"ship"})), **WHO)
+    renamed = await lab.session_service.admit(identity(), Grant("lovelace", Role.VIEWER), **WHO)
     assert (opened.session.user, renamed.session.user) == ("ada", "ada")
     (user,) = await lab.accounts.users()
     assert (user.name, user.role, user.topics, user.account) == ("ada", Role.VIEWER, None, "https://login.example s1")
     with pytest.raises(Forbidden, match="taken"):
-        await lab.entrance.admit(identity("s2"), Grant("ada", Role.ADMIN), **WHO)
+        await lab.session_service.admit(identity("s2"), Grant("ada", Role.ADMIN), **WHO)
     await lab.accounts.add_user("root", Role.ADMIN, PASSWORD)
     with pytest.raises(Forbidden, match="taken"):
-        await lab.entrance.admit(identity("s3"), Grant("root", Role.ADMIN), **WHO)
-    found = await lab.entrance.by_session(opened.secret)
+        await lab.session_service.admit(identity("s3"), Grant("root", Role.ADMIN), **WHO)
+    found = await lab.session_service.by_session(opened.secret)
     assert found is not None
     assert found.role is Role.VIEWER, "a role counts from the next request on, in every browser"
 
 
 async def test_who_has_lost_the_role_is_out_everywhere() -> None:
     lab = AccessLab()
-    opened = await lab.entrance.admit(identity(), Grant("ada", Role.OPERATOR), **WHO)
+    opened = await lab.session_service.admit(identity(), Grant("ada", Role.OPERATOR), **WHO)
     with pytest.raises(Forbidden, match="no role"):
-        await lab.entrance.admit(identity(), Grant("ada", None), **WHO)
-    assert await lab.entrance.by_session(opened.secret) is None
-    await lab.entrance.admit(identity(), Grant("ada", Role.VIEWER), **WHO)
+        await lab.session_service.admit(identity(), Grant("ada", None), **WHO)
+    assert await lab.session_service.by_session(opened.secret) is None
+    await lab.session_service.admit(identity(), Grant("ada", Role.VIEWER), **WHO)
     await lab.accounts.disable("ada")
     with pytest.raises(Forbidden, match="disabled"):
-        await lab.entrance.admit(identity(), Grant("ada", Role.ADMIN), **WHO)
+        await lab.session_service.admit(identity(), Grant("ada", Role.ADMIN), **WHO)
 
 
 async def test_whose_account_is_the_companys_has_no_password_here() -> None:
     lab = AccessLab()
-    opened = await lab.entrance.admit(identity(), Grant("ada", Role.OPERATOR), **WHO)
+    opened = await lab.session_service.admit(identity(), Grant("ada", Role.OPERATOR), **WHO)
     for password in ("", PASSWORD):
         with pytest.raises(Unauthenticated):
-            await lab.entrance.login("ada", password, **WHO)
+            await lab.session_service.login("ada", password, **WHO)
     with pytest.raises(Unauthenticated):
-        await lab.entrance.change_password("ada", "", PASSWORD, keep=opened.session.id)
+        await lab.session_service.change_password("ada", "", PASSWORD, keep=opened.session.id)
     for change in (
         lab.accounts.set_password("ada", PASSWORD),
         lab.accounts.set_role("ada", Role.ADMIN),
@@ -132,10 +132,10 @@ OIDC = {
 
 
 def test_the_settings() -> None:
-    assert openid_door(Settings()) is None
-    door = openid_door(read_settings(**OIDC, oidc_topic_claim="t"))
-    assert door is not None
-    assert door.mapping == ClaimMapping(
+    assert openid_config(Settings()) is None
+    openid = openid_config(read_settings(**OIDC, oidc_topic_claim="t"))
+    assert openid is not None
+    assert openid.mapping == ClaimMapping(
         "preferred_username",
         "groups",
         {Role.ADMIN: frozenset({"a", "b"}), Role.OPERATOR: frozenset(), Role.VIEWER: frozenset()},

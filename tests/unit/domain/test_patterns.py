@@ -228,8 +228,8 @@ def test_every_pattern_is_listed() -> None:
         "web.dashboard.topic_names: " + repr(r"\\(.)"),
         "web.dashboard.topic_names: " + repr(r'[^\s,;"\\]+'),
         "web.dashboard.topic_names: " + repr(r'(["\\])'),
-        "web.components.links: special",  # one character
-        "web.components.links: " + repr(r"~([0-9A-F]{2})"),
+        "web.components.page_urls: special",  # one character
+        "web.components.page_urls: " + repr(r"~([0-9A-F]{2})"),
         "web.dashboard.preview: " + ast.unparse(ast.parse(r'''r"[\s.,']"''', mode="eval")),
         "web.dashboard.preview: " + repr(r"[0-9]{1,9}"),
     }

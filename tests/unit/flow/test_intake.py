@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from bridge.adapters.memory.broker import MemoryBroker
-from bridge.adapters.memory.dashboard import MemoryDesk
+from bridge.adapters.memory.dashboard import MemoryDashboardStore
 from bridge.adapters.memory.engine import MemoryEngine
 from bridge.domain.errors import BrokerUnavailable, EngineUnavailable, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.domain.lifecycle import Event, Move
@@ -78,7 +78,9 @@ class Flow:
             replica="r1",
             retry_limit=3,
             publish_within=10 * SECOND,
-            edits=EditCheck(audit=MemoryDesk(self.store).write, clock=self.clock, journal=self.notes, replica="r1"),
+            edits=EditCheck(
+                audit=MemoryDashboardStore(self.store).write, clock=self.clock, journal=self.notes, replica="r1"
+            ),
         )
 
     async def fetch(self, worker_id: str = "w1") -> tuple[Sequence[EngineTask], str, datetime]:

@@ -102,7 +102,7 @@ async def test_what_is_missing_is_the_reason_not_to_be_ready() -> None:
     await parts.end(running)
 
 
-@pytest.mark.parametrize("part", ["store", "desk"])
+@pytest.mark.parametrize("part", ["store", "dashboard_store"])
 async def test_indexes_that_are_being_built_are_no_outage_and_the_reason_not_to_be_ready(part: str) -> None:
     parts = Parts()
     built, told = asyncio.Event(), asyncio.Event()
@@ -115,7 +115,7 @@ async def test_indexes_that_are_being_built_are_no_outage_and_the_reason_not_to_
     getattr(parts.process._gateway, part).open = building
     running = asyncio.create_task(parts.process.run())
     await told.wait()
-    name = {"store": "mongodb", "desk": "desk"}[part]
+    name = {"store": "mongodb", "dashboard_store": "dashboard_store"}[part]
     assert await parts.reasons() == (f"{name}: indexes are being built: collection tasks, 25 %, since 90 s",)
     (line,) = parts.notes.of("indexes_being_built")
     assert (line.level, line.values["part"]) == (Level.INFO, name)

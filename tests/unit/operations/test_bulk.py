@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bridge.adapters.memory.dashboard import MemoryDesk
+from bridge.adapters.memory.dashboard import MemoryDashboardStore
 from bridge.domain.errors import (
     BrokerUnavailable,
     EngineRejected,
@@ -32,8 +32,8 @@ FAILED = parse("state:failed")
 PACE = BulkPace(slice=10, look=5 * SECOND, idle=SECOND / 10)
 
 
-class CrashingDesk(MemoryDesk):
-    """A desk that is `away` when the next results are to be written."""
+class CrashingDashboardStore(MemoryDashboardStore):
+    """A dashboard store that is `away` when the next results are to be written."""
 
     away = False
 
@@ -49,13 +49,14 @@ class Rig(OperateRig):
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = CrashingDesk(self.store)
+        self.dashboard_store = CrashingDashboardStore(self.store)
         self.bulk = self.another()
 
     def another(self) -> Bulk:
         return Bulk(
-            operations=self.desk, search=self.desk, store=self.store, operate=self.operate, clock=self.clock,
-            audit=self.desk.write, journal=self.notes, replica="r1", pace=PACE,
+            operations=self.dashboard_store, search=self.dashboard_store, store=self.store, operate=self.operate,
+            clock=self.clock,
+            audit=self.dashboard_store.write, journal=self.notes, replica="r1", pace=PACE,
         )  # fmt: skip
 
     async def fail_some(self, count: int, topic: str = "orders") -> list[str]:
@@ -67,7 +68,7 @@ class Rig(OperateRig):
         return found
 
     async def now(self, operation: Operation) -> Operation:
-        found = await self.desk.operation(operation.id)
+        found = await self.dashboard_store.operation(operation.id)
         assert found is not None
         assert found.totals.total == operation.totals.total, "they always add up"
         return found
@@ -102,7 +103,7 @@ async def test_a_preview_is_exact_and_changes_nothing() -> None:
 
 async def test_a_preview_that_takes_too_long_says_so() -> None:
     rig = Rig()
-    slow = rig.desk.too_slow = TooSlow(timedelta(seconds=5))
+    slow = rig.dashboard_store.too_slow = TooSlow(timedelta(seconds=5))
     assert await rig.bulk.preview(FAILED) == slow
     assert await rig.bulk.start(FAILED, reason="x", by="ana", rate=1, expected=0) == slow
 
@@ -125,7 +126,7 @@ async def test_what_is_done_is_what_was_shown() -> None:
     await rig.fail_some(3)
     with pytest.raises(TaskConflict, match="3 tasks can be tried again by now, 2 were shown"):
         await rig.bulk.start(FAILED, reason="mended", by="ana", rate=5, expected=2)
-    assert await rig.desk.operations(5) == []
+    assert await rig.dashboard_store.operations(5) == []
     operation = await rig.begun(3)
     (late,) = await rig.fail_some(1)
     await rig.bulk.run_once()
@@ -182,7 +183,7 @@ async def test_each_item_tells_its_result() -> None:
 
     rig.engine.set_retries = set_but_one  # type: ignore[method-assign]
     await rig.bulk.run_once()
-    items = {item.task_id: item for _, item in await rig.desk.items(operation.id, None, 9)}
+    items = {item.task_id: item for _, item in await rig.dashboard_store.items(operation.id, None, 9)}
     assert {name: item.result for name, item in items.items()} == {
         refused: Result.FAILED,
         gone: Result.SKIPPED,
@@ -202,7 +203,7 @@ async def test_a_replica_that_dies_in_a_step_costs_nothing_but_time() -> None:
     rig = Rig()
     await rig.fail_some(4)
     operation = await rig.begun(4)
-    rig.desk.away = True
+    rig.dashboard_store.away = True
     with pytest.raises(StoreUnavailable):
         await rig.bulk.run_once()
     assert (await rig.now(operation)).totals.pending == 4, "what was done is not written down"
@@ -218,10 +219,10 @@ async def test_two_replicas_in_the_same_step_write_it_down_once() -> None:
     rig = Rig()
     await rig.fail_some(4)
     operation = await rig.begun(4)
-    chunk = await rig.desk.next_chunk(operation.id)
+    chunk = await rig.dashboard_store.next_chunk(operation.id)
     assert chunk is not None
     await rig.bulk.run_once()
-    assert not await rig.desk.record(chunk, {0: (Result.SKIPPED, "late")}, NOW)
+    assert not await rig.dashboard_store.record(chunk, {0: (Result.SKIPPED, "late")}, NOW)
     assert (await rig.now(operation)).totals.requeued == 4
 
 
@@ -281,8 +282,9 @@ async def test_more_than_a_chunk_is_worked_off_in_order() -> None:
     rows = [a_task(f"t{number:04}", state=State.FAILED, next_at=None) for number in range(CHUNK + 3)]
     await rig.store.accept(rows)
     bulk = Bulk(
-        operations=rig.desk, search=rig.desk, store=rig.store, operate=rig.operate, clock=rig.clock,
-        audit=rig.desk.write, journal=rig.notes, replica="r1", pace=BulkPace(slice=400),
+        operations=rig.dashboard_store, search=rig.dashboard_store, store=rig.store, operate=rig.operate,
+        clock=rig.clock,
+        audit=rig.dashboard_store.write, journal=rig.notes, replica="r1", pace=BulkPace(slice=400),
     )  # fmt: skip
     operation = await bulk.start([row.id for row in rows], reason="x", by="ana", rate=400, expected=CHUNK + 3)
     assert isinstance(operation, Operation)
@@ -302,11 +304,16 @@ async def test_what_needs_a_person() -> None:
     await rig.fail_some(2)
     for name, ago in (("alive", 1), ("stale", 60), ("long gone", 7200)):
         await rig.store.heartbeat(Replica(name, "1", ("work",), NOW, NOW - ago * SECOND))
-    await rig.desk.pause(Pause("mail", "ana", "", NOW))
+    await rig.dashboard_store.pause(Pause("mail", "ana", "", NOW))
     for topic in ("orders", "mail"):
         await rig.broker.publish(topic, [TaskKey("t", 1)])
     attention = Attention(
-        search=rig.desk, replicas=rig.store, pauses=rig.desk, publisher=rig.broker, topics=rig.topics, clock=rig.clock
+        search=rig.dashboard_store,
+        replicas=rig.store,
+        pauses=rig.dashboard_store,
+        publisher=rig.broker,
+        topics=rig.topics,
+        clock=rig.clock,
     )
     needs = await attention.needs()
     assert needs.incidents == 2
@@ -327,13 +334,13 @@ def test_a_row_is_of_its_task() -> None:
 async def test_with_nothing_to_do_the_store_is_seldom_asked() -> None:
     rig = Rig()
     asked: list[datetime] = []
-    take = rig.desk.take
+    take = rig.dashboard_store.take
 
     async def counting(now: datetime, until: datetime) -> Operation | None:
         asked.append(now)
         return await take(now, until)
 
-    rig.desk.take = counting  # type: ignore[method-assign]
+    rig.dashboard_store.take = counting  # type: ignore[method-assign]
     for _ in range(5):
         await rig.bulk.run_once()
     assert asked == [NOW]
@@ -349,22 +356,22 @@ async def test_an_operation_is_written_down_before_it_begins_and_when_it_is_done
     told: list[tuple[str, int, bool]] = []
 
     async def confirmed(operation: Operation, tasks: int) -> None:
-        told.append((operation.id, tasks, await rig.desk.operation(operation.id) is None))
+        told.append((operation.id, tasks, await rig.dashboard_store.operation(operation.id) is None))
 
     operation = await rig.bulk.start(FAILED, reason="mended", by="ana", rate=10, expected=2, confirmed=confirmed)
     assert isinstance(operation, Operation)
     assert told == [(operation.id, 2, True)]
     await rig.bulk.run_once()
-    assert rig.desk.audit == []
+    assert rig.dashboard_store.audit == []
     rig.clock.advance(SECOND)
     await rig.bulk.run_once()
-    (entry,) = rig.desk.audit
+    (entry,) = rig.dashboard_store.audit
     assert (entry.who, entry.origin, entry.action) == ("gateway", "r1", "operation.done")
     assert (entry.target, entry.reason) == (f"operation:{operation.id}", "mended")
     assert entry.after == {"requeued": 1, "skipped": 1, "failed": 0}
     rig.clock.advance(SECOND)
     await rig.bulk.run_once()
-    assert len(rig.desk.audit) == 1
+    assert len(rig.dashboard_store.audit) == 1
 
 
 async def test_an_operation_that_can_not_be_written_down_does_not_begin() -> None:
@@ -376,5 +383,5 @@ async def test_an_operation_that_can_not_be_written_down_does_not_begin() -> Non
 
     with pytest.raises(StoreUnavailable):
         await rig.bulk.start(FAILED, reason="mended", by="ana", rate=10, expected=1, confirmed=confirmed)
-    assert await rig.desk.operations(10) == []
+    assert await rig.dashboard_store.operations(10) == []
     assert await rig.bulk.run_once() == 0

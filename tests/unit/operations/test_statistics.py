@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.adapters.memory.dashboard import MemoryDesk
+from bridge.adapters.memory.dashboard import MemoryDashboardStore
 from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.errors import EngineRejected, StoreUnavailable
 from bridge.domain.statistics import Count, Failures, Overview, Range, Rollup, Step, beginning, overview
@@ -26,8 +26,8 @@ from tests.unit.flow_lab import CLAIM, RELEASE, Lab, Work
 MINUTE = 60 * SECOND
 
 
-class AwayDesk(MemoryDesk):
-    """A desk that takes no statistics while it's `away`."""
+class AwayDashboardStore(MemoryDashboardStore):
+    """A dashboard store that takes no statistics while it's `away`."""
 
     def __init__(self, lab: Lab) -> None:
         super().__init__(lab.store)
@@ -44,8 +44,8 @@ class Counted(Lab):
 
     def __init__(self, work: Work) -> None:
         super().__init__(work)
-        self.desk = AwayDesk(self)
-        self.statistics = StatisticsCollector(self.desk, self.clock)
+        self.dashboard_store = AwayDashboardStore(self)
+        self.statistics = StatisticsCollector(self.dashboard_store, self.clock)
         self.counting = StatisticsJournal(self.notes, self.statistics)
         self.report = Report(
             self.engine, self.store, self.clock, self.counting, first_delay=SECOND, most_delay=60 * SECOND, limit=1,
@@ -68,7 +68,7 @@ class Counted(Lab):
     async def overview(self) -> Overview:
         await self.statistics.flush()
         now = self.clock.now()
-        rows = await self.desk.rollups(Range.HOUR.step, beginning(Range.HOUR, now))
+        rows = await self.dashboard_store.rollups(Range.HOUR.step, beginning(Range.HOUR, now))
         return overview(rows, Range.HOUR, None, now)
 
 
@@ -100,7 +100,7 @@ async def test_how_a_run_ends_is_counted(error: Exception, retries: int, expecte
     lab = Counted(work)
     task = await lab.worked(retries=retries)
     assert nonzero((await lab.overview()).counts) == {Count.STARTED: 1, **expected}
-    groups = await lab.desk.failure_groups(NOW - MINUTE, lab.clock.now())
+    groups = await lab.dashboard_store.failure_groups(NOW - MINUTE, lab.clock.now())
     failed = Count.FAILED in expected
     assert [(group.error, group.fingerprint) for group in groups] == (
         [(type(error).__name__, task.error_fp)] if failed else []
@@ -117,7 +117,7 @@ async def test_failures_of_one_cause_are_one_group_and_a_success_clears_it() -> 
         task = await lab.worked()
         prints.add(task.error_fp)
     await lab.statistics.flush()
-    (group,) = await lab.desk.failure_groups(NOW - MINUTE, lab.clock.now())
+    (group,) = await lab.dashboard_store.failure_groups(NOW - MINUTE, lab.clock.now())
     assert (group.total, group.last_hour, group.sample) == (2, 2, "ValueError: order 2 is broken")
     assert prints == {group.fingerprint}
 
@@ -137,7 +137,7 @@ async def test_an_outcome_that_the_engine_refuses_is_a_failure_of_its_own() -> N
     task = await lab.worked()
     assert (task.state, task.error_type) == (State.FAILED, "EngineRejected")
     assert nonzero((await lab.overview()).counts) == {Count.STARTED: 1, Count.INCIDENTS: 1}
-    (group,) = await lab.desk.failure_groups(NOW - MINUTE, lab.clock.now())
+    (group,) = await lab.dashboard_store.failure_groups(NOW - MINUTE, lab.clock.now())
     assert (group.fingerprint, group.error) == (task.error_fp, "EngineRejected")
 
 
@@ -164,12 +164,12 @@ async def test_events_without_a_run_are_counted() -> None:
     }
     assert nonzero(found.by_topic["mail"].counts) == {Count.RECEIVED: 1}
     assert len(lab.notes.lines) == 9, "and each is written"
-    assert await lab.desk.failure_group("f", NOW) is not None
+    assert await lab.dashboard_store.failure_group("f", NOW) is not None
 
 
 async def test_what_the_store_does_not_take_is_kept() -> None:
     lab = Counted(Work())
-    lab.desk.away = True
+    lab.dashboard_store.away = True
     lab.statistics.count("orders", Count.STARTED)
     lab.statistics.failed(a_task(error_type="E", error_fp="f"), "x" * 900)
     with pytest.raises(StoreUnavailable):
@@ -179,11 +179,11 @@ async def test_what_the_store_does_not_take_is_kept() -> None:
     lab.statistics.failed(a_task(error_type="E", error_fp="f"), "y")
     with pytest.raises(StoreUnavailable):
         await lab.statistics.flush()
-    lab.desk.away = False
+    lab.dashboard_store.away = False
     found = await lab.overview()
     assert found.counts[Count.STARTED] == 2
     assert [point.counts[Count.STARTED] for point in found.points[-2:]] == [1, 1]
-    group = await lab.desk.failure_group("f", NOW + MINUTE)
+    group = await lab.dashboard_store.failure_group("f", NOW + MINUTE)
     assert group is not None
     assert (group.total, group.sample, group.first_seen, group.last_seen) == (2, "y", NOW, NOW + MINUTE)
     await lab.statistics.flush()
@@ -193,14 +193,14 @@ async def test_what_the_store_does_not_take_is_kept() -> None:
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally_module, "MOST", 3)
     lab = Counted(Work())
-    lab.desk.away = True
+    lab.dashboard_store.away = True
     for _ in range(5):
         lab.statistics.count("orders", Count.STARTED)
         with pytest.raises(StoreUnavailable):
             await lab.statistics.flush()
         lab.clock.advance(MINUTE)
     assert lab.statistics.dropped == 2
-    lab.desk.away = False
+    lab.dashboard_store.away = False
     assert (await lab.overview()).counts[Count.STARTED] == 3
 
 
@@ -211,7 +211,7 @@ async def test_every_range_has_its_steps(wanted: Range) -> None:
     lab.statistics.count("orders", Count.COMPLETED, 5)
     await lab.statistics.flush()
     now = lab.clock.now()
-    rows = await lab.desk.rollups(wanted.step, beginning(wanted, now))
+    rows = await lab.dashboard_store.rollups(wanted.step, beginning(wanted, now))
     found = overview(rows, wanted, "orders", now)
     assert found.points[-1].at <= now < found.points[-1].at + wanted.step.value
     assert len(found.points) == wanted.span // wanted.step.value
@@ -234,7 +234,7 @@ async def test_counting_costs_next_to_nothing() -> None:
 
 
 def test_a_failure_that_a_new_lease_shows_was_taken_counts_as_a_retry_once() -> None:
-    statistics = StatisticsCollector(MemoryDesk(MemoryStore()), HandClock())
+    statistics = StatisticsCollector(MemoryDashboardStore(MemoryStore()), HandClock())
     journal = StatisticsJournal(Notes(), statistics)
     for kept in (True, False):
         journal.write("failure_taken", task=a_task(), kept=kept)

@@ -12,7 +12,7 @@ from bridge.domain.errors import StoreUnavailable
 from bridge.runtime.batch import Batch
 
 
-class Desk:
+class Sink:
     """A flush that notes its batches, and waits for `open` where one is set."""
 
     def __init__(self) -> None:
@@ -59,55 +59,55 @@ async def when(condition: Callable[[], bool], event: asyncio.Event) -> None:
 
 
 async def test_a_lone_item_waits_for_nobody() -> None:
-    desk = Desk()
-    assert await Batch(desk.flush).put(1) == 10
-    assert desk.batches == [[1]]
+    sink = Sink()
+    assert await Batch(sink.flush).put(1) == 10
+    assert sink.batches == [[1]]
 
 
 async def test_what_is_ready_together_goes_together_and_each_gets_its_own() -> None:
-    desk = Desk()
-    batch = Batch(desk.flush)
+    sink = Sink()
+    batch = Batch(sink.flush)
     assert await in_time(*(batch.put(item) for item in (1, 2, 3))) == [10, 20, 30]
-    assert desk.batches == [[1, 2, 3]]
+    assert sink.batches == [[1, 2, 3]]
 
 
 async def test_what_comes_while_one_is_under_way_makes_up_the_next() -> None:
-    desk = Desk()
-    desk.open.clear()
-    batch = Batch(desk.flush)
+    sink = Sink()
+    sink.open.clear()
+    batch = Batch(sink.flush)
     first = put_all(batch, [1])
-    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    await when(lambda: len(sink.batches) == 1, sink.arrived)
     rest = put_all(batch, [2, 3])
-    desk.open.set()
+    sink.open.set()
     assert await in_time(*first, *rest) == [10, 20, 30]
-    assert desk.batches == [[1], [2, 3]]
+    assert sink.batches == [[1], [2, 3]]
 
 
 async def test_a_batch_has_at_most_the_limit_in_the_order_of_arrival() -> None:
-    desk = Desk()
-    batch = Batch(desk.flush, limit=2)
+    sink = Sink()
+    batch = Batch(sink.flush, limit=2)
     await in_time(*(batch.put(item) for item in range(5)))
-    assert desk.batches == [[0, 1], [2, 3], [4]]
+    assert sink.batches == [[0, 1], [2, 3], [4]]
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])
 async def test_as_many_batches_as_there_are_lanes_run_side_by_side(lanes: int) -> None:
-    desk = Desk()
-    desk.open.clear()
-    batch = Batch(desk.flush, limit=1, max_concurrent=lanes)
+    sink = Sink()
+    sink.open.clear()
+    batch = Batch(sink.flush, limit=1, max_concurrent=lanes)
     callers = put_all(batch, range(6))
-    await when(lambda: desk.now == lanes, desk.arrived)
-    desk.open.set()
+    await when(lambda: sink.now == lanes, sink.arrived)
+    sink.open.set()
     assert await in_time(*callers) == [0, 10, 20, 30, 40, 50]
-    assert desk.most == lanes
+    assert sink.most == lanes
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("callers", [1, 2, 3])
 async def test_a_caller_that_puts_again_at_once_is_not_forgotten(lanes: int, callers: int) -> None:
     """It is awake before its lane has been cleared away, and must not count on that lane."""
-    desk = Desk()
-    batch = Batch(desk.flush, max_concurrent=lanes)
+    sink = Sink()
+    batch = Batch(sink.flush, max_concurrent=lanes)
 
     async def one_after_another() -> list[int]:
         return [await batch.put(item) for item in range(3)]
@@ -116,21 +116,21 @@ async def test_a_caller_that_puts_again_at_once_is_not_forgotten(lanes: int, cal
 
 
 async def test_an_error_reaches_all_callers_of_its_batch_and_nobody_else() -> None:
-    desk = Desk()
-    desk.open.clear()
-    desk.error = StoreUnavailable("away")
-    batch = Batch(desk.flush)
+    sink = Sink()
+    sink.open.clear()
+    sink.error = StoreUnavailable("away")
+    batch = Batch(sink.flush)
     first = put_all(batch, [1, 2])
-    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    await when(lambda: len(sink.batches) == 1, sink.arrived)
     rest = put_all(batch, [3, 4])
-    desk.open.set()
+    sink.open.set()
     answers = await in_time(*first, *rest)
     assert [str(answer) for answer in answers] == ["away", "away", "30", "40"]
-    assert desk.batches == [[1, 2], [3, 4]]
+    assert sink.batches == [[1, 2], [3, 4]]
     assert await in_time(batch.put(5)) == [50]
 
 
-class Picky(Desk):
+class Picky(Sink):
     """Refuses every batch that has one of `odd` in it; after `calls` calls the store is away."""
 
     def __init__(self, *odd: int, calls: int = 100) -> None:
@@ -154,81 +154,81 @@ class Picky(Desk):
 
 
 async def test_where_a_batch_fails_each_gets_its_own_end() -> None:
-    desk = Picky(2, 4)
-    answers = await in_time(*(Batch(desk.flush).put(item) for item in [2]))
-    assert ([str(answer) for answer in answers], desk.batches) == (["no place for [2]"], [[2]])
-    batch, desk.batches = Batch(desk.flush), []
+    sink = Picky(2, 4)
+    answers = await in_time(*(Batch(sink.flush).put(item) for item in [2]))
+    assert ([str(answer) for answer in answers], sink.batches) == (["no place for [2]"], [[2]])
+    batch, sink.batches = Batch(sink.flush), []
     answers = await in_time(*(batch.put(item) for item in (1, 2, 3, 4)))
     assert [str(answer) for answer in answers] == ["10", "no place for [2]", "30", "no place for [4]"]
-    assert desk.batches == [[1, 2, 3, 4], [1], [2], [3], [4]]
+    assert sink.batches == [[1, 2, 3, 4], [1], [2], [3], [4]]
 
 
 async def test_what_is_repeated_alone_may_be_called_otherwise() -> None:
-    desk = Picky(2)
-    batch = Batch(desk.flush, alone=desk.alone)
+    sink = Picky(2)
+    batch = Batch(sink.flush, alone=sink.alone)
     answers = await in_time(*(batch.put(item) for item in (1, 2, 3)))
     assert [str(answer) for answer in answers] == ["-10", "no place for [2]", "-30"]
-    assert desk.again == [1, 2, 3]
+    assert sink.again == [1, 2, 3]
     assert await in_time(batch.put(5)) == [50]
 
 
 async def test_an_outage_is_not_asked_about_once_for_each() -> None:
-    desk = Picky(1, calls=2)
-    batch = Batch(desk.flush)
+    sink = Picky(1, calls=2)
+    batch = Batch(sink.flush)
     answers = await in_time(*(batch.put(item) for item in (1, 2, 3, 4)))
     assert [str(answer) for answer in answers] == ["no place for [1]", "away", "away", "away"]
-    assert desk.batches == [[1, 2, 3, 4], [1]]
+    assert sink.batches == [[1, 2, 3, 4], [1]]
 
 
 async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
-    desk = Desk()
-    desk.open.clear()
-    batch = Batch(desk.flush)
+    sink = Sink()
+    sink.open.clear()
+    batch = Batch(sink.flush)
     first = put_all(batch, [1])
-    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    await when(lambda: len(sink.batches) == 1, sink.arrived)
     given_up, other = put_all(batch, [2, 3])
     await in_time(asyncio.wait({given_up, other}, timeout=0))
     given_up.cancel()
-    desk.open.set()
+    sink.open.set()
     answers = await in_time(*first, given_up, other)
     assert [answers[0], answers[2]] == [10, 30]
     assert isinstance(answers[1], asyncio.CancelledError)
-    assert desk.batches == [[1], [2, 3]]
+    assert sink.batches == [[1], [2, 3]]
 
 
 async def test_a_caller_cancelled_in_a_batch_that_fails_harms_nobody() -> None:
-    desk = Desk()
-    desk.open.clear()
-    desk.error = StoreUnavailable("away")
-    batch = Batch(desk.flush)
+    sink = Sink()
+    sink.open.clear()
+    sink.error = StoreUnavailable("away")
+    batch = Batch(sink.flush)
     given_up, other = put_all(batch, [1, 2])
-    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    await when(lambda: len(sink.batches) == 1, sink.arrived)
     given_up.cancel()
-    desk.open.set()
+    sink.open.set()
     answers = await in_time(given_up, other)
     assert isinstance(answers[0], asyncio.CancelledError)
     assert isinstance(answers[1], StoreUnavailable)
 
 
-async def with_more_behind(desk: Desk, batch: Batch[int, int]) -> Sequence[object]:
+async def with_more_behind(sink: Sink, batch: Batch[int, int]) -> Sequence[object]:
     """Put two items together, and two more while those are under way: only the same lane can take them."""
-    desk.open.clear()
+    sink.open.clear()
     first = put_all(batch, [1, 2])
-    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    await when(lambda: len(sink.batches) == 1, sink.arrived)
     rest = put_all(batch, [3, 4])
     await in_time(asyncio.wait(rest, timeout=0))
-    desk.open.set()
+    sink.open.set()
     answers = await in_time(*first, *rest)
-    assert desk.batches == [[1, 2], [3, 4]]
+    assert sink.batches == [[1, 2], [3, 4]]
     return answers
 
 
 async def test_a_flush_that_is_cancelled_cancels_its_callers_and_the_lane_goes_on() -> None:
     """What it awaits may end as cancelled, without anyone having cancelled the lane."""
-    desk = Desk()
-    desk.error = asyncio.CancelledError()
-    batch = Batch(desk.flush)
-    answers = await with_more_behind(desk, batch)
+    sink = Sink()
+    sink.error = asyncio.CancelledError()
+    batch = Batch(sink.flush)
+    answers = await with_more_behind(sink, batch)
     assert [type(answer) for answer in answers[:2]] == [asyncio.CancelledError] * 2
     assert answers[2:] == [30, 40]
     assert await in_time(batch.put(5)) == [50]
@@ -237,10 +237,10 @@ async def test_a_flush_that_is_cancelled_cancels_its_callers_and_the_lane_goes_o
 @pytest.mark.parametrize("missing", [1, 2])
 async def test_too_few_results_are_an_error_of_the_whole_batch_and_the_lane_goes_on(missing: int) -> None:
     """Nobody can tell whose result is missing."""
-    desk = Desk()
-    desk.missing = missing
-    batch = Batch(desk.flush)
-    answers = await with_more_behind(desk, batch)
+    sink = Sink()
+    sink.missing = missing
+    batch = Batch(sink.flush)
+    answers = await with_more_behind(sink, batch)
     assert [type(answer) for answer in answers[:2]] == [RuntimeError] * 2
     assert [str(answer) for answer in answers[:2]] == [f"a batch of 2 got {2 - missing} results"] * 2
     assert answers[2:] == [30, 40]
@@ -248,24 +248,24 @@ async def test_too_few_results_are_an_error_of_the_whole_batch_and_the_lane_goes
 
 
 async def test_a_lane_that_is_cancelled_ends_and_the_next_item_opens_another() -> None:
-    desk = Desk()
-    desk.open.clear()
-    batch = Batch(desk.flush)
+    sink = Sink()
+    sink.open.clear()
+    batch = Batch(sink.flush)
     (caller,) = put_all(batch, [1])
-    await when(lambda: len(desk.batches) == 1, desk.arrived)
+    await when(lambda: len(sink.batches) == 1, sink.arrived)
     (lane,) = asyncio.all_tasks() - {caller, asyncio.current_task()}
     (waiting,) = put_all(batch, [2])
     await in_time(asyncio.wait({waiting}, timeout=0))
     lane.cancel()
     assert [type(answer) for answer in await in_time(caller, lane)] == [asyncio.CancelledError] * 2
     assert lane.cancelled()
-    desk.open.set()
+    sink.open.set()
     assert await in_time(waiting, batch.put(3)) == [20, 30]
-    assert desk.batches == [[1], [2, 3]]
+    assert sink.batches == [[1], [2, 3]]
 
 
 async def test_what_comes_soon_after_a_batch_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk, rests, over, pause = Desk(), asyncio.Event(), asyncio.Event(), asyncio.sleep
+    sink, rests, over, pause = Sink(), asyncio.Event(), asyncio.Event(), asyncio.sleep
 
     async def rest(seconds: float) -> None:
         if seconds > 0:
@@ -275,38 +275,38 @@ async def test_what_comes_soon_after_a_batch_goes_together(monkeypatch: pytest.M
             await pause(0)
 
     monkeypatch.setattr(asyncio, "sleep", rest)
-    batch = Batch(desk.flush, min_interval=timedelta(hours=1))
+    batch = Batch(sink.flush, min_interval=timedelta(hours=1))
     await batch.put(1)
     first = asyncio.create_task(batch.put(2))
     await rests.wait()
     later = [asyncio.create_task(batch.put(number)) for number in (3, 4)]
     over.set()
     assert await asyncio.gather(first, *later) == [20, 30, 40]
-    assert desk.batches == [[1], [2, 3, 4]]
+    assert sink.batches == [[1], [2, 3, 4]]
 
 
 async def test_a_full_batch_does_not_rest() -> None:
-    desk = Desk()
-    batch = Batch(desk.flush, limit=2, min_interval=timedelta(days=1))
+    sink = Sink()
+    batch = Batch(sink.flush, limit=2, min_interval=timedelta(days=1))
     await batch.put(1)
     both = [batch.put(2), batch.put(3)]
     assert await asyncio.gather(*both) == [20, 30]
-    assert desk.batches == [[1], [2, 3]]
+    assert sink.batches == [[1], [2, 3]]
 
 
 async def test_what_is_in_no_hurry_waits_for_others_even_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk, over, asked = Desk(), asyncio.Event(), list[float]()
+    sink, over, asked = Sink(), asyncio.Event(), list[float]()
 
     async def wait(seconds: float) -> None:
         asked.append(seconds)
         await over.wait()
 
     monkeypatch.setattr(asyncio, "sleep", wait)
-    batch = Batch(desk.flush, linger=timedelta(seconds=3))
+    batch = Batch(sink.flush, linger=timedelta(seconds=3))
     items = put_all(batch, [1])
     await in_time(asyncio.wait(items, timeout=0))
     items += put_all(batch, [2])
-    assert (asked, desk.batches) == ([3.0], [])
+    assert (asked, sink.batches) == ([3.0], [])
     over.set()
     assert await in_time(*items) == [10, 20]
-    assert desk.batches == [[1, 2]]
+    assert sink.batches == [[1, 2]]

@@ -26,7 +26,7 @@ async def test_an_open_route(client: Any, path: str) -> None:
 async def test_who_asks_is_looked_at_as_ever(stub: Any, new_task: Any) -> None:
     lab = AccessLab()
     stub.reader.tasks = [new_task("t1")]
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    app = create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies)])
     async with browser(app) as client:
         assert (await client.head("/tasks/t1/status")).status_code == 401
         assert (await client.head("/dashboard")).status_code == 303
@@ -44,7 +44,7 @@ async def test_head_is_named_where_get_is(client: Any, method: str) -> None:
 
 async def test_a_stream_ends_with_its_head(stub: Any) -> None:
     lab = AccessLab()
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    app = create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies)])
     async with browser(app, await lab.session(Role.VIEWER)) as client, asyncio.timeout(10):
         response = await client.head("/dashboard/events")
     assert (response.status_code, response.content) == (200, b"")

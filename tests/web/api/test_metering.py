@@ -21,7 +21,7 @@ async def test_a_request_is_told_by_its_route_and_status(stub: Stub) -> None:
         assert seconds >= 0
         seen.append((method, route, status))
 
-    app = create_app(replace(stub.doors(open_access()), observe=observe))
+    app = create_app(replace(stub.dependencies(open_access()), observe=observe))
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         for path in ("/tasks/one/status", "/tasks/two/status", "/health/live", "/tasks/?limit=0"):
             await client.get(path)

@@ -209,7 +209,7 @@ async def test_a_listing_parses_its_filter_to_typed_values(client: Any, stub: An
         ("status[$ne]=failed", "status[$ne]"),
         ("sort=id", "sort"),
         ("wanted=1", "wanted"),
-        ("doors=1", "doors"),
+        ("dependencies=1", "dependencies"),
         ("source=mail", "source"),
         ("source=pushed&source=polled", "source"),
         ("limit=0", "limit"),
@@ -251,7 +251,7 @@ async def audited_retry(stub: Stub, lab: AccessLab, task_id: str = "t1") -> tupl
         entries.append(entry)
 
     key = await lab.key(Scope.OPERATE)
-    app = create_app(stub.doors(replace(lab.door, audit=audit)))
+    app = create_app(stub.dependencies(replace(lab.dependencies, audit=audit)))
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         response = await client.post(f"/tasks/{task_id}/retry", headers={"x-api-key": key})
     return response.status_code, entries
@@ -276,7 +276,7 @@ async def test_a_retry_that_can_not_be_written_down_is_not_made(stub: Stub) -> N
     async def audit(entry: AuditEntry) -> None:
         raise StoreUnavailable("the audit is away")
 
-    app = create_app(stub.doors(replace(open_access(), audit=audit)))
+    app = create_app(stub.dependencies(replace(open_access(), audit=audit)))
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         assert (await client.post("/tasks/t1/retry")).status_code == 503
     assert stub.retried == []

@@ -1,4 +1,4 @@
-"""A door in memory: people and keys to come in with, a clock moved by hand, and a count of passwords compared."""
+"""Access in memory: people and keys to log in with, a clock moved by hand, and a count of passwords compared."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from bridge.access.accounts import Accounts
-from bridge.access.sessions import Entrance
+from bridge.access.sessions import SessionService
 from bridge.adapters.memory.access import MemoryAccessStore
 from bridge.domain.access import Role, Scope, csrf_token
 from bridge.domain.errors import ProviderUnavailable
 from bridge.domain.openid import ClaimMapping, Identity, LoginRequest
 from bridge.domain.task import Task
 from bridge.ports.journal import Level
-from web.dependencies import AccessDoor, OpenIdDoor
+from web.dependencies import AccessDependencies, OpenIdConfig
 
 ORIGIN = "https://testserver.local"
 PASSWORD = "correct horse battery"
@@ -65,15 +65,15 @@ class Journal:
 
 
 class AccessLab:
-    """All parts of the door, and short ways to come in."""
+    """All parts of access, and short ways to log in."""
 
     def __init__(self, **terms: Any) -> None:
         self.store, self.clock = MemoryAccessStore(), HandClock()
         self.passwords, self.journal = CountingPasswords(), Journal()
         parts = (self.store, self.passwords, self.clock, self.journal)
-        self.entrance = Entrance(*parts, lifetime=LIFETIME)
+        self.session_service = SessionService(*parts, lifetime=LIFETIME)
         self.accounts = Accounts(*parts)
-        self.door = AccessDoor(self.entrance, self.accounts, **terms)
+        self.dependencies = AccessDependencies(self.session_service, self.accounts, **terms)
 
     async def key(self, *scopes: Scope, topics: list[str] | None = None) -> str:
         """Make a key; return what its holder sends."""
@@ -83,7 +83,7 @@ class AccessLab:
         """Make a person and log him in; return the browser's secret."""
         name = name or role.value
         await self.accounts.add_user(name, role, PASSWORD)
-        return (await self.entrance.login(name, PASSWORD, address="10.0.0.1", agent="test")).secret
+        return (await self.session_service.login(name, PASSWORD, address="10.0.0.1", agent="test")).secret
 
 
 class AwayProvider:
@@ -99,14 +99,14 @@ class AwayProvider:
         raise ProviderUnavailable("away")
 
 
-def company_login(*, hide_password: bool = False) -> OpenIdDoor:
+def company_login(*, hide_password: bool = False) -> OpenIdConfig:
     """Return the login at a provider that is away."""
-    return OpenIdDoor(AwayProvider(), ClaimMapping("name", "groups", {}), hide_password)
+    return OpenIdConfig(AwayProvider(), ClaimMapping("name", "groups", {}), hide_password)
 
 
-def open_access() -> AccessDoor:
-    """Return a door that asks nobody at the API."""
-    return AccessLab(open_api=True).door
+def open_access() -> AccessDependencies:
+    """Return access to an API that is open to all."""
+    return AccessLab(open_api=True).dependencies
 
 
 def browser(app: Litestar, secret: str | None = None, name: str = "__Host-session") -> AsyncTestClient[Litestar]:

@@ -13,12 +13,10 @@ from litestar.testing import AsyncTestClient
 
 from bridge.domain.access import ApiKey, Role, Scope
 from tests.web.auth.access_lab import PASSWORD, AccessLab
-from tests.web.dashboard.desk_lab import DeskLab
 from tests.web.dashboard.operations_lab import OPERATION, OperationsLab
-from web.components.live import Pace
-from web.dashboard.desk_pages import operations_desk_routes
+from web.components.live import LiveConfig
 from web.dashboard.mount import dashboard_router
-from web.dashboard.pages_of_tasks import task_pages
+from web.dashboard.pages import dashboard_pages
 
 PREVIEW = "/dashboard/operations/preview"
 BODY = {"task_id": "t1", "worker_id": "w1", "topic": "charge_card"}
@@ -135,14 +133,14 @@ NOWHERE = "/dashboard/{rest:path}"
 
 async def dashboard(lab: AccessLab) -> Router:
     """Return all pages; there is an operation that they can show, a task that failed, a person and a key."""
-    operations, tasks = OperationsLab(lab), DeskLab(lab)
+    operations = OperationsLab(lab)
     await operations.begin(OPERATION)
-    await tasks.failed("t1")
+    await operations.parts.failed("t1")
     await lab.accounts.add_user("bob", Role.VIEWER, PASSWORD)
     await lab.store.add_key(ApiKey(PREFIX, "", "x", frozenset({Scope.READ}), lab.clock.now()))
-    at_once = Pace(lifetime=timedelta(0))  # a stream of events would be read to its end
-    pages = [*task_pages(tasks.door), *operations_desk_routes(operations.door)]
-    return dashboard_router(lab.door, pace=at_once, mounted=pages)
+    at_once = LiveConfig(lifetime=timedelta(0))  # a stream of events would be read to its end
+    pages = dashboard_pages(operations.dependencies)
+    return dashboard_router(lab.dependencies, live_config=at_once, mounted=pages)
 
 
 def handlers(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:

@@ -37,7 +37,7 @@ async def lab() -> AccessLab:
 @pytest.fixture
 def app(lab: AccessLab, stub: Any, new_task: Any) -> Litestar:
     stub.reader.tasks = [new_task("t1")]
-    return create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    return create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies)])
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_no_other_page_changes_anything(
         response = await client.post(path, data=with_token(secret, **fields), headers=headers)
     assert response.status_code == 403
     assert "set-cookie" not in response.headers
-    assert await lab.entrance.by_session(secret) is not None
+    assert await lab.session_service.by_session(secret) is not None
 
 
 @pytest.mark.parametrize("headers", OWN, ids=str)
@@ -100,7 +100,7 @@ async def test_a_form_carries_the_token_of_its_own_session(app: Litestar, lab: A
                 assert (await client.post(path, data=fields)).status_code == 403, fields
         by_header = {"x-csrf-token": with_token(secret)["csrf_token"]}
         assert (await client.post("/tasks/t1/retry", headers=by_header)).status_code == 202
-    assert await lab.entrance.by_session(secret) is not None
+    assert await lab.session_service.by_session(secret) is not None
 
 
 async def test_a_key_needs_no_token_and_no_origin(client: Any, lab: AccessLab) -> None:
@@ -112,7 +112,7 @@ async def test_a_key_needs_no_token_and_no_origin(client: Any, lab: AccessLab) -
 async def test_http_is_ours_where_the_settings_say_so(stub: Any) -> None:
     lab = AccessLab(insecure_cookies=True)
     await lab.accounts.add_user("ada", Role.VIEWER, PASSWORD)
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    app = create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies)])
     async with AsyncTestClient(app, base_url="http://gateway.lan:8000") as client:
         client.follow_redirects = False
         for origin, status in (("http://evil.lan:8000", 403), ("http://gateway.lan:8000", 303)):
@@ -207,7 +207,9 @@ async def test_no_secret_is_told_or_written_down(app: Litestar, lab: AccessLab) 
                 told += [answer.text, str(answer.headers)]
             bad = await client.get("/tasks", headers={"x-api-key": key[:-1] + "g"})
             told += [bad.text, str(bad.headers)]
-    heard = "\n".join([*told, str(lines), str(lab.journal.told), repr(lab.entrance), repr(await lab.accounts.users())])
+    heard = "\n".join(
+        [*told, str(lines), str(lab.journal.told), repr(lab.session_service), repr(await lab.accounts.users())]
+    )
     for hidden in (canary, key[-64:], secret):
         assert hidden not in heard
     assert "login_failed" in lab.journal.events()

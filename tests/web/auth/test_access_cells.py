@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from web.dashboard.csv_cells import cell
+from web.dashboard.csv_export import cell
 
 
 @pytest.mark.parametrize(

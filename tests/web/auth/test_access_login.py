@@ -30,7 +30,7 @@ async def lab() -> AccessLab:
 
 @pytest.fixture
 def app(lab: AccessLab, stub: Any) -> Litestar:
-    return create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    return create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies)])
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def test_from_the_login_to_the_dashboard_and_out_again(client: Any, lab: A
 async def test_the_cookie(stub: Any, insecure: bool) -> None:
     lab = AccessLab(insecure_cookies=insecure)
     await lab.accounts.add_user("ada", Role.VIEWER, PASSWORD)
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    app = create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies)])
     async with browser(app) as client:
         morsel = cookie_of(await client.post("/dashboard/login", data=CREDENTIALS))
         assert morsel.key == ("session" if insecure else "__Host-session")
@@ -83,14 +83,14 @@ async def test_the_cookie(stub: Any, insecure: bool) -> None:
 
 async def test_a_planted_session_does_not_survive_the_login(app: Litestar, lab: AccessLab) -> None:
     planted = new_secret()
-    for before in (planted, (await lab.entrance.login("ada", PASSWORD, address="x", agent="")).secret):
+    for before in (planted, (await lab.session_service.login("ada", PASSWORD, address="x", agent="")).secret):
         async with browser(app, before) as client:
             response = await client.post("/dashboard/login", data=CREDENTIALS)
             assert response.status_code == 303
             after = cookie_of(response).value
         assert after != before
-        assert await lab.entrance.by_session(before) is None
-        assert await lab.entrance.by_session(after) is not None
+        assert await lab.session_service.by_session(before) is None
+        assert await lab.session_service.by_session(after) is not None
 
 
 async def test_a_session_ends_by_itself(app: Litestar, lab: AccessLab) -> None:
@@ -226,7 +226,7 @@ async def test_an_address_of_many_slashes_leads_to_no_other_host(client: Any) ->
 async def test_the_password_is_hidden_where_the_company_logs_in_and_is_there_in_an_emergency(stub: Any) -> None:
     lab = AccessLab(openid=company_login(hide_password=True))
     await lab.accounts.add_user("ada", Role.ADMIN, PASSWORD)
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    app = create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies)])
     async with browser(app) as client:
         page = (await client.get("/dashboard/login")).text
         assert "/dashboard/login/company" in page

@@ -29,7 +29,7 @@ def lab() -> AccessLab:
 @pytest.fixture
 async def app(lab: AccessLab, stub: Any, new_task: Any) -> Litestar:
     stub.reader.tasks = [new_task("t1")]
-    return create_app(stub.doors(lab.door), [await dashboard(lab)])
+    return create_app(stub.dependencies(lab.dependencies), [await dashboard(lab)])
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_a_route_that_says_nothing_opens_to_nobody(lab: AccessLab, stub: A
     async def forgotten() -> str:
         return "secret"
 
-    app = create_app(stub.doors(lab.door), [forgotten])
+    app = create_app(stub.dependencies(lab.dependencies), [forgotten])
     assert [path for path, handler in handlers(app) if need_of(handler) is None] == ["/forgotten"]
     key = await lab.key(Scope.ADMIN)
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
@@ -144,7 +144,9 @@ async def test_a_key_of_one_topic_meets_no_other(
 
 async def test_metrics_ask_where_they_are_to(stub: Any, check_problem: Any) -> None:
     lab = AccessLab(open_metrics=False)
-    async with AsyncTestClient(create_app(stub.doors(lab.door)), raise_server_exceptions=False) as client:
+    async with AsyncTestClient(
+        create_app(stub.dependencies(lab.dependencies)), raise_server_exceptions=False
+    ) as client:
         check_problem(await client.get("/metrics"), 401, "not-signed-in")
         key = await lab.key(Scope.READ)
         assert (await client.get("/metrics", headers={"authorization": f"Bearer {key}"})).status_code == 200
@@ -171,7 +173,7 @@ async def test_a_topic_that_is_not_worked_tells_a_bound_key_of_no_other(
 async def test_an_open_api_asks_nobody_but_the_dashboard_does(stub: Any, new_task: Any, check_problem: Any) -> None:
     lab = AccessLab(open_api=True, openid=company_login())
     stub.reader.tasks = [new_task("t1")]
-    app = create_app(stub.doors(lab.door), [await dashboard(lab)])
+    app = create_app(stub.dependencies(lab.dependencies), [await dashboard(lab)])
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         client.follow_redirects = False
         for asked in GUARDED:
@@ -184,7 +186,7 @@ async def test_an_open_api_asks_nobody_but_the_dashboard_does(stub: Any, new_tas
 
 
 async def test_the_probes_of_a_worker_have_the_same_guard(lab: AccessLab, stub: Any) -> None:
-    app = create_app(stub.doors(lab.door), api=False)
+    app = create_app(stub.dependencies(lab.dependencies), api=False)
     assert all(need_of(handler) is not None for _, handler in handlers(app))
     async with AsyncTestClient(app) as client:
         assert (await client.get("/health/live")).status_code == 200

@@ -21,14 +21,13 @@ from bridge.domain.records import Pause, View
 from bridge.domain.task import Task
 from tests.web.auth.access_lab import PASSWORD, AccessLab, browser, with_token
 from tests.web.auth.access_matrix import ROUTES, handlers
-from tests.web.dashboard.desk_lab import seen
+from tests.web.dashboard.dashboard_lab import seen
 from tests.web.dashboard.operations_lab import OperationsLab
 from web.app import create_app
 from web.auth.guard import need_of
-from web.components.live import Pace
-from web.dashboard.desk_pages import operations_desk_routes
+from web.components.live import LiveConfig
 from web.dashboard.mount import dashboard_router
-from web.dashboard.pages_of_tasks import task_pages
+from web.dashboard.pages import dashboard_pages
 
 MINE, THEIRS = "charge_card", "zz_other_topic"
 CANARIES: Final = (THEIRS, "their-task", "their-key", "their-instance", "their-error", "their-view", "their-letter")
@@ -76,10 +75,10 @@ class Bound:
             "their-task", topic=THEIRS, business_key="their-key", process_instance_id=mine.process_instance_id,
             error="their-error", error_type="their-error", error_fp="fedcba9876543210",
         )  # fmt: skip
-        await self.lab.desk.pause(Pause(THEIRS, "root", "their-error", now))
+        await self.lab.dashboard_store.pause(Pause(THEIRS, "root", "their-error", now))
         operation = Operation(FOREIGN_OPERATION, OperationKind.RETRY, f"topic:{THEIRS}", "their-key", "root", 1, now)
-        await self.lab.desk.create(operation, [Item(theirs.id, 1)])
-        await self.lab.desk.save_view(View("their-view", "their-view", f"topic={THEIRS}", "root", now))
+        await self.lab.dashboard_store.create(operation, [Item(theirs.id, 1)])
+        await self.lab.dashboard_store.save_view(View("their-view", "their-view", f"topic={THEIRS}", "root", now))
         letter = DeadLetter("their-letter", THEIRS, "rejected", "their-letter", theirs.id, now)
         self.lab.store.letters[letter.id] = letter
         await self.lab.worker()
@@ -87,20 +86,27 @@ class Bound:
 
     def state(self) -> tuple[Task, int, int, int]:
         """Return what nobody of another topic may have changed."""
-        desk = self.lab.desk
-        return self.lab.store.tasks["their-task"], len(desk._pauses), len(desk._views), len(self.stub.retried)
+        dashboard_store = self.lab.dashboard_store
+        return (
+            self.lab.store.tasks["their-task"],
+            len(dashboard_store._pauses),
+            len(dashboard_store._views),
+            len(self.stub.retried),
+        )
 
     def app(self) -> Litestar:
-        pages = [*task_pages(self.lab.parts.door), *operations_desk_routes(self.lab.door)]
-        router = dashboard_router(self.access.door, pace=Pace(lifetime=timedelta(0)), mounted=pages)
-        doors = replace(self.stub.doors(self.access.door), reader=self.lab.store)
-        return create_app(doors, [router])
+        pages = dashboard_pages(self.lab.dependencies)
+        router = dashboard_router(
+            self.access.dependencies, live_config=LiveConfig(lifetime=timedelta(0)), mounted=pages
+        )
+        dependencies = replace(self.stub.dependencies(self.access.dependencies), reader=self.lab.store)
+        return create_app(dependencies, [router])
 
     @asynccontextmanager
     async def person(self, role: Role) -> AsyncIterator[AsyncTestClient[Litestar]]:
         """Give the browser of somebody who is limited to MINE."""
         await self.access.accounts.add_user("ana", role, PASSWORD, [MINE])
-        secret = (await self.access.entrance.login("ana", PASSWORD, address="10.0.0.1", agent="")).secret
+        secret = (await self.access.session_service.login("ana", PASSWORD, address="10.0.0.1", agent="")).secret
         async with browser(self.app(), secret) as client:
             client.headers["x-csrf-token"] = with_token(secret)["csrf_token"]
             yield client
@@ -223,7 +229,9 @@ async def test_what_is_of_ones_own_topic_is_granted_as_to_others(bound: Bound, r
             granted = response.status_code not in {401, 403, 404}
             assert granted is (asked.scope in SCOPES[role]), (asked.method, asked.path)
             if asked.route == "/dashboard/logout":
-                secret = (await bound.access.entrance.login("ana", PASSWORD, address="10.0.0.1", agent="")).secret
+                secret = (
+                    await bound.access.session_service.login("ana", PASSWORD, address="10.0.0.1", agent="")
+                ).secret
                 client.cookies.set("__Host-session", secret)
                 client.headers["x-csrf-token"] = with_token(secret)["csrf_token"]
 

@@ -63,7 +63,7 @@ def test_where_nobody_is_asked_the_default_is_this_machine() -> None:
 
 async def test_no_route_answers_another_name(stub: Any, check_problem: Any) -> None:
     lab = AccessLab(open_api=True, allowed_hosts=AllowedHosts(["localhost"]))
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door)])
+    app = create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies)])
     async with AsyncTestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
         assert (await client.get("/tasks")).status_code == 200
         for path in ("/tasks", "/metrics", "/health", "/schema/openapi.json"):

@@ -20,7 +20,7 @@ from web.app import create_app
 from web.components.assets import FOLDER as STATIC
 from web.components.assets import Assets
 from web.components.nav import SECTIONS
-from web.components.page import FOLDER, Look
+from web.components.page import FOLDER, PageConfig
 from web.components.preferences import Preferences, chosen, zones
 from web.dashboard.mount import dashboard_router
 from web.dashboard.settings import device_of
@@ -39,8 +39,10 @@ def lab() -> AccessLab:
 
 @pytest.fixture
 def app(lab: AccessLab, stub: Any) -> Litestar:
-    look = Look("Produção", "1.2.3", debug=True)
-    return create_app(stub.doors(lab.door), [dashboard_router(lab.door, look, ending=asyncio.Event())])
+    page_config = PageConfig("Produção", "1.2.3", debug=True)
+    return create_app(
+        stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies, page_config, ending=asyncio.Event())]
+    )
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ async def test_the_environment_is_on_every_page(client: Any) -> None:
     [("production", "production"), ("PRD-2", "production"), ("Homologação", "staging"), ("x", "other")],
 )
 def test_production_is_the_loudest(name: str, badge: str) -> None:
-    assert Look(name).badge == badge
+    assert PageConfig(name).badge == badge
 
 
 async def test_every_script_of_a_page_has_its_nonce(client: Any) -> None:
@@ -285,7 +287,7 @@ async def test_only_the_session_itself_can_say_something(app: Litestar, lab: Acc
 
 async def test_sessions_are_shown_and_ended(client: Any, lab: AccessLab, secret: str) -> None:
     agent = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/120.0 Safari/537.36 Edg/120.0"
-    other = await lab.entrance.login("ada", PASSWORD, address="10.9.8.7", agent=agent)
+    other = await lab.session_service.login("ada", PASSWORD, address="10.9.8.7", agent=agent)
     foreign = await lab.session(Role.ADMIN, "mallory")
     page = (await client.get("/dashboard/settings")).text
     assert "10.9.8.7" in page
@@ -293,15 +295,15 @@ async def test_sessions_are_shown_and_ended(client: Any, lab: AccessLab, secret:
     assert secret not in page
     ids = re.findall(r'name="id" value="(\w{64})"', page)
     assert len(ids) == 2
-    stolen = (await lab.entrance.sessions("mallory"))[0].id
+    stolen = (await lab.session_service.sessions("mallory"))[0].id
     await client.post("/dashboard/settings/sessions", data=with_token(secret, id=stolen))
-    assert await lab.entrance.by_session(foreign) is not None, "nobody ends another's session"
+    assert await lab.session_service.by_session(foreign) is not None, "nobody ends another's session"
     await client.post("/dashboard/settings/sessions", data=with_token(secret, id=other.session.id))
-    assert await lab.entrance.by_session(other.secret) is None
-    await lab.entrance.login("ada", PASSWORD, address="10.9.8.8", agent="")
+    assert await lab.session_service.by_session(other.secret) is None
+    await lab.session_service.login("ada", PASSWORD, address="10.9.8.8", agent="")
     await client.post("/dashboard/settings/sessions", data=with_token(secret, others="yes"))
-    assert len(await lab.entrance.sessions("ada")) == 1
-    assert await lab.entrance.by_session(secret) is not None
+    assert len(await lab.session_service.sessions("ada")) == 1
+    assert await lab.session_service.by_session(secret) is not None
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,17 @@ from structlog.testing import capture_logs
 
 from bridge.domain.access import Role, digest
 from bridge.domain.errors import StoreUnavailable
-from bridge.ports.changes import Still
+from bridge.ports.changes import NoChanges
 from tests.web.auth.access_lab import AccessLab, browser
 from web.app import create_app
-from web.components.live import EVERYTHING, Live, Pace
+from web.components.live import EVERYTHING, Live, LiveConfig
 from web.dashboard.mount import dashboard_router
 
-QUICK = Pace(every=timedelta(milliseconds=1), heartbeat=timedelta(seconds=30), linger=timedelta(0))
+QUICK = LiveConfig(every=timedelta(milliseconds=1), heartbeat=timedelta(seconds=30), linger=timedelta(0))
 
 
-class Marks:
-    """Marks that a test sets; how often they were asked for is counted."""
+class ChangeTokens:
+    """Tokens that a test sets; how often they were asked for is counted."""
 
     def __init__(self) -> None:
         self.now = {"tasks": "1", "topics": "1"}
@@ -31,7 +31,7 @@ class Marks:
         self.error: Exception | None = None
         self.news = asyncio.Event()
 
-    async def marks(self) -> Mapping[str, str]:
+    async def change_tokens(self) -> Mapping[str, str]:
         self.asked += 1
         self.news.set()
         if self.error is not None:
@@ -39,7 +39,7 @@ class Marks:
         return dict(self.now)
 
     async def looked(self) -> None:
-        """Return when the marks were asked for twice more: what was set before is known then."""
+        """Return when the tokens were asked for twice more: what was set before is known then."""
         async with asyncio.timeout(5):
             for _ in range(2):
                 self.news.clear()
@@ -76,13 +76,13 @@ def ending() -> asyncio.Event:
 
 
 @pytest.fixture
-def marks() -> Marks:
-    return Marks()
+def tokens() -> ChangeTokens:
+    return ChangeTokens()
 
 
 @pytest.fixture
-async def live(marks: Marks, ending: asyncio.Event) -> AsyncIterator[Live]:
-    yield Live(marks, ending, QUICK)
+async def live(tokens: ChangeTokens, ending: asyncio.Event) -> AsyncIterator[Live]:
+    yield Live(tokens, ending, QUICK)
     ending.set()
 
 
@@ -92,38 +92,38 @@ async def listen(live: Live, **options: Any) -> Ear:
     return ear
 
 
-async def test_all_hear_what_one_watcher_finds(live: Live, marks: Marks) -> None:
+async def test_all_hear_what_one_watcher_finds(live: Live, tokens: ChangeTokens) -> None:
     ears = [await listen(live, user=f"u{i}") for i in range(20)]
     assert (await ears[0].names())[1] == [EVERYTHING], "nobody watched as this page was written"
-    await marks.looked()
-    before = marks.asked
-    await marks.looked()
-    assert marks.asked - before == 2, "one question at a time, for all twenty"
-    marks.now["tasks"] = "2"
-    del marks.now["topics"]
+    await tokens.looked()
+    before = tokens.asked
+    await tokens.looked()
+    assert tokens.asked - before == 2, "one question at a time, for all twenty"
+    tokens.now["tasks"] = "2"
+    del tokens.now["topics"]
     heard = [await ear.names() for ear in ears]
     assert {tuple(names) for _, names in heard} == {("tasks", "topics")}
     assert len({number for number, _ in heard}) == 1
 
 
-async def test_only_names_go_over_the_wire(live: Live, marks: Marks) -> None:
-    marks.now["tasks"] = "secret-1"
+async def test_only_names_go_over_the_wire(live: Live, tokens: ChangeTokens) -> None:
+    tokens.now["tasks"] = "secret-1"
     first = await listen(live)
-    await marks.looked()
-    marks.now["tasks"] = "secret-2"
+    await tokens.looked()
+    tokens.now["tasks"] = "secret-2"
     text = await first.next() + await first.next()
     assert "secret" not in text
 
 
-async def test_a_page_that_comes_back_hears_what_it_missed(live: Live, marks: Marks) -> None:
+async def test_a_page_that_comes_back_hears_what_it_missed(live: Live, tokens: ChangeTokens) -> None:
     keeper, gone = await listen(live), await listen(live)
-    await marks.looked()
-    marks.now["tasks"] = "2"
+    await tokens.looked()
+    tokens.now["tasks"] = "2"
     last, _ = await gone.names()
     await gone.close()
     for name in ("topics", "workers"):
-        marks.now[name] = "2"
-        await marks.looked()
+        tokens.now[name] = "2"
+        await tokens.looked()
     back = await listen(live, last_id=last)
     assert (await back.names())[1] == ["topics", "workers"]
     assert (await (await listen(live, last_id="other-3")).names())[1] == [EVERYTHING]
@@ -135,38 +135,38 @@ async def test_an_id_that_is_none_of_ours_has_missed_everything(live: Live, last
     assert (await (await listen(live, last_id=last_id.replace("0-", live._boot + "-"))).names())[1] == [EVERYTHING]
 
 
-async def test_nobody_is_asked_while_nobody_listens(live: Live, marks: Marks) -> None:
-    assert (marks.asked, live.cursor) == (0, "")
+async def test_nobody_is_asked_while_nobody_listens(live: Live, tokens: ChangeTokens) -> None:
+    assert (tokens.asked, live.cursor) == (0, "")
     ear = await listen(live)
-    await marks.looked()
+    await tokens.looked()
     written = live.cursor
     await ear.close()
     watching = live._watching
     assert watching is not None
     async with asyncio.timeout(5):
         await watching
-    asked = marks.asked
+    asked = tokens.asked
     assert (live.listeners, live.cursor) == (0, "")
     back = await listen(live, last_id=written)
     assert (await back.names())[1] == [EVERYTHING]
-    assert marks.asked >= asked
+    assert tokens.asked >= asked
 
 
-async def test_who_goes_from_page_to_page_misses_nothing(marks: Marks, ending: asyncio.Event) -> None:
-    live = Live(marks, ending, Pace(every=timedelta(milliseconds=1), linger=timedelta(seconds=30)))
+async def test_who_goes_from_page_to_page_misses_nothing(tokens: ChangeTokens, ending: asyncio.Event) -> None:
+    live = Live(tokens, ending, LiveConfig(every=timedelta(milliseconds=1), linger=timedelta(seconds=30)))
     ear = await listen(live)
-    await marks.looked()
+    await tokens.looked()
     written = live.cursor
     await ear.close()
-    marks.now["tasks"] = "2"
-    await marks.looked()
+    tokens.now["tasks"] = "2"
+    await tokens.looked()
     assert (await (await listen(live, last_id=written)).names())[1] == ["tasks"]
     ending.set()
 
 
-async def test_signs_of_life_and_the_end_of_a_streams_time(marks: Marks, ending: asyncio.Event) -> None:
+async def test_signs_of_life_and_the_end_of_a_streams_time(tokens: ChangeTokens, ending: asyncio.Event) -> None:
     short = timedelta(milliseconds=20)
-    live = Live(Still(), ending, Pace(heartbeat=short / 4, lifetime=short, linger=timedelta(0)))
+    live = Live(NoChanges(), ending, LiveConfig(heartbeat=short / 4, lifetime=short, linger=timedelta(0)))
     ear = await listen(live)
     await ear.names()
     assert set(await ear.rest()) == {b": still here\n\n"}
@@ -182,10 +182,12 @@ async def test_the_end_of_the_process_ends_every_stream(live: Live, ending: asyn
     assert not live.room_for("ada")
 
 
-async def test_the_stream_of_a_session_that_has_ended_ends(marks: Marks, ending: asyncio.Event) -> None:
+async def test_the_stream_of_a_session_that_has_ended_ends(tokens: ChangeTokens, ending: asyncio.Event) -> None:
     lab = AccessLab()
-    pace = Pace(every=timedelta(milliseconds=1), recheck=timedelta(milliseconds=1), heartbeat=timedelta(seconds=30))
-    live = Live(marks, ending, pace, ended=lab.entrance.ended)
+    live_config = LiveConfig(
+        every=timedelta(milliseconds=1), recheck=timedelta(milliseconds=1), heartbeat=timedelta(seconds=30)
+    )
+    live = Live(tokens, ending, live_config, ended=lab.session_service.ended)
     secrets = {name: await lab.session(Role.VIEWER, name) for name in ("ada", "bob")}
     gone, stays = [
         await listen(live, user=name, last_id="unknown", session=digest(secret)) for name, secret in secrets.items()
@@ -194,52 +196,55 @@ async def test_the_stream_of_a_session_that_has_ended_ends(marks: Marks, ending:
         await ear.names()
     await lab.accounts.disable("ada")
     assert await gone.rest() == []
-    marks.now["tasks"] = "2"
+    tokens.now["tasks"] = "2"
     assert (await stays.names())[1] == ["tasks"]
     ending.set()
 
 
-async def test_sessions_are_looked_at_every_three_seconds(marks: Marks, ending: asyncio.Event) -> None:
+async def test_sessions_are_looked_at_every_three_seconds(tokens: ChangeTokens, ending: asyncio.Event) -> None:
     hands, asked = Hands(), list[frozenset[str]]()
 
     async def ended(sessions: Collection[str]) -> Collection[str]:
         asked.append(frozenset(sessions))
         return ()
 
-    live = Live(marks, ending, QUICK, now=hands, ended=ended)
+    live = Live(tokens, ending, QUICK, now=hands, ended=ended)
     ears = [await listen(live, user=name, session=name) for name in ("ada", "ada", "bob")]
     for seconds in (0.0, 2.9, 0.1, 2.9):
         hands.at += seconds
-        await marks.looked()
+        await tokens.looked()
     assert asked == [{"ada", "bob"}] * 2
     assert len(ears) == live.listeners
     ending.set()
 
 
-async def test_an_outage_is_logged_once_and_ends_nothing(live: Live, marks: Marks) -> None:
+async def test_an_outage_is_logged_once_and_ends_nothing(live: Live, tokens: ChangeTokens) -> None:
     ear = await listen(live)
     await ear.names()
-    await marks.looked()
+    await tokens.looked()
     with capture_logs() as lines:
-        marks.error = StoreUnavailable("away")
+        tokens.error = StoreUnavailable("away")
         for _ in range(3):
-            await marks.looked()
-        marks.error, marks.now["tasks"] = None, "2"
+            await tokens.looked()
+        tokens.error, tokens.now["tasks"] = None, "2"
         assert (await ear.names())[1] == ["tasks"]
     assert [line["event"] for line in lines] == ["changes unknown"]
 
 
 async def test_so_many_pages_and_no_more(stub: Any) -> None:
     lab = AccessLab()
-    pace = Pace(per_user=0)
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door, pace=pace)])
+    live_config = LiveConfig(per_user=0)
+    app = create_app(stub.dependencies(lab.dependencies), [dashboard_router(lab.dependencies, live_config=live_config)])
     async with browser(app, await lab.session(Role.VIEWER)) as client:
         assert (await client.get("/dashboard/events")).status_code == 429
 
 
 async def test_the_answer(stub: Any) -> None:
     lab = AccessLab()
-    app = create_app(stub.doors(lab.door), [dashboard_router(lab.door, pace=Pace(lifetime=timedelta(0)))])
+    app = create_app(
+        stub.dependencies(lab.dependencies),
+        [dashboard_router(lab.dependencies, live_config=LiveConfig(lifetime=timedelta(0)))],
+    )
     async with browser(app, await lab.session(Role.VIEWER)) as client:
         response = await client.get("/dashboard/events")
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -258,16 +263,18 @@ class Hands:
         return self.at
 
 
-async def test_news_come_the_later_the_more_the_last_cost(marks: Marks, ending: asyncio.Event) -> None:
+async def test_news_come_the_later_the_more_the_last_cost(tokens: ChangeTokens, ending: asyncio.Event) -> None:
     hands = Hands()
-    live = Live(marks, ending, Pace(every=timedelta(hours=1), share=0.05, longest=timedelta(seconds=30)), now=hands)
+    live = Live(
+        tokens, ending, LiveConfig(every=timedelta(hours=1), share=0.05, longest=timedelta(seconds=30)), now=hands
+    )
     ear = await listen(live)
     assert (await ear.names())[1] == [EVERYTHING]
 
     await live.run_once()
 
     async def change(name: str) -> str:
-        marks.now[name] += "."
+        tokens.now[name] += "."
         await live.run_once()
         return live.cursor
 
@@ -294,8 +301,8 @@ async def test_news_come_the_later_the_more_the_last_cost(marks: Marks, ending: 
     ending.set()
 
 
-async def test_pages_are_told_one_after_the_other(marks: Marks, ending: asyncio.Event) -> None:
-    live = Live(marks, ending, Pace(every=timedelta(hours=1)))
+async def test_pages_are_told_one_after_the_other(tokens: ChangeTokens, ending: asyncio.Event) -> None:
+    live = Live(tokens, ending, LiveConfig(every=timedelta(hours=1)))
     ears = [await listen(live, user=f"u{number}", last_id="unknown") for number in range(3)]
     for ear in ears:
         await ear.names()
@@ -310,7 +317,7 @@ async def test_pages_are_told_one_after_the_other(marks: Marks, ending: asyncio.
 
     hearing = [asyncio.create_task(hear(ear)) for ear in ears]
     await asyncio.sleep(0)
-    marks.now["tasks"] += "."
+    tokens.now["tasks"] += "."
     began = loop.time()
     await live.run_once()
     await asyncio.gather(*hearing)

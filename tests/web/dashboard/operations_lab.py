@@ -14,17 +14,14 @@ from bridge.domain.errors import BrokerUnavailable
 from bridge.domain.operation import Item, Operation, OperationKind
 from bridge.domain.records import AuditEntry, AuditFilter
 from bridge.domain.replica import Load, Replica
-from bridge.operations.bulk import Bulk
 from tests.web.auth.access_lab import AccessLab, browser, with_token
 from tests.web.conftest import Stub
-from tests.web.dashboard.desk_lab import LOCK, DeskLab
+from tests.web.dashboard.dashboard_lab import DashboardLab
 from web.app import create_app
-from web.components.live import Pace
-from web.components.page import Look
-from web.dashboard.desk_operations import OperationsDesk, Terms
-from web.dashboard.desk_pages import operations_desk_routes
+from web.components.live import LiveConfig
+from web.components.page import PageConfig
 from web.dashboard.mount import dashboard_router
-from web.dashboard.pages_of_tasks import task_pages
+from web.dashboard.pages import dashboard_pages
 
 OPERATION = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
 HOSTILE = '<script>alert("x")</script>{{ 7 * 7 }}<img src=x onerror=alert(1)>'
@@ -35,33 +32,24 @@ class OperationsLab:
 
     def __init__(self, access: AccessLab | None = None, **urls: str) -> None:
         self.access = access or AccessLab()
-        self.parts = DeskLab(self.access)
-        self.desk, self.store, self.clock = self.parts.desk, self.parts.store, self.parts.clock
+        self.parts = DashboardLab(self.access, None, **urls)
+        self.dashboard_store, self.store, self.clock = self.parts.dashboard_store, self.parts.store, self.parts.clock
         self.away, self.circuit = False, "closed"
-        self.bulk = Bulk(
-            operations=self.desk, search=self.desk, store=self.store, operate=self.parts.door.operate,
-            audit=self.desk.write, clock=self.clock, journal=self.parts.journal, replica="replica-a",
-        )  # fmt: skip
-        self.door = OperationsDesk(
-            desk=self.desk, bulk=self.bulk, replicas=self.store, depths=self._depths,
-            dead_letters=self.store.dead_letters, health=self._health, circuit=lambda: self.circuit,
-            topics=self.parts.topics, terms=Terms(timedelta(minutes=5), LOCK, 3), clock=self.clock,
-            trace_url=urls.get("jaeger"),
-        )  # fmt: skip
+        self.bulk = self.parts.dependencies.bulk
+        self.dependencies = replace(self.parts.dependencies, depths=self._depths, circuit=lambda: self.circuit)
 
     async def _depths(self, topics: Any) -> Any:
         if self.away:
             raise BrokerUnavailable("the broker is away")
         return await self.parts.broker.depths(topics)
 
-    async def _health(self) -> Any:
-        return self.parts.health
-
-    def app(self, look: Look | None = None) -> Litestar:
+    def app(self, page_config: PageConfig | None = None) -> Litestar:
         """Return the application with all pages."""
-        mounted = [*task_pages(self.parts.door), *operations_desk_routes(self.door)]
-        pages = dashboard_router(self.access.door, look, pace=Pace(lifetime=timedelta(0)), mounted=mounted)
-        return create_app(Stub().doors(self.access.door), [pages])
+        mounted = dashboard_pages(self.dependencies)
+        pages = dashboard_router(
+            self.access.dependencies, page_config, live_config=LiveConfig(lifetime=timedelta(0)), mounted=mounted
+        )
+        return create_app(Stub().dependencies(self.access.dependencies), [pages])
 
     async def worker(self, name: str = "replica-a", seconds: float = 0, lag: float = 0.01) -> None:
         """Let a replica that works both topics have been seen so many seconds ago."""
@@ -74,7 +62,7 @@ class OperationsLab:
         """Keep an operation that has one task."""
         now = self.clock.now()
         operation = Operation(operation_id, OperationKind.RETRY, "state:failed", "mended", "ada", 10, now)
-        await self.desk.create(operation, [Item("t1", 1)])
+        await self.dashboard_store.create(operation, [Item("t1", 1)])
 
     async def fail_many(self, count: int) -> list[str]:
         """Keep so many failed tasks, with their incidents in the engine; return their ids."""
@@ -107,26 +95,26 @@ async def person(lab: OperationsLab, role: Role = Role.OPERATOR, **headers: str)
 
 
 def audited() -> OperationsLab:
-    """Return a lab whose door for people and keys writes its audit to the desk."""
+    """Return a lab whose changes of people and keys are audited in the dashboard store."""
     lab = OperationsLab()
-    lab.access.door = replace(lab.access.door, audit=lab.desk.write)
+    lab.access.dependencies = replace(lab.access.dependencies, audit=lab.dashboard_store.write)
     return lab
 
 
 async def entries_of(lab: OperationsLab, actions: str) -> list[AuditEntry]:
     """Return what the audit has of actions that begin so."""
-    return [entry for entry in await lab.desk.entries(AuditFilter(), 20) if entry.action.startswith(actions)]
+    return [entry for entry in await lab.dashboard_store.entries(AuditFilter(), 20) if entry.action.startswith(actions)]
 
 
 def bound_to(lab: OperationsLab, *topics: str) -> None:
     """Have everybody who is logged in see these topics alone."""
-    by_session = lab.access.entrance.by_session
+    by_session = lab.access.session_service.by_session
 
     async def bound(secret: str) -> Principal | None:
         found = await by_session(secret)
         return None if found is None else replace(found, topics=frozenset(topics))
 
-    lab.access.entrance.by_session = bound  # type: ignore[method-assign]
+    lab.access.session_service.by_session = bound  # type: ignore[method-assign]
 
 
 def form_of(html: str, action: str) -> dict[str, Any]:

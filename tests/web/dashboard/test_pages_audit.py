@@ -31,7 +31,7 @@ async def write(lab: OperationsLab, number: int, **fields: Any) -> AuditEntry:
         "origin": "10.0.0.7", "action": "task.retry", "target": f"task:t{number}",
     }  # fmt: skip
     entry = AuditEntry(**{**base, **fields})
-    await lab.desk.write(entry)
+    await lab.dashboard_store.write(entry)
     return entry
 
 
@@ -123,7 +123,7 @@ async def test_an_export_has_safe_cells_and_is_written_down(lab: OperationsLab) 
     assert [row["who"] for row in rows if row["id"].startswith("e")] == ["'@bob", "ada"]
     assert rows[-1]["reason"].startswith("'=")
     assert "canary" not in answer.text
-    assert lab.desk.audit[-1].action == "audit.export"
+    assert lab.dashboard_store.audit[-1].action == "audit.export"
     only = await visitor.client.post(f"{AUDIT}/export", data=with_token(visitor.secret, who="ada"))
     assert [row["id"] for row in csv.DictReader(StringIO(only.text.removeprefix("\ufeff")))] == ["e001"]
 
@@ -157,19 +157,19 @@ async def test_no_address_breaks_it(lab: OperationsLab, query: str) -> None:
 
 async def test_who_came_in_and_who_tried_is_written_down_but_not_what_was_typed() -> None:
     lab = OperationsLab()
-    lab.access.door = replace(lab.access.door, audit=lab.desk.write)
+    lab.access.dependencies = replace(lab.access.dependencies, audit=lab.dashboard_store.write)
     await lab.access.accounts.add_user("ada", Role.OPERATOR, PASSWORD)
     async with browser(lab.app()) as client:
         await client.post("/dashboard/login", data={"name": "canary", "password": "canary-too"})
         await client.post("/dashboard/login", data={"name": "ada", "password": PASSWORD})
         secret = client.cookies["__Host-session"]
         await client.post("/dashboard/logout", data=with_token(secret))
-    found = [(entry.action, entry.who, entry.role, entry.target) for entry in lab.desk.audit]
+    found = [(entry.action, entry.who, entry.role, entry.target) for entry in lab.dashboard_store.audit]
     assert found == [
         ("login.failed", "", "anybody", ""),
         ("login", "ada", "operator", "user:ada"),
         ("logout", "ada", "operator", "user:ada"),
     ]
-    assert "canary" not in repr(lab.desk.audit)
+    assert "canary" not in repr(lab.dashboard_store.audit)
     html = await (await person(lab, Role.ADMIN)).get(f"{AUDIT}?action=login.failed")
     assert html.count("<tr id=") == 1

@@ -33,7 +33,7 @@ async def lab() -> OperationsLab:
     await lab.worker()
     await lab.fail_many(2)
     await lab.begin(OPERATION)
-    await lab.desk.pause(Pause("ship", "ada", "manutenção", lab.clock.now()))
+    await lab.dashboard_store.pause(Pause("ship", "ada", "manutenção", lab.clock.now()))
     await lab.store.keep_dead_letter(DeadLetter("d1", "ship", "rejected", "x", "t1", lab.clock.now()))
     return lab
 

@@ -47,7 +47,7 @@ async def filled(admin: Person, **fields: Any) -> dict[str, Any]:
 async def test_a_key_is_shown_once_and_opens_what_it_says(lab: OperationsLab, admin: Person) -> None:
     form = await filled(admin, topics='ship, charge_card ship "Ação/de cobrança 1";"a\\"b"', reason="goes live")
     key = secret_of(await admin.post(KEYS, form))
-    who = await lab.access.entrance.by_key(key)
+    who = await lab.access.session_service.by_key(key)
     assert who.scopes == {Scope.SUBMIT, Scope.READ}
     assert who.topics == frozenset({"ship", "charge_card", "Ação/de cobrança 1", 'a"b'})
     assert key not in await admin.get(KEYS)
@@ -102,12 +102,12 @@ async def test_a_key_is_revoked_with_a_reason(lab: OperationsLab, admin: Person)
     page = f"{KEYS}/{text.split('_')[1]}"
     form = form_of(await admin.get(page), f"{page}/revoke")
     assert "Nothing was changed" in told(await admin.post(f"{page}/revoke", {**form, "reason": " "}))
-    await lab.access.entrance.by_key(text)
+    await lab.access.session_service.by_key(text)
     shown = await admin.post(f"{page}/revoke", {**form, "reason": "it leaked"})
     assert "Key revoked" in told(shown)
     assert f'action="{page}/revoke"' not in shown
     with pytest.raises(Unauthenticated):
-        await lab.access.entrance.by_key(text)
+        await lab.access.session_service.by_key(text)
     assert "already revoked" in told(await admin.post(f"{page}/revoke", {"reason": "again"}))
     (entry,) = await entries(lab)
     assert (entry.action, entry.reason, entry.after) == ("key.revoke", "it leaked", {"revoked": True})

@@ -12,7 +12,7 @@ from bridge.domain.operation import Operation, Result
 from bridge.domain.task import State
 from bridge.ports.dashboard import TooSlow
 from tests.web.auth.access_lab import with_token
-from tests.web.dashboard.desk_lab import LOCK
+from tests.web.dashboard.dashboard_lab import LOCK
 from tests.web.dashboard.operations_lab import HOSTILE, OperationsLab, Person, bound_to, form_of, person, told
 
 PREVIEW = "/dashboard/operations/preview"
@@ -37,7 +37,7 @@ async def started(lab: OperationsLab, visitor: Person, **changes: str) -> str:
 
 
 async def only(lab: OperationsLab) -> Operation:
-    (operation,) = await lab.desk.operations(10)
+    (operation,) = await lab.dashboard_store.operations(10)
     return operation
 
 
@@ -57,7 +57,7 @@ async def test_the_preview_is_exact_and_changes_nothing(lab: OperationsLab) -> N
     assert html.count('data-label="Topic"') == 10
     assert "Type 12" not in html
     assert lab.store.tasks == before
-    assert lab.desk.audit == []
+    assert lab.dashboard_store.audit == []
 
 
 async def test_chosen_ids_go_into_the_address(lab: OperationsLab) -> None:
@@ -94,7 +94,7 @@ async def test_a_preview_of_nothing_says_so(lab: OperationsLab, query: str, stat
 
 
 async def test_a_search_that_takes_too_long_is_to_be_narrowed(lab: OperationsLab) -> None:
-    lab.desk.too_slow = TooSlow(5 * LOCK)
+    lab.dashboard_store.too_slow = TooSlow(5 * LOCK)
     assert "taking too long" in await (await person(lab)).get(FAILED)
 
 
@@ -115,7 +115,7 @@ async def test_an_operation_is_started_and_worked_off_without_a_script(lab: Oper
     assert told(html) == "Operation started."
     operation = await only(lab)
     assert (operation.reason, operation.by, operation.rate, operation.totals.pending) == ("mended", "operator", 7, 3)
-    (entry,) = lab.desk.audit
+    (entry,) = lab.dashboard_store.audit
     assert (entry.action, entry.target, entry.reason) == ("operation.start", f"operation:{operation.id}", "mended")
     assert (entry.who, entry.role, entry.after["tasks"]) == ("operator", "operator", 3)
     lab.store.tasks[ids[0]] = lab.store.tasks[ids[0]].changed(state=State.COMPLETED)
@@ -172,7 +172,7 @@ async def test_a_form_sent_twice_starts_one(lab: OperationsLab) -> None:
     html = await visitor.post(START, fields)
     assert told(html) == "This was already started: here it is."
     assert (await only(lab)).totals.total == 2
-    assert len(lab.desk.audit) == 1
+    assert len(lab.dashboard_store.audit) == 1
 
 
 async def test_above_a_hundred_the_count_is_typed(lab: OperationsLab) -> None:
@@ -183,7 +183,7 @@ async def test_above_a_hundred_the_count_is_typed(lab: OperationsLab) -> None:
         html = await visitor.post(START, {**fields, "typed": typed}, 422)
         assert "This is not the number of tasks" in html
         assert form_of(html, START)["reason"] == "mended"
-    assert await lab.desk.operations(10) == []
+    assert await lab.dashboard_store.operations(10) == []
     await visitor.post(START, {**fields, "typed": "101"})
     assert (await only(lab)).totals.total == 101
 
@@ -205,7 +205,7 @@ async def test_what_is_wrong_is_said_at_its_field(lab: OperationsLab, changes: d
     html = await visitor.post(START, fields, 422)
     assert said in html
     assert form_of(html, START)["token"] == fields["token"]
-    assert await lab.desk.operations(10) == []
+    assert await lab.dashboard_store.operations(10) == []
 
 
 async def test_other_numbers_than_those_seen_start_nothing(lab: OperationsLab) -> None:
@@ -227,7 +227,7 @@ async def test_a_token_is_one_of_ours(lab: OperationsLab, token: str) -> None:
     visitor = await person(lab)
     fields = {**form_of(await visitor.get(FAILED), START), "reason": "mended", "token": token}
     await visitor.post(START, fields, 422)
-    assert await lab.desk.operations(10) == []
+    assert await lab.dashboard_store.operations(10) == []
 
 
 @pytest.mark.parametrize("name", ["$where", "q[$ne]", "extra"])
@@ -253,9 +253,9 @@ async def test_an_operation_is_paused_resumed_and_cancelled(lab: OperationsLab) 
     ):
         assert said in told(await visitor.post(f"{path}/{act}", {"reason": "so"}))
         assert (await only(lab)).state == state
-    actions = [entry.action for entry in lab.desk.audit]
+    actions = [entry.action for entry in lab.dashboard_store.audit]
     assert actions == ["operation.start", "operation.pause", "operation.resume", "operation.cancel"]
-    assert lab.desk.audit[-1].before == {"state": "running"}
+    assert lab.dashboard_store.audit[-1].before == {"state": "running"}
     await lab.bulk.run_once()
     assert (await only(lab)).totals.pending == 2
 
@@ -291,8 +291,8 @@ async def test_of_other_topics_nothing_is_seen_or_touched(lab: OperationsLab) ->
     html = await visitor.get(f"{PREVIEW}?" + "&".join(f"ids={task_id}" for task_id in lab.store.tasks))
     assert tile(html, "Found") == "1"
     html = await visitor.post(START, {**form_of(html, START), "reason": "mine"})
-    mine = (await lab.desk.operations(1))[0]
-    assert [item.task_id for _, item in await lab.desk.items(mine.id, None, 10)] == [ship.id]
+    mine = (await lab.dashboard_store.operations(1))[0]
+    assert [item.task_id for _, item in await lab.dashboard_store.items(mine.id, None, 10)] == [ship.id]
     assert told(html)
 
 
@@ -312,7 +312,7 @@ async def test_lists_are_paged_by_key(lab: OperationsLab) -> None:
     base = replace(operation, state=operation.state)
     for number in range(60):
         at = base.created_at + number * LOCK
-        await lab.desk.create(replace(base, id=f"o{number}", created_at=at), [])
+        await lab.dashboard_store.create(replace(base, id=f"o{number}", created_at=at), [])
     first = await visitor.get(START)
     link = re.search(r'href="([^"]*)" rel="next"', first)
     assert link is not None
@@ -338,9 +338,9 @@ async def test_nothing_that_others_wrote_becomes_code(lab: OperationsLab) -> Non
     visitor = await person(lab)
     pages = [await visitor.get(FAILED), await started(lab, visitor, reason=HOSTILE)]
     operation = await only(lab)
-    chunk = await lab.desk.next_chunk(operation.id)
+    chunk = await lab.dashboard_store.next_chunk(operation.id)
     assert chunk is not None
-    await lab.desk.record(chunk, {0: (Result.SKIPPED, HOSTILE)}, lab.clock.now())
+    await lab.dashboard_store.record(chunk, {0: (Result.SKIPPED, HOSTILE)}, lab.clock.now())
     pages += [await visitor.get(START), await visitor.get(f"{START}/{operation.id}")]
     pages += [await visitor.get(f"{PREVIEW}?q=foo:%3Cscript%3Ealert", 422)]
     for html in pages:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from litestar.testing import AsyncTestClient
 
-from bridge.adapters.memory.dashboard import MemoryDesk
+from bridge.adapters.memory.dashboard import MemoryDashboardStore
 from bridge.domain.access import Role
 from bridge.domain.errors import StoreUnavailable
 from bridge.domain.histogram import bucket_of
@@ -25,7 +25,7 @@ from bridge.domain.statistics import Count, Failures, Range, Rollup, Step
 from bridge.domain.task import State, TaskKey
 from bridge.operations.health import Component, Health
 from tests.web.auth.access_lab import AccessLab, browser
-from tests.web.dashboard.desk_lab import DeskLab
+from tests.web.dashboard.dashboard_lab import DashboardLab
 from web.components import page
 from web.components.live import Live
 
@@ -39,12 +39,12 @@ def access() -> AccessLab:
 
 
 @pytest.fixture
-def lab(access: AccessLab) -> DeskLab:
-    return DeskLab(access)
+def lab(access: AccessLab) -> DashboardLab:
+    return DashboardLab(access)
 
 
 @pytest.fixture
-async def client(lab: DeskLab, access: AccessLab) -> AsyncIterator[AsyncTestClient[Any]]:
+async def client(lab: DashboardLab, access: AccessLab) -> AsyncIterator[AsyncTestClient[Any]]:
     async with browser(lab.app(), await access.session(Role.OPERATOR)) as client:
         yield client
 
@@ -68,28 +68,28 @@ def tiles(text: str) -> dict[str, tuple[str, str]]:
     return {label: (value, unescape(href)) for href, label, value in found}
 
 
-async def fail(lab: DeskLab, fingerprint: str, ago: timedelta, count: int = 1, **fields: str) -> None:
+async def fail(lab: DashboardLab, fingerprint: str, ago: timedelta, count: int = 1, **fields: str) -> None:
     at = lab.clock.now() - ago
     named = {"topic": "charge_card", "error": "ConnectTimeout", "sample": "no answer", **fields}
-    await lab.desk.add({}, [Failures(fingerprint, first=at, last=at, count=count, **named)])
+    await lab.dashboard_store.add({}, [Failures(fingerprint, first=at, last=at, count=count, **named)])
 
 
 # -- the overview
 
 
-async def test_calm_is_told(client: Any, lab: DeskLab) -> None:
+async def test_calm_is_told(client: Any, lab: DashboardLab) -> None:
     await lab.replica()
     text = await page_of(client, "/dashboard")
     assert "All clear: no open incidents" in text
     assert "No tasks yet" in text
 
 
-async def test_what_needs_a_person_comes_first(client: Any, lab: DeskLab) -> None:
+async def test_what_needs_a_person_comes_first(client: Any, lab: DashboardLab) -> None:
     await lab.failed("bad")
     await lab.broker.publish("ship", [TaskKey("t", 1)] * 3)
     await lab.replica("replica-a", 1)
     await lab.replica("replica-b", 90)
-    await lab.desk.pause(Pause("charge_card", "bob", "moving", lab.clock.now()))
+    await lab.dashboard_store.pause(Pause("charge_card", "bob", "moving", lab.clock.now()))
     lab.health = Health(False, (Component("engine", False, error="no answer within 3 s"), Component("mongodb", True)))
     text = await page_of(client, "/dashboard")
     alarms = part(text, "attention")
@@ -103,7 +103,9 @@ async def test_what_needs_a_person_comes_first(client: Any, lab: DeskLab) -> Non
     assert "Nothing does" not in text
 
 
-async def test_rights_that_the_engines_user_lacks_are_named_in_the_readers_language(client: Any, lab: DeskLab) -> None:
+async def test_rights_that_the_engines_user_lacks_are_named_in_the_readers_language(
+    client: Any, lab: DashboardLab
+) -> None:
     await lab.replica()
     warnings = tuple(str(MissingRight(right)) for right in Right)
     lab.health = Health(True, (Component("engine", True, "7.24.0", warnings=warnings),))
@@ -116,7 +118,7 @@ async def test_rights_that_the_engines_user_lacks_are_named_in_the_readers_langu
     assert text.count("definição de processo *") == len(warnings)
 
 
-async def test_every_number_leads_to_its_list(client: Any, lab: DeskLab) -> None:
+async def test_every_number_leads_to_its_list(client: Any, lab: DashboardLab) -> None:
     await lab.failed("bad")
     for number, state in enumerate((State.QUEUED, State.RECEIVED, State.RUNNING, State.RETRYING)):
         lab.task(f"t{number}", state=state)
@@ -126,7 +128,7 @@ async def test_every_number_leads_to_its_list(client: Any, lab: DeskLab) -> None
         {Count.RECEIVED: 9, Count.COMPLETED: 6, Count.FAILED: 2, Count.INCIDENTS: 1}, {bucket_of(0.5): 4},
         {bucket_of(2): 8},
     )  # fmt: skip
-    await lab.desk.add({Range.HOUR.step: [row]}, [])
+    await lab.dashboard_store.add({Range.HOUR.step: [row]}, [])
     text = await page_of(client, "/dashboard?range=1h&topic=charge_card")
     assert tiles(text) == {
         "Waiting": ("2", "/dashboard/tasks?q=state%3Areceived%2Cqueued&topic=charge_card"),
@@ -142,12 +144,12 @@ async def test_every_number_leads_to_its_list(client: Any, lab: DeskLab) -> None
     assert tiles(await page_of(client, "/dashboard?range=1h&topic=ship"))["Waiting"][0] == "0"
 
 
-async def test_recent_operations_and_the_most_frequent_failures(client: Any, lab: DeskLab) -> None:
+async def test_recent_operations_and_the_most_frequent_failures(client: Any, lab: DashboardLab) -> None:
     lab.task("t1")
     await fail(lab, "f1", timedelta(minutes=5), 3, sample=f"card_code={CANARY} {HOSTILE}")
     await fail(lab, "f2", timedelta(minutes=4), 30)
     now = lab.clock.now()
-    await lab.desk.create(Operation("o1", OperationKind.RETRY, "q", HOSTILE, "ada", 1, now), [Item("t1", 1)])
+    await lab.dashboard_store.create(Operation("o1", OperationKind.RETRY, "q", HOSTILE, "ada", 1, now), [Item("t1", 1)])
     text = await page_of(client, "/dashboard")
     assert re.findall(r"q=fp%3A(f\d)", part(text, "top-failures")) == ["f2", "f1"]
     assert '/dashboard/operations/o1"' in part(text, "recent-operations")
@@ -156,7 +158,7 @@ async def test_recent_operations_and_the_most_frequent_failures(client: Any, lab
 
 
 async def test_what_answers_in_the_engines_place_is_shown_once_and_in_the_readers_language(
-    client: Any, lab: DeskLab
+    client: Any, lab: DashboardLab
 ) -> None:
     text = "complete: the engine's address answers 401 (a proxy asks for a login)"
     await lab.replica("replica-a", foreign_answer=text)
@@ -172,7 +174,7 @@ async def test_what_answers_in_the_engines_place_is_shown_once_and_in_the_reader
     assert "complete: o endereço do motor responde 401 (um proxy pede login)" in shown
 
 
-async def test_health_is_asked_for_once_in_five_seconds(client: Any, lab: DeskLab) -> None:
+async def test_health_is_asked_for_once_in_five_seconds(client: Any, lab: DashboardLab) -> None:
     text = await page_of(client, "/dashboard")
     assert "no answer" not in text
     lab.health = Health(False, (Component("engine", False, error="no answer"),))
@@ -184,7 +186,7 @@ async def test_health_is_asked_for_once_in_five_seconds(client: Any, lab: DeskLa
 # -- failures
 
 
-async def test_groups_have_their_counts_and_their_list(client: Any, lab: DeskLab) -> None:
+async def test_groups_have_their_counts_and_their_list(client: Any, lab: DashboardLab) -> None:
     await fail(lab, "f1", timedelta(days=3), 5)
     await fail(lab, "f1", timedelta(hours=5), 7)
     await fail(lab, "f1", timedelta(minutes=5), 2)
@@ -209,7 +211,7 @@ async def test_groups_have_their_counts_and_their_list(client: Any, lab: DeskLab
     ],
 )
 async def test_the_url_says_which_groups_and_in_which_order(
-    client: Any, lab: DeskLab, query: str, order: list[str]
+    client: Any, lab: DashboardLab, query: str, order: list[str]
 ) -> None:
     await fail(lab, "old", timedelta(days=5), 99)
     await fail(lab, "many", timedelta(hours=20), 50)
@@ -220,7 +222,7 @@ async def test_the_url_says_which_groups_and_in_which_order(
     assert re.findall(r'<tr id="group-([^"]+)"', text) == order
 
 
-async def test_two_kinds_of_nothing_failed(client: Any, lab: DeskLab) -> None:
+async def test_two_kinds_of_nothing_failed(client: Any, lab: DashboardLab) -> None:
     assert "No failures yet" in await page_of(client, "/dashboard/failures")
     await fail(lab, "f1", timedelta(days=2))
     text = await page_of(client, "/dashboard/failures?topic=ship")
@@ -228,7 +230,7 @@ async def test_two_kinds_of_nothing_failed(client: Any, lab: DeskLab) -> None:
     assert '/dashboard/failures?topic=ship&amp;range=7d"' in text
 
 
-async def test_groups_have_no_secret_and_no_script(client: Any, lab: DeskLab, access: AccessLab) -> None:
+async def test_groups_have_no_secret_and_no_script(client: Any, lab: DashboardLab, access: AccessLab) -> None:
     await fail(lab, "f1", timedelta(0), sample=f"card_code={CANARY} {HOSTILE}", error=HOSTILE)
     text = await page_of(client, "/dashboard/failures")
     assert CANARY not in text
@@ -238,13 +240,13 @@ async def test_groups_have_no_secret_and_no_script(client: Any, lab: DeskLab, ac
 
 
 async def test_a_store_that_is_away_is_a_page_that_says_so(
-    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+    client: Any, lab: DashboardLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_args: Any, **_kwargs: Any) -> None:
         raise StoreUnavailable("mongo-secret-address is away")
 
     for name in ("search", "counts", "failure_groups"):
-        monkeypatch.setattr(MemoryDesk, name, away)
+        monkeypatch.setattr(MemoryDashboardStore, name, away)
     for path in ("/dashboard", "/dashboard/tasks", "/dashboard/failures"):
         response = await client.get(path)
         assert response.status_code == 503
@@ -255,21 +257,21 @@ async def test_a_store_that_is_away_is_a_page_that_says_so(
 
 
 async def test_what_many_look_at_is_put_together_once_for_each_change(
-    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+    client: Any, lab: DashboardLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cursor = "b-1"
     monkeypatch.setattr(Live, "cursor", property(lambda _live: cursor))
     asked: list[str] = []
-    rollups = lab.desk.rollups
+    rollups = lab.dashboard_store.rollups
 
     async def counting(step: Step, since: datetime, topic: str | None = None) -> Sequence[Rollup]:
         asked.append(cursor)
         return await rollups(step, since, topic)
 
-    monkeypatch.setattr(lab.desk, "rollups", counting)
+    monkeypatch.setattr(lab.dashboard_store, "rollups", counting)
     await lab.replica()
     now = lab.clock.now()
-    await lab.desk.add({step: [Rollup(step.floor(now), "ship", {Count.COMPLETED: 7})] for step in Step}, [])
+    await lab.dashboard_store.add({step: [Rollup(step.floor(now), "ship", {Count.COMPLETED: 7})] for step in Step}, [])
     told = {"X-Live": "1"}
     texts = [(await client.get("/dashboard", headers=told)).text for _ in range(3)]
     assert asked == ["b-1"]
@@ -293,7 +295,7 @@ async def test_what_many_look_at_is_put_together_once_for_each_change(
 
 
 async def test_the_overview_is_written_beside_the_event_loop(
-    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+    client: Any, lab: DashboardLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await lab.replica()
     threads: list[str] = []

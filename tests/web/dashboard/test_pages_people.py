@@ -59,7 +59,7 @@ async def test_somebody_is_added_and_comes_in_by_the_password_that_is_shown_once
     shown = await admin.post(PEOPLE, {**form, "name": "Carla@Example.com ", "role": "operator", "reason": "new here"})
     password = secret_of(shown)
     assert len(password) >= 20
-    opened = await lab.access.entrance.login("carla@example.com", password, address="10.0.0.2", agent="")
+    opened = await lab.access.session_service.login("carla@example.com", password, address="10.0.0.2", agent="")
     assert opened.session.user == "carla@example.com"
     assert password not in await admin.get(PEOPLE)
     assert password not in await admin.get("/dashboard/audit")
@@ -90,7 +90,9 @@ async def test_what_cannot_be_added_is_shown_as_it_was_typed(
 
 
 async def test_another_role_counts_from_the_next_request_on(lab: OperationsLab, admin: Person) -> None:
-    bob = Person(lab, (await lab.access.entrance.login("bob", "correct horse battery", address="", agent="")).secret)
+    bob = Person(
+        lab, (await lab.access.session_service.login("bob", "correct horse battery", address="", agent="")).secret
+    )
     await bob.get(PEOPLE, 403)
     form = form_of(await admin.get(BOB), f"{BOB}/role")
     assert "Nothing was changed" in told(await admin.post(f"{BOB}/role", {**form, "role": "admin"}))
@@ -104,7 +106,7 @@ async def test_another_role_counts_from_the_next_request_on(lab: OperationsLab, 
 
 
 async def test_a_person_is_limited_to_topics_and_the_limit_is_lifted(lab: OperationsLab, admin: Person) -> None:
-    secret = (await lab.access.entrance.login("bob", PASSWORD, address="", agent="")).secret
+    secret = (await lab.access.session_service.login("bob", PASSWORD, address="", agent="")).secret
     await lab.parts.failed("t1", topic="ship")
     await lab.parts.failed("t2")
     form = form_of(await admin.get(BOB), f"{BOB}/topics")
@@ -149,7 +151,7 @@ async def test_an_admin_is_not_limited(lab: OperationsLab, admin: Person) -> Non
 
 async def test_what_a_company_account_claims_is_not_changed_here(lab: OperationsLab, admin: Person) -> None:
     identity = Identity("https://login.example", "s1", {}, "")
-    await lab.access.entrance.admit(identity, Grant("ada", Role.VIEWER), address="", agent="")
+    await lab.access.session_service.admit(identity, Grant("ada", Role.VIEWER), address="", agent="")
     ada = f"{PEOPLE}/ada"
     page = await admin.get(ada)
     assert "signs in with a company account" in page
@@ -159,14 +161,14 @@ async def test_what_a_company_account_claims_is_not_changed_here(lab: Operations
     assert await entries(lab) == []
     await admin.post(f"{ada}/disable", {"reason": "left us"})
     with pytest.raises(Forbidden):
-        await lab.access.entrance.admit(identity, Grant("ada", Role.ADMIN), address="", agent="")
+        await lab.access.session_service.admit(identity, Grant("ada", Role.ADMIN), address="", agent="")
 
 
 async def test_another_password_ends_the_sessions(lab: OperationsLab, admin: Person) -> None:
     assert "Nothing was changed" in told(await admin.post(f"{BOB}/password", {"reason": " "}))
     password = secret_of(await admin.post(f"{BOB}/password", {"reason": "he lost it"}))
-    assert list(await lab.access.entrance.sessions("bob")) == []
-    await lab.access.entrance.login("bob", password, address="", agent="")
+    assert list(await lab.access.session_service.sessions("bob")) == []
+    await lab.access.session_service.login("bob", password, address="", agent="")
     assert password not in await admin.get(BOB)
     (entry,) = await entries(lab)
     assert (entry.action, entry.reason, entry.before, entry.after) == ("user.password", "he lost it", {}, {})
@@ -177,12 +179,12 @@ async def test_somebody_is_let_in_no_more_and_again(lab: OperationsLab, admin: P
     shown = await admin.post(f"{BOB}/disable", {"reason": "left us"})
     assert "bob is disabled" in told(shown)
     assert f'action="{BOB}/disable"' not in shown
-    assert list(await lab.access.entrance.sessions("bob")) == []
+    assert list(await lab.access.session_service.sessions("bob")) == []
     assert "it was already so" in told(await admin.post(f"{BOB}/disable", {"reason": "again"}))
     assert "disabled" in await admin.get(PEOPLE)
     assert "bob is enabled again" in told(await admin.post(f"{BOB}/enable", {"reason": ""}))
     assert [entry.action for entry in await entries(lab)] == ["user.enable", "user.disable"]
-    await lab.access.entrance.login("bob", "correct horse battery", address="", agent="")
+    await lab.access.session_service.login("bob", "correct horse battery", address="", agent="")
 
 
 @pytest.mark.parametrize("what", ["role", "disable", "password"])
@@ -259,13 +261,13 @@ NEW = "a longer one than that"
 async def test_everybody_changes_his_own_password_and_signs_out_elsewhere(lab: OperationsLab) -> None:
     someone = await person(lab, Role.OPERATOR)
     name = "operator"
-    elsewhere = await lab.access.entrance.login(name, PASSWORD, address="10.0.0.9", agent="")
+    elsewhere = await lab.access.session_service.login(name, PASSWORD, address="10.0.0.9", agent="")
     form = form_of(await someone.get(SETTINGS), f"{SETTINGS}/password")
     shown = await someone.post(f"{SETTINGS}/password", {**form, "old": PASSWORD, "new": NEW, "again": NEW})
     assert "Password changed." in shown
     assert "Sessions" in await someone.get(SETTINGS)  # still signed in here
-    assert await lab.access.entrance.by_session(elsewhere.secret) is None
-    assert (await lab.access.entrance.login(name, NEW, address="10.0.0.9", agent="")).session.user == name
+    assert await lab.access.session_service.by_session(elsewhere.secret) is None
+    assert (await lab.access.session_service.login(name, NEW, address="10.0.0.9", agent="")).session.user == name
     (entry,) = await entries(lab)
     assert (entry.action, entry.target, entry.who) == ("user.password", f"user:{name}", name)
     assert NEW not in str(entry)
@@ -285,7 +287,7 @@ async def test_a_password_that_can_not_be_changed_stays(lab: OperationsLab, fiel
     given = {**form, "old": PASSWORD, "new": NEW, "again": NEW, **fields}
     assert said in await someone.post(f"{SETTINGS}/password", given)
     assert await entries(lab) == []
-    assert (await lab.access.entrance.login("operator", PASSWORD, address="10.0.0.9", agent="")).session
+    assert (await lab.access.session_service.login("operator", PASSWORD, address="10.0.0.9", agent="")).session
 
 
 async def test_guesses_at_the_password_until_now_are_slowed_down_as_at_the_login(lab: OperationsLab) -> None:

@@ -18,7 +18,7 @@ from bridge.domain.statistics import Count, Rollup, Step
 from bridge.domain.task import State
 from bridge.operations.health import Component, Health
 from tests.web.dashboard.operations_lab import HOSTILE, OperationsLab, bound_to, person, told
-from web.components.links import from_segment
+from web.components.page_urls import from_segment
 
 TOPICS, TOPIC, WORKERS = "/dashboard/topics", "/dashboard/topics/charge_card", "/dashboard/workers"
 
@@ -32,7 +32,7 @@ async def count_some(lab: OperationsLab, topic: str = "charge_card") -> None:
     at = Step.MINUTE.floor(lab.clock.now())
     counts = {Count.COMPLETED: 90, Count.FAILED: 10}
     row = Rollup(at, topic, counts, {bucket_of(0.5): 10}, {bucket_of(2.0): 10})
-    await lab.desk.add({Step.MINUTE: [row]}, [])
+    await lab.dashboard_store.add({Step.MINUTE: [row]}, [])
 
 
 def row_of(html: str, topic: str) -> str:
@@ -74,7 +74,7 @@ async def test_a_topic_shows_what_it_fetches(lab: OperationsLab) -> None:
 async def test_no_consumers_are_told_unless_it_is_paused(lab: OperationsLab) -> None:
     visitor = await person(lab, Role.VIEWER)
     assert "No consumers" in row_of(await visitor.get(TOPICS), "ship")
-    await lab.desk.pause(Pause("ship", "ada", "the court is down", lab.clock.now()))
+    await lab.dashboard_store.pause(Pause("ship", "ada", "the court is down", lab.clock.now()))
     row = row_of(await visitor.get(TOPICS), "ship")
     assert "No consumers" not in row
     assert "Paused" in row
@@ -98,20 +98,23 @@ async def test_while_the_broker_is_away_the_rest_is_shown(lab: OperationsLab) ->
 async def test_a_topic_is_paused_and_resumed_with_a_reason_and_the_audit_has_both(lab: OperationsLab) -> None:
     visitor = await person(lab)
     assert "Give a reason" in told(await visitor.post(f"{TOPIC}/pause", {"reason": "  "}))
-    assert await lab.desk.pauses() == []
+    assert await lab.dashboard_store.pauses() == []
     html = await visitor.post(f"{TOPIC}/pause", {"reason": "the bank is down"})
     assert "Topic charge_card paused" in told(html)
     assert "the bank is down" in html
-    (pause,) = await lab.desk.pauses()
+    (pause,) = await lab.dashboard_store.pauses()
     assert (pause.topic, pause.by, pause.reason) == ("charge_card", "operator", "the bank is down")
     assert "Topic charge_card resumed" in told(await visitor.post(f"{TOPIC}/resume", {"reason": "it is back"}))
     assert "no longer paused" in told(await visitor.post(f"{TOPIC}/resume", {"reason": ""}))
-    assert await lab.desk.pauses() == []
-    assert [(entry.action, entry.target, entry.reason) for entry in lab.desk.audit] == [
+    assert await lab.dashboard_store.pauses() == []
+    assert [(entry.action, entry.target, entry.reason) for entry in lab.dashboard_store.audit] == [
         ("topic.pause", "topic:charge_card", "the bank is down"),
         ("topic.resume", "topic:charge_card", "it is back"),
     ]
-    assert (lab.desk.audit[0].before, lab.desk.audit[0].after) == ({"paused": False}, {"paused": True})
+    assert (lab.dashboard_store.audit[0].before, lab.dashboard_store.audit[0].after) == (
+        {"paused": False},
+        {"paused": True},
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ async def test_any_topic_of_a_model_has_its_page(lab: OperationsLab, topic: str)
     now = lab.clock.now()
     await lab.store.heartbeat(Replica("replica-a", "1", ("work",), now, now, {topic: Load(1, 0, 0.0)}, reporting=0))
     assert "paused" in told(await visitor.post(f"{path}/pause", {"reason": "the bank is down"}))
-    assert [pause.topic for pause in await lab.desk.pauses()] == [topic]
+    assert [pause.topic for pause in await lab.dashboard_store.pauses()] == [topic]
     assert "resumed" in told(await visitor.post(f"{path}/resume", {"reason": ""}))
 
 
@@ -140,7 +143,7 @@ async def test_a_viewer_pauses_nothing(lab: OperationsLab) -> None:
     visitor = await person(lab, Role.VIEWER)
     assert "Only operators can do this" in await visitor.get(TOPIC)
     await visitor.post(f"{TOPIC}/pause", {"reason": "x"}, 403)
-    assert await lab.desk.pauses() == []
+    assert await lab.dashboard_store.pauses() == []
 
 
 async def test_topics_that_nobody_knows_are_not_found_and_not_paused(lab: OperationsLab) -> None:
@@ -148,7 +151,7 @@ async def test_topics_that_nobody_knows_are_not_found_and_not_paused(lab: Operat
     for name in ("nope", "a.b:c-d", "%3Cscript%3E"):
         assert "No such topic" in await visitor.get(f"{TOPICS}/{name}", 404)
         await visitor.post(f"{TOPICS}/{name}/pause", {"reason": "x"}, 404)
-    assert await lab.desk.pauses() == []
+    assert await lab.dashboard_store.pauses() == []
 
 
 async def test_of_other_topics_nothing_is_seen(lab: OperationsLab) -> None:
@@ -200,7 +203,7 @@ async def test_dead_letters_are_told_and_lead_to_their_task(lab: OperationsLab) 
 
 
 async def test_reasons_and_names_never_become_code(lab: OperationsLab) -> None:
-    await lab.desk.pause(Pause("ship", HOSTILE, HOSTILE, lab.clock.now()))
+    await lab.dashboard_store.pause(Pause("ship", HOSTILE, HOSTILE, lab.clock.now()))
     await count_some(lab, HOSTILE)
     visitor = await person(lab)
     for path in (TOPICS, "/dashboard/topics/ship"):

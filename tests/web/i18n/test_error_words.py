@@ -21,7 +21,7 @@ from bridge.flow.handle.run import explained
 from bridge.operations.actions import Action, ShownVersion, check, reason_against
 from tests.web.auth.access_lab import browser
 from tests.web.conftest import make_task
-from tests.web.dashboard.desk_lab import flash, seen
+from tests.web.dashboard.dashboard_lab import flash, seen
 from tests.web.dashboard.operations_lab import OperationsLab
 from web.api.problems import PROBLEMS, STATUSES
 from web.auth.guard import require
@@ -233,6 +233,6 @@ async def test_a_refused_form_is_told_in_portuguese_and_the_audit_keeps_english(
         assert "não é um número que o motor possa guardar" in wrong.text
         answer = await client.post(path, data=seen(task, secret, variables=json.dumps({"amount_cents": "many"})))
         assert "amount_cents: o valor deve ser um número inteiro" in await flash(client, answer)
-        assert "Input should be a valid integer" in str([entry.after for entry in lab.desk.audit])
+        assert "Input should be a valid integer" in str([entry.after for entry in lab.dashboard_store.audit])
         missing = await client.get("/dashboard/tasks/nothing")
         assert "nenhuma tarefa nothing é guardada aqui" in missing.text

@@ -153,8 +153,8 @@ def test_no_template_says_a_word_outright(path: Path) -> None:
 
 
 def test_the_check_finds_what_it_looks_for() -> None:
-    assert said_outright('<p title="Look">{{ x }} rows</p><code>gateway</code>{% trans %}fine{% endtrans %}') == [
-        "Look",
+    assert said_outright('<p title="PageConfig">{{ x }} rows</p><code>gateway</code>{% trans %}fine{% endtrans %}') == [
+        "PageConfig",
         "0 rows",
     ]
     assert given_outright('{{ ui.badge("New") }}{{ ui.icon("new") }}{{ ui.note(_("Fine")) }}') == ["New"]

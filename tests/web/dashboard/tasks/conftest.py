@@ -10,7 +10,7 @@ from litestar.testing import AsyncTestClient
 
 from bridge.domain.access import Role
 from tests.web.auth.access_lab import AccessLab, browser
-from tests.web.dashboard.desk_lab import DeskLab
+from tests.web.dashboard.dashboard_lab import DashboardLab
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def access() -> AccessLab:
 
 
 @pytest.fixture
-def lab(access: AccessLab) -> DeskLab:
-    return DeskLab(access, jaeger="https://jaeger.example", cockpit="https://cockpit.example/default")
+def lab(access: AccessLab) -> DashboardLab:
+    return DashboardLab(access, jaeger="https://jaeger.example", cockpit="https://cockpit.example/default")
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ async def secret(access: AccessLab) -> str:
 
 
 @pytest.fixture
-async def client(lab: DeskLab, secret: str) -> AsyncIterator[AsyncTestClient[Any]]:
+async def client(lab: DashboardLab, secret: str) -> AsyncIterator[AsyncTestClient[Any]]:
     async with browser(lab.app(), secret) as client:
         yield client
 
 
 @pytest.fixture
-async def admin(lab: DeskLab, access: AccessLab) -> AsyncIterator[tuple[AsyncTestClient[Any], str]]:
+async def admin(lab: DashboardLab, access: AccessLab) -> AsyncIterator[tuple[AsyncTestClient[Any], str]]:
     secret = await access.session(Role.ADMIN)
     async with browser(lab.app(), secret) as client:
         yield client, secret

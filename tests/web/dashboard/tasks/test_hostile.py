@@ -15,7 +15,7 @@ from bridge.domain.task import TypedValue
 from bridge.search.grammar import parse
 from bridge.search.page import Sort, _digest
 from tests.web.auth.access_lab import with_token
-from tests.web.dashboard.desk_lab import DeskLab
+from tests.web.dashboard.dashboard_lab import DashboardLab
 
 EDGES = (
     "0001-01-01T00:00:00+14:00",
@@ -33,7 +33,7 @@ def packed(*parts: object) -> str:
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("moment", EDGES)
 async def test_the_list_takes_moments_at_the_edge_of_the_calendar(
-    client: Any, lab: DeskLab, zone: str, moment: str
+    client: Any, lab: DashboardLab, zone: str, moment: str
 ) -> None:
     lab.task("t1")
     client.cookies["zone"] = zone
@@ -43,7 +43,7 @@ async def test_the_list_takes_moments_at_the_edge_of_the_calendar(
 
 
 @pytest.mark.parametrize("moment", EDGES)
-async def test_a_tampered_cursor_leads_to_the_first_page(client: Any, lab: DeskLab, moment: str) -> None:
+async def test_a_tampered_cursor_leads_to_the_first_page(client: Any, lab: DashboardLab, moment: str) -> None:
     """Its digest is no signature: anybody can make one that fits."""
     lab.task("t1")
     digest = _digest(parse(""), Sort.read("-updated"))
@@ -52,7 +52,7 @@ async def test_a_tampered_cursor_leads_to_the_first_page(client: Any, lab: DeskL
         assert answer.status_code == 200, answer.text[:500]
 
 
-async def test_a_wait_beyond_the_calendar_is_a_fault_of_the_query(client: Any, lab: DeskLab) -> None:
+async def test_a_wait_beyond_the_calendar_is_a_fault_of_the_query(client: Any, lab: DashboardLab) -> None:
     lab.task("t1")
     for span in ("9999999d", "36501d"):
         answer = await client.get(f"/dashboard/tasks?q=waiting:>{span}")
@@ -60,7 +60,7 @@ async def test_a_wait_beyond_the_calendar_is_a_fault_of_the_query(client: Any, l
         assert "36500d" in answer.text
 
 
-async def test_half_of_a_surrogate_pair_is_shown_as_the_json_that_names_it(client: Any, lab: DeskLab) -> None:
+async def test_half_of_a_surrogate_pair_is_shown_as_the_json_that_names_it(client: Any, lab: DashboardLab) -> None:
     values = {"a": TypedValue("Json", r'"\ud800"'), "b": TypedValue("Json", r'{"\udfff": ["\ud83d\ude00"]}')}
     await lab.failed("bad", variables=values)
     answer = await client.get("/dashboard/tasks/bad")
@@ -68,7 +68,7 @@ async def test_half_of_a_surrogate_pair_is_shown_as_the_json_that_names_it(clien
     assert r"\ud800" in answer.text
 
 
-async def test_a_long_query_gets_a_short_answer(client: Any, lab: DeskLab) -> None:
+async def test_a_long_query_gets_a_short_answer(client: Any, lab: DashboardLab) -> None:
     lab.task("t1")
     usual = len((await client.get("/dashboard/tasks?q=t1")).content)
     answer = await client.get(f"/dashboard/tasks?q={'x' * 60_000}")
@@ -82,7 +82,7 @@ async def test_an_id_has_no_line_end(client: Any) -> None:
 
 @pytest.mark.parametrize(("language", "separator"), [("pt-BR", ";"), ("en", ",")])
 async def test_a_file_for_excel_has_the_separator_of_the_readers_language(
-    client: Any, lab: DeskLab, secret: str, language: str, separator: str
+    client: Any, lab: DashboardLab, secret: str, language: str, separator: str
 ) -> None:
     await lab.failed("bad", business_key="ação; a, b", error="é")
     form = with_token(secret, format="excel", query="")

@@ -16,7 +16,7 @@ from bridge.domain.access import Role
 from bridge.domain.task import State, TypedValue
 from bridge.ports.dashboard import TooSlow
 from tests.web.auth.access_lab import AccessLab, browser, with_token
-from tests.web.dashboard.desk_lab import DeskLab
+from tests.web.dashboard.dashboard_lab import DashboardLab
 
 HOSTILE = '<script>alert("x")</script>'
 CANARY = "hunter2-canary"
@@ -42,7 +42,7 @@ async def page_of(client: Any, path: str, status: int = 200) -> str:
     return str(response.text)
 
 
-async def test_the_newest_change_comes_first(client: Any, lab: DeskLab) -> None:
+async def test_the_newest_change_comes_first(client: Any, lab: DashboardLab) -> None:
     now = lab.clock.now()
     for number in range(3):
         lab.task(f"t{number}", updated_at=now - timedelta(minutes=number))
@@ -66,7 +66,7 @@ async def test_the_newest_change_comes_first(client: Any, lab: DeskLab) -> None:
         ("state=failed&topic=ship", []),
     ],
 )
-async def test_every_filter_of_the_url_narrows(client: Any, lab: DeskLab, query: str, found: list[str]) -> None:
+async def test_every_filter_of_the_url_narrows(client: Any, lab: DashboardLab, query: str, found: list[str]) -> None:
     now = lab.clock.now()
     await lab.failed("bad")
     lab.task("good", state=State.COMPLETED)
@@ -74,7 +74,7 @@ async def test_every_filter_of_the_url_narrows(client: Any, lab: DeskLab, query:
     assert sorted(ids(await page_of(client, f"/dashboard/tasks?{query}"))) == found
 
 
-async def test_each_filter_is_a_chip_that_can_be_taken_away(client: Any, lab: DeskLab) -> None:
+async def test_each_filter_is_a_chip_that_can_be_taken_away(client: Any, lab: DashboardLab) -> None:
     await lab.failed("bad")
     text = await page_of(client, "/dashboard/tasks?topic=charge_card&q=attempts:2+error:ConnectTimeout&state=failed")
     chips = [unescape(href) for href in re.findall(r'</span><a href="([^"]+)" aria-label="Remove the filter', text)]
@@ -87,7 +87,7 @@ async def test_each_filter_is_a_chip_that_can_be_taken_away(client: Any, lab: De
         assert ids(await page_of(client, chip)) == ["bad"]
 
 
-async def test_the_tabs_count_beside_the_other_filters(client: Any, lab: DeskLab) -> None:
+async def test_the_tabs_count_beside_the_other_filters(client: Any, lab: DashboardLab) -> None:
     for number in range(3):
         await lab.failed(f"bad{number}")
     lab.task("good", state=State.COMPLETED)
@@ -104,18 +104,18 @@ async def test_the_tabs_count_beside_the_other_filters(client: Any, lab: DeskLab
 
 
 async def test_a_page_that_holds_all_that_was_found_counts_itself(
-    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+    client: Any, lab: DashboardLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await lab.failed("bad")
     lab.task("good", state=State.COMPLETED)
     lab.task("other", topic="ship")
     counted = tabs(await page_of(client, "/dashboard/tasks?topic=charge_card&state=failed"))
-    monkeypatch.setattr(lab.desk, "counts", None)  # whoever called it would fail
+    monkeypatch.setattr(lab.dashboard_store, "counts", None)  # whoever called it would fail
     assert tabs(await page_of(client, "/dashboard/tasks?topic=charge_card")) == counted
     assert (counted["All states"], counted["Failed"], counted["Completed"]) == ("2", "1", "1")
 
 
-async def test_pages_go_on_where_the_last_one_ended(client: Any, lab: DeskLab) -> None:
+async def test_pages_go_on_where_the_last_one_ended(client: Any, lab: DashboardLab) -> None:
     now = lab.clock.now()
     for number in range(60):
         lab.task(f"t{number:02}", updated_at=now - timedelta(seconds=number))
@@ -131,14 +131,14 @@ async def test_pages_go_on_where_the_last_one_ended(client: Any, lab: DeskLab) -
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "WyIyMDI2LTAxLTMxVDA4OjAwOjAwKzAwOjAwIiwidDEiLCJ4Il0"])
-async def test_a_place_in_another_list_leads_to_the_first_page(client: Any, lab: DeskLab, cursor: str) -> None:
+async def test_a_place_in_another_list_leads_to_the_first_page(client: Any, lab: DashboardLab, cursor: str) -> None:
     lab.task("t1")
     text = await page_of(client, f"/dashboard/tasks?after={cursor}")
     assert ids(text) == ["t1"]
     assert "belongs to a different list" in text
 
 
-async def test_a_mistake_is_shown_under_the_box_where_it_is(client: Any, lab: DeskLab) -> None:
+async def test_a_mistake_is_shown_under_the_box_where_it_is(client: Any, lab: DashboardLab) -> None:
     lab.task("t1")
     text = await page_of(client, "/dashboard/tasks?q=state:failed+topics:x", 400)
     shown = re.search(r"<pre[^>]*>([^<]*)</pre>", text)
@@ -158,14 +158,14 @@ async def test_a_mistake_is_told_in_the_readers_language(client: Any) -> None:
 
 
 @pytest.mark.parametrize("query", ["state=nonsense", "since=yesterday", "sort=-error", "until=%00"])
-async def test_what_cannot_be_read_is_named(client: Any, lab: DeskLab, query: str) -> None:
+async def test_what_cannot_be_read_is_named(client: Any, lab: DashboardLab, query: str) -> None:
     lab.task("t1")
     text = await page_of(client, f"/dashboard/tasks?{query}", 400)
     assert "Invalid " in text
     assert ids(text) == []
 
 
-async def test_three_kinds_of_nothing(client: Any, lab: DeskLab) -> None:
+async def test_three_kinds_of_nothing(client: Any, lab: DashboardLab) -> None:
     assert "No tasks yet" in await page_of(client, "/dashboard/tasks")
     assert "No tasks yet" in await page_of(client, "/dashboard/tasks?state=failed")
     lab.task("t1")
@@ -173,13 +173,13 @@ async def test_three_kinds_of_nothing(client: Any, lab: DeskLab) -> None:
     assert "No matching tasks" in text
     drops = [unescape(h) for h in re.findall(r'<a class="button" href="([^"]+)">(?:Without|In any)', text)]
     assert drops == ["/dashboard/tasks?topic=ship", "/dashboard/tasks?state=failed"]
-    lab.desk.too_slow = TooSlow(timedelta(seconds=5))
+    lab.dashboard_store.too_slow = TooSlow(timedelta(seconds=5))
     text = await page_of(client, "/dashboard/tasks?q=var.x:1")
     assert "stopped after 5" in text
     assert "/dashboard/tasks?q=var.x%3A1&amp;since=1h" in text
 
 
-async def test_hostile_text_is_text(client: Any, lab: DeskLab) -> None:
+async def test_hostile_text_is_text(client: Any, lab: DashboardLab) -> None:
     await lab.failed(
         "t1", topic=HOSTILE, business_key=HOSTILE, error=HOSTILE, error_type=HOSTILE, process_definition_key=HOSTILE
     )
@@ -190,7 +190,7 @@ async def test_hostile_text_is_text(client: Any, lab: DeskLab) -> None:
         assert "<script>alert" not in response.text
 
 
-async def test_secrets_are_in_no_row(client: Any, lab: DeskLab) -> None:
+async def test_secrets_are_in_no_row(client: Any, lab: DashboardLab) -> None:
     await lab.failed("t1", error=f"ValueError: card_code={CANARY} password={CANARY}")
     text = await page_of(client, "/dashboard/tasks")
     assert ids(text) == ["t1"]
@@ -201,7 +201,7 @@ async def test_secrets_are_in_no_row(client: Any, lab: DeskLab) -> None:
 # -- columns
 
 
-async def test_columns_by_the_url_and_by_the_readers_choice(client: Any, lab: DeskLab, secret: str) -> None:
+async def test_columns_by_the_url_and_by_the_readers_choice(client: Any, lab: DashboardLab, secret: str) -> None:
     lab.task("t1", replica="replica-x", tenant_id="acme")
 
     def heads(text: str) -> list[str]:
@@ -222,39 +222,41 @@ async def test_columns_by_the_url_and_by_the_readers_choice(client: Any, lab: De
 
 
 async def test_a_view_is_shared_and_leads_to_its_list(
-    lab: DeskLab, client: Any, secret: str, access: AccessLab
+    lab: DashboardLab, client: Any, secret: str, access: AccessLab
 ) -> None:
     await lab.failed("bad")
     lab.task("good")
     form = with_token(secret, name="Broken <b>", query="state=failed&evil=1&after=x")
     response = await client.post("/dashboard/tasks/views", data=form)
     assert (response.status_code, response.headers["location"]) == (303, "/dashboard/tasks?state=failed")
-    assert [(e.action, e.after["name"]) for e in lab.desk.audit] == [("view.save", "Broken <b>")]
+    assert [(e.action, e.after["name"]) for e in lab.dashboard_store.audit] == [("view.save", "Broken <b>")]
     async with browser(lab.app(), await access.session(Role.VIEWER)) as other:
         text = await page_of(other, "/dashboard/tasks")
         assert "Broken &lt;b&gt;" in text
         assert "Save this view" not in text
         assert ids(await page_of(other, "/dashboard/tasks?state=failed")) == ["bad"]
-    view = (await lab.desk.views())[0]
+    view = (await lab.dashboard_store.views())[0]
     async with browser(lab.app(), foreign := await access.session(Role.OPERATOR, "eve")) as eve:
         await eve.post("/dashboard/tasks/views/delete", data=with_token(foreign, id=view.id))
-    assert list(await lab.desk.views()) == [view], "it is another's"
+    assert list(await lab.dashboard_store.views()) == [view], "it is another's"
     await client.post("/dashboard/tasks/views/delete", data=with_token(secret, id=view.id))
-    assert list(await lab.desk.views()) == []
-    assert [entry.action for entry in lab.desk.audit] == ["view.save", "view.delete"]
+    assert list(await lab.dashboard_store.views()) == []
+    assert [entry.action for entry in lab.dashboard_store.audit] == ["view.save", "view.delete"]
 
 
-async def test_a_view_needs_a_name_and_something_to_keep(client: Any, lab: DeskLab, secret: str) -> None:
+async def test_a_view_needs_a_name_and_something_to_keep(client: Any, lab: DashboardLab, secret: str) -> None:
     for name, query in ((" ", "state=failed"), ("x", "evil=1")):
         response = await client.post("/dashboard/tasks/views", data=with_token(secret, name=name, query=query))
         assert response.status_code == 303
-    assert list(await lab.desk.views()) == []
+    assert list(await lab.dashboard_store.views()) == []
 
 
 # -- bulk and export
 
 
-async def test_chosen_tasks_and_whole_lists_go_to_the_preview(client: Any, lab: DeskLab, access: AccessLab) -> None:
+async def test_chosen_tasks_and_whole_lists_go_to_the_preview(
+    client: Any, lab: DashboardLab, access: AccessLab
+) -> None:
     await lab.failed("bad")
     text = await page_of(client, "/dashboard/tasks?state=failed&topic=charge_card")
     assert '<form class="selection" method="post" action="/dashboard/operations/preview"' in text
@@ -269,7 +271,7 @@ async def test_chosen_tasks_and_whole_lists_go_to_the_preview(client: Any, lab: 
 
 @pytest.mark.parametrize("format_", ["csv", "ndjson"])
 async def test_an_export_masks_and_disarms_and_is_written_down(
-    client: Any, lab: DeskLab, secret: str, format_: str
+    client: Any, lab: DashboardLab, secret: str, format_: str
 ) -> None:
     await lab.failed(
         "bad", business_key="=1+1", error=f"card_code={CANARY}", variables={"x": TypedValue("String", CANARY)}
@@ -288,11 +290,11 @@ async def test_an_export_masks_and_disarms_and_is_written_down(
     else:
         (row,) = map(json.loads, lines)
         assert (row["id"], row["business_key"], row["error"]) == ("bad", "=1+1", "card_code=***")
-    (entry,) = lab.desk.audit
+    (entry,) = lab.dashboard_store.audit
     assert (entry.action, entry.after["query"], entry.who) == ("tasks.export", "state:failed", "operator")
 
 
-async def test_an_export_is_capped_and_has_every_page(client: Any, lab: DeskLab, secret: str) -> None:
+async def test_an_export_is_capped_and_has_every_page(client: Any, lab: DashboardLab, secret: str) -> None:
     for number in range(1203):
         lab.task(f"t{number}")
     response = await client.post("/dashboard/tasks/export", data=with_token(secret, format="ndjson", query=""))
@@ -303,18 +305,18 @@ async def test_an_export_is_capped_and_has_every_page(client: Any, lab: DeskLab,
 
 @pytest.mark.parametrize(("format_", "found"), [("csv", 0), ("ndjson", 0), ("csv", 500), ("ndjson", 500)])
 async def test_an_export_that_takes_too_long_says_so_in_the_file_and_in_the_audit(
-    client: Any, lab: DeskLab, secret: str, format_: str, found: int, monkeypatch: pytest.MonkeyPatch
+    client: Any, lab: DashboardLab, secret: str, format_: str, found: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(600):
         lab.task(f"t{number}")
-    search, pages = lab.desk.search, 0
+    search, pages = lab.dashboard_store.search, 0
 
     async def slow(*args: Any, **terms: Any) -> Any:
         nonlocal pages
         pages += 1
         return TooSlow(timedelta(seconds=5)) if pages * 500 > found else await search(*args, **terms)
 
-    monkeypatch.setattr(lab.desk, "search", slow)
+    monkeypatch.setattr(lab.dashboard_store, "search", slow)
     response = await client.post("/dashboard/tasks/export", data=with_token(secret, format=format_, query=""))
     told = f"the search took longer than 5 s after {found} tasks; narrow the query, and export again"
     lines = response.text.splitlines()
@@ -326,7 +328,7 @@ async def test_an_export_that_takes_too_long_says_so_in_the_file_and_in_the_audi
     else:
         assert json.loads(lines[-1]) == {"incomplete": told}
         assert len(lines) == found + 1
-    first, last = lab.desk.audit
+    first, last = lab.dashboard_store.audit
     assert [entry.action for entry in (first, last)] == ["tasks.export"] * 2
     assert last.after == {**first.after, "incomplete": "the search took longer than 5 s", "tasks": found}
 
@@ -338,7 +340,7 @@ async def test_an_export_is_no_get(client: Any) -> None:
 # -- under a path, in two languages
 
 
-async def test_every_address_is_under_the_path_it_is_mounted_at(lab: DeskLab, secret: str) -> None:
+async def test_every_address_is_under_the_path_it_is_mounted_at(lab: DashboardLab, secret: str) -> None:
     await lab.failed("bad")
     lab.task("t2")
     app = lab.app()

@@ -8,12 +8,12 @@ from typing import Any
 from bridge.domain.access import Role
 from bridge.domain.task import Completion, State, Task, TypedValue
 from tests.web.auth.access_lab import browser, with_token
-from tests.web.dashboard.desk_lab import DeskLab, flash, page_of
+from tests.web.dashboard.dashboard_lab import DashboardLab, flash, page_of
 
 CANARY = "hunter2-canary"
 
 
-async def a_secret_task(lab: DeskLab) -> Task:
+async def a_secret_task(lab: DashboardLab) -> Task:
     variables = {
         "card_code": TypedValue("String", CANARY),
         "customer": TypedValue("Json", json.dumps({"name": "Ana", "api_key": CANARY})),
@@ -31,7 +31,7 @@ async def a_secret_task(lab: DeskLab) -> Task:
     )
 
 
-async def test_no_page_has_a_secret(admin: Any, lab: DeskLab) -> None:
+async def test_no_page_has_a_secret(admin: Any, lab: DashboardLab) -> None:
     client, _ = admin
     task = await a_secret_task(lab)
     for query in ("", "?engine=now", "/edit"):
@@ -41,16 +41,16 @@ async def test_no_page_has_a_secret(admin: Any, lab: DeskLab) -> None:
     assert CANARY not in await page_of(client, done)
 
 
-async def test_a_secret_is_revealed_to_an_admin_with_a_reason_for_a_while(admin: Any, lab: DeskLab) -> None:
+async def test_a_secret_is_revealed_to_an_admin_with_a_reason_for_a_while(admin: Any, lab: DashboardLab) -> None:
     client, secret = admin
     task = await a_secret_task(lab)
     path = f"/dashboard/tasks/{task.id}/reveal"
     await flash(client, await client.post(path, data=with_token(secret, what="engine:card_code", reason=" ")))
     assert CANARY not in await page_of(client, task)
-    assert lab.desk.audit == []
+    assert lab.dashboard_store.audit == []
     answer = await client.post(path, data=with_token(secret, what="engine:card_code", reason="ticket 17"))
     assert answer.headers["location"] == f"/dashboard/tasks/{task.id}#variables"
-    (entry,) = lab.desk.audit
+    (entry,) = lab.dashboard_store.audit
     assert (entry.action, entry.reason, entry.who) == ("task.reveal", "ticket 17", "admin")
     assert entry.after == {"variable": "card_code", "of": "engine"}
     text = await page_of(client, task)
@@ -60,7 +60,7 @@ async def test_a_secret_is_revealed_to_an_admin_with_a_reason_for_a_while(admin:
     assert CANARY not in await page_of(client, task)
 
 
-async def test_a_cookie_that_this_session_did_not_write_reveals_nothing(admin: Any, lab: DeskLab) -> None:
+async def test_a_cookie_that_this_session_did_not_write_reveals_nothing(admin: Any, lab: DashboardLab) -> None:
     client, secret = admin
     task = await a_secret_task(lab)
     form = with_token(secret, what="engine:card_code", reason="x")
@@ -73,7 +73,7 @@ async def test_a_cookie_that_this_session_did_not_write_reveals_nothing(admin: A
             assert CANARY not in await page_of(eve, task)
 
 
-async def test_an_operator_can_reveal_nothing(client: Any, lab: DeskLab, secret: str) -> None:
+async def test_an_operator_can_reveal_nothing(client: Any, lab: DashboardLab, secret: str) -> None:
     task = await a_secret_task(lab)
     assert "Reveal" not in await page_of(client, task)
     form = with_token(secret, what="engine:card_code", reason="x")

@@ -11,7 +11,7 @@ from bridge.domain import secret_text
 from bridge.domain.dead_letter import DeadLetter
 from bridge.domain.errors import EngineUnavailable
 from bridge.domain.task import Completion, State, TypedValue
-from tests.web.dashboard.desk_lab import DeskLab, page_of
+from tests.web.dashboard.dashboard_lab import DashboardLab, page_of
 from web.dashboard.task_variables import MOST_SHOWN
 
 HOSTILE = '<script>alert("x")</script>'
@@ -33,7 +33,7 @@ AWAY = EngineUnavailable("the engine is away")
         (State.UNKNOWN, "tell whether this outcome ended it"),
     ],
 )
-async def test_each_state_is_told_in_plain_words(client: Any, lab: DeskLab, state: State, words: str) -> None:
+async def test_each_state_is_told_in_plain_words(client: Any, lab: DashboardLab, state: State, words: str) -> None:
     now = lab.clock.now()
     task = lab.task(state=state, claimed_at=now, finished_at=now, attempts=1, replica="replica-a")
     text = await page_of(client, task)
@@ -41,7 +41,7 @@ async def test_each_state_is_told_in_plain_words(client: Any, lab: DeskLab, stat
     assert f'data-state="{state}" aria-current="step"' in text
 
 
-async def test_why_it_failed_where_and_what_to_do(client: Any, lab: DeskLab) -> None:
+async def test_why_it_failed_where_and_what_to_do(client: Any, lab: DashboardLab) -> None:
     task = await lab.failed()
     text = await page_of(client, task)
     words = text.partition('id="verdict"')[2].partition('id="acts"')[0]
@@ -52,7 +52,7 @@ async def test_why_it_failed_where_and_what_to_do(client: Any, lab: DeskLab) -> 
     assert "/dashboard/tasks?q=fp%3A0123456789abcdef" in words
 
 
-async def test_every_run_is_shown_and_one_is_open(client: Any, lab: DeskLab) -> None:
+async def test_every_run_is_shown_and_one_is_open(client: Any, lab: DashboardLab) -> None:
     task = await lab.failed(trace="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
     runs = (await page_of(client, task)).partition('id="attempts"')[2].partition('id="variables"')[0]
     assert runs.index('id="attempt-2"') < runs.index('id="attempt-1"')
@@ -65,18 +65,18 @@ async def test_every_run_is_shown_and_one_is_open(client: Any, lab: DeskLab) -> 
     assert '<details class="stack" open>' in earlier
 
 
-async def test_the_type_of_an_error_is_named_once(client: Any, lab: DeskLab) -> None:
+async def test_the_type_of_an_error_is_named_once(client: Any, lab: DashboardLab) -> None:
     run = lab.attempt(1, lab.clock.now(), message="ConnectTimeout: no answer")
     runs = (await page_of(client, await lab.failed(history=(run,)))).partition('id="attempts"')[2]
     assert "<code x-ignore>ConnectTimeout: no answer</code>" in runs
 
 
-async def test_the_instance_is_in_cockpit(client: Any, lab: DeskLab) -> None:
+async def test_the_instance_is_in_cockpit(client: Any, lab: DashboardLab) -> None:
     text = await page_of(client, lab.task(process_instance_id="i/1"))
     assert "https://cockpit.example/default/#/process-instance/i%2F1" in text
 
 
-async def test_hostile_text_is_text_wherever_it_stands(client: Any, lab: DeskLab) -> None:
+async def test_hostile_text_is_text_wherever_it_stands(client: Any, lab: DashboardLab) -> None:
     run = lab.attempt(1, lab.clock.now(), error=HOSTILE, message=HOSTILE, details=HOSTILE, replica=HOSTILE)
     values = {HOSTILE: TypedValue(HOSTILE, HOSTILE), "json": TypedValue("Json", json.dumps({HOSTILE: HOSTILE}))}
     named = dict.fromkeys(
@@ -109,7 +109,7 @@ async def test_a_task_that_is_not_kept_is_a_page_that_says_so(client: Any) -> No
     assert "no task none is kept here" in response.text
 
 
-async def test_the_engine_is_asked_only_when_somebody_wants_it(client: Any, lab: DeskLab) -> None:
+async def test_the_engine_is_asked_only_when_somebody_wants_it(client: Any, lab: DashboardLab) -> None:
     task = await lab.failed()
     lab.engine.fail_next("get", AWAY)
     assert "Queried only on demand" in await page_of(client, task)
@@ -123,7 +123,7 @@ async def test_the_engine_is_asked_only_when_somebody_wants_it(client: Any, lab:
 
 
 async def test_a_huge_value_is_cut_before_it_is_masked(
-    client: Any, lab: DeskLab, monkeypatch: pytest.MonkeyPatch
+    client: Any, lab: DashboardLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[int] = []
     masked = secret_text.mask_text

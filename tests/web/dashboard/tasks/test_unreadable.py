@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.task import State, UnreadableTask
 from tests.web.auth.access_lab import with_token
-from tests.web.dashboard.desk_lab import DeskLab
+from tests.web.dashboard.dashboard_lab import DashboardLab
 from web.dashboard.unreadable import stored_fields
 
 VARIABLES = [
@@ -21,7 +21,7 @@ VARIABLES = [
 
 
 @pytest.fixture
-def spoilt(lab: DeskLab) -> str:
+def spoilt(lab: DashboardLab) -> str:
     task = lab.task("a", state=State.FAILED, topic="charge_card")
     lab.task("b", state=State.FAILED, topic="charge_card")
     lab.store.spoiled[task.id] = {"state": "paused", "variables": VARIABLES, "token": "s3cret-5"}
@@ -45,7 +45,7 @@ async def test_the_list_has_it_in_its_place_and_in_a_tab(client: Any, spoilt: st
     assert 'id="task-b"' not in tab
 
 
-async def test_without_any_there_is_no_tab(client: Any, lab: DeskLab) -> None:
+async def test_without_any_there_is_no_tab(client: Any, lab: DashboardLab) -> None:
     lab.task("a", state=State.FAILED)
     assert "state=unreadable" not in await page_of(client, "/dashboard/tasks")
 
@@ -65,7 +65,7 @@ async def test_the_overview_tells_of_it(client: Any, spoilt: str) -> None:
     assert "/dashboard/tasks?state=unreadable" in page
 
 
-async def test_an_export_has_a_row_of_it(client: Any, lab: DeskLab, spoilt: str, secret: str) -> None:
+async def test_an_export_has_a_row_of_it(client: Any, lab: DashboardLab, spoilt: str, secret: str) -> None:
     form = with_token(secret, format="ndjson", query="")
     answer = await client.post("/dashboard/tasks/export", data=form)
     assert answer.status_code == 200

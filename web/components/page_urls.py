@@ -34,7 +34,7 @@ def from_segment(text: str) -> str:
     return re.sub(r"~([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text)
 
 
-class Links:
+class PageUrls:
     """Writes addresses as seen from one request."""
 
     def __init__(self, request: Request[Any, Any, Any]) -> None:

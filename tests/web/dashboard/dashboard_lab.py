@@ -13,7 +13,7 @@ from litestar import Litestar
 from pydantic import BaseModel
 
 from bridge.adapters.memory.broker import MemoryBroker
-from bridge.adapters.memory.dashboard import MemoryDesk
+from bridge.adapters.memory.dashboard import MemoryDashboardStore
 from bridge.adapters.memory.engine import MemoryEngine
 from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.replica import Replica
@@ -21,6 +21,7 @@ from bridge.domain.task import Attempt, State, Task, TypedValue
 from bridge.flow.lease import Lease
 from bridge.flow.reconcile.offer import Offer
 from bridge.operations.attention import Attention
+from bridge.operations.bulk import Bulk
 from bridge.operations.health import Component, Health
 from bridge.operations.retry import Operate
 from bridge.ports.clock import Clock
@@ -29,11 +30,11 @@ from bridge.topic import Topic, topic
 from tests.web.auth.access_lab import AccessLab, Journal, with_token
 from tests.web.conftest import Stub
 from web.app import create_app
-from web.components.live import Pace
-from web.components.page import Look
-from web.dashboard.desk_tasks import TasksDesk
+from web.components.live import LiveConfig
+from web.components.page import PageConfig
+from web.dashboard.dependencies import DashboardDependencies, TopicDefaults
 from web.dashboard.mount import dashboard_router
-from web.dashboard.pages_of_tasks import task_pages
+from web.dashboard.pages import dashboard_pages
 
 LOCK = timedelta(minutes=1)
 STACK = """Traceback (most recent call last):
@@ -62,14 +63,14 @@ async def _end_unknown(task: Task) -> None:
     """Tell nothing of a task that is gone."""
 
 
-class DeskLab:
+class DashboardLab:
     """All that stands behind the pages; `health` is what the parts answer."""
 
     def __init__(self, access: AccessLab, clock: Clock | None = None, **urls: str) -> None:
         self.access, self.clock = access, clock or access.clock
         self.topics: dict[str, Topic[Any, Any]] = {"charge_card": charge_card, "ship": ship}
         self.store = MemoryStore()
-        self.desk = MemoryDesk(self.store)
+        self.dashboard_store = MemoryDashboardStore(self.store)
         self.engine, self.broker = MemoryEngine(self.clock), MemoryBroker(list(self.topics))
         self.journal, self.nudged = Journal(), list[Collection[str]]()
         self.health = Health(True, (Component("engine", True, "7.24.0"), Component("mongodb", True, "8.0")))
@@ -79,13 +80,19 @@ class DeskLab:
             offer=Offer(self.engine, self.store, self.clock, self.journal, _end_unknown),
             topics=self.topics, nudge=self.nudged.append, clock=self.clock, journal=self.journal, retry_limit=3,
         )  # fmt: skip
-        attention = Attention(
-            search=self.desk, replicas=self.store, pauses=self.desk, publisher=self.broker, topics=list(self.topics),
-            clock=self.clock,
+        bulk = Bulk(
+            operations=self.dashboard_store, search=self.dashboard_store, store=self.store, operate=operate,
+            audit=self.dashboard_store.write, clock=self.clock, journal=self.journal, replica="replica-a",
         )  # fmt: skip
-        self.door = TasksDesk(
-            desk=self.desk, reader=self.store, letters=self.store, operate=operate, engine=self.engine,
-            depth=self.broker.depth, needs=attention.needs, health=self._health, topics=self.topics, clock=self.clock,
+        attention = Attention(
+            search=self.dashboard_store, replicas=self.store, pauses=self.dashboard_store, publisher=self.broker,
+            topics=list(self.topics), clock=self.clock,
+        )  # fmt: skip
+        self.dependencies = DashboardDependencies(
+            store=self.dashboard_store, reader=self.store, replicas=self.store, dead_letter_store=self.store,
+            engine=self.engine, operate=operate, bulk=bulk, depth=self.broker.depth, depths=self.broker.depths,
+            needs=attention.needs, health=self._health, circuit=lambda: "closed", topics=self.topics,
+            topic_defaults=TopicDefaults(timedelta(minutes=5), LOCK, 3), clock=self.clock,
             jaeger_url=urls.get("jaeger"), cockpit_url=urls.get("cockpit"),
         )  # fmt: skip
 
@@ -93,19 +100,23 @@ class DeskLab:
         return self.health
 
     def app(
-        self, look: Look | None = None, *, pace: Pace | None = None, ending: asyncio.Event | None = None
+        self,
+        page_config: PageConfig | None = None,
+        *,
+        live_config: LiveConfig | None = None,
+        ending: asyncio.Event | None = None,
     ) -> Litestar:
-        """Return the application with these pages; without `pace` a stream of changes ends at once."""
-        at_once = Pace(lifetime=timedelta(0))
+        """Return the application with these pages; without `live_config` a stream of changes ends at once."""
+        at_once = LiveConfig(lifetime=timedelta(0))
         pages = dashboard_router(
-            self.access.door,
-            look,
-            changes=self.desk,
-            pace=pace or at_once,
+            self.access.dependencies,
+            page_config,
+            changes=self.dashboard_store,
+            live_config=live_config or at_once,
             ending=ending,
-            mounted=task_pages(self.door),
+            mounted=dashboard_pages(self.dependencies),
         )
-        return create_app(Stub().doors(self.access.door), [pages])
+        return create_app(Stub().dependencies(self.access.dependencies), [pages])
 
     def task(self, task_id: str = "t1", **changes: Any) -> Task:
         """Keep a task, and return it."""

@@ -14,7 +14,7 @@ from bridge.domain.records import AuditEntry, Pause
 from bridge.domain.replica import Replica
 from bridge.domain.statistics import Failures
 from bridge.ports.changes import Changes
-from tests.contract.desks import Lab, memory_lab, mongo_lab
+from tests.contract.dashboard_stores import Lab, memory_lab, mongo_lab
 from tests.contract.stores import MINUTE, NOW, task
 
 KINDS = {"tasks", "topics", "failures", "workers", "operations", "audit"}
@@ -23,7 +23,7 @@ LATER = NOW + MINUTE
 
 @pytest.fixture(params=["memory", "mongo"])
 async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
-    """A desk; the test runs once in memory and once on a real server."""
+    """A dashboard store; the test runs once in memory and once on a real server."""
     if request.param == "memory":
         yield memory_lab()
         return
@@ -42,11 +42,11 @@ async def move_task(lab: Lab) -> None:
 
 
 async def fail(lab: Lab) -> None:
-    await lab.desk.add({}, [Failures("f1", "orders", "E", "no", NOW, NOW, 1)])
+    await lab.dashboard_store.add({}, [Failures("f1", "orders", "E", "no", NOW, NOW, 1)])
 
 
 async def pause(lab: Lab) -> None:
-    await lab.desk.pause(Pause("orders", "ada", "moving", NOW))
+    await lab.dashboard_store.pause(Pause("orders", "ada", "moving", NOW))
 
 
 async def beat(lab: Lab) -> None:
@@ -55,16 +55,16 @@ async def beat(lab: Lab) -> None:
 
 
 async def operate(lab: Lab) -> None:
-    await lab.desk.create(Operation("o1", OperationKind.RETRY, "q", "why", "ada", 1, NOW), [Item("t1", 1)])
+    await lab.dashboard_store.create(Operation("o1", OperationKind.RETRY, "q", "why", "ada", 1, NOW), [Item("t1", 1)])
 
 
 async def switch(lab: Lab) -> None:
     await operate(lab)
-    await lab.desk.switch("o1", {OperationState.RUNNING}, OperationState.PAUSED, LATER)
+    await lab.dashboard_store.switch("o1", {OperationState.RUNNING}, OperationState.PAUSED, LATER)
 
 
 async def write(lab: Lab) -> None:
-    await lab.desk.write(AuditEntry("a1", NOW, "ada", "admin", "::1", "pause", "topic:orders"))
+    await lab.dashboard_store.write(AuditEntry("a1", NOW, "ada", "admin", "::1", "pause", "topic:orders"))
 
 
 @pytest.mark.parametrize(
@@ -84,31 +84,31 @@ async def test_what_changed_is_told_and_nothing_else(
     lab: Lab, change: Callable[[Lab], Awaitable[None]], told: set[str]
 ) -> None:
     changes: Changes = lab.changes
-    before = await changes.marks()
+    before = await changes.change_tokens()
     assert set(before) == KINDS
-    assert await changes.marks() == before
+    assert await changes.change_tokens() == before
     await change(lab)
-    after = await changes.marks()
+    after = await changes.change_tokens()
     assert {name for name in KINDS if before[name] != after[name]} == told
-    assert await changes.marks() == after
+    assert await changes.change_tokens() == after
 
 
 async def test_each_change_of_a_kind_is_told(lab: Lab) -> None:
     await change_task(lab)
-    before = await lab.changes.marks()
+    before = await lab.changes.change_tokens()
     await lab.store.move([Move("t1", Event.CONFIRM, 1, changes={"updated_at": LATER})])
-    assert (await lab.changes.marks())["tasks"] != before["tasks"]
+    assert (await lab.changes.change_tokens())["tasks"] != before["tasks"]
     await operate(lab)
-    before = await lab.changes.marks()
-    await lab.desk.switch("o1", {OperationState.RUNNING}, OperationState.CANCELLED, LATER)
-    assert (await lab.changes.marks())["operations"] != before["operations"]
+    before = await lab.changes.change_tokens()
+    await lab.dashboard_store.switch("o1", {OperationState.RUNNING}, OperationState.CANCELLED, LATER)
+    assert (await lab.changes.change_tokens())["operations"] != before["operations"]
 
 
 async def test_numbers_that_came_after_their_tasks_are_told(lab: Lab) -> None:
     await change_task(lab)
-    before = await lab.changes.marks()
-    await lab.desk.refresh_counts(LATER)
-    after = await lab.changes.marks()
+    before = await lab.changes.change_tokens()
+    await lab.dashboard_store.refresh_counts(LATER)
+    after = await lab.changes.change_tokens()
     assert {name for name in KINDS if before[name] != after[name]} == {"tasks", "topics"}
-    await lab.desk.refresh_counts(LATER + MINUTE)
-    assert await lab.changes.marks() == after
+    await lab.dashboard_store.refresh_counts(LATER + MINUTE)
+    assert await lab.changes.change_tokens() == after

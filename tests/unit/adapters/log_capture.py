@@ -18,7 +18,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 @dataclass
-class Desk:
+class LogCapture:
     """A journal at work, its time in the test's hand, and what it wrote."""
 
     level: str = "DEBUG"
