@@ -88,7 +88,7 @@ class Process:
                 self._server.should_exit = True
             end = Shutdown(gateway, self._loops, self._running, poll=self._poll_loop, consuming=self._consuming)
             await end.run()
-            gateway.journal.write("ended", replica=gateway.replica)
+            gateway.journal.write("stopped", replica=gateway.replica)
         if self._fault is not None:
             raise self._fault
 
@@ -254,7 +254,7 @@ class Process:
     def _miss(self, name: str, error: GatewayError, failures: int) -> None:
         self._readiness.missing = {name: str(error)}
         self._gateway.journal.write(
-            "not_connected", level=Level.WARNING, part=name, error=str(error), failures=failures + 1
+            "connect_failed", level=Level.WARNING, part=name, error=str(error), failures=failures + 1
         )
 
     def _tell_build(self, name: str, progress: str) -> None:

@@ -52,7 +52,7 @@ class Shutdown:
         """Stop fetching, keep the batch, stop consuming, let handlers end, report, unlock what never started, close."""
         gateway = self._gateway
         over = asyncio.get_running_loop().time() + gateway.settings.shutdown_grace
-        gateway.journal.write("ending", replica=gateway.replica)
+        gateway.journal.write("stopping", replica=gateway.replica)
         gateway.handle.stop()
         if self._poll is not None:
             self._poll.stop()
@@ -90,7 +90,7 @@ class Shutdown:
     def _tell(self, part: str, error: Exception) -> None:
         known = isinstance(error, GatewayError)
         self._gateway.journal.write(
-            "not_ended_well",
+            "shutdown_step_failed",
             level=Level.WARNING if known else Level.ERROR,
             part=part,
             error=str(error) if known else repr(error),

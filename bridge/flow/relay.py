@@ -100,7 +100,7 @@ class Relay:
         try:
             await self.publish([task])
         except StoreError as error:
-            self._journal.write("publish_unrecorded", task=task, level=Level.WARNING, error=str(error))
+            self._journal.write("publish_not_recorded", task=task, level=Level.WARNING, error=str(error))
 
     async def publish(self, tasks: Sequence[Task]) -> int:
         """Publish the tasks together with whatever else waits; return how many were confirmed, once that is stored."""

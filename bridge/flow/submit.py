@@ -129,7 +129,7 @@ class Submit:
             if raced.topic != task.topic:
                 raise _unknown(task.id, task.topic)
             return _same(raced, mark)
-        self._journal.write("submission_kept", task=kept, level=Level.DEBUG)
+        self._journal.write("submission_accepted", task=kept, level=Level.DEBUG)
         if kept.verified:
             self._relay.put(kept)
         return kept

@@ -197,7 +197,7 @@ class Bulk:
         happened = await self._operations.switch(operation_id, sources, to, self._clock.now())
         self._idle_until = None
         if happened:
-            self._journal.write("operation_switched", operation=operation_id, to=to.value)
+            self._journal.write("operation_state_changed", operation=operation_id, to=to.value)
         return happened
 
     async def _step(self, operation: Operation, now: datetime, until: datetime) -> int:
@@ -209,7 +209,7 @@ class Bulk:
         places = [place for place, item in enumerate(chunk.items) if item.result is Result.PENDING][:size]
         results = await self._work_off(operation, chunk, places)
         if results and await self._operations.record(chunk, results, self._clock.now() + self._pace.look):
-            self._journal.write("operation_went_on", operation=operation.id, level=Level.DEBUG, items=len(results))
+            self._journal.write("operation_progressed", operation=operation.id, level=Level.DEBUG, items=len(results))
         # Without an answer from the engine nothing is known of the rest: they stay pending, for a little later.
         away = len(results) < len(places)
         rest = self._pace.away if away else timedelta(seconds=len(results) / operation.rate)

@@ -122,12 +122,12 @@ class StatisticsJournal:
         self._journal = journal
         self._collector = collector
         self._events: Mapping[str, Callable[[Task, Mapping[str, Any]], None]] = {
-            "submission_kept": lambda task, _: collector.count(task.topic, Count.RECEIVED),
+            "submission_accepted": lambda task, _: collector.count(task.topic, Count.RECEIVED),
             "handler_started": lambda task, _: collector.started(task),
             "handler_completed": lambda task, _: collector.ran(task),
             "handler_raised_bpmn_error": self._bpmn_error,
             "handler_failed": self._failed,
-            "task_given_up": lambda task, values: collector.failed(task, str(values["message"])),
+            "claim_limit_reached": lambda task, values: collector.failed(task, str(values["message"])),
             "outcome_undeliverable": lambda task, values: collector.failed(task, str(values["message"])),
             "claim_expired": lambda task, _: collector.count(task.topic, Count.LOST),
             "outcome_settled": self._settled,

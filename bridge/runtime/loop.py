@@ -103,7 +103,7 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - a loop that ends would leave its tasks without a next step
             self.failures, self.fault = self.failures + 1, error
             self._journal.write(
-                "loop_broken", level=Level.ERROR, loop=self.name, failures=self.failures, error=repr(error), stack=error
+                "loop_error", level=Level.ERROR, loop=self.name, failures=self.failures, error=repr(error), stack=error
             )
             return False
         self.failures, self.fault = 0, None

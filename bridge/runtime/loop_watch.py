@@ -77,7 +77,7 @@ class LoopWatch:
         if late < BLOCKED_AFTER:
             if block is not None:
                 self._block = None
-                self._journal.write("event_loop_free", topic=block.topic, seconds=round(block.counted, 3))
+                self._journal.write("event_loop_unblocked", topic=block.topic, seconds=round(block.counted, 3))
             return
         if block is None or late >= 2 * block.told:
             topic, where = self._sample()

@@ -182,7 +182,7 @@ def _limit_end(settings: Settings, journal: StructlogJournal) -> Callable[..., N
     once = Lock()
 
     def tell() -> None:
-        journal.write("end_overdue", level=Level.ERROR, threads=left_threads())
+        journal.write("shutdown_overdue", level=Level.ERROR, threads=left_threads())
         journal.flush()
 
     def limit(*_: object) -> None:

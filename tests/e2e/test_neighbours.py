@@ -87,4 +87,4 @@ async def test_the_end_releases_what_never_started(lab: Lab) -> None:
     assert await gateway.stop() == 0
     left = await lab.ask("GET", f"/external-task?topicName={topic}")
     assert [(row["workerId"], row["retries"]) for row in left] == [(None, None), (None, None)]
-    assert await gateway.until("task_given_back", task_id=task)
+    assert await gateway.until("task_released", task_id=task)

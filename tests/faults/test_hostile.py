@@ -42,7 +42,7 @@ async def test_a_spoiled_row_of_each_fetch_costs_that_row_alone(faults: FaultLab
         assert {task_id for _, task_id in proxy.done} <= set(tasks)
         assert await counted(gateway, 'gateway_unreadable_rows_total{operation="fetch"}') == len(SPOILED)
         assert gateway.events("row_unreadable", operation="fetch")
-        assert gateway.events("foreign_answer") == gateway.events("loop_failed") == gateway.events("fetch_broken") == []
+        assert gateway.events("foreign_answer") == gateway.events("loop_failed") == gateway.events("fetch_error") == []
         await gateway.stop()
 
 

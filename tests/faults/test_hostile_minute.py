@@ -195,7 +195,7 @@ async def test_a_hostile_minute_costs_nobody_else(faults: FaultLab) -> None:
         assert {400, 431} <= minute.answers.keys()
         assert await counted(gateway, 'gateway_http_connections_refused_total{reason="head_too_slow"}') >= 150
         assert await counted(gateway, 'gateway_http_connections_refused_total{reason="body_too_slow"}') >= 50
-        assert gateway.events("intake_broken") == gateway.events("fetch_broken") == []
+        assert gateway.events("intake_error") == gateway.events("fetch_error") == []
         assert await gateway.stop() == 0
 
 

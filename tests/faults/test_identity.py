@@ -133,7 +133,7 @@ async def test_another_engine_at_the_address_for_two_minutes_cancels_nothing(
         assert await faults.store.get(stranger["id"]) is None, "what the other engine has is none of ours"
         assert (await other.ask("GET", f"/external-task/{stranger['id']}"))["id"] == stranger["id"]
         proxy.lead_to(faults.engine_url)
-        await gateway.until("engine_is_ours_again")
+        await gateway.until("engine_restored")
         await faults.gate.open()
         await faults.until_finished(key, 20)
         ended = {task_id: await faults.until_kept(task_id, State.COMPLETED) for task_id in tasks}

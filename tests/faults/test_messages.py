@@ -110,7 +110,7 @@ async def test_published_five_times_it_runs_once(faults: FaultLab) -> None:
     (task_id,) = await faults.begin(key)
     await faults.gate.until(1)
     await publish(faults, faults.topic("work"), *[orjson.dumps({"id": task_id, "epoch": 1})] * 4)
-    await gateway.until_count("message_matches_nothing", 4, task_id=task_id)
+    await gateway.until_count("duplicate_message", 4, task_id=task_id)
     await faults.gate.open()
     await faults.until_finished(key, 1)
     await faults.assert_each_once(key, [task_id])

@@ -64,7 +64,7 @@ async def test_the_store_is_down_and_nothing_new_is_fetched(outage: FaultLab, di
     await outage.gate.until(4)
     await kill(disturbed, Part.STORE)
     await outage.gate.open()
-    await gateway.until("store_awaited")
+    await gateway.until("store_unavailable")
     await gateway.until("loop_failed", loop="poll")
     before = await outage.count(f"topicName={outage.topic('work')}&locked=true")
     tasks += await outage.begin(key, 5)
@@ -179,7 +179,7 @@ async def test_a_handler_outlasts_the_brokers_patience(outage: FaultLab, disturb
         (task_id,) = await outage.begin(key)
         await outage.gate.until(1)
         # The broker took the message back and delivered it again, and it found nothing to do.
-        await gateway.until("message_matches_nothing", task_id=task_id)
+        await gateway.until("duplicate_message", task_id=task_id)
         assert "timed out" in await asyncio.to_thread(disturbed.log(Part.BROKER).read_text)
         await outage.gate.open()
         await outage.until_finished(key, 1)

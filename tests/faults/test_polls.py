@@ -40,7 +40,7 @@ async def test_a_proxy_that_ends_waiting_calls_makes_them_short(faults: FaultLab
         assert proxy.asked["fetchAndLock"] > asked
         assert proxy.cut["fetchAndLock"] == cut, "a second is short enough"
         assert not gateway.events("loop_failed", loop="poll")
-        assert not gateway.events("engine_given_up")
+        assert not gateway.events("circuit_opened")
         assert len(gateway.events("poll_shortened")) == 1
 
 

@@ -30,8 +30,8 @@ async def test_told_to_end_there_it_ends_well(faults: FaultLab, point: str) -> N
     ending = await faults.faulty(CRASH_AT=f"{point}:term")
     await ending.until("crash_point", point=point, deed="SIGTERM")
     assert await ending.died() == 0
-    assert ending.events("ended")
-    assert not ending.events("not_ended_well")
+    assert ending.events("stopped")
+    assert not ending.events("shutdown_step_failed")
     # Nothing is left locked: what has begun is done, the rest waits for whoever fetches next.
     assert await faults.count(f"topicName={faults.topic('work')}&locked=true") == 0
     if point in BEGUN:
@@ -51,8 +51,8 @@ async def test_told_to_end_before_it_wrote_down_what_is_with_the_broker_it_ends_
     ending = await faults.faulty("serve", "--roles", "web,intake", CRASH_AT="store.confirm:before:term")
     await ending.until("crash_point", point="store.confirm:before", deed="SIGTERM")
     assert await ending.died() == 0
-    assert ending.events("ended")
-    assert not ending.events("not_ended_well")
+    assert ending.events("stopped")
+    assert not ending.events("shutdown_step_failed")
     await worker.until("outcome_settled", task_id=task_id)
     await faults.until_finished(key, 1)
     await faults.assert_each_once(key, [task_id])

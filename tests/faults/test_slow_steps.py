@@ -115,7 +115,7 @@ async def test_a_proxy_cuts_the_call_meanwhile(faults: FaultLab, step: SlowStep)
         step.go()
         await faults.until_kept(task_id, State.COMPLETED)
         assert proxy.asked["complete"] == 1
-        assert not gateway.events("engine_given_up")
+        assert not gateway.events("circuit_opened")
     assert await faults.successes(key) == [task_id]
     assert len(faults.runs()) == 1
 

@@ -48,8 +48,8 @@ async def end_well(gateway: FaultyGateway) -> None:
     """End it; where its exit code is not 0, tell whether the end took too long, or what failed."""
     async with asyncio.timeout(WITHIN):
         code = await gateway.stop()
-    assert (code, gateway.events("end_overdue"), gateway.events("process_failed")) == (0, [], [])
-    assert gateway.events("ended")
+    assert (code, gateway.events("shutdown_overdue"), gateway.events("process_failed")) == (0, [], [])
+    assert gateway.events("stopped")
 
 
 @pytest.mark.parametrize("how", HANGS)
@@ -92,7 +92,7 @@ async def test_a_coroutine_that_blocks_the_loop_does_not_hold_the_process(faults
     assert blocked["where"].startswith("work.py:")
     async with asyncio.timeout(WITHIN):
         assert await gateway.stop() == 1
-    assert gateway.events("end_overdue")
+    assert gateway.events("shutdown_overdue")
 
 
 async def test_a_thread_and_a_coroutine_that_do_not_end_are_left_within_the_grace(faults: FaultLab) -> None:
@@ -110,7 +110,7 @@ async def test_a_thread_and_a_coroutine_that_do_not_end_are_left_within_the_grac
     await end_well(gateway)
     assert gateway.events("cancellation_ignored", task_id=swallowing)
     assert gateway.events("thread_stuck", task_id=hanging)
-    assert not gateway.events("not_ended_well")
+    assert not gateway.events("shutdown_step_failed")
     for task_id in (swallowing, hanging):
         assert (await faults.kept(task_id)).state is State.RETRYING
     again = await faults.faulty(SHUTDOWN_GRACE="1")
@@ -132,5 +132,5 @@ async def test_an_engine_that_does_not_answer_an_unlock_does_not_hold_the_end(fa
             assert held.struck.is_set()
         finally:
             held.release()
-    assert gateway.events("task_given_back", task_id=task_id)
+    assert gateway.events("task_released", task_id=task_id)
     assert (await faults.kept(task_id)).state is State.RETRYING

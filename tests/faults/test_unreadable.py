@@ -24,7 +24,7 @@ async def test_of_two_lost_claims_the_one_that_can_not_be_read_holds_up_no_other
     assert (document["state"], document["unreadable"]) == ("paused", True)
     assert document["next_at"] > due, "it is looked at later"
     assert len(second.events("task_unreadable", task_id=spoilt)) == 1
-    assert not second.events("loop_broken")
+    assert not second.events("loop_error")
     # A version that can read it.
     await tasks.update_one({"_id": spoilt}, {"$set": {"state": "running", "next_at": due}})
     await faults.until_kept(spoilt, State.COMPLETED)

@@ -159,7 +159,7 @@ def _problem(request: Request[Any, Any, Any], error: Exception) -> Problem:
     if kind.status >= 500:
         unexpected = error if kind is INTERNAL else None
         structlog.get_logger("web.api.problems").error(
-            "request failed", method=request.method, path=request.url.path, error=str(error), exc_info=unexpected
+            "request_failed", method=request.method, path=request.url.path, error=str(error), exc_info=unexpected
         )
     return Problem(
         type=TYPE_PREFIX + kind.slug,

@@ -251,7 +251,7 @@ class Live:
                 await self.end_streams()
         except GatewayError as error:
             if not failed:
-                structlog.get_logger("web.components.live").warning("changes unknown", error=str(error))
+                structlog.get_logger("web.components.live").warning("changes_unknown", error=str(error))
             return True
         return False
 

@@ -137,7 +137,7 @@ class Login:
         try:
             return await self._access.openid.provider.logout_url(session.id_token)
         except ProviderUnavailable as error:
-            structlog.get_logger("web.dashboard.login").warning("logout at the provider failed", error=str(error))
+            structlog.get_logger("web.dashboard.login").warning("provider_logout_failed", error=str(error))
             return None
 
     async def _audit(self, request: Request[Any, Any, Any], action: str, who: Principal | None) -> None:

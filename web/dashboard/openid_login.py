@@ -128,7 +128,7 @@ class OpenIdLogin:
         self, request: Request[Any, Any, Any], status: int, text: str, error: Exception, target: str
     ) -> Response[Any]:
         why = str(error)
-        structlog.get_logger("web.dashboard.openid_login").warning("login by provider failed", status=status, error=why)
+        structlog.get_logger("web.dashboard.openid_login").warning("provider_login_failed", status=status, error=why)
         return self._login.form(request, status, target, failed=text)
 
     async def _audit(self, request: Request[Any, Any, Any], action: str, who: Principal, by: str) -> None:

@@ -17,7 +17,7 @@ from bridge.adapters.logging.task import task_fields
 from bridge.domain.redaction import mask
 from bridge.domain.task import Task
 from bridge.domain.topic import Log
-from bridge.ports.journal import Level
+from bridge.ports.journal import FORMER_NAMES, Level
 
 OURS: Final = ("bridge", "web", "topics", "sandbox")
 """The packages whose loggers are heard from LOG_LEVEL on."""
@@ -108,6 +108,8 @@ class StructlogJournal:
         self.flush(only_ended=True)
         if rank >= logging.WARNING and not self._admits(event, task, level, values):
             return
+        if (former := FORMER_NAMES.get(event)) is not None:
+            values["formerly"] = former
         self._writers[level](event, **(values if task is None else {**task_fields(task), **values}))
 
     def flush(self, *, only_ended: bool = False) -> None:

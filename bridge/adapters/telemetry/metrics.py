@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from bridge.domain.task import Task
-from bridge.ports.journal import Journal, Level
+from bridge.ports.journal import FORMER_NAMES, Journal, Level
 from bridge.runtime.http_limits import Refused
 
 Family = TypeVar("Family", Counter, Histogram)
@@ -163,6 +163,8 @@ class Metrics:
         """Count one event; of a topic that was not expected, as a forged message may name one, as one of `OTHER`."""
         label = topic if topic in self._topics else OTHER
         self.of(self._events, event, label).inc()
+        if (former := FORMER_NAMES.get(event)) is not None:
+            self.of(self._events, former, label).inc()
         if event in _DEAD:
             self.dead_letters.labels(label, _DEAD[event]).inc()
 

@@ -134,7 +134,7 @@ class Report:
                 await self._let_go(task, move)
         except StoreError as error:
             # The outcome stays in the store, and is delivered again when it is due: the engine takes it once.
-            self._journal.write("outcome_unsettled", task=task, level=Level.WARNING, error=str(error))
+            self._journal.write("outcome_not_recorded", task=task, level=Level.WARNING, error=str(error))
         finally:
             self._pending.pop(entry.task.id).set_result(None)
 
@@ -190,7 +190,7 @@ class Report:
             try:
                 tasks = await self._store.get_many(ids)
             except StoreError as error:  # they are found when they are due
-                self._journal.write("outcomes_unread", level=Level.WARNING, tasks=len(ids), error=str(error))
+                self._journal.write("outcomes_not_read", level=Level.WARNING, tasks=len(ids), error=str(error))
                 return
             for task in tasks:
                 if task.state is State.REPORTING:

@@ -98,4 +98,4 @@ class ErrorEventDefinitions:
         if not self._is_told:
             self._is_told = True
             why = str(error) or f"no answer within {_PATIENCE:g} s"
-            self._journal.write("model_unread", level=Level.WARNING, definition=definition, error=why)
+            self._journal.write("process_model_not_read", level=Level.WARNING, definition=definition, error=why)

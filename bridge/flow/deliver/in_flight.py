@@ -156,7 +156,7 @@ class InFlight:
         why = f"the step after this task takes longer than {seconds} in the engine's transaction: set asyncBefore on it"
         task, took = delivery.task, delivery.took(self._clock.now())
         is_first = self._times.learn(task, max(took, self._deadlines.answer))
-        self._journal.write("outcome_outlasts", task=task, level=Level.DEBUG)
+        self._journal.write("delivery_slow", task=task, level=Level.DEBUG)
         if is_first:
             self._journal.write(
                 "next_step_slow",
@@ -183,4 +183,4 @@ class InFlight:
                 if found is not None and found.state is State.REPORTING and found.in_flight_until is not None:
                     await self._store.move([Move(task.id, Event.TAKE, found.epoch, changes=fields)])
         except StoreError as error:
-            self._journal.write("delivery_unwritten", task=task, level=Level.WARNING, error=str(error))
+            self._journal.write("delivery_not_recorded", task=task, level=Level.WARNING, error=str(error))

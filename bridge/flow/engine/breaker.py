@@ -120,7 +120,7 @@ class Breaker:
             return
         self._enter(Circuit.CLOSED)
         self._trials = 0
-        self._journal.write("engine_answers_again", level=Level.WARNING)
+        self._journal.write("circuit_closed", level=Level.WARNING)
         for act in self._closed_again:
             act()
 
@@ -133,7 +133,7 @@ class Breaker:
         if self.circuit is Circuit.CLOSED and self._failures < self._limit:
             return
         if self.circuit is Circuit.CLOSED:
-            self._journal.write("engine_given_up", level=Level.ERROR, failures=self._failures, error=self._last)
+            self._journal.write("circuit_opened", level=Level.ERROR, failures=self._failures, error=self._last)
         self._trials += 1
         self._enter(Circuit.OPEN)
         self._try_at = self._monotonic() + delay_after(self._trials, *self._delays, self._chance).total_seconds()

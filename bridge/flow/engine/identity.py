@@ -138,5 +138,5 @@ class IdentityCheck:
         if why is not None and self.trouble is None:
             self._journal.write("engine_changed", level=Level.ERROR, why=why)
         elif why is None and self.trouble is not None:
-            self._journal.write("engine_is_ours_again", level=Level.WARNING)
+            self._journal.write("engine_restored", level=Level.WARNING)
         self.trouble = why

@@ -115,7 +115,7 @@ class Handle:
                 # As long as its thread is stuck the message stays in its place: none is delivered for it.
                 await slot.settled()
         except (StoreUnavailable, ProcessEnding) as error:
-            self._journal.write("message_returned", level=Level.WARNING, topic=topic, error=str(error))
+            self._journal.write("message_requeued", level=Level.WARNING, topic=topic, error=str(error))
             with suppress(BrokerError):
                 await acknowledger.requeue()
             return
@@ -151,7 +151,7 @@ class Handle:
         except StoreError:  # the message is done with all the same
             found = None
         if found is None or found == topic:
-            self._journal.write("message_matches_nothing", level=Level.DEBUG, task_id=key.id, epoch=key.epoch)
+            self._journal.write("duplicate_message", level=Level.DEBUG, task_id=key.id, epoch=key.epoch)
             return
         self._journal.write(
             "message_of_another_topic",
@@ -187,7 +187,7 @@ class Handle:
     async def _wait_for_store(self, failures: int, error: StoreUnavailable, *, at_the_end: bool = False) -> None:
         if self._stopping and not at_the_end:
             raise error
-        self._journal.write("store_awaited", level=Level.WARNING, failures=failures, error=str(error))
+        self._journal.write("store_unavailable", level=Level.WARNING, failures=failures, error=str(error))
         delay = delay_after(failures, _FIRST_WAIT, _LONGEST_WAIT, self._chance)
         await asyncio.sleep(delay.total_seconds())
 
@@ -323,7 +323,7 @@ class Handle:
         move = Move(claim.task.id, Event.RELEASE, claim.task.epoch, claim.claim_id, changes)
         with suppress(StoreUnavailable):  # then the claim expires by itself
             if await self._store_move(move):
-                self._journal.write("task_given_back", task=claim.task, why=why)
+                self._journal.write("task_released", task=claim.task, why=why)
                 with suppress(EngineError):  # then the lock ends by itself
                     await self._lease.release(claim.task, claim.lease_until)
 

@@ -93,7 +93,7 @@ class OrphanedLocks:
             self._failures += 1
             self._again_at = self._clock.now() + delay_after(self._failures, _FIRST_DELAY, _MOST_DELAY, self._chance)
             if self._failures == 1:
-                self._journal.write("orphaned_locks_unread", level=Level.WARNING, error=str(error))
+                self._journal.write("orphaned_locks_not_listed", level=Level.WARNING, error=str(error))
         else:
             self._failures, self._again_at = 0, None
 

@@ -225,7 +225,7 @@ class Poll:
             self._failure = error
         elif error is not None:
             self._failure = EngineUnavailable(f"the fetch broke: {error!r}")
-            self._journal.write("fetch_broken", level=Level.ERROR, error=repr(error), stack=error)
+            self._journal.write("fetch_error", level=Level.ERROR, error=repr(error), stack=error)
         self._news.wake()
 
     async def _call(self, fetch: _Fetch) -> None:
@@ -355,7 +355,7 @@ class Poll:
             self._failure = error
         elif error is not None:
             self._failure = GatewayError(f"the intake broke: {error!r}")
-            self._journal.write("intake_broken", level=Level.ERROR, error=repr(error), stack=error)
+            self._journal.write("intake_error", level=Level.ERROR, error=repr(error), stack=error)
         self._news.wake()
 
     def _poll(self, topic: str, fetch: _Fetch) -> TopicPoll:

@@ -90,7 +90,7 @@ class DueRetries:
     async def _settled(self, tasks: Sequence[Task]) -> list[Move]:
         """Return the moves that end retries which will not come back, as the engine says."""
         overdue = [task for task in tasks if task.reports >= self._looks.nudges and not task.is_retry_pending]
-        found = await self._view.of(overdue, "retry_not_found")
+        found = await self._view.of(overdue, "retry_not_checked")
         moves = await self._view.ends_of([task for task in overdue if task.id in found and found[task.id] is None])
         free: list[tuple[Task, EngineTask]] = []
         for task in overdue:

@@ -32,7 +32,7 @@ class Incidents:
 
     async def look(self, tasks: Sequence[Task]) -> None:
         """Ask the engine about incidents that were taken for a look, all at once."""
-        found = await self._view.of(tasks, "incident_not_found")
+        found = await self._view.of(tasks, "incident_not_checked")
         moves = await self._view.ends_of([task for task in tasks if task.id in found and found[task.id] is None])
         for task in tasks:
             description = found.get(task.id)

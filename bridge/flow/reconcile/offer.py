@@ -78,7 +78,7 @@ class Offer:
         except TaskGone:
             return await self._end_of(task)
         except EngineUnavailable as error:
-            self._journal.write("retry_not_offered", task=task, level=Level.WARNING, error=str(error))
+            self._journal.write("retry_postponed", task=task, level=Level.WARNING, error=str(error))
             return None
         except (EngineRejected, TaskConflict) as error:
             self._journal.write("retry_refused", task=task, level=Level.WARNING, error=str(error))

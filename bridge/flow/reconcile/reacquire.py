@@ -69,8 +69,8 @@ class Reacquire:
             await self._engine.lock(task.id, worker_id, self._lease.duration(task.topic))
             variables = await read_inputs(self._engine, topic, found.execution_id or task.scope)
         except EngineError as error:
-            self._journal.write("retry_not_taken_up", task=task, level=Level.WARNING, error=str(error))
+            self._journal.write("retry_not_reacquired", task=task, level=Level.WARNING, error=str(error))
             return
         lease = replace(found, variables=variables)
         await self._intake.accept([lease], worker_id, self._lease.expiry(task.topic, asked_at))
-        self._journal.write("retry_taken_up", task=task)
+        self._journal.write("retry_reacquired", task=task)

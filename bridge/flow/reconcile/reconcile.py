@@ -195,7 +195,7 @@ class Reconciler:
                 given = {name: move.changes[name] for name in _GIVEN_UP}
                 given_up = task.changed(state=State.REPORTING, reports=0, refusals=0, **given)
                 message = given_up.outcome.message if isinstance(given_up.outcome, Failure) else ""
-                self._journal.write("task_given_up", task=given_up, level=Level.WARNING, message=message)
+                self._journal.write("claim_limit_reached", task=given_up, level=Level.WARNING, message=message)
                 self._report.put(given_up)
             else:
                 again.append(task.changed(state=State.RECEIVED, claim_id=None))
@@ -250,7 +250,7 @@ class Reconciler:
         try:
             await self._relay.publish(tasks)
         except StoreError as error:
-            self._journal.write("publishes_unrecorded", level=Level.WARNING, tasks=len(tasks), error=str(error))
+            self._journal.write("publishes_not_recorded", level=Level.WARNING, tasks=len(tasks), error=str(error))
 
     async def settle(self) -> None:
         """Wait for what is being published."""

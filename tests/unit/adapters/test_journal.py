@@ -87,7 +87,7 @@ def test_only_what_matters_enough_is_written(level: str) -> None:
 def test_an_exception_is_one_line_with_its_stack() -> None:
     logs = LogCapture()
     error = failure(f"amqp://u:{CANARY}@h is away")
-    logs.journal.write("loop_broken", level=Level.ERROR, loop="poll", error=repr(error), stack=error)
+    logs.journal.write("loop_error", level=Level.ERROR, loop="poll", error=repr(error), stack=error)
     structlog.get_logger("web.api.problems").error("request failed", exc_info=error)
     try:
         raise error

@@ -48,7 +48,7 @@ def test_another_error_gets_through_a_flood_once() -> None:
     logs = LogCapture()
 
     def broken(text: str) -> None:
-        logs.journal.write("loop_broken", level=Level.ERROR, loop="poll", stack=failure(text))
+        logs.journal.write("loop_error", level=Level.ERROR, loop="poll", stack=failure(text))
 
     for number in range(BURST * 3):
         broken(f"task {number} is bad")
@@ -58,14 +58,14 @@ def test_another_error_gets_through_a_flood_once() -> None:
     assert "another" in logs.lines[-1]["stack"]
     logs.time += WINDOW
     broken("another")
-    assert logs.events()[-2:] == ["events_dropped", "loop_broken"]
+    assert logs.events()[-2:] == ["events_dropped", "loop_error"]
 
 
 def test_a_flood_of_ever_new_errors_ends() -> None:
     logs = LogCapture()
     for number in range(1000):
         text = "".join(chr(ord("g") + int(digit)) for digit in str(number))
-        logs.journal.write("loop_broken", level=Level.ERROR, loop="poll", stack=failure(text))
+        logs.journal.write("loop_error", level=Level.ERROR, loop="poll", stack=failure(text))
     assert BURST < len(logs.lines) <= 200
 
 

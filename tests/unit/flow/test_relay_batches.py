@@ -149,7 +149,7 @@ async def test_what_is_put_and_can_not_be_recorded_is_told_and_stays_due() -> No
     flow.relay.put(task)
     await flow.relay.drain()
     assert flow.store.refused == ["confirm"]
-    assert [line.task for line in flow.notes.of("publish_unrecorded")] == [task]
+    assert [line.task for line in flow.notes.of("publish_not_recorded")] == [task]
     assert [due.id for due in (await flow.store.due(State.RECEIVED, NOW + LOCK, 10)).tasks] == ["t1"]
 
 

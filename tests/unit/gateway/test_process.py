@@ -76,7 +76,7 @@ async def test_a_part_that_is_missing_is_asked_for_until_it_is_there(
     parts.faults[call] = [error, error]
     running = await parts.started()
     assert parts.calls[: parts.calls.index("poll.run_once")].count(call) >= 3
-    lines = parts.notes.of("not_connected")
+    lines = parts.notes.of("connect_failed")
     assert [(line.level, line.values["part"], line.values["failures"]) for line in lines] == [
         (Level.WARNING, part, 1),
         (Level.WARNING, part, 2),
@@ -121,7 +121,7 @@ async def test_indexes_that_are_being_built_are_no_outage_and_the_reason_not_to_
     assert (line.level, line.values["part"]) == (Level.INFO, name)
     built.set()
     await parts.until("poll.run_once")
-    assert (await parts.reasons(), parts.notes.of("not_connected")) == ((), [])
+    assert (await parts.reasons(), parts.notes.of("connect_failed")) == ((), [])
     await parts.end(running)
 
 
@@ -263,9 +263,9 @@ async def test_a_step_of_the_end_that_fails_is_told_and_takes_none_with_it(call:
     parts.faults[call] = [error]
     await parts.end(running)
     assert ended(parts) == END
-    (line,) = parts.notes.of("not_ended_well")
+    (line,) = parts.notes.of("shutdown_step_failed")
     assert line.level is (Level.ERROR if isinstance(error, KeyError) else Level.WARNING)
-    assert parts.notes.lines[-1].event == "ended"
+    assert parts.notes.lines[-1].event == "stopped"
 
 
 async def test_what_never_started_is_given_back_and_what_runs_is_not() -> None:

@@ -63,7 +63,7 @@ async def test_a_web_server_that_ends_by_itself_ends_the_process_in_good_order_a
         async with asyncio.timeout(5):
             await running
     assert [line.level for line in parts.notes.of("server_ended")] == [Level.ERROR]
-    assert parts.notes.lines[-1].event == "ended"
+    assert parts.notes.lines[-1].event == "stopped"
     assert ended(parts)[-1] == "store.close"
 
 
@@ -91,7 +91,7 @@ async def test_an_application_that_does_not_start_ends_the_process_while_it_stil
         async with asyncio.timeout(5):
             await parts.process.run()
     assert ended(parts)[-1] == "store.close"
-    assert parts.notes.lines[-1].event == "ended"
+    assert parts.notes.lines[-1].event == "stopped"
 
 
 async def test_a_web_server_that_is_told_to_end_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ async def test_a_web_server_that_is_told_to_end_is_no_fault(monkeypatch: pytest.
     running = await parts.started()
     await parts.end(running)
     assert parts.notes.of("server_ended") == []
-    assert parts.notes.of("not_ended_well") == []
+    assert parts.notes.of("shutdown_step_failed") == []
 
 
 @pytest.mark.parametrize(("role", "name"), [(Role.WEB, "PORT"), (Role.WORK, "METRICS_PORT")])

@@ -144,10 +144,10 @@ async def test_an_outcome_that_the_engine_refuses_is_a_failure_of_its_own() -> N
 async def test_events_without_a_run_are_counted() -> None:
     lab = Counted(Work())
     lab.counting.write("tasks_received", topics={"orders": 3, "mail": 1})
-    lab.counting.write("submission_kept", task=a_task())
+    lab.counting.write("submission_accepted", task=a_task())
     lab.counting.write("claim_expired", task=a_task())
     given_up = a_task(error_type="ClaimLost", error_fp="f", outcome=Failure("ClaimLost", "m", "", 0))
-    lab.counting.write("task_given_up", task=given_up, message="m")
+    lab.counting.write("claim_limit_reached", task=given_up, message="m")
     lab.counting.write("outcome_settled", task=a_task(), how="gone", kept=True)
     lab.counting.write("outcome_settled", task=a_task(), how="supersede", kept=True)
     lab.counting.write("outcome_settled", task=a_task(), how="ended_by_us", kept=False, thrown=True)

@@ -86,7 +86,7 @@ async def test_an_unexpected_error_is_told_with_its_stack_and_does_not_end_the_l
     await _in_time(loop.run())
     assert step.turns == 4
     first = notes.lines[0]
-    assert (first.event, first.level, first.values["stack"]) == ("loop_broken", Level.ERROR, error)
+    assert (first.event, first.level, first.values["stack"]) == ("loop_error", Level.ERROR, error)
     assert first.values["error"] == "KeyError('surprise')"
     assert notes.of("loop_failed")[0].values["failures"] == 2, "it counts with the others"
 

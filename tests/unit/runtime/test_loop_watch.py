@@ -55,7 +55,7 @@ async def test_the_topic_and_the_line_that_block_are_named_and_again_when_it_las
     assert (first.values["topic"], first.values["seconds"]) == ("orders", 0.6)
     assert str(first.values["where"]).startswith("test_loop_watch.py:")
     assert (again.event, again.values["seconds"]) == ("event_loop_blocked", 1.3)
-    assert (over.event, over.values) == ("event_loop_free", {"topic": "orders", "seconds": 1.3})
+    assert (over.event, over.values) == ("event_loop_unblocked", {"topic": "orders", "seconds": 1.3})
     assert [topic for topic, _ in rig.observed] == ["orders"] * 3
     assert sum(seconds for _, seconds in rig.observed) == pytest.approx(1.3)
 

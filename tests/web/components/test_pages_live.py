@@ -228,7 +228,7 @@ async def test_an_outage_is_logged_once_and_ends_nothing(live: Live, tokens: Cha
             await tokens.looked()
         tokens.error, tokens.now["tasks"] = None, "2"
         assert (await ear.names())[1] == ["tasks"]
-    assert [line["event"] for line in lines] == ["changes unknown"]
+    assert [line["event"] for line in lines] == ["changes_unknown"]
 
 
 async def test_so_many_pages_and_no_more(stub: Any) -> None:

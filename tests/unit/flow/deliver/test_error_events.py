@@ -105,7 +105,7 @@ async def test_what_can_not_be_read_throws_nothing_and_is_told_once(error: Excep
     for definition in ("order:1", "mail:1", "order:1"):
         assert not await flow.may_throw(definition)
     assert flow.engine.reads == {"order:1": 1, "mail:1": 1}
-    (line,) = flow.notes.of("model_unread")
+    (line,) = flow.notes.of("process_model_not_read")
     assert line.values == {"definition": "order:1", "error": str(error)}
     flow.engine.error = None
     flow.clock.advance(again)
@@ -117,7 +117,7 @@ async def test_an_engine_that_does_not_answer_holds_up_no_completion_for_long(mo
     flow = Flow()
     flow.engine.answers.clear()
     assert not await flow.may_throw()
-    assert [line.values["error"] for line in flow.notes.of("model_unread")] == ["no answer within 0.001 s"]
+    assert [line.values["error"] for line in flow.notes.of("process_model_not_read")] == ["no answer within 0.001 s"]
 
 
 async def test_the_oldest_are_forgotten_beyond_so_many() -> None:

@@ -142,7 +142,7 @@ async def test_it_is_told_once_for_each_activity_and_counted_each_time() -> None
         await flow.outlasting(await flow.decided(activity=activity))
     assert [line.values["activity"] for line in flow.notes.of("next_step_slow")] == ["charge", "ship"]
     assert {line.values["why"] for line in flow.notes.of("next_step_slow")} == {WHY}
-    assert len(flow.notes.of("outcome_outlasts")) == 3
+    assert len(flow.notes.of("delivery_slow")) == 3
     flow.engine.commit.set()
     await flow.report.drain()
 
@@ -336,7 +336,7 @@ async def test_a_store_that_is_away_meanwhile_loses_nothing() -> None:
     task = await flow.decided()
     flow.store.away = {"move"}
     flow.report.put(task)
-    await until(lambda: bool(flow.notes.of("delivery_unwritten")))
+    await until(lambda: bool(flow.notes.of("delivery_not_recorded")))
     assert flow.store.refused
     flow.store.away = set()
     flow.engine.commit.set()

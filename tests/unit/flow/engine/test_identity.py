@@ -81,7 +81,7 @@ async def test_another_engines_404_is_none_and_is_told_of_once() -> None:
     flow.probe.at = OURS
     assert await flow.check.guard(flow.call) == "found"
     assert flow.check.trouble is None
-    assert len(flow.notes.of("engine_is_ours_again")) == 1
+    assert len(flow.notes.of("engine_restored")) == 1
     assert flow.store.identity == EngineIdentity(OURS)
 
 

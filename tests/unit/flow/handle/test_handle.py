@@ -38,7 +38,7 @@ async def test_a_duplicate_is_acknowledged_and_the_handler_runs_once() -> None:
     assert [acknowledger.given for acknowledger in [*acknowledgers, late]] == [["ack"]] * 6
     assert lab.work.runs == [task.id]
     assert [(begun.id, begun.epoch) for begun in lab.begun] == [(task.id, 1)]
-    assert len(lab.notes.of("message_matches_nothing")) == 5
+    assert len(lab.notes.of("duplicate_message")) == 5
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in {State.RECEIVED, State.QUEUED}])
@@ -103,7 +103,7 @@ async def test_a_claim_whose_answer_was_lost_is_worked_once_though_its_message_c
     lab.work.go.set()
     await asyncio.gather(*deliveries)
     assert lab.work.runs == [task.id]
-    assert len(lab.notes.of("message_matches_nothing")) == 1
+    assert len(lab.notes.of("duplicate_message")) == 1
 
 
 async def test_a_claim_whose_answer_was_lost_and_that_expired_since_is_made_anew() -> None:
@@ -127,7 +127,7 @@ async def test_a_message_waits_for_a_store_that_is_away() -> None:
     lab.store.fail_next("claim")
     assert (await lab.deliver(task)).given == ["ack"]
     assert lab.store.struck == ["claim"]
-    assert len(lab.notes.of("store_awaited")) == 1
+    assert len(lab.notes.of("store_unavailable")) == 1
     assert lab.work.runs == [task.id]
 
 
@@ -219,5 +219,5 @@ async def test_a_refusal_that_lasts_is_waited_out_as_an_outage_is() -> None:
     lab.store.fail_next("claim", StoreRefusing("not authorized"))
     acknowledger = await lab.deliver(task)
     assert (lab.store.struck, acknowledger.given) == (["claim"], ["ack"])
-    assert len(lab.notes.of("store_awaited")) == 1
+    assert len(lab.notes.of("store_unavailable")) == 1
     assert lab.work.runs == [task.id]

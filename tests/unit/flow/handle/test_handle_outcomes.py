@@ -191,7 +191,7 @@ async def test_what_was_written_before_its_batch_failed_is_known_and_not_lost(ca
     assert sorted(lab.work.runs) == sorted(task.id for task in tasks)
     assert [(lab.state(task), lab.now(task).attempts) for task in tasks] == [(State.COMPLETED, 1)] * 3
     assert sorted(lab.engine.of("complete")) == sorted(task.id for task in tasks)
-    assert lab.notes.of("outcome_discarded") == lab.notes.of("message_matches_nothing") == []
+    assert lab.notes.of("outcome_discarded") == lab.notes.of("duplicate_message") == []
 
 
 async def test_what_the_process_can_not_end_is_given_back_and_no_retry_is_burnt() -> None:
@@ -244,7 +244,7 @@ async def test_an_unclear_decision_at_the_end_of_the_grace_time_is_not_waited_fo
     with pytest.raises(asyncio.CancelledError):
         await running
     assert lab.store.struck == ["move"]
-    assert (lab.state(task), lab.engine.of("unlock"), lab.notes.of("store_awaited")) == (State.REPORTING, [], [])
+    assert (lab.state(task), lab.engine.of("unlock"), lab.notes.of("store_unavailable")) == (State.REPORTING, [], [])
 
 
 async def test_what_was_taken_over_meanwhile_is_not_unlocked_at_the_end() -> None:

@@ -75,7 +75,7 @@ async def test_a_fetch_that_breaks_in_an_unknown_way_is_told_with_its_stack_and_
     rig.engine.fail_next("fetch", error)
     with pytest.raises(EngineUnavailable, match="surprise"):
         await _until_told(rig)
-    (line,) = rig.notes.of("fetch_broken")
+    (line,) = rig.notes.of("fetch_error")
     assert (line.level, line.values["stack"]) == (Level.ERROR, error)
     assert await is_full_again(rig)
 
@@ -145,7 +145,7 @@ async def test_fetching_goes_on_while_orphaned_locks_can_not_be_listed_which_is_
         assert len(rig.engine.calls) == calls, "the list is asked for beside the fetches"
         rig.clock.advance(8 * SECOND)
     assert rig.engine.locked("a") == {task_id}, "the faults struck"
-    assert [line.values["error"] for line in rig.notes.of("orphaned_locks_unread")] == [str(error)]
+    assert [line.values["error"] for line in rig.notes.of("orphaned_locks_not_listed")] == [str(error)]
     for _ in range(2):
         await rig.round()
     assert [task.id for task in rig.kept("a")] == [task_id]
@@ -184,7 +184,7 @@ async def test_locks_that_have_lapsed_are_not_looked_for() -> None:
     for _ in range(3):
         await rig.round()
     assert [task.id for task in rig.kept("a")] == [task_id]
-    assert rig.notes.of("orphaned_locks_unread") == []
+    assert rig.notes.of("orphaned_locks_not_listed") == []
 
 
 async def test_a_lock_that_can_not_be_given_back_is_told_and_ends_by_itself() -> None:
@@ -264,7 +264,7 @@ async def test_an_intake_that_breaks_is_told_with_its_stack_and_backed_off() -> 
     rig.add("a")
     with pytest.raises(GatewayError, match="surprise"):
         await _until_told(rig)
-    (line,) = rig.notes.of("intake_broken")
+    (line,) = rig.notes.of("intake_error")
     assert (line.level, line.values["stack"]) == (Level.ERROR, error)
     assert await is_full_again(rig)
 

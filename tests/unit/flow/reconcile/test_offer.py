@@ -115,7 +115,7 @@ async def test_an_engine_that_is_away_is_asked_again() -> None:
     task = await left_undone(rig)
     rig.engine.fail_next("set_variables", AWAY)
     await rig.sweep(OFFER_WITHIN)
-    assert len(rig.notes.of("retry_not_offered")) == 1
+    assert len(rig.notes.of("retry_postponed")) == 1
     assert rig.now(task).is_retry_pending
     await rig.sweep(2 * SECOND)
     assert await runs_with_the_edit(rig, task)

@@ -61,7 +61,7 @@ async def test_it_is_locked_by_its_id_and_runs_under_a_new_lease() -> None:
     assert (await rig.engine.get(task.id)).worker_id == again.worker_id
     assert again.lease_until == rig.clock.now() + LOCK - SECOND
     assert await rig.run_all() == [task.id]
-    assert len(rig.notes.of("retry_taken_up")) == 1
+    assert len(rig.notes.of("retry_reacquired")) == 1
 
 
 async def test_an_operators_retry_of_it_runs_too() -> None:
@@ -102,7 +102,7 @@ async def test_what_the_engine_does_not_do_is_tried_again(call: Operation, error
     task = await a_retry(rig)
     rig.engine.fail_next(call, error)
     await looked_for(rig, task)
-    assert len(rig.notes.of("retry_not_taken_up")) == 1
+    assert len(rig.notes.of("retry_not_reacquired")) == 1
     assert rig.now(task).state is State.RETRYING
     await rig.sweep(LOCK)
     assert rig.now(task).state is State.QUEUED

@@ -282,7 +282,7 @@ async def test_a_publish_that_can_not_be_recorded_is_told_of_and_made_again() ->
     task = await flow.due(State.RECEIVED)
     flow.lab.store.fail_next("confirm")
     await flow.sweep()
-    assert (flow.lab.store.struck, len(flow.lab.notes.of("publishes_unrecorded"))) == (["confirm"], 1)
+    assert (flow.lab.store.struck, len(flow.lab.notes.of("publishes_not_recorded"))) == (["confirm"], 1)
     await flow.sweep()
     assert (flow.published, flow.lab.state(task)) == ([task.id] * 2, State.QUEUED)
 
