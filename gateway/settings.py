@@ -114,7 +114,6 @@ class Settings(BaseSettings):
     shutdown_grace: float = Field(default=25, ge=0)
     body_limit: int = Field(default=10_000_000, ge=1024)
     document_limit: int = Field(default=15_000_000, ge=1024, le=16_000_000)
-    crash_at: str | None = None
 
     @field_validator(
         "supported_topics",

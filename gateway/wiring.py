@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 from uuid import uuid4
 
 from bridge.access.accounts import Accounts
@@ -15,7 +15,6 @@ from bridge.access.sessions import SessionService
 from bridge.adapters.camunda.client import authorization
 from bridge.adapters.camunda.engine import CamundaEngine
 from bridge.adapters.camunda.string_column import StringColumn
-from bridge.adapters.crash import CrashPoints, read_points
 from bridge.adapters.mongo.access import MongoAccessStore
 from bridge.adapters.mongo.clock import SharedClock
 from bridge.adapters.mongo.dashboard import MongoDashboardStore
@@ -77,6 +76,20 @@ TaskLog = Callable[[Task, Collection[str]], Log]
 
 T = TypeVar("T")
 
+
+class PartWrapper(Protocol):
+    """Wraps the store, engine, publisher and consumer before anything uses them: where tests inject faults."""
+
+    def __call__(self, name: str, part: T, /) -> T:
+        """Return what stands in the place of `part`; `name` is its attribute of `Gateway`."""
+        ...
+
+
+def unwrapped(_name: str, part: T, /) -> T:
+    """Return the part itself."""
+    return part
+
+
 MIN_INTERVAL: Final = timedelta(milliseconds=10)
 """How long a busy process gathers claims, and outcomes, for one write. A task that comes alone waits for nothing."""
 LINGER: Final = timedelta(milliseconds=50)
@@ -99,7 +112,14 @@ class Gateway:
     """All parts of one process. They are connected to nothing yet: `gateway.process` opens, runs and ends them."""
 
     def __init__(
-        self, settings: Settings, roles: frozenset[Role], topics: Registry, journal: Journal, log: TaskLog
+        self,
+        settings: Settings,
+        roles: frozenset[Role],
+        topics: Registry,
+        journal: Journal,
+        log: TaskLog,
+        *,
+        wrap: PartWrapper = unwrapped,
     ) -> None:
         self.settings = settings
         self.roles = roles
@@ -110,6 +130,7 @@ class Gateway:
         self.metrics.expect(topics.names)
         self.journal: Journal = CountingJournal(journal, self.metrics)
         self._log = log
+        self._wrap = wrap
         self._build_adapters()
         self.statistics = StatisticsCollector(self.dashboard_store, self.clock)
         self.journal = StatisticsJournal(self.journal, self.statistics)
@@ -163,8 +184,10 @@ class Gateway:
             on_undecodable=lambda message: self.dead_letters.keep_undecodable(message),  # noqa: PLW0108 - it is made later
             on_fault=warnings.queue_failed,
         )
-        if settings.crash_at is not None:
-            self._set_crash_points(settings.crash_at)
+        self.store = self._wrap("store", self.store)
+        self.engine = self._wrap("engine", self.engine)
+        self.publisher = self._wrap("publisher", self.publisher)
+        self.consumer = self._wrap("consumer", self.consumer)
         self.clock = SharedClock(self.store.server_time, on_difference=warnings.clock_differs)
         self._build_telemetry()
         self.access_store = MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
@@ -194,13 +217,6 @@ class Gateway:
         self.tracer: Tracer = MeteredTracer(self.telemetry.tracer, self.metrics, self.clock)
         self.lag = Lag(self.metrics.observe_lag)
         self.loop_watch = LoopWatch(self.lag.late, self.journal, self.topics, self.metrics.observe_block)
-
-    def _set_crash_points(self, text: str) -> None:
-        points = CrashPoints(read_points(text))
-        self.store = points.over(self.store, "store")
-        self.engine = points.over(self.engine, "engine")
-        self.publisher = points.over(self.publisher, "publisher")
-        self.consumer = points.over_consumer(self.consumer)
 
     def _build_flow(self) -> None:
         settings, clock, journal, store = self.settings, self.clock, self.journal, self.store

@@ -29,7 +29,7 @@ from gateway.process import Process
 from gateway.scaffold import write_topic
 from gateway.settings import Role, Settings, read_settings
 from gateway.shutdown import LAST, OVERTIME, exit_after, left_threads
-from gateway.wiring import Gateway, TaskLog, gateway_version
+from gateway.wiring import Gateway, PartWrapper, TaskLog, gateway_version, unwrapped
 
 app = typer.Typer(
     no_args_is_help=True, help="Worker API Gateway.", add_completion=False, pretty_exceptions_enable=False
@@ -45,9 +45,9 @@ if find_spec("sandbox") is not None:  # it is no part of an installation in prod
     )
 
 
-def main() -> None:
-    """Run the command line."""
-    app(prog_name="gateway")
+def main(wrap: PartWrapper = unwrapped) -> None:
+    """Run the command line; `wrap` wraps the parts of the gateway that it runs."""
+    app(prog_name="gateway", obj=wrap)
 
 
 def _fail(error: GatewayError, code: int = 2) -> NoReturn:
@@ -80,6 +80,7 @@ def _roles(text: str) -> frozenset[Role]:
 
 @app.command()
 def serve(
+    context: typer.Context,
     roles: Annotated[str, typer.Option(help="What this process does, of web,intake,work.")] = "web,intake,work",
     host: Annotated[str | None, typer.Option(help="Overrides HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides PORT.")] = None,
@@ -88,13 +89,13 @@ def serve(
     chosen = _roles(roles)
     if not chosen:
         _fail(SetupError("--roles is empty: choose from web,intake,work"))
-    _run(_settings(host=host, port=port), chosen)
+    _run(_settings(host=host, port=port), chosen, context.obj or unwrapped)
 
 
 @app.command()
-def worker() -> None:
+def worker(context: typer.Context) -> None:
     """Run handlers only: the same as `serve --roles work`."""
-    _run(_settings(), frozenset({Role.WORK}))
+    _run(_settings(), frozenset({Role.WORK}), context.obj or unwrapped)
 
 
 @app.command()
@@ -148,7 +149,7 @@ def _read_otel(file: Path) -> None:
             os.environ.setdefault(name, value)
 
 
-def _run(settings: Settings, roles: frozenset[Role]) -> None:
+def _run(settings: Settings, roles: frozenset[Role], wrap: PartWrapper) -> None:
     json = wants_json(settings.log_format, sys.stderr.isatty())
     ours = (*OURS, settings.topics_package)
     configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json, ours=ours)
@@ -159,7 +160,7 @@ def _run(settings: Settings, roles: frozenset[Role]) -> None:
     try:
         run_to_end(
             runner,
-            _until_signalled(settings, roles, topics, journal),
+            _until_signalled(settings, roles, topics, journal, wrap),
             lambda error: journal.write("exit_ignored", level=Level.ERROR, error=repr(error), stack=error),
         )
         code = 0
@@ -193,7 +194,7 @@ def _limit_end(settings: Settings, journal: StructlogJournal) -> Callable[..., N
 
 
 async def _until_signalled(
-    settings: Settings, roles: frozenset[Role], topics: Registry, journal: StructlogJournal
+    settings: Settings, roles: frozenset[Role], topics: Registry, journal: StructlogJournal, wrap: PartWrapper
 ) -> None:
     stop, limit_end = asyncio.Event(), _limit_end(settings, journal)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -202,6 +203,6 @@ async def _until_signalled(
         signal.signal(number, limit_end)
     try:
         log: TaskLog = lambda task, secrets: task_log(journal, task, secrets=secrets)  # noqa: E731
-        await Process(Gateway(settings, roles, topics, journal, log), stop).run()
+        await Process(Gateway(settings, roles, topics, journal, log, wrap=wrap), stop).run()
     finally:
         journal.flush()

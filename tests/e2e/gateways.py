@@ -33,6 +33,8 @@ def free_port() -> int:
 class GatewayProcess:
     """One `gateway serve`; its log is read line by line, so that a test can wait for what happened."""
 
+    module = "gateway"
+
     def __init__(self, env: Mapping[str, str], folder: Path, arguments: tuple[str, ...] = ("serve",)) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -49,7 +51,7 @@ class GatewayProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "gateway",
+            self.module,
             *self._arguments,
             cwd=self._folder,
             env=self._env,

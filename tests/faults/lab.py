@@ -69,6 +69,7 @@ class FaultyGateway(GatewayProcess):
     ) -> None:
         super().__init__(env, folder, arguments)
         self._env["PYTHONPATH"] = ":".join((*path, self._env["PYTHONPATH"]))
+        self.module = "tests.faults.crashing" if "CRASH_AT" in env else "gateway"
 
     @property
     def process(self) -> asyncio.subprocess.Process:

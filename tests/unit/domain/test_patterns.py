@@ -28,7 +28,6 @@ MOST: Final = 600
 """Steps for a character."""
 
 OURS: Final = {
-    "bridge/adapters/crash.py": "read from a setting of the tests",
     "gateway/scaffold.py": "the name that a developer types",
 }
 """Files whose patterns see no foreign text."""

@@ -1,9 +1,9 @@
-"""Named points at which a process kills, ends, freezes or delays itself: for fault tests, by the setting CRASH_AT.
+"""Named points at which a gateway kills, ends, freezes or delays itself; `tests.faults.crashing` puts them in.
 
 A point is `CALL:before` or `CALL:after`, where CALL is a port's method, as in `store.accept`; a move of the store is
 also named by its event, as in `store.move.decide`. After it may stand what to do there (`kill`, which is the default,
 `term`, `stop`, `delay=SECONDS`) and at which time that the point is reached (`3`: the third). Commas separate points.
-Where no point is named, nothing here is used: `gateway.wiring` then has the plain adapters.
+`consumer.start` is watched by its acknowledgements, as `acknowledger.ack`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from enum import StrEnum
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeVar, cast
 
-from bridge.domain.errors import SetupError
 from bridge.domain.lifecycle import Move
 from bridge.domain.task import TaskKey
 from bridge.ports.broker import Acknowledger, Consumer, Handle
@@ -65,14 +64,14 @@ _SIGNALS: Final[Mapping[str | None, signal.Signals]] = {
 
 
 def read_points(text: str) -> tuple[Point, ...]:
-    """Read CRASH_AT; raise `SetupError` for what is no point."""
+    """Read points; raise `ValueError` for what is none."""
     return tuple(_read_point(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _read_point(text: str) -> Point:
     found = _POINT.fullmatch(text)
     if found is None:
-        raise SetupError(f"CRASH_AT: {text!r} is no point; write CALL:before or CALL:after, as in store.accept:after")
+        raise ValueError(f"{text!r} is no point; write CALL:before or CALL:after, as in store.accept:after")
     turn = int(found["turn"] or 1)
     number = None if found["seconds"] else _SIGNALS[found["deed"]]
     return Point(found["call"], When(found["when"]), turn, number, float(found["seconds"] or 0))
@@ -85,12 +84,16 @@ class CrashPoints:
         self._points = tuple(points)
         self._turns: Counter[Point] = Counter()
 
+    def wrap(self, name: str, part: Part) -> Part:
+        """Return a part of the gateway with its calls watched: a `gateway.wiring.PartWrapper`."""
+        return self.over_consumer(part) if name == "consumer" else self.over(part, name)
+
     def over(self, part: Part, name: str) -> Part:
         """Return the part with its calls watched, under this name."""
         return cast("Part", _Watched(part, name, self))
 
     def over_consumer(self, consumer: Part) -> Part:
-        """Return the consumer with its acknowledgements watched, as `verdict.ack` and `verdict.requeue`."""
+        """Return the consumer with its acknowledgements watched, as `acknowledger.ack` and `acknowledger.requeue`."""
         return cast("Part", _WatchedConsumer(consumer, "consumer", self))
 
     async def reach(self, calls: Sequence[str], when: When) -> None:
@@ -144,7 +147,7 @@ class _Watched:
 class _WatchedConsumer(_Watched):
     async def start(self, handle: Handle) -> None:
         async def watched(topic: str, key: TaskKey, acknowledger: Acknowledger) -> None:
-            await handle(topic, key, self._points.over(acknowledger, "verdict"))
+            await handle(topic, key, self._points.over(acknowledger, "acknowledger"))
 
         await cast("Consumer", self._part).start(watched)
 
