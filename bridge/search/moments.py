@@ -22,6 +22,12 @@ def read_instant(text: str, zone: tzinfo | None = None) -> datetime | None:
         return None
 
 
+def read_stored_instant(text: str, zone: tzinfo | None = None) -> datetime | None:
+    """Return the same moment as the store keeps it: in milliseconds."""
+    moment = read_instant(text, zone)
+    return None if moment is None else moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
 def is_text(text: str) -> bool:
     """Tell whether the text can be written as UTF-8: JSON's escapes can name half of a surrogate pair."""
     return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from bridge.search import cursor
 from bridge.search.grammar import to_text
-from bridge.search.moments import is_text, read_instant
 from bridge.search.query import Node
-
-MAX_CURSOR: Final = 512
 
 
 class SortKey(StrEnum):
@@ -70,40 +64,21 @@ class PositionError(ValueError):
 
 def write_cursor(query: Node, sort: Sort, position: Position) -> str:
     """Return the cursor that goes on behind the position."""
-    value = position.value.isoformat() if isinstance(position.value, datetime) else position.value
-    text = json.dumps([value, position.task_id, _digest(query, sort)], separators=(",", ":"), ensure_ascii=False)
-    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode("ascii")
+    return cursor.write_cursor(position.value, position.task_id, _digest(query, sort))
 
 
-def read_cursor(cursor: str, query: Node, sort: Sort) -> Position:
+def read_cursor(text: str, query: Node, sort: Sort) -> Position:
     """Return the position that a cursor stands for. Raises `PositionError`."""
-    found = _unpack(cursor, sort)
-    if found is None:
-        raise PositionError("not a cursor of this gateway: start from the first page")
-    position, digest = found
-    if digest != _digest(query, sort):
-        raise PositionError("the cursor belongs to another search or order: start from the first page")
-    return position
-
-
-def _unpack(cursor: str, sort: Sort) -> tuple[Position, str] | None:
-    if not cursor.isascii() or len(cursor) > MAX_CURSOR:
-        return None
+    digest = _digest(query, sort)
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        match json.loads(base64.b64decode(padded, altchars=b"-_", validate=True)):
-            case [str(moment), str(task_id), str(digest)] if sort.key in MOMENTS and is_text(task_id):
-                value = read_instant(moment)
-                return None if value is None else (Position(value, task_id), digest)
-            case [bool(), *_]:  # a number too, to Python
-                return None
-            case [int(number), str(task_id), str(digest)] if sort.key not in MOMENTS and is_text(task_id):
-                return (Position(number, task_id), digest) if abs(number) < 1 << 63 else None
-            case _:
-                return None
-    except (binascii.Error, ValueError, RecursionError):
-        return None
+        if sort.key in MOMENTS:
+            return Position(*cursor.read_cursor(text, datetime, digest))
+        return Position(*cursor.read_cursor(text, int, digest))
+    except cursor.NotACursor:
+        raise PositionError("not a cursor of this gateway: start from the first page") from None
+    except cursor.AnotherListing:
+        raise PositionError("the cursor belongs to another search or order: start from the first page") from None
 
 
 def _digest(query: Node, sort: Sort) -> str:
-    return hashlib.sha256(f"{sort}\n{to_text(query)}".encode()).hexdigest()[:16]
+    return cursor.digest_of(f"{sort}\n{to_text(query)}")

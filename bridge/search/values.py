@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Final
 
 from bridge.domain.task import UNREADABLE, Source, State
+from bridge.search.moments import read_stored_instant
 from bridge.search.query import KINDS, Compare, Field, Kind, Node, Operator, all_of, among
 
 ALIASES: Final[Mapping[str, Field]] = {
@@ -112,17 +113,12 @@ def _number(field: Field, text: str) -> int:
 
 
 def _moment(field: Field, text: str) -> datetime:
-    try:
-        if _DAY.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-        moment = datetime.fromisoformat(text)
-        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
+    moment = read_stored_instant(text, UTC)
+    if moment is None:
         raise ValueFault(
             f"{field} takes days and moments, not {text!r}", f"{field}:>2026-01-31 or {field}:>2026-01-31T08:00:00Z"
-        ) from None
-    # as the store keeps them
-    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
+        )
+    return moment
 
 
 def _span(field: Field, text: str) -> timedelta:

@@ -33,9 +33,10 @@ from bridge.domain.errors import (
 from bridge.domain.task import Task, UnreadableTask
 from bridge.operations.health import Purpose
 from bridge.ports.reader import TaskFilter
+from bridge.search.cursor import MAX_LENGTH
 from web.api.filters import query_error
 from web.api.openapi import SECURITY
-from web.api.pagination import MAX_LENGTH, CursorError, read_cursor, write_cursor
+from web.api.pagination import CursorError, read_cursor, write_cursor
 from web.api.problems import problem_responses
 from web.api.query import check_request
 from web.api.schemas import (

@@ -15,6 +15,7 @@ from litestar.types import Message, Scope
 from bridge.domain.access import csrf_token, same
 from bridge.domain.errors import ForeignPage
 from web.alpine import Alpine
+from web.auth.cookies import host_cookie, host_name
 
 FORM_FIELD: Final = "csrf_token"
 FORM_HEADER: Final = "x-csrf-token"
@@ -68,21 +69,13 @@ def page_policy(nonce: str, alpine: Alpine) -> str:
 
 
 def cookie_name(*, insecure: bool) -> str:
-    """Return the session cookie's name; by `__Host-` the browser itself refuses it from anywhere but this host."""
-    return "session" if insecure else "__Host-session"
+    """Return the session cookie's name."""
+    return host_name("session", insecure=insecure)
 
 
 def session_cookie(secret: str, *, insecure: bool, seconds: int) -> Cookie:
     """Return the cookie that carries a session; zero `seconds` and no secret end it."""
-    return Cookie(
-        key=cookie_name(insecure=insecure),
-        value=secret,
-        path="/",
-        max_age=seconds,
-        httponly=True,
-        secure=not insecure,
-        samesite="lax",
-    )
+    return host_cookie("session", secret, seconds, insecure=insecure)
 
 
 def require_own_page(connection: ASGIConnection[Any, Any, Any, Any], *, insecure: bool) -> None:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 
+from web.auth.cookies import host_cookie, host_name
 from web.i18n.texts import LANGUAGES, language_of
 
 THEMES: Final = ("auto", "light", "dark")
@@ -75,7 +76,7 @@ def preferences_of(connection: ASGIConnection[Any, Any, Any, Any], *, insecure: 
 
 def preferences_name(*, insecure: bool) -> str:
     """Return the cookie's name."""
-    return "preferences" if insecure else "__Host-preferences"
+    return host_name("preferences", insecure=insecure)
 
 
 def preferences_cookie(preferences: Preferences, *, insecure: bool) -> Cookie:
@@ -87,15 +88,7 @@ def preferences_cookie(preferences: Preferences, *, insecure: bool) -> Cookie:
         "density": preferences.density,
         "shortcuts": "on" if preferences.shortcuts else "off",
     }
-    return Cookie(
-        key=preferences_name(insecure=insecure),
-        value=urlencode(fields),
-        path="/",
-        max_age=_YEAR,
-        httponly=True,
-        secure=not insecure,
-        samesite="lax",
-    )
+    return host_cookie("preferences", urlencode(fields), _YEAR, insecure=insecure)
 
 
 def language_for(connection: ASGIConnection[Any, Any, Any, Any], preferences: Preferences) -> str:

@@ -15,6 +15,7 @@ from bridge.domain.access import Principal, same
 from bridge.domain.errors import Forbidden, ProviderUnavailable, TooManyLoginAttempts, Unauthenticated
 from bridge.domain.openid import LoginRequest
 from web.auth.audit import audit_entry
+from web.auth.cookies import host_cookie, host_name
 from web.auth.guard import OPEN
 from web.auth.security import cookie_name, session_cookie
 from web.components.page import Pages
@@ -115,14 +116,11 @@ class OpenIdLogin:
 
     @property
     def _name(self) -> str:
-        return "login" if self._access.insecure_cookies else "__Host-login"
+        return host_name("login", insecure=self._access.insecure_cookies)
 
     def _cookie(self, value: str, seconds: int) -> Cookie:
         """Lax, not strict: the browser comes back from another site, and has to send it."""
-        return Cookie(
-            key=self._name, value=value, path="/", max_age=seconds, httponly=True,
-            secure=not self._access.insecure_cookies, samesite="lax",
-        )  # fmt: skip
+        return host_cookie("login", value, seconds, insecure=self._access.insecure_cookies)
 
     def _failed(
         self, request: Request[Any, Any, Any], status: int, text: str, error: Exception, target: str

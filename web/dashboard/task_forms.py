@@ -12,6 +12,7 @@ from bridge.domain.redaction import mask, mask_text
 from bridge.domain.task import Task, Variables
 from bridge.operations.actions import Action, ShownVersion
 from bridge.operations.retry import MOST_RETRIES
+from bridge.search.moments import read_stored_instant
 from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs, require
 from web.components.flash import Flash
@@ -22,7 +23,6 @@ from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.reveal import add_reveal
 from web.dashboard.task import PATH, TaskId, found_task
 from web.dashboard.task_actions import REASON, Act, Actions
-from web.dashboard.task_listing import read_moment
 from web.dashboard.task_variables import EditFault, as_text, edited, readable
 from web.dashboard.task_view import choices_of
 from web.i18n.texts import msg
@@ -53,7 +53,7 @@ class TaskForms:
         """Try the task again at a moment that is named in the reader's own zone."""
         task, form = await self._actions.form(request, principal, task_id, at=40)
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
-        moment = read_moment(form["at"], zone)
+        moment = read_stored_instant(form["at"], zone)
         if moment is None or moment <= self._dashboard.clock.now():
             text = msg("Nothing was changed: choose a time in the future.")
             return go_on(request, f"{PATH}/{task_id}", Flash(text, level="error"))

@@ -9,7 +9,7 @@ from typing import Final
 
 from bridge.domain.task import UNREADABLE, State
 from bridge.search.grammar import parse, to_text
-from bridge.search.moments import read_instant
+from bridge.search.moments import read_stored_instant
 from bridge.search.page import Sort
 from bridge.search.query import (
     EVERYTHING,
@@ -178,12 +178,6 @@ def chosen_columns(text: str) -> tuple[str, ...]:
     return tuple(name for name in COLUMNS if name in named)
 
 
-def read_moment(text: str, zone: tzinfo) -> datetime | None:
-    """Return the moment that a text names, in the zone where it says none; None where it is no moment."""
-    moment = read_instant(text, zone)
-    return None if moment is None else moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
 _BOUNDS: Final[Mapping[str, Operator]] = {"since": Operator.AT_LEAST, "until": Operator.LESS}
 
 
@@ -201,7 +195,7 @@ def _moments(fields: Mapping[str, str], zone: tzinfo, now: datetime, wrong: list
         if text is None:
             continue
         span = SPANS.get(text)
-        moment = read_moment(text, zone) if span is None else (now - span).replace(second=0, microsecond=0)
+        moment = read_stored_instant(text, zone) if span is None else (now - span).replace(second=0, microsecond=0)
         if moment is None:
             wrong.append(name)
         else:
