@@ -8,13 +8,14 @@ OTHER_PYTHONS := 3.12 3.13
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links pyproject.toml
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test fuzz test-pythons lock faults soak bench-dashboard bench-busy bench-kept lint format bench bench-short bench-growth profile messages screenshots
+.PHONY: help setup demo test fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept lint format bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
 	@echo "make test-pythons            the unit tests on Python 3.12 and 3.13, where they are installed"
 	@echo "make fuzz [MINUTES=10]       hostile input at random, at every door of a gateway on real servers; tells how to repeat"
+	@echo "make audit                   known vulnerabilities, licences, and the bill of materials (build/sbom.cdx.json)"
 	@echo "make faults [N=10]           the fault tests on real servers, N times, until one fails"
 	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck, misled, unexplained runs"
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
@@ -60,6 +61,12 @@ test-pythons: setup
 lock: setup
 	$(UV_COMPILE) --extra dev -o requirements/dev.txt
 	$(UV_COMPILE) -o requirements/run.txt
+
+# The tools have an environment of their own, so that they are no part of what they look at.
+audit: setup
+	test -x .cache/audit/bin/python || $(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/python -m pip install --quiet --require-hashes -r requirements/audit.txt
+	$(RUN)/python requirements/audit.py .cache/audit/bin
 
 # The minutes are shared out evenly, to the API one share for each kind of key; `make test` tries the same properties
 # with a few fixed examples.
