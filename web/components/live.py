@@ -103,7 +103,7 @@ class Live:
         self._boot = secrets.token_hex(4)
         self._tokens: Mapping[str, str] | None = None
         self._number = 0
-        self._told: deque[Hint] = deque(maxlen=_REMEMBERED)
+        self._hints: deque[Hint] = deque(maxlen=_REMEMBERED)
         self._listeners: set[_Listener] = set()
         self._watching: asyncio.Task[None] | None = None
         self._untold: set[str] = set()
@@ -201,7 +201,7 @@ class Live:
 
     def _tell(self, names: frozenset[str]) -> None:
         self._number += 1
-        self._told.append(Hint(self._number, names))
+        self._hints.append(Hint(self._number, names))
         # One after the other, with as long between two as one takes: what else runs in this process runs in between.
         loop, most = asyncio.get_running_loop(), self.live_config.longest.total_seconds() / max(1, len(self._listeners))
         for place, listener in enumerate(self._listeners):
@@ -217,10 +217,10 @@ class Live:
         boot, _, number = last_id.partition("-")
         if boot != self._boot or not number.isdecimal() or len(number) > 18 or int(number) > self._number:
             return {EVERYTHING}
-        heard, oldest = int(number), self._told[0].number if self._told else self._number + 1
+        heard, oldest = int(number), self._hints[0].number if self._hints else self._number + 1
         if heard < self._number and heard + 1 < oldest:
             return {EVERYTHING}
-        return {name for hint in self._told if hint.number > heard for name in hint.names}
+        return {name for hint in self._hints if hint.number > heard for name in hint.names}
 
     def _written(self, number: int, names: list[str]) -> bytes:
         return f"id: {self._boot}-{number}\nevent: changed\ndata: ".encode() + orjson.dumps(names) + b"\n\n"
@@ -235,14 +235,14 @@ class Live:
             while not ended.done() and (
                 self._listeners or clock.time() - seen < self.live_config.linger.total_seconds()
             ):
-                failed = await self._look(failed)
+                failed = await self._poll(failed)
                 await asyncio.wait([ended], timeout=self.live_config.every.total_seconds())
                 seen = clock.time() if self._listeners else seen
         finally:
             ended.cancel()
             self._forget()
 
-    async def _look(self, failed: bool) -> bool:
+    async def _poll(self, failed: bool) -> bool:
         """Ask once; return whether that failed, which is logged once an outage."""
         try:
             await self.run_once()
@@ -258,7 +258,7 @@ class Live:
     def _forget(self) -> None:
         """What changes while nobody watches is told to nobody: a page of before has missed something."""
         self._watching, self._tokens = None, None
-        self._told.clear()
+        self._hints.clear()
         self._number += 1
         for listener in self._listeners:
             listener.woken.set()

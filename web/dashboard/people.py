@@ -132,7 +132,7 @@ class PeoplePages:
             request, principal, "user.role", f"user:{name}", lambda: self._accounts.set_role(name, Role(role)),
             reason=fields["reason"], before={"role": user.role.value}, after={"role": role},
         )  # fmt: skip
-        return self._told(request, name, Flash(msg("Role changed, effective immediately.")), done=done)
+        return self._answer(request, name, Flash(msg("Role changed, effective immediately.")), done=done)
 
     async def set_topics(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
         """Limit a person to topics, or to none."""
@@ -152,7 +152,7 @@ class PeoplePages:
             lambda: self._accounts.set_topics(name, topics or None), reason=fields["reason"],
             before={"topics": sorted(user.topics or ())}, after={"topics": sorted(topics)},
         )  # fmt: skip
-        return self._told(request, name, Flash(msg("Topics changed, effective immediately.")), done=done)
+        return self._answer(request, name, Flash(msg("Topics changed, effective immediately.")), done=done)
 
     async def set_password(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
         """Give a person another password that nobody chose."""
@@ -191,7 +191,7 @@ class PeoplePages:
         )  # fmt: skip
         gone = msg("%(name)s is disabled and signed out everywhere.")
         text = gone if disabled else msg("%(name)s is enabled again.")
-        return self._told(request, name, Flash(text, {"name": name}), done=done)
+        return self._answer(request, name, Flash(text, {"name": name}), done=done)
 
     @staticmethod
     def _refusal(principal: Principal, user: User | None, reason: str, *, claimed: bool = False) -> Flash | None:
@@ -206,7 +206,7 @@ class PeoplePages:
         return None if reason.strip() else Flash(WHY, level="error")
 
     @staticmethod
-    def _told(request: Request[Any, Any, Any], name: str, flash: Flash, *, done: bool) -> Response[None]:
+    def _answer(request: Request[Any, Any, Any], name: str, flash: Flash, *, done: bool) -> Response[None]:
         refused = Flash(msg("Nothing was changed: someone else was faster."), level="error")
         return go_on(request, f"{PATH}/{name}", flash if done else refused)
 

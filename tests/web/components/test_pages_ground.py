@@ -81,6 +81,13 @@ def test_production_is_the_loudest(name: str, badge: str) -> None:
     assert PageConfig(name).badge == badge
 
 
+async def test_the_style_guide_is_there_only_with_debug(lab: AccessLab, stub: Any, secret: str) -> None:
+    for debug, status in ((True, 200), (False, 404)):
+        router = dashboard_router(lab.dependencies, PageConfig(debug=debug), ending=asyncio.Event())
+        async with browser(create_app(stub.dependencies(lab.dependencies), [router]), secret) as visitor:
+            assert (await visitor.get("/dashboard/styleguide")).status_code == status
+
+
 async def test_every_script_of_a_page_has_its_nonce(client: Any) -> None:
     response = await client.get("/dashboard/styleguide")
     (nonce,) = re.findall(r"'nonce-([\w-]+)'", response.headers["content-security-policy"])
