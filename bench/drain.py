@@ -117,7 +117,7 @@ async def warm(engine: Engine, servers: Servers, contender: Contender, tasks: in
 
 
 def is_warm(rates: Sequence[float]) -> bool:
-    """Tell whether none of the last three drains was faster, by a tenth or more, than the best before them.
+    """Return whether none of the last three drains was faster, by a tenth or more, than the best before them.
 
     One slow drain is no proof: the machine has slow moments too.
     """

@@ -103,7 +103,7 @@ class Engine:
         return int((await self.ask("GET", f"/external-task/count?{query}"))["count"])
 
     async def ended(self, instance: str) -> bool:
-        """Tell whether an instance has ended."""
+        """Return whether an instance has ended."""
         return int((await self.ask("GET", f"/process-instance/count?processInstanceIds={instance}"))["count"]) == 0
 
     async def histories(self, key: str) -> Sequence[dict[str, Any]]:

@@ -15,7 +15,7 @@ from bridge.domain.topic import Topic
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Registry(Mapping[str, Topic[Any, Any]]):
-    """The topics by name, in the order of their names. A mapping that nobody can change."""
+    """The topics by name, in the order of their names. A read-only mapping."""
 
     topics: Mapping[str, Topic[Any, Any]]
 

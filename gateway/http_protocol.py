@@ -176,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _is_held_up(self) -> bool:
-        """Tell whether it is the server that reads no more of a body for now."""
+        """Return whether it is the server that reads no more of a body for now."""
         return self._is_working() and (self.flow.read_paused or self.cycle.waiting_for_100_continue)
 
     def _refuse(self, reason: Refused) -> None:

@@ -320,7 +320,7 @@ class Process:
         return await check(probes, _PROBE_WITHIN, {"engine": gateway.engine_warnings})
 
     async def ready(self, purpose: Purpose | None = None) -> Readiness:
-        """Tell whether the process does what its roles ask of it (None), or can do what is asked for, and why not."""
+        """Return whether the process does what its roles ask of it (None), or can do what is asked for, and why not."""
         return self._readiness.check(purpose)
 
     def _status_snapshot(self) -> StatusSnapshot:

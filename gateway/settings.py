@@ -222,7 +222,7 @@ class Settings(BaseSettings):
 
     @property
     def claim(self) -> timedelta:
-        """How long a claim stands without a sign of life from the process that runs the handler."""
+        """How long a claim stands without a heartbeat from the process that runs the handler."""
         return timedelta(seconds=self.claim_duration)
 
 

@@ -108,7 +108,7 @@ class Shutdown:
         return self._gateway.report.drain(timedelta(seconds=left))
 
     async def _release_unstarted(self) -> None:
-        """Give back what this process fetched and nobody has begun: others fetch it at once, and no retry is burnt."""
+        """Release tasks that have not begun: other processes fetch them at once, and no retry is used."""
         gateway = self._gateway
         if Role.INTAKE not in gateway.roles:
             return

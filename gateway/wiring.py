@@ -405,7 +405,7 @@ class Gateway:
         )
 
     async def _outcomes_first(self) -> bool:
-        """Tell whether fetching waits for outcomes that an outage held up; while that lasts, try the engine."""
+        """Return whether fetching waits for outcomes that an outage held up; while that lasts, try the engine."""
         if not self.breaker.is_closed:
             await self.engine.version()
         return self.report.backlogged
@@ -451,7 +451,7 @@ class Gateway:
         return self.identity.trouble or self.foreign_answers.latest
 
     def beats(self) -> bool:
-        """Tell whether the store took this process's sign of life not long ago."""
+        """Return whether the store took this process's heartbeat not long ago."""
         at = self.heartbeat.at
         return at is not None and self.clock.now() - at < _seconds(15)
 

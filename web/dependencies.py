@@ -65,7 +65,7 @@ class WebDependencies:
     purpose, or for all of the process's roles (None). `body_limit` is in bytes.
     `now` is the time that the audit is written with. `secrets_of` names the keys that a topic keeps secret besides
     what is secret everywhere. `offload` works what is large.
-    `observe` is told of each request: its method, its route, the answer's status and the seconds.
+    `observe` gets each request: its method, its route, the answer's status and the seconds.
     """
 
     reader: TaskReader

@@ -59,7 +59,7 @@ class Accounts:
         return True
 
     async def set_password(self, name: str, password: str) -> None:
-        """Give a person another password, and end his sessions."""
+        """Set a person's password, and end their sessions."""
         check_password(password)
         await self._local(name)
         self._found(name, await self._store.set_password(name, await self._passwords.make(password)))
@@ -81,7 +81,7 @@ class Accounts:
         self._journal.write("user_topics_changed", user=name, topics=None if limited is None else sorted(limited))
 
     async def disable(self, name: str) -> None:
-        """Let a person in no more, and end his sessions."""
+        """Disable a person, and end their sessions."""
         self._found(name, await self._store.set_disabled(name, self._clock.now()))
         await self._store.end_sessions(name)
         self._journal.write("user_disabled", user=name)
@@ -104,7 +104,7 @@ class Accounts:
     ) -> tuple[ApiKey, str]:
         """Keep a new key; return it, and the text that its holder sends: it is known here and now only.
 
-        Who names the `prefix` himself gets one key of it, however often he asks.
+        A caller that gives the `prefix` gets one key for it, however often it asks.
         """
         allowed, limited = frozenset(scopes), None if topics is None else frozenset(topics)
         label = label.strip()

@@ -1,7 +1,7 @@
 """How many requests one API key, and one address, may make in a minute, over all replicas of the gateway.
 
 Requests are counted in the process, in fixed windows of a minute. Only one that has made a tenth of its limit here is
-also counted in the store, by batches of a fiftieth of the limit: while nobody is near a limit the store hears nothing.
+also counted in the store, by batches of a fiftieth of the limit: without a client near a limit the store is not asked.
 Up to ten replicas, none lets through more than the limit unseen; what is let through beyond it is a batch of each.
 """
 

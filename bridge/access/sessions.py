@@ -1,4 +1,4 @@
-"""Who comes in: by a key, by a password, or by the session that a password opened."""
+"""Authentication: by an API key, by a password, or by the session that a password opened."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Opened:
 
 
 class SessionService:
-    """Tells who asks. Raises `Unauthenticated`, `TooManyLoginAttempts` or `StoreUnavailable`."""
+    """Authenticates requests. Raises `Unauthenticated`, `TooManyLoginAttempts` or `StoreUnavailable`."""
 
     def __init__(
         self, store: AccessStore, passwords: Passwords, clock: Clock, journal: Journal, *, lifetime: timedelta
@@ -100,7 +100,7 @@ class SessionService:
         return person(user, session) if user is not None and is_valid(session, user, self._clock.now()) else None
 
     async def ended(self, session_ids: Collection[str]) -> frozenset[str]:
-        """Return which of these sessions let nobody in any more; two reads, however many there are."""
+        """Return which of these sessions are no longer valid; two reads, however many there are."""
         if not session_ids:
             return frozenset()
         sessions = await self._store.sessions_by_id(session_ids)
@@ -112,7 +112,7 @@ class SessionService:
     async def login(self, name: str, password: str, *, address: str, agent: str, before: str | None = None) -> Opened:
         """Open a session, always under a new id; `before` is the browser's id until now, whose session ends.
 
-        An unknown name, a wrong password and a disabled person are told alike, after the same work.
+        An unknown name, a wrong password and a disabled person get the same answer, after the same work.
         """
         name, now = name.strip().lower(), self._clock.now()
         sides = {f"address:{neighbourhood(address)}": ADDRESS, f"account:{digest(name)}": ACCOUNT}
@@ -164,7 +164,7 @@ class SessionService:
         return await self._take_login_attempts({f"address:{neighbourhood(address)}": ADDRESS}, self._clock.now())
 
     async def give_back(self, taken: dict[str, LoginAttempts]) -> None:
-        """Take back a try that led to a login."""
+        """Remove an attempt that led to a login."""
         await self._give_back(taken, self._clock.now())
 
     def _refused(self, name: str, address: str, why: str) -> Forbidden:
@@ -204,7 +204,7 @@ class SessionService:
         return [session for session in await self._store.sessions(user) if session.expires_at > now]
 
     async def revoke(self, user: str, session_id: str) -> bool:
-        """End one of a person's sessions by its public id; False when he has none of that id."""
+        """End one of a person's sessions by its public id; False when they have none of that id."""
         ended = await self._store.end_session(user, session_id)
         if ended:
             self._journal.write("session_revoked", user=user)
@@ -218,7 +218,7 @@ class SessionService:
         return ended
 
     async def change_password(self, name: str, old: str, new: str, *, keep: str) -> None:
-        """Give a person the password that he chose, and end his sessions but `keep`. The old one is asked as at login.
+        """Set the password that a person chose, and end their sessions but `keep`. The old one is checked as at login.
 
         Raises `Refusal` for one that can't be a password, before anything else.
         """
@@ -262,7 +262,7 @@ class SessionService:
         raise _too_many(timedelta(seconds=1))
 
     async def _give_back(self, taken: dict[str, LoginAttempts], now: datetime) -> None:
-        """After a login: the account begins anew; the address has back this try alone, or one good login frees it."""
+        """After a login: reset the account's count; the address gets back this attempt only."""
         for side, login_attempts in taken.items():
             if side.startswith("account:"):
                 await self._store.forget_login_attempts(side)

@@ -1,4 +1,4 @@
-"""Who may do what: people with a role, programs with a key. Frozen values and pure decisions, denied by default."""
+"""Permissions: people with a role, programs with a key. Frozen values and pure decisions, denied by default."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person with a password. Whoever is disabled can't come in, and is kept so that the audit has a name.
+    """A person with a password. A disabled person can't log in, and is kept so that the audit has a name.
 
     `topics` None means every topic. `account` is the person's at the identity provider, whose claims then say the role
     and the topics at each login; they have no password here (empty).
@@ -138,7 +138,7 @@ ADDRESS: Final = LoginPolicy(20, timedelta(seconds=2), timedelta(minutes=15), ti
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. `topics` None means every topic; `session` is there where a browser's cookie told who it is."""
+    """The caller. `topics` None means every topic; `session` is set where a browser's cookie identified the person."""
 
     name: str
     kind: Kind
@@ -160,31 +160,31 @@ def program(key: ApiKey) -> Principal:
 
 
 def anybody() -> Principal:
-    """Return who everybody is to the API where it is open: nobody is asked, and all is allowed."""
+    """Return the caller of an open API, who needs no key and has every permission."""
     return Principal("anybody", Kind.ANYBODY, frozenset(Scope), role=Role.ADMIN)
 
 
 def may(principal: Principal, action: Scope, topic: str | None = None) -> bool:
-    """Tell whether `principal` may do `action` on tasks of `topic`; None asks for it on all topics together."""
+    """Return whether `principal` may do `action` on tasks of `topic`; None asks for it on all topics together."""
     if action not in principal.scopes:
         return False
     return principal.topics is None or (topic is not None and topic in principal.topics)
 
 
 def is_valid(session: Session | None, user: User | None, now: datetime) -> bool:
-    """Tell whether a session still stands: not expired, its person let in, their password the same."""
+    """Return whether a session still stands: not expired, its person let in, their password the same."""
     if session is None or user is None or session.expires_at <= now or user.disabled_at is not None:
         return False
     return session.credential in {"", user.credential}
 
 
 def may_some(principal: Principal, action: Scope) -> bool:
-    """Tell whether `principal` may do `action` on one topic at least, as a route's guard asks that knows no topic."""
+    """Return whether `principal` may do `action` on one topic at least, as a route's guard asks that knows no topic."""
     return action in principal.scopes and (principal.topics is None or bool(principal.topics))
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a login name is usable: lower case, digits and _ . @ -, 64 at most."""
+    """Return whether a login name is usable: lower case, digits and _ . @ -, 64 at most."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -199,7 +199,7 @@ def new_prefix() -> str:
 
 
 def is_prefix(text: str) -> bool:
-    """Tell whether a text has the form of a key's prefix."""
+    """Return whether a text has the form of a key's prefix."""
     return _PREFIX.fullmatch(text) is not None
 
 

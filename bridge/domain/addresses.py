@@ -26,7 +26,7 @@ def fault_of(address: str, schemes: Collection[str]) -> str | None:
 
 
 def ends_late(address: str, ends: str = "/?#") -> bool:
-    """Tell whether an `@` comes behind what is taken for the host; `ends` are the signs that may follow that.
+    """Return whether an `@` comes behind what is taken for the host; `ends` are the signs that may follow that.
 
     It is the end of a password that has a raw `/`, `?` or `#` in it, whose rest is taken for a path, and its beginning
     for a port or a host; both would be told as such.

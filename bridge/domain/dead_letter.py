@@ -1,4 +1,4 @@
-"""A message that the broker gave up on, or that nobody could read."""
+"""A message that the broker gave up on, or that can't be read."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _DIGEST_BYTES: Final = 16
 
 
 def edit_of(task: Task, variables: Variables, fetched: Collection[str] | None) -> Edit:
-    """Return what is kept of an edit; of variables that are not fetched (None: all are) nothing can be told later."""
+    """Return what is kept of an edit; of variables that are not fetched (None: all are) nothing is known later."""
     told = {name: variable for name, variable in variables.items() if fetched is None or name in fetched}
     return Edit(task.epoch, {name: _fingerprint(name, variable) for name, variable in told.items()})
 
@@ -36,7 +36,7 @@ def missed_edits(task: Task) -> tuple[str, ...]:
 def _fingerprint(name: str, variable: TypedValue) -> str:
     """Return what is the same for equal values, in whichever of its forms the engine sends one.
 
-    A File is told by its name and kind alone, as it comes without its content.
+    A File is compared by its name and kind alone, as it comes without its content.
     """
     try:
         value = decode({name: variable})[name]

@@ -18,11 +18,11 @@ class SetupError(GatewayError):
 
 
 class ServerEnded(GatewayError):
-    """The web server ended by itself: who probes this process, or uses its API, reaches nobody."""
+    """The web server ended by itself: probes and clients of this process get no answer."""
 
 
 class ProcessEnding(GatewayError):
-    """This process takes up nothing new, as it is ending."""
+    """This process accepts no new work, as it is ending."""
 
 
 class QueueMismatch(SetupError):
@@ -178,7 +178,7 @@ class BrokerUnroutable(BrokerError):
 
 
 class ProviderUnavailable(GatewayError):
-    """The identity provider could not be reached, or answers as none: nobody can log in by it now."""
+    """The identity provider could not be reached, or its answer is not one: logins by it are not possible now."""
 
 
 class VariableError(GatewayError):
@@ -210,11 +210,11 @@ class TopicNotWorked(UnacceptableTask):
 
 
 class Unauthenticated(Refusal):
-    """Nobody known asks: no key or session, or one that isn't good (any more)."""
+    """The caller is not authenticated: no key or session, or one that is not valid (any more)."""
 
 
 class Forbidden(Refusal):
-    """Who asks is known, and is not allowed this."""
+    """The caller is authenticated, and lacks the permission."""
 
 
 class ForeignPage(Forbidden):

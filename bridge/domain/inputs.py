@@ -21,7 +21,7 @@ def input_names(model: type[BaseModel]) -> tuple[str, ...] | None:
 
 
 def refuses_others(model: type[BaseModel]) -> bool:
-    """Tell whether the model refuses what it doesn't name, so that nothing else may be handed to it."""
+    """Return whether the model refuses what it doesn't name, so that nothing else may be handed to it."""
     return model.model_config.get("extra") == "forbid"
 
 

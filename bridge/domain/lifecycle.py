@@ -156,7 +156,7 @@ class Origin:
     process_instance_id: str | None
 
     def is_of(self, task: Task) -> bool:
-        """Tell whether it is the kept task; what is not known of one, as of a submission unchecked, decides nothing."""
+        """Return whether it is the kept task; what is not known of one, as of an unchecked submission, is ignored."""
         instances = {None, self.process_instance_id}
         return self.topic == task.topic and (self.process_instance_id is None or task.process_instance_id in instances)
 
@@ -212,7 +212,7 @@ def counts(event: Event) -> dict[str, int]:
 
 
 def admits(rule: Rule, task: Task, move: Move) -> bool:
-    """Tell whether `rule` lets `move` happen to `task` as it stands."""
+    """Return whether `rule` lets `move` happen to `task` as it stands."""
     if task.state not in rule.sources:
         return False
     if move.epoch not in {None, task.epoch} or move.topic not in {None, task.topic}:
@@ -253,7 +253,7 @@ def delivered(outcome: Outcome) -> Event:
 
 
 def clears_history(event: Event) -> bool:
-    """Tell whether an event ends the history of a task, and with it all that another task under its id has done."""
+    """Return whether an event ends the history of a task, and with it all that another task under its id has done."""
     return event in _CLEARS_HISTORY
 
 
@@ -295,7 +295,7 @@ def leased_by(kept: Task, lease: Task) -> Event | None:
 
 
 def shows_failure(lease: Task, kept: Task) -> bool:
-    """Tell whether the lease that a task came back with shows that the engine has taken the failure which is kept.
+    """Return whether the lease that a task came back with shows that the engine has taken the failure which is kept.
 
     The engine sets the retries that a failure says; before that it had one more, or none at all.
     """

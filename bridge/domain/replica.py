@@ -79,5 +79,5 @@ def capacity(replicas: tuple[Replica, ...], topic: str) -> tuple[int, float | No
 
 
 def alive(replicas: tuple[Replica, ...], now: datetime, within: timedelta) -> tuple[Replica, ...]:
-    """Return those that gave a sign of life within the time."""
+    """Return those that gave a heartbeat within the time."""
     return tuple(replica for replica in replicas if now - replica.seen_at <= within)

@@ -35,7 +35,7 @@ _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def is_secret(key: str, also: Collection[str] = ()) -> bool:
-    """Tell whether what stands under `key` is a secret; `also` names further such keys.
+    """Return whether what stands under `key` is a secret; `also` names further such keys.
 
     Case and separators don't matter: `apiKey`, `API-KEY` and `api_key` are one. A key that contains a secret word is
     secret (`db_password_2`); one of `also` must be equal.

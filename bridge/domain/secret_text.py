@@ -204,7 +204,7 @@ def _mask_assigned(text: str, also: Collection[str]) -> str:
 
 
 def _may_assign(text: str, also: Collection[str]) -> bool:
-    """Tell whether there may be a secret key in the text: most have none, and a search costs ten times this."""
+    """Return whether there may be a secret key in the text: most have none, and a search costs ten times this."""
     folded = text.casefold()
     if any(part in folded for part in _PARTS) or any(key.casefold() in folded for key in also):
         return True
@@ -212,7 +212,7 @@ def _may_assign(text: str, also: Collection[str]) -> bool:
 
 
 def _is_meant(text: str, found: re.Match[str], also: Collection[str]) -> bool:
-    """Tell whether a short word is one of the key's own: `pin` isn't in `shipping`."""
+    """Return whether a short word is one of the key's own: `pin` isn't in `shipping`."""
     return found["short"] is None or is_secret(_key_at(text, found), also)
 
 
@@ -224,7 +224,7 @@ def _key_at(text: str, found: re.Match[str]) -> str:
 
 
 def _is_hint(text: str, found: re.Match[str], start: int, end: int) -> bool:
-    """Tell whether it is what a message of ours says to set, as in `set INSECURE_COOKIES=true`."""
+    """Return whether it is what a message of ours says to set, as in `set INSECURE_COOKIES=true`."""
     if end - start > LONGEST_KEPT or not text.startswith("=", start - 1):
         return False
     return text[start:end].lower().rstrip(".:") in HINTS.get(_key_at(text, found), ())

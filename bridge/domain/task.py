@@ -126,7 +126,7 @@ class Task(Struct, frozen=True):
     """An external task as the gateway keeps it.
 
     A struct and no dataclass: with so many fields one that is frozen takes ten times as long to make, and each task is
-    made anew four times on its way.
+    rebuilt four times on its way.
 
     `worker_id` is the fencing token of the current lease and `epoch` counts leases. `lease_until` is the end of
     the engine's lock as far as we may rely on it. `next_at` is when somebody must look at the task again if nothing

@@ -16,7 +16,7 @@ FAMILIAR: Final = (
 
 
 def agrees(zone: ZoneInfo, moments: Sequence[datetime]) -> bool:
-    """Tell whether the zone has each moment's own offset at that moment."""
+    """Return whether the zone has each moment's own offset at that moment."""
     return all(moment.astimezone(zone).utcoffset() == moment.utcoffset() for moment in moments)
 
 

@@ -19,4 +19,4 @@ class UnreadableRow:
 
 
 OnUnreadableRow = Callable[[str, UnreadableRow], None]
-"""Is told of each such row, and of the call that brought it."""
+"""Called for each such row, with the call that returned it."""

@@ -1,4 +1,4 @@
-"""After an edit: is what the engine's next lease brought what was saved? Where it isn't, people are told."""
+"""After an edit: is what the engine's next lease brought what was saved? Where it isn't, the audit log has it."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Intake:
             if task.state is State.REPORTING and task not in taken:
                 self._report.put(task)
         received = [task for task in present if task.state is State.RECEIVED]
-        # Before the handler can run again: whoever sees how that ended sees that the edit did not arrive, too.
+        # Before the handler can run again: the end of that run is shown together with the edit that did not arrive.
         await self._edits.check(present)
         await self._relay.publish([*received, *await self._run_again(taken)])
         for task, fault in faults:
@@ -111,7 +111,7 @@ class Intake:
     async def _run_again(self, tasks: Sequence[Task]) -> Sequence[Task]:
         """Let tasks run again of which the engine has the failure; return those that do, as they then stand.
 
-        A fetch may be faster than whoever writes down that the engine took the failure: it is not to be sent again.
+        A fetch may be faster than the write that records the engine's confirmation: the failure is not sent again.
         """
         if not tasks:
             return []
@@ -127,7 +127,7 @@ class Intake:
         return again
 
     def _tell_of_known(self, leases: Sequence[Task], kept: Sequence[object]) -> None:
-        """Tell of leases on tasks that had ended, and of ids that are other tasks' now."""
+        """Log leases on tasks that had ended, and ids that are other tasks' now."""
         for lease, task in zip(leases, kept, strict=True):
             if not isinstance(task, Task):
                 continue

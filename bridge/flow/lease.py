@@ -70,11 +70,11 @@ class Lease:
         return asked_at + held - min(MARGIN, held / 4)
 
     def needs_renewal(self, task: Task, lease_until: datetime) -> bool:
-        """Tell whether a third of the lock has gone by: renewed that early, two renewals may fail in between."""
+        """Return whether a third of the lock's time has passed: two renewals may then fail before its end."""
         return lease_until - self._clock.now() < self.duration(task.topic) * 2 / 3
 
     async def extend(self, task: Task) -> datetime:
-        """Extend the lock and return until when it holds; one that ran out and that nobody took is locked anew.
+        """Extend the lock and return until when it holds; one that ran out and that no worker took is locked again.
 
         Raises `LeaseStolen`, `TaskGone` and `TaskSuspended` for what is certain; any other `EngineError` leaves the
         lock as it was.
@@ -99,9 +99,9 @@ class Lease:
             raise LeaseStolen("another worker took the task just now", status=taken.status) from taken
 
     async def release(self, task: Task, lease_until: datetime) -> None:
-        """Unlock a task that we gave back. The engine asks nobody's name for that, so only while the lock is ours.
+        """Unlock a released task. The engine does not check the worker id for that, so only while the lock is ours.
 
-        One that ends soon is left to end: an engine that is slow would free the lock of whoever has fetched the task
+        One that ends soon is left to end: a slow engine would free the lock of a worker that has fetched the task
         since. Raises `EngineError`, also where the engine is slow to answer: the lock ends by itself then.
         """
         soon = min(self._release_within, self.duration(task.topic) / 4)

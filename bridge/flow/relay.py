@@ -87,7 +87,7 @@ class Relay:
         self._awaited.discard((task.id, task.epoch))
 
     def is_failing(self, topic: str) -> bool:
-        """Tell whether the broker takes nothing of the topic, as far as the last publishes tell."""
+        """Return whether the broker takes nothing of the topic, as far as the last publishes tell."""
         at = self._failed_at.get(topic)
         # It must be tried again some time, and there may be nothing left to publish but what is not fetched yet.
         return at is not None and self._clock.now() - at < _FAILING * self._again_after

@@ -135,7 +135,7 @@ class Submit:
         return kept
 
     async def _stands(self, known: Task, topic: str) -> bool:
-        """Tell whether what is kept is the answer: the submission's task, and if it ended, the engine agrees."""
+        """Return whether what is kept is the answer: the submission's task, and if it ended, the engine agrees."""
         if known.topic != topic or known.state is State.SUPERSEDED:
             return False
         if known.state not in FINAL:
@@ -194,7 +194,7 @@ class Submit:
         return await self._threads.run(function, *args, **kwargs)
 
     def _measure(self, task: Task) -> None:
-        """Raise `TaskTooLarge` for a task that is more than may be kept, `VariableError` where that can't be told."""
+        """Raise `TaskTooLarge` for a task that is more than may be kept, `VariableError` where that is not known."""
         size = self._size_of(task)
         if size > self._size_limit:
             raise TaskTooLarge(

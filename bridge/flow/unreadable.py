@@ -9,7 +9,7 @@ from bridge.domain.task import UnreadableTask
 from bridge.ports.journal import Journal, Level
 
 _MOST: Final = 10_000
-"""How many are remembered: after so many others one is told of again."""
+"""How many are remembered: after so many others one is logged again."""
 
 
 class UnreadableLog:

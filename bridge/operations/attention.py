@@ -1,4 +1,4 @@
-"""What needs a person, now: told first on the overview."""
+"""What needs a person now: shown first on the overview."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from bridge.search.query import EVERYTHING
 class Needs:
     """`incidents` is None where counting took too long, and one above `COUNT_CAP` where there are more than that.
 
-    `unattended` are topics with messages and without a consumer that nobody paused; `depths` is None while the broker
-    doesn't answer. `stale` are replicas that gave no sign of life lately, and did not say that they end.
+    `unattended` are topics that are not paused and have messages but no consumer; `depths` is None while the broker
+    doesn't answer. `stale` are replicas that gave no heartbeat lately, and did not say that they end.
     `foreign_answers` says what answers to those alive in the engine's place; `unreadable` counts the tasks that were
     set aside as this version can't read them, as `incidents` does.
     """

@@ -1,4 +1,4 @@
-"""Samples of the queues and of the store: how deep the queues are, who consumes them, and what has waited longest."""
+"""Samples of the queues and of the store: how deep the queues are, their consumers, and what has waited longest."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _REVIVED: Final = (
 
 
 class Operate:
-    """Changes tasks at a person's wish. `nudge` has a topic fetched at once."""
+    """Changes tasks at a person's request. `nudge` has a topic fetched at once."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class Operate:
     async def _revive(
         self, task: Task, retries: int, at: datetime | None, variables: Variables | None, operation: str | None
     ) -> Task:
-        """Write down what is asked for before the engine hears of it; of several people only one comes to that.
+        """Record the request before the engine is called; of several concurrent requests one succeeds.
 
         What then keeps this process from asking the engine is made up for when the task is due.
         """
@@ -178,7 +178,7 @@ class Operate:
         return task.changed(state=State.RETRYING, **changes)
 
     async def _offer_again(self, action: Action, task: Task, revived: Task) -> Move:
-        """Ask the engine for what was written down; what it doesn't do is taken back, so that it can be asked again."""
+        """Make the recorded request; one that the engine refuses is removed, so that it can be made again."""
         edited = False
         try:
             await self._offer.set_variables(revived)

@@ -10,9 +10,9 @@ from bridge.domain.access import ApiKey, LoginAttempts, Role, Session, User
 
 
 class AccessStore(Protocol):
-    """Keeps who may come in. Raises `StoreUnavailable` when it can't be reached.
+    """Stores people, keys and sessions. Raises `StoreUnavailable` when it can't be reached.
 
-    Moments are kept to the millisecond. What has expired may be returned still: whoever asks compares the time.
+    Moments are kept to the millisecond. What has expired may be returned still: the caller compares the time.
     """
 
     async def add_user(self, user: User) -> bool:
@@ -22,11 +22,11 @@ class AccessStore(Protocol):
     async def user(self, name: str) -> User | None: ...
 
     async def user_by_account(self, account: str) -> User | None:
-        """Return who has this account at the identity provider."""
+        """Return the person with this account at the identity provider."""
         ...
 
     async def users_by_name(self, names: Collection[str]) -> Sequence[User]:
-        """Return who is there of these names, in any order."""
+        """Return the people with these names, in any order."""
         ...
 
     async def users(self) -> Sequence[User]:
@@ -46,7 +46,7 @@ class AccessStore(Protocol):
     async def set_topics(self, name: str, topics: frozenset[str] | None) -> bool: ...
 
     async def set_disabled(self, name: str, at: datetime | None) -> bool:
-        """Disable a person since `at`, or enable him again (None); False when there is none."""
+        """Disable a person since `at`, or enable them again (None); False when there is none."""
         ...
 
     async def add_key(self, key: ApiKey) -> bool:
@@ -84,7 +84,7 @@ class AccessStore(Protocol):
         ...
 
     async def end_session(self, user: str, session_id: str) -> bool:
-        """Delete a session of this person; False when he has none of that id."""
+        """Delete a session of this person; False when they have none of that id."""
         ...
 
     async def end_sessions(self, user: str, *, keep: str | None = None) -> int:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time that all replicas share, so that a replica whose own clock is wrong harms nobody."""
+    """Time that all replicas share, so that a replica with a wrong clock does no harm."""
 
     def now(self) -> datetime:
         """Return the shared time, aware, in UTC."""

@@ -94,7 +94,7 @@ class TaskCounters(Protocol):
         ...
 
     async def take_turn(self, replica: str, now: datetime, until: datetime) -> bool:
-        """Tell whether this replica is the one that counts until then."""
+        """Return whether this replica is the one that counts until then."""
         ...
 
     async def refresh_counts(self, now: datetime) -> None:
@@ -102,7 +102,7 @@ class TaskCounters(Protocol):
         ...
 
     async def recount(self, topic: str, state: State, now: datetime) -> int:
-        """Count all tasks of a topic in a state of `SETTLED` anew; return by how much the number kept was wrong."""
+        """Count all tasks of a topic in a state of `SETTLED` again; return by how much the number kept was wrong."""
         ...
 
 
@@ -157,11 +157,11 @@ class Pauses(Protocol):
     """Topics for which nothing is to be fetched."""
 
     async def pause(self, pause: Pause) -> None:
-        """Pause a topic, or write down anew why it is."""
+        """Pause a topic, or record again why it is."""
         ...
 
     async def resume(self, topic: str) -> bool:
-        """Tell whether the topic was paused."""
+        """Return whether the topic was paused."""
         ...
 
     async def pauses(self) -> Sequence[Pause]: ...
@@ -196,7 +196,7 @@ class Operations(Protocol):
         ...
 
     async def take(self, now: datetime, until: datetime) -> Operation | None:
-        """Take a running operation whose next step is due; until then nobody else takes it."""
+        """Take a running operation whose next step is due; until then no other replica takes it."""
         ...
 
     async def rest(self, operation_id: str, taken_until: datetime, next_at: datetime) -> None:

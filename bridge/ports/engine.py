@@ -37,7 +37,7 @@ class TopicPoll:
 class EngineTask:
     """An external task as the engine describes it. `retries` None means that it never failed (it is not 0).
 
-    `held_for` is how long its lock holds yet, by the engine's own clock; None where nobody holds it, or it isn't told.
+    `held_for` is how long its lock still holds, by the engine's clock; None where no worker holds it or it is unknown.
     """
 
     id: str
@@ -119,7 +119,7 @@ class Engine(Protocol):
     async def extend_lock(self, task_id: str, worker_id: str, duration: timedelta) -> None: ...
 
     async def unlock(self, task_id: str) -> None:
-        """Free the lock, whoever holds it; this wakes waiting polls at once."""
+        """Free the lock of any worker; this wakes waiting polls at once."""
         ...
 
     async def set_retries(self, task_id: str, retries: int) -> None: ...

@@ -106,7 +106,7 @@ class TaskStore(Protocol):
         ...
 
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
-        """Return tasks that the replica fetched and nobody has begun, RECEIVED or QUEUED, without their payloads."""
+        """Return tasks that the replica fetched and that have not begun, RECEIVED or QUEUED, without their payloads."""
         ...
 
 

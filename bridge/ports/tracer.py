@@ -31,7 +31,7 @@ class Attempt(Protocol):
 
 
 class Tracer(Protocol):
-    """Told of each step of a task. Nothing that it does may fail, or hold up, the step."""
+    """Called for each step of a task. It must neither fail nor delay the step."""
 
     def begin(self, task_id: str, variables: Variables, caller: str | None = None) -> str:
         """Return the trace of a new task; `caller` is the `traceparent` of who submitted it."""
@@ -62,7 +62,7 @@ class Tracer(Protocol):
         ...
 
     def claim_expired(self, task: Task) -> None:
-        """Nobody renewed the claim on the task; it is taken from a process that seems to be gone."""
+        """The claim on the task was not renewed; it is ended, as its process seems to be gone."""
         ...
 
     def lost(self, task: Task, event: Event) -> None:
@@ -75,7 +75,7 @@ class Tracer(Protocol):
 
 
 class _Unseen:
-    """An attempt that nobody watches."""
+    """An attempt that is not traced."""
 
     __slots__ = ()
     context: contextvars.Context | None = None

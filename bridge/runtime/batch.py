@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _OUTAGES: Final = (StoreUnavailable, BrokerUnavailable, EngineUnavailable)
-"""What is nobody's fault among those that share a call, and meets each of them if they call one by one."""
+"""An error that no single item of a shared call causes, and that each of them gets if they call one by one."""
 
 
 async def flush_each(
@@ -31,7 +31,7 @@ async def flush_each(
         results = await flush(items)
     except _OUTAGES as outage:
         return [outage] * len(items)
-    except Exception as error:  # noqa: BLE001 - it is told to those whose fault it is
+    except Exception as error:  # noqa: BLE001 - it is raised to the items that cause it
         return [error] if len(items) == 1 else await _one_by_one(flush, items, alone)
     if len(results) != len(items):
         return [RuntimeError(f"a batch of {len(items)} got {len(results)} results")] * len(items)
@@ -62,7 +62,7 @@ async def _one_by_one(
 class Batch(Generic[Item, Result]):
     """Gathers items and hands them to `flush` together, at once when nothing is under way.
 
-    A lone item waits for nobody, and the busier it gets the larger the batches are. `flush` returns one result an
+    A lone item does not wait, and the busier it gets the larger the batches are. `flush` returns one result an
     item, in order. Where it fails, its items go one by one, by `alone` if that is given, so that each caller gets the
     failure of its own item only; an outage reaches every caller of that batch. `max_concurrent` batches may run
     side by side. `min_interval` is the least time between the beginnings of two batches: what comes sooner goes

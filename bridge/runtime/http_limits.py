@@ -57,7 +57,7 @@ class HttpLimits:
 class Connections:
     """Counts the connections of a server, and the bytes of the bodies that are under way.
 
-    Those of `proxies` are as many as they need to be. `observe` is told of each that is refused.
+    Those of `proxies` are as many as they need to be. `observe` is called for each that is refused.
     """
 
     def __init__(

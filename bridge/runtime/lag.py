@@ -13,7 +13,7 @@ _KEPT: Final = 40
 
 
 class Lag:
-    """`observe` is told of each measure, and of the most of the last ten seconds, which is `recent`."""
+    """`observe` gets each measure, and the most of the last ten seconds, which is `recent`."""
 
     def __init__(self, observe: Callable[[float, float], None]) -> None:
         self._observe = observe

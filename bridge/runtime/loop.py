@@ -23,7 +23,7 @@ def delay_after(failures: int, first: timedelta, most: timedelta, chance: random
 
 @dataclass(slots=True)
 class Signal:
-    """Wakes a loop that waits; a wake-up that comes while nobody waits is kept for the next wait."""
+    """Wakes a loop that waits; a wake-up without a waiter is kept for the next wait."""
 
     _event: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -42,7 +42,7 @@ class Signal:
 
 
 class Loop:
-    """Repeats a step until it's told to stop; a step that fails is repeated after a growing delay.
+    """Repeats a step until `stop` is called; a step that fails is repeated after a growing delay.
 
     `every` is the pause after a step that went well; `wake` ends a pause early.
     """
@@ -91,7 +91,7 @@ class Loop:
                 await self._woken.wait(delay)
 
     async def run_once(self) -> bool:
-        """Do one step; tell whether it went well."""
+        """Do one step; return whether it went well."""
         try:
             await self._step()
         except GatewayError as error:

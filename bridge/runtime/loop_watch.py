@@ -15,7 +15,7 @@ from bridge.domain.topic import Topic
 from bridge.ports.journal import Journal, Level
 
 BLOCKED_AFTER: Final = 0.5
-"""Seconds that the loop has to be late for that to be told: renewals, probes and all handlers wait meanwhile."""
+"""Seconds by which the loop must be late to be reported: renewals, probes and all handlers wait meanwhile."""
 _EVERY: Final = 0.25
 _TASK: Final = "handler of "
 
@@ -35,7 +35,7 @@ class _Block:
 class LoopWatch:
     """Looks at the loop from a thread of its own. `late` returns by how many seconds the loop is late.
 
-    `observe` is told of the seconds that a topic ("" where none is known) has blocked it. A block is told again
+    `observe` gets the seconds that a topic ("" where none is known) has blocked it. A block is reported again
     whenever it has lasted twice as long. The loop itself does nothing for it.
     """
 

@@ -46,7 +46,7 @@ def since(compare: Compare, now: datetime) -> tuple[Operator, datetime]:
 
 
 def matches(query: Node, task: Task, now: datetime, *, aside: bool = False) -> bool:  # noqa: PLR0911 - one for each kind of term
-    """Tell whether the task is what the query asks for; `aside`: its document was set aside as unreadable."""
+    """Return whether the task is what the query asks for; `aside`: its document was set aside as unreadable."""
     match query:
         case All(terms):
             return all(matches(term, task, now, aside=aside) for term in terms)

@@ -29,5 +29,5 @@ def read_stored_instant(text: str, zone: tzinfo | None = None) -> datetime | Non
 
 
 def is_text(text: str) -> bool:
-    """Tell whether the text can be written as UTF-8: JSON's escapes can name half of a surrogate pair."""
+    """Return whether the text can be written as UTF-8: JSON's escapes can name half of a surrogate pair."""
     return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)

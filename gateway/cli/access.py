@@ -84,7 +84,7 @@ def add_user(
 
 @users_app.command("passwd")
 def change_password(name: _Name, stdin: _Stdin = False) -> None:
-    """Give a person another password; all his sessions end."""
+    """Set a person's password; all their sessions end."""
     password = _password(stdin)
     _run(lambda accounts: accounts.set_password(name, password))
     typer.echo(f"{name} has another password; the sessions so far have ended")
@@ -113,7 +113,7 @@ def change_topics(
 
 @users_app.command("disable")
 def disable_user(name: _Name) -> None:
-    """Let a person in no more; all his sessions end."""
+    """Disable a person; all their sessions end."""
     _run(lambda accounts: accounts.disable(name))
     typer.echo(f"{name} is let in no more")
 

@@ -70,7 +70,7 @@ def unexplained(runs: Iterable[Run], strikes: Sequence[Strike]) -> list[tuple[Ru
 
 
 def is_explained(first: Run, second: Run, strikes: Sequence[Strike]) -> bool:
-    """Tell whether the task may run again after its first run.
+    """Return whether the task may run again after its first run.
 
     It may where that run was a failure with retries left; where its process ended, or was frozen for longer than its
     claim, before the outcome was stored; and where the engine was away for longer than the lock, while it ran.

@@ -85,7 +85,7 @@ class ClosedModels(PydanticSchemaPlugin):
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
-        """Tell whether it is such a model."""
+        """Return whether it is such a model."""
         return isinstance(value, type) and issubclass(value, BaseModel) and value.model_config.get("extra") == "forbid"
 
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:

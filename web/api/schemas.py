@@ -90,7 +90,7 @@ class SubmitRequest(BaseModel):
 
 
 def depth_exceeds(value: object, limit: int) -> bool:
-    """Tell whether JSON containers are nested more than `limit` deep, without recursion."""
+    """Return whether JSON containers are nested more than `limit` deep, without recursion."""
     level: list[object] = [value]
     for _ in range(limit):
         level = [

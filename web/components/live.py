@@ -82,7 +82,7 @@ async def _none_ended(_session_ids: Collection[str]) -> Collection[str]:
 class Live:
     """The one watcher of a process, and those who listen to it; `ending` closes every stream.
 
-    `ended` returns which of the sessions of those ids let nobody in any more.
+    `ended` returns which of the sessions of those ids are no longer valid.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Live:
         return len(self._listeners)
 
     def room_for(self, user: str) -> bool:
-        """Tell whether another stream of this user may be opened."""
+        """Return whether another stream of this user may be opened."""
         mine = Counter(listener.user for listener in self._listeners)[user]
         return (
             mine < self.live_config.per_user
@@ -191,7 +191,7 @@ class Live:
 
     @staticmethod
     async def _news(listener: _Listener, seconds: float) -> bool:
-        """Wait for a hint, or for the end; False when it's time for a sign of life."""
+        """Wait for a hint, or for the end; False when it's time for a heartbeat."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await listener.woken.wait()

@@ -39,5 +39,5 @@ def sections_for(principal: Principal | None) -> Sequence[Section]:
 
 
 def is_within(section: Section, path: str) -> bool:
-    """Tell whether a page belongs to a section."""
+    """Return whether a page belongs to a section."""
     return path == section.path or (section.path != "/dashboard" and path.startswith(f"{section.path}/"))

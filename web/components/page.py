@@ -232,7 +232,7 @@ def pages_of(request: Request[Any, Any, Any]) -> Pages:
 
 
 def is_refetch(request: Request[Any, Any, Any]) -> bool:
-    """Tell whether an open page fetches itself again."""
+    """Return whether an open page fetches itself again."""
     return "x-live" in request.headers
 
 

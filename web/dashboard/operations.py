@@ -124,7 +124,7 @@ _SWITCHES: Final = {
 
 
 def _is_for(principal: Principal, operation: Operation) -> bool:
-    """Tell whether somebody may see an operation: it may have touched any topic, so one who may not sees his own."""
+    """Return whether a person may see an operation: it may cover any topic; limited people see only their own."""
     return principal.topics is None or operation.by == principal.name
 
 

@@ -155,7 +155,7 @@ class PeoplePages:
         return self._answer(request, name, Flash(msg("Topics changed, effective immediately.")), done=done)
 
     async def set_password(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
-        """Give a person another password that nobody chose."""
+        """Set a generated password."""
         fields = await read_form(request, {"reason": REASON})
         user = await self._accounts.user(name)
         if user is None:
@@ -173,7 +173,7 @@ class PeoplePages:
     async def switch(
         self, request: Request[Any, Any, Any], principal: Principal, name: str, *, disabled: bool
     ) -> Response[Any]:
-        """Let a person in no more, or again."""
+        """Disable a person, or enable them."""
         fields = await read_form(request, {"reason": REASON})
         user = await self._accounts.user(name)
         if user is None:

@@ -134,7 +134,7 @@ class TaskList:
         return found, await search.counts(listing.query, now=now)
 
     async def _none_at_all(self, listing: Listing, found: Found | TooSlow) -> bool:
-        """Tell whether the list is empty because nothing has ever come, and not by its filters."""
+        """Return whether the list is empty because nothing has ever come, and not by its filters."""
         if isinstance(found, TooSlow) or found.tasks or listing.error is not None or listing.wrong:
             return False
         if not listing.filtered:
@@ -183,7 +183,7 @@ class TaskList:
 
 
 def _is_for(principal: Principal, view: View) -> bool:
-    """Tell whether somebody may see a view: it may name any topic, so one who is limited to some sees their own."""
+    """Return whether somebody may see a view: it may name any topic, so one who is limited to some sees their own."""
     return principal.topics is None or view.owner == principal.name
 
 

@@ -82,7 +82,7 @@ there."""
 
 
 def nothing(answer: Answer) -> None:
-    """Expect 204: how the engine confirms all that it is told."""
+    """Expect 204: how the engine confirms each command."""
     if answer.status != 204:
         raise _Unexpected("204 is due")
 

@@ -151,7 +151,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             self._polls = self._pool(_POLLS_AT_ONCE)
 
     async def close(self) -> None:
-        """Close all connections. Polls must have returned, or the engine locks tasks for nobody."""
+        """Close all connections. Polls must have returned, or the engine locks tasks that no process works."""
         pools, self._calls, self._polls = (self._calls, self._polls), None, None
         for pool in pools:
             if pool is not None:
@@ -230,7 +230,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         return await self._guard(call)
 
     async def ask_past_guard(self, operation: str, url: str, *, read: Read[T]) -> T:
-        """Make a GET that the guard itself needs; raises as `ask`; foreign answers are not told of."""
+        """Make a GET that the guard itself needs; raises as `ask`; foreign answers are not reported."""
         return interpret(operation, await self._send(operation, "GET", url, None, None), read)
 
     async def _send(
@@ -297,7 +297,7 @@ def millis(duration: timedelta) -> int:
 
 
 def _is_cut(error: EngineUnavailable, seconds: float) -> bool:
-    """Tell whether a poll of so many seconds was held, and ended by the way to the engine."""
+    """Return whether a poll of so many seconds was held, and ended by the way to the engine."""
     if isinstance(error, ForeignAnswer):
         return error.status in _TIMED_OUT or (error.status >= 500 and seconds >= _HELD)
     return seconds >= _HELD

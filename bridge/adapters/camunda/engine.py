@@ -49,8 +49,8 @@ class CamundaEngine:
     engine answers when the next steps are done, as far as they run in the same transaction. `credentials` is what
     `authorization` returned. `tls` is an SSL context for an own CA, or False to check nothing. `headers` is asked
     before each call, for trace context.
-    `observe` is told of each: the operation, its HTTP status (None when no answer came) and its seconds. `foreign` is
-    told of answers that are not the engine's, `on_unreadable_row` of rows that can't be read. `guard` makes each call:
+    `observe` gets each: the operation, its HTTP status (None when no answer came) and its seconds. `foreign` is
+    called for answers of others, `on_unreadable_row` for rows that can't be read. `guard` makes each call:
     a circuit breaker may refuse to. `answer_limit` is how many bytes are read of an answer that has variables in it.
     """
 
@@ -100,7 +100,7 @@ class CamundaEngine:
     async def fetch_and_lock(
         self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll], wait: timedelta
     ) -> Sequence[EngineTask]:
-        """As the port says. Don't cancel it while it waits: the engine would lock the next task for nobody."""
+        """As the port says. Don't cancel it while it waits: the engine would lock the next task all the same."""
         if not topics:
             return []
         body = self._client.fetch_body(worker_id, max_tasks, topics, wait)

@@ -53,7 +53,7 @@ async def _may_any(client: Client, right: Right, definitions: Sequence[str]) -> 
 
 
 async def _may(client: Client, right: Right, definition: str | None) -> bool:
-    """Tell whether the user has one of the right's grants: on all resources, or on one process definition."""
+    """Return whether the user has one of the right's grants: on all resources, or on one process definition."""
     for grant in GRANTS[right]:
         if (definition is None or grant.resource.of_definitions) and await _has(client, grant, definition):
             return True

@@ -40,7 +40,7 @@ _Key = tuple[str, str | None, Level]
 
 
 def wants_json(setting: str, isatty: bool) -> bool:
-    """Tell whether LOG_FORMAT asks for JSON; `auto` does unless a terminal reads it."""
+    """Return whether LOG_FORMAT asks for JSON; `auto` does unless a terminal reads it."""
     return setting == "json" or (setting == "auto" and not isatty)
 
 

@@ -40,7 +40,7 @@ class Output:
         self._lock = threading.Lock()
 
     def write(self, line: str) -> None:
-        """Write a line. A log that can't be written (a full disk, a closed pipe) must not stop the work it tells of."""
+        """Write a line. A log that can't be written (a full disk, a closed pipe) must not stop the work."""
         try:
             with self._lock:
                 stream = self._stream or sys.stderr

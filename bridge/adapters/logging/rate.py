@@ -46,7 +46,7 @@ class LogRate(Generic[Key]):
         self._lock = threading.Lock()
 
     def admit(self, key: Key, burst: int, text: str | None = None) -> bool:
-        """Tell whether a line may be written. Call `ended` before, or a window's count is carried into the next."""
+        """Return whether a line may be written. Call `ended` before, or a window's count is carried into the next."""
         now = self._monotonic()
         sort = None if text is None else _NUMBERS.sub("#", text[:1000])
         with self._lock:

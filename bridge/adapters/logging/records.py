@@ -108,7 +108,7 @@ def _event_of(record: logging.LogRecord) -> tuple[int, dict[str, Any]]:
     if error is None:
         return record.levelno, values
     if _is_lost_connection(record, error):
-        # It is lost and comes back by itself; forty lines of aiormq's inside tell nobody more.
+        # It is lost and comes back by itself; forty lines of aiormq's internals add nothing.
         return min(record.levelno, logging.WARNING), {**values, "error": error}
     return record.levelno, {**values, "stack": error}
 

@@ -1,4 +1,4 @@
-"""What a line of the log tells of the task that it is about."""
+"""The fields that a log line about a task has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.domain.trace_context import trace_id
 
 
 def task_fields(task: Task) -> dict[str, Any]:
-    """Return what each line about a task tells of it; what it doesn't have is left out."""
+    """Return the fields of a log line about a task; those without a value are left out."""
     fields: dict[str, Any] = {"task_id": task.id, "topic": task.topic}
     if task.business_key is not None:
         fields["business_key"] = task.business_key

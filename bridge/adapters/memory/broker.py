@@ -239,12 +239,12 @@ class MemoryConsumer:
         return {topic: fault for topic, fault in self._broker.faults().items() if topic in self._room}
 
     def attached(self, topic: str) -> bool:
-        """Tell whether the topic's messages come here."""
+        """Return whether the topic's messages come here."""
         here = self._handle is not None and topic in self._room
         return here and not self._broker.lost and topic not in self._broker.faults()
 
     def has_room(self, topic: str) -> bool:
-        """Tell whether one more message of the topic may be delivered."""
+        """Return whether one more message of the topic may be delivered."""
         return self.attached(topic) and len(self._unsettled[topic]) < self._room[topic]
 
     def take(self, topic: str, message: _Message) -> None:

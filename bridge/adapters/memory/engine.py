@@ -318,7 +318,7 @@ class MemoryEngine:
         return {} if Right.READ in self.lacking else self._tasks
 
     def _held(self, task_id: str, worker_id: str) -> EngineTask:
-        """Return a task that the worker may report on: its lock may have expired, nobody else may have taken it."""
+        """Return a task that the worker may report on: its lock may have expired, if no other worker took it."""
         task = self._find(task_id)
         if task.worker_id != worker_id:
             _lose(f"External Task {task_id}: worker '{worker_id}' does not hold it, '{task.worker_id}' does.")
@@ -351,7 +351,7 @@ class MemoryEngine:
         )
 
     def _is_wanted(self, task: EngineTask, poll: TopicPoll) -> bool:
-        """Tell whether the task is among those to which the poll narrows its topic."""
+        """Return whether the task is among those to which the poll narrows its topic."""
         keys, ids, tenants = poll.process_definition_keys, poll.process_definition_ids, poll.tenant_ids
         tag, seen = poll.process_definition_version_tag, self.variables[task.process_instance_id or ""]
         return (

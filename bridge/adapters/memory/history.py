@@ -1,4 +1,4 @@
-"""What the engine in memory keeps of tasks, and tells of those that ended."""
+"""What the engine in memory keeps of tasks, and its history of those that ended."""
 
 from __future__ import annotations
 

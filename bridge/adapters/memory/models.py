@@ -33,7 +33,7 @@ class Models:
         return self._tags[definition]
 
     def throws(self, definition: str, variables: Variables, details: str | None) -> bool:
-        """Tell whether the condition holds, where the definition has one."""
+        """Return whether the condition holds, where the definition has one."""
         condition = self._error_when.get(definition)
         return condition is not None and condition(variables, details)
 

@@ -68,7 +68,7 @@ class Scopes:
 
 
 def has_any(variables: Variables, wanted: Mapping[str, object]) -> bool:
-    """Tell whether one of the variables is equal to its wanted value, in type and value; one is enough."""
+    """Return whether one of the variables is equal to its wanted value, in type and value; one is enough."""
     return any(variables.get(name) == value for name, value in encode(wanted).items())
 
 

@@ -25,7 +25,7 @@ from bridge.adapters.mongo.replicas import ReplicaDocument
 from bridge.documents.raw import Raw
 
 _SIGNS: Final = timedelta(seconds=10)
-"""Signs of life are told at most so often: they come every two seconds, and say mostly nothing new."""
+"""Heartbeats are reported at most so often: they come every two seconds, and rarely change anything."""
 _LATEST_OPERATIONS: Final = 10
 _MOST: Final = 200
 

@@ -41,7 +41,7 @@ class SharedClock:
     Only the first `sync` sets back a local clock that is ahead by more than `tolerance`: at half speed that replica
     would take others' claims for lapsed for hours.
     The local wall clock is not trusted, but a difference above `tolerance` points to a machine that is set wrong:
-    `on_difference` is told of it (the store's time less the local one), once until it changes by as much again.
+    `on_difference` gets it (the store's time less the local one), once until it changes by as much again.
     """
 
     def __init__(

@@ -101,7 +101,7 @@ class TopicCountDocument(Document):
 
 
 class CountingTurnDocument(Document):
-    """The replica that counts tasks, and until when nobody else does."""
+    """The replica that counts tasks, and until when no other does."""
 
     id: str  # type: ignore[assignment]  # Beanie allows any type
     owner: str

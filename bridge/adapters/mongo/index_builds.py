@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
 OnBuild = Callable[[str], None]
-"""Told now and then how far a build is, in words."""
+"""Called now and then with the progress of a build, as text."""
 
 _LONGEST: Final = timedelta(days=1)
 _INDEX_NOT_FOUND: Final = 27

@@ -31,7 +31,7 @@ TOKENS: Final = 8
 """How many of the latest writes a document names; between a write and its read-back there are fewer others."""
 
 _EXPIRES: Final = FINAL | {State.SUPERSEDED}
-"""What is kept no longer than finished tasks are: of a task that another took, nobody tells us the end."""
+"""What is kept no longer than finished tasks are: of a task that another worker took, the end is not reported."""
 
 Write = tuple[Raw, Raw]
 

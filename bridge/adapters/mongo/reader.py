@@ -79,7 +79,7 @@ class StoreReader:
         self._timeout = _millis(timeout)
         self._patience = _millis(patience)
         self.on_unreadable: Callable[[UnreadableTask], None] = lambda _found: None
-        """Told of each document that can't be read, whenever it is met."""
+        """Called for each document that can't be read, each time that it is read."""
         self._greeting = "hello"
         self._client: AsyncMongoClient[Raw] | None = None
         self._collections: dict[str, AsyncCollection[Raw]] = {}
@@ -92,9 +92,9 @@ class StoreReader:
         await self.close()
 
     async def open(self, on_build: OnBuild = lambda _progress: None) -> None:
-        """Connect, and create the collections' indexes where they are missing; `on_build` is told while that lasts.
+        """Connect, and create the collections' indexes where they are missing; `on_build` is called while that lasts.
 
-        Raises `SetupError` for an address that can't be read, and `StoreUnavailable` where nobody answers.
+        Raises `SetupError` for an address that can't be read, and `StoreUnavailable` where no server answers.
         """
         client = self._connect()
         try:
@@ -273,7 +273,7 @@ def translated(operation: str) -> Iterator[None]:
 
 
 def unclear(error: PyMongoError) -> bool:
-    """Tell whether nothing is known about what the call did, or whether it will last."""
+    """Return whether nothing is known about what the call did, or whether it will last."""
     if isinstance(error, BulkWriteError) and error.details.get("writeConcernErrors"):
         return True
     lost = error.timeout or isinstance(error, ConnectionFailure | WriteConcernError)

@@ -19,7 +19,7 @@ MOST: Final = 1000
 
 
 class ReplicaDocument(Document):
-    """A process of the gateway, as it last described itself; forgotten a day after its last sign of life."""
+    """A process of the gateway, as it last described itself; forgotten a day after its last heartbeat."""
 
     id: str  # type: ignore[assignment]  # Beanie allows any type
     version: str

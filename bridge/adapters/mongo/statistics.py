@@ -31,7 +31,7 @@ class StatisticsStore(StoreReader):
     async def add(self, rollups: Mapping[Step, Sequence[Rollup]], failures: Sequence[Failures]) -> None:
         writes: list[tuple[type[Any], list[UpdateOne]]] = [
             (RollupDocument, [_rollup_write(step, row) for step, rows in rollups.items() for row in rows]),
-            # Groups are written last and read first: what a group counts is in its hours too, whoever looks between.
+            # Groups are written last and read first: what a group counts is in its hours too, at any moment.
             (FailureHourDocument, [_hour_write(row) for row in failures]),
             (FailureGroupDocument, [_group_write(row) for row in failures]),
         ]

@@ -153,7 +153,7 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
         return key, kept is not None and kept["_id"] == document["_id"]
 
     async def _put(self, document: Raw) -> bool:
-        """Insert the record; tell whether its key was free."""
+        """Insert the record; return whether its key was free."""
         try:
             # Not `insert_one`, which says nothing of a majority that has not confirmed the other's record.
             await self._records.insert_many([document])
@@ -293,7 +293,7 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
         return landed
 
     async def _is_heavy(self, move: Move) -> bool:
-        """Tell whether the move is better written alone. Raises `TaskTooLarge` where it would burst the document."""
+        """Return whether the move is better written alone. Raises `TaskTooLarge` where it would burst the document."""
         most = most_bytes_of(move.changes)
         if (most is not None and most <= HEAVY) or not (writes := writes_of([move], 0, self._retention)):
             return False

@@ -1,4 +1,4 @@
-"""How many tasks are kept, on MongoDB: counted beside the requests, and only what can have changed is counted anew.
+"""How many tasks are kept, on MongoDB: counted beside the requests, and only what can have changed is counted again.
 
 Of each topic a document keeps how many tasks ended `settled` before the moment `through`; that number grows by those
 that ended since, whenever `through` moves on. What a count of new ends can't see is that tasks leave: by their
@@ -68,7 +68,7 @@ class CountStore(StoreReader):
             return TaskCounts({row["_id"]: _sum(row) for row in await self._rows()}, at)
 
     async def take_turn(self, replica: str, now: datetime, until: datetime) -> bool:
-        """Tell whether this replica is the one that counts until then."""
+        """Return whether this replica is the one that counts until then."""
         free: Raw = {"$or": [{"until": {"$lte": now}}, {"owner": {"$eq": replica}}]}
         with translated("take_turn"):
             try:
@@ -100,7 +100,7 @@ class CountStore(StoreReader):
             )
 
     async def recount(self, topic: str, state: State, now: datetime) -> int:
-        """Count all tasks of a topic in a settled state anew; return by how much the number kept was wrong."""
+        """Count all tasks of a topic in a settled state again; return by how much the number kept was wrong."""
         with translated("recount"):
             row = await self._topics.find_one({"_id": {"$eq": topic}}, max_time_ms=self._patience)
             if row is None:
@@ -143,7 +143,7 @@ class CountStore(StoreReader):
             ended = await self._grouped({**_of(topics, _SETTLED), "updated_at": {"$gte": through, "$lt": edge}})
             await self._write_rows(
                 UpdateOne(
-                    # Whoever comes second to this finds another `through`, and adds nothing.
+                    # A replica that comes second finds another `through`, and adds nothing.
                     {"_id": {"$eq": topic}, "through": {"$eq": through}},
                     _increased("settled", ended.get(topic, {}), {"through": edge}),
                 )

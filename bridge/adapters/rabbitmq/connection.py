@@ -59,7 +59,7 @@ def _translate(operation: str, error: BaseException) -> BrokerError | None:
         case TimeoutError():
             return BrokerUnavailable(f"{operation}: RabbitMQ did not answer in time")
         case asyncio.CancelledError():
-            # aiormq cancels what waits on a channel that closes; that isn't our caller's wish to cancel.
+            # aiormq cancels what waits on a channel that closes; that is no cancellation by our caller.
             task = asyncio.current_task()
             ours = task is None or task.cancelling()
             return None if ours else BrokerUnavailable(f"{operation}: the connection was lost")
@@ -158,7 +158,7 @@ class RabbitConnection:
                     await self._part(channel.close())
 
     def renew(self) -> None:
-        """Begin to connect anew, with all channels; not while that is under way."""
+        """Begin to reconnect, with all channels; not while that is under way."""
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._reconnect())
 

@@ -68,12 +68,12 @@ class RabbitConsumer:
     `handle` runs in tasks of its own: losing the connection does not cancel it, only its acknowledgement fails then. A
     message that it neither acknowledged nor requeued is requeued. `stop` stops deliveries; `close` then waits up to
     `graceful` for what runs, cancels the rest, and ends the connection. `on_undecodable` keeps a message that can't be
-    read, which is acknowledged then and not rejected: RabbitMQ can't dead-letter every one. `on_fault` is told the
+    read, which is acknowledged then and not rejected: RabbitMQ can't dead-letter every one. `on_fault` gets the
     topic of a subscription that failed, and the error.
 
     Each topic is attached by itself (`Subscription`): one whose queue differs, or is out of order, stops no other. One
-    that holds nothing and gets nothing though messages are ready is attached anew when that lasts `stalled_after` and
-    somebody asks for `consuming`; after `repair_after` times its queue is deleted and declared anew, too (None:
+    without deliveries though messages are ready is attached again when that lasts `stalled_after` and
+    somebody asks for `consuming`; after `repair_after` times its queue is deleted and declared again, too (None:
     never). The store still has the tasks.
     """
 
@@ -144,7 +144,7 @@ class RabbitConsumer:
     async def consuming(self) -> Mapping[str, bool]:
         """As the port says; False too where RabbitMQ does not answer, or leaves a consumer without what is ready.
 
-        Ask every few seconds: while connected, a topic that is starved for long is attached anew.
+        Ask every few seconds: while connected, a topic that is starved for long is attached again.
         """
         if self._link is None or self._stopping:
             return dict.fromkeys(self._prefetch, False)

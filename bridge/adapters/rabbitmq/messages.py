@@ -66,7 +66,7 @@ def from_message(body: bytes, headers: Mapping[str, Any]) -> TaskKey:
 
 
 def _is_of_rabbitmq(deaths: object) -> bool:
-    """Tell whether this is an `x-death` header as RabbitMQ writes it."""
+    """Return whether this is an `x-death` header as RabbitMQ writes it."""
     return isinstance(deaths, list) and all(
         isinstance(death, Mapping) and all(isinstance(death.get(name), kind) for name, kind in _DEATH.items())
         for death in deaths

@@ -46,7 +46,7 @@ class RabbitPublisher:
     by an error that names it, until it can, and the other topics' are used meanwhile.
 
     Where all publishes to one topic go unconfirmed `repair_after` batches in a row, though RabbitMQ answers otherwise,
-    `repair` is called; None leaves that to the caller. `on_fault` is told of queues that can't be declared.
+    `repair` is called; None leaves that to the caller. `on_fault` is called for queues that can't be declared.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class RabbitPublisher:
     async def _publish(self, topic: str, keys: Sequence[TaskKey], deadline: float) -> Sequence[BrokerError | None]:
         """Send all at once, and wait for their confirms.
 
-        Below FastStream, which asks for the exchange anew for each message, and aio-pika, which drains the connection
+        Below FastStream, which asks for the exchange again for each message, and aio-pika, which drains the connection
         after each: together they take twice as long.
         """
         operation = f"publish to queue {self._topology.queue_name(topic)}"
@@ -212,7 +212,7 @@ class RabbitPublisher:
                 del self._unconfirmed[topic]
 
     async def _answers(self) -> bool:
-        """Tell whether RabbitMQ answers on the connection that was there; one that is lost or blocked doesn't."""
+        """Return whether RabbitMQ answers on the connection that was there; one that is lost or blocked doesn't."""
         if not self._link.connected:
             return False
         with suppress(BrokerError):

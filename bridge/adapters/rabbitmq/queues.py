@@ -19,7 +19,7 @@ MISMATCH_DELAYS: Final = (timedelta(seconds=1), timedelta(seconds=15))
 """The first and the longest for a queue with other arguments: only a person mends it."""
 
 OnFault = Callable[[str, GatewayError], None]
-"""Is told the topic, or the dead letters' queue, and the error that names the queue."""
+"""Called with the topic, or the dead letters' queue, and the error that names the queue."""
 
 
 def pause_after(failures: int, error: GatewayError, chance: random.Random) -> float:
@@ -37,7 +37,7 @@ async def declare(link: RabbitConnection, topology: Topology, queue: str) -> Non
 class DeclaredQueues:
     """Declares the topics' queues and the dead letters', and again after each new connection.
 
-    One that fails is tried again by itself, after a growing delay, as long as it takes; `on_fault` is told each time.
+    One that fails is tried again by itself, after a growing delay, as long as it takes; `on_fault` is called each time.
     """
 
     def __init__(self, link: RabbitConnection, topology: Topology, topics: Collection[str], on_fault: OnFault) -> None:
@@ -73,7 +73,7 @@ class DeclaredQueues:
                 raise self._faults[topic]
 
     def renew(self) -> None:
-        """Declare all anew: they may be gone, with the connection or with RabbitMQ's data."""
+        """Declare all again: they may be gone, with the connection or with RabbitMQ's data."""
         self._missing = set(self._queues)
         self._begin()
 

@@ -1,4 +1,4 @@
-"""A queue that is out of order, and how it is made anew."""
+"""A queue that is out of order, and how it is rebuilt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One topic's subscriber on RabbitMQ: attached, and attached anew, whatever becomes of the other topics'."""
+"""One topic's subscriber on RabbitMQ: attached, and attached again, whatever becomes of the other topics'."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from bridge.adapters.rabbitmq.topology import Topology
 from bridge.domain.errors import BrokerError, BrokerUnavailable, GatewayError, SetupError
 
 MOST_PATIENCE: Final = 120.0
-"""Seconds after which at the latest a consumer that gets nothing is attached anew."""
+"""Seconds after which at the latest a consumer that gets nothing is attached again."""
 
 
 class Subscription:
     """Attaches one topic's subscriber, on a channel of its own, and again whenever that channel or its queue is gone.
 
-    What fails is tried again by itself, after a growing delay; `on_fault` is told each time, and `fault` is the last.
+    What fails is tried again by itself, after a growing delay; `on_fault` is called each time, and `fault` is the last.
     The queue is declared each time on another channel, as a refusal closes the one that it comes by.
 
     A subscriber that holds nothing and gets nothing though messages are ready for `stalled_after` seconds, and longer
-    each time, is attached on a new channel; after `repair_after` times its queue is deleted and declared anew, too
+    each time, is attached on a new channel; after `repair_after` times its queue is deleted and declared again, too
     (None: never), as it is where RabbitMQ leaves as many questions about this queue unanswered.
     """
 
@@ -103,7 +103,7 @@ class Subscription:
                     await raw.basic_cancel(tag)
 
     async def check(self) -> bool:
-        """Tell whether messages come; begin to attach anew where none have come for long though some are ready."""
+        """Return whether messages come; begin to attach again where none have come for long though some are ready."""
         if not self.attached:
             self._lame_since = None
             if self._link.connected:
@@ -165,7 +165,7 @@ class Subscription:
         while not self.attached and not self._stopped:
             try:
                 await self._attach()
-            except Exception as error:  # noqa: BLE001 - a topic that nobody attaches again is worked no more
+            except Exception as error:  # noqa: BLE001 - a topic that is not attached again is not worked any more
                 failures += 1
                 fault = self._failed(error)
                 if self._is_beyond(self._silent):

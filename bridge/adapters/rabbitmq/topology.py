@@ -1,4 +1,4 @@
-"""The exchanges and queues, declared alike by who publishes and who consumes."""
+"""The exchanges and queues, declared alike by publishers and consumers."""
 
 from __future__ import annotations
 

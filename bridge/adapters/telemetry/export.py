@@ -80,7 +80,7 @@ def samples(ratio: float) -> Callable[[str], bool]:
 
 class SpanSink:
     """Takes spans and sends them in batches, in a thread of its own. A full queue, or a collector that doesn't answer,
-    costs spans and nothing else; `dropped` is told.
+    costs spans and nothing else; `dropped` is called.
 
     Spans of a trace that is not sampled are held back until `release` or `forget`.
     """
@@ -120,7 +120,7 @@ class SpanSink:
             self._hold(trace, span)
 
     def shows(self, trace: str) -> bool:
-        """Tell whether a trace was released."""
+        """Return whether a trace was released."""
         return trace in self._released
 
     def release(self, trace: str) -> None:
@@ -263,7 +263,7 @@ class _Resource(Resource):
 
 
 def resource_of(version: str, replica: str) -> Resource:
-    """Return who writes the spans; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before."""
+    """Return the resource of the spans; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before."""
     ours = {"service.name": "worker-api-gateway", "service.version": version, "service.instance.id": replica}
     found = Resource.create({**ours, **OTELResourceDetector().detect().attributes})
     return _Resource(found.attributes, found.schema_url)

@@ -156,7 +156,7 @@ class Metrics:
         self._most_lag.set(most)
 
     def drop_spans(self, why: str, spans: int) -> None:
-        """Count spans that nobody will see; called from any thread."""
+        """Count spans that are lost; called from any thread."""
         self.spans_dropped.labels(why).inc(spans)
 
     def count(self, event: str, topic: str) -> None:

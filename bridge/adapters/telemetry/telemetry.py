@@ -11,7 +11,7 @@ from typing import Protocol
 from bridge.ports.tracer import NoTracer, Tracer
 
 Dropped = Callable[[str, int], None]
-"""Told why, and how many spans nobody will see."""
+"""Called with the reason, and how many spans are lost."""
 
 
 class Sink(Protocol):
@@ -23,7 +23,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who writes the spans, and what is around it. `secrets` are each topic's own keys to mask."""
+    """The process that writes the spans, and its surroundings. `secrets` are each topic's own keys to mask."""
 
     version: str
     replica: str
@@ -33,7 +33,7 @@ class Identity:
 
 
 def wants_traces(environment: Mapping[str, str]) -> bool:
-    """Tell whether the OTEL_* variables ask for traces: they do where they name an exporter, or its endpoint."""
+    """Return whether the OTEL_* variables ask for traces: they do where they name an exporter, or its endpoint."""
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()

@@ -23,7 +23,7 @@ def decode(variables: Variables, zone: tzinfo = UTC) -> dict[str, Any]:
     """Return the variables as Python values by name; `zone` is the engine's.
 
     A Json, or an Object serialized as JSON, is parsed. An Object in another format, Xml, and a type unknown here stay
-    the text that the engine sent: who declares such a variable as `str` can read it, and who doesn't isn't disturbed.
+    the text that the engine sent: a topic that declares such a variable as `str` can read it.
     A Date is a moment in UTC; `dates.parse_date` says what becomes of one that UTC's years don't hold.
     Raises `VariableError`, which names the variable, where a value doesn't fit its type.
     """
@@ -53,18 +53,18 @@ def canonical(kind: str) -> str:
 
 
 def is_known(kind: str) -> bool:
-    """Tell whether values of the type are decoded here."""
+    """Return whether values of the type are decoded here."""
     return canonical(kind) in _DECODERS
 
 
 def is_json(variable: TypedValue) -> bool:
-    """Tell whether the value is JSON text: a Json, or an Object serialized as such."""
+    """Return whether the value is JSON text: a Json, or an Object serialized as such."""
     form = str(variable.value_info.get("serializationDataFormat", "")).partition(";")[0].strip()
     return variable.type == "Json" or (variable.type == "Object" and form == JSON_FORMAT)
 
 
 def fits(value: int, kind: str) -> bool:
-    """Tell whether a whole number has room in the type."""
+    """Return whether a whole number has room in the type."""
     bound: int = 1 << (INTEGERS[kind] - 1)
     return -bound <= value < bound
 

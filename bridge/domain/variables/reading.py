@@ -60,7 +60,7 @@ def _fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_day(annotation: Any) -> bool:
-    """Tell whether a field takes a day and no moment."""
+    """Return whether a field takes a day and no moment."""
     kinds = set(_kinds(annotation))
     return bool(kinds & {date, PastDate, FutureDate}) and datetime not in kinds
 

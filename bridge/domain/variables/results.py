@@ -117,7 +117,7 @@ def _encode_as(kind: str, name: str, value: Any, into: EngineFormat) -> TypedVal
     if kind == "String" and isinstance(value, bool | int | float):
         return encode_text(name, to_json(name, value), into)
     if kind == "Double" and isinstance(value, Decimal) and value.is_finite():
-        value = float(value)  # who asks for a Double has its digits
+        value = float(value)  # a caller that asks for a Double has its digits
     typed = _in_kind(kind, name, value, into)
     if typed is None:
         refuse(name, f"{_shown(value)} doesn't fit the type {kind} that the topic asks for")

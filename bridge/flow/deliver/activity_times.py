@@ -33,7 +33,7 @@ class ActivityTimes:
         return None if known is None else known.longest
 
     def learn(self, task: Task, took: timedelta) -> bool:
-        """Take in a delivery that has taken so long; tell whether it is the first slow one of its activity."""
+        """Take in a delivery that has taken so long; return whether it is the first slow one of its activity."""
         key = _activity(task)
         known = self._activities.get(key)
         if took >= self._slow:

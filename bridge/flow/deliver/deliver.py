@@ -286,7 +286,7 @@ class Report:
         return await self._store.move([_at(move, now) for move in moves])
 
     async def _send_held(self, task: Task, outcome: Outcome) -> None:
-        """Send; a task that somebody unlocked, and nobody took, is locked anew under its worker id for that."""
+        """Send; a task that somebody unlocked, and no worker took, is locked again under its worker id for that."""
         try:
             await self._send(task, outcome)
         except LeaseLost:
@@ -342,7 +342,7 @@ class Report:
             return self._defer(task, str(error))
 
     async def end_of(self, task: Task) -> Move | None:
-        """Return the move that ends a task which the engine no longer has; None where that can't be told now.
+        """Return the move that ends a task which the engine no longer has; None where that is not known now.
 
         One that still has an outcome may have been ended by it, through a delivery that never came to write that down.
         """

@@ -117,7 +117,7 @@ class Endings:
         return None
 
     async def look_back(self, task: Task, outcome: Outcome) -> Ending:
-        """Tell whether `outcome` ended the task, the engine's answer having been lost. Raises `EngineUnavailable`."""
+        """Return whether `outcome` ended the task, the engine's answer having been lost. Raises `EngineUnavailable`."""
         last = await self._last_line(task)
         activity = await self._activity(task) if last is None else None
         deleted = _GONE
@@ -128,7 +128,7 @@ class Endings:
         return Ending(How.UNTOLD, UNTOLD) if activity is None else _by_activity(activity, task, outcome, deleted)
 
     async def _is_ours(self, worker_id: str | None, task: Task) -> bool:
-        """Tell whether it is the task's worker id, or that of an earlier lease which this gateway had of it.
+        """Return whether it is the task's worker id, or that of an earlier lease which this gateway had of it.
 
         The outcome is kept over leases: a delivery under the lease before may reach the engine after the next began.
         Raises `StoreError`.
@@ -141,14 +141,14 @@ class Endings:
         return any(known.id == replica for known in await self._replicas.replicas(self._clock.now() - KEPT))
 
     async def _was_deleted(self, task: Task) -> bool:
-        """Tell whether the engine deleted a task that it was told to complete; what isn't told, it did not."""
+        """Return whether the engine deleted a task that it was told to complete; what isn't told, it did not."""
         if (last := await self._last_line(task)) is not None:
             return last.deleted
         activity = await self._activity(task)
         return activity is not None and activity.cancelled
 
     async def _last_line(self, task: Task) -> EngineLogEntry | None:
-        """Return the line that the task's end left in its log; None where that isn't told."""
+        """Return the line that the task's end left in its log; None where that is not known."""
         try:
             log = await self._engine.history(task.id)
         except EngineRejected:
@@ -170,7 +170,7 @@ def _by_log(last: EngineLogEntry, outcome: Outcome, deleted: Ending) -> Ending:
         return _OURS
     match outcome:
         case BpmnFault():
-            # The engine logs a thrown BPMN error only as a deletion by whoever held the lock.
+            # The engine logs a thrown BPMN error only as a deletion by the holder of the lock.
             return _OURS
         case Failure(retries=retries):
             # It was deleted in place of the failure: one that is taken sets the retries first.
@@ -182,7 +182,7 @@ def _by_log(last: EngineLogEntry, outcome: Outcome, deleted: Ending) -> Ending:
 
 
 def _by_activity(activity: EngineActivity, task: Task, outcome: Outcome, deleted: Ending) -> Ending:
-    """Tell by the activity, whose history doesn't say who ended it: while our lock held it was nobody else."""
+    """Decide by the activity, whose history doesn't say who ended it: while our lock held it was no other worker."""
     if activity.cancelled:
         return deleted if isinstance(outcome, Completion) else Ending(How.UNTOLD, INTERRUPTED)
     if activity.ended_at is None or activity.ended_at > task.lease_until:

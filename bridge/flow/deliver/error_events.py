@@ -1,4 +1,4 @@
-"""Knows at which activities the model may throw a BPMN error in place of what it was told."""
+"""The activities at which the model may throw a BPMN error in place of the reported outcome."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ErrorEventDefinitions:
         self._is_told = False
 
     async def may_throw(self, task: Task) -> bool:
-        """Tell whether the model may throw a BPMN error in place of the task's outcome."""
+        """Return whether the model may throw a BPMN error in place of the task's outcome."""
         definition, activity = task.process_definition_id, task.activity_id
         if definition is None or activity is None:
             return False
@@ -60,7 +60,7 @@ class ErrorEventDefinitions:
         return known is not None and activity in known.activities
 
     async def _read(self, definition: str) -> None:
-        """Read it, or wait for whoever reads it already."""
+        """Read it, or wait for the read under way."""
         if (reading := self._reading.get(definition)) is not None:
             await reading.wait()
             return

@@ -1,4 +1,4 @@
-"""Deliveries that the engine may be at work on: they are written to the task, and nobody sends its outcome meanwhile.
+"""Deliveries that the engine may be at work on: they are stored in the task, so that no process sends it again.
 
 The engine answers `complete` when the transaction ends in which the next steps of the process run too. One that is
 sent again meanwhile runs those steps a second time; one whose lock is extended or taken meanwhile fails in the end.
@@ -71,7 +71,7 @@ class InFlight:
         self._times = ActivityTimes(deadlines.answer)
 
     def is_slow(self, task: Task) -> bool:
-        """Tell whether the engine is known to take long after the task's activity."""
+        """Return whether the engine is known to take long after the task's activity."""
         return self._times.longest(task) is not None
 
     def lock(self, task: Task) -> timedelta | None:

@@ -34,7 +34,7 @@ class Breaker:
     close it, and those that outlast the outage don't open it again. There is one trial at a time; one that takes
     longer than `trial_within`, which is to be above the client's own timeout, is given up for the next.
 
-    Any answer of the engine to the trial closes it, an error of its own as well: whoever refuses is there. What
+    Any answer of the engine to the trial closes it, an error of its own as well: a refusal is an answer. What
     another answers in its place is no answer, but for a 413: that is about one request, and tells nothing of the
     engine, and no more does an answer that is too large to be read. `error_rate` counts answers that
     say that the engine is in trouble (5xx, but for optimistic locking), and calls without one.

@@ -1,4 +1,4 @@
-"""What answers in the engine's place: a login page, a proxy, another service. Told once, and not for every call."""
+"""What answers in the engine's place: a login page, a proxy, another service. Logged once, and not for every call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Count = Callable[[str, int], None]
 
 
 class ForeignAnswers:
-    """`count` is told the operation and the HTTP status of each; the log has a status when it first comes, and again
+    """`count` gets the operation and the HTTP status of each; the log has a status when it first comes, and again
     after it has not come for `quiet`."""
 
     def __init__(
@@ -42,7 +42,7 @@ class ForeignAnswers:
         return self._latest[1]
 
     def observe(self, operation: str, error: ForeignAnswer) -> None:
-        """Count one, and tell of it if it is news."""
+        """Count one, and log it if it is new."""
         now = self._monotonic()
         self._count(operation, error.status)
         if not isinstance(error, PayloadRefused):

@@ -67,7 +67,7 @@ class IdentityCheck:
     async def confirm(self) -> None:
         """Check; what was begun before this call proves nothing, what others begin while this one waits is shared.
 
-        Raises `EngineChanged`, and `EngineUnavailable` where that can't be told.
+        Raises `EngineChanged`, and `EngineUnavailable` where that is not known.
         """
         before = self._begun
         async with self._turn:
@@ -101,7 +101,7 @@ class IdentityCheck:
         try:
             await self.confirm()
         except EngineUnavailable:
-            return  # EngineChanged is written to the log once, by the check; every other loop tells of an outage
+            return  # EngineChanged is written to the log once, by the check; every other loop logs an outage
 
     async def accept(self) -> EngineIdentity:
         """Take the engine that answers now for the right one. Raises `EngineUnavailable` and `StoreError`."""

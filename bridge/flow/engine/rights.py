@@ -37,7 +37,7 @@ class RightsCheck:
         try:
             found = await self._engine.missing_rights(self._definitions)
         except EngineUnavailable:
-            return  # every other loop tells of that
+            return  # every other loop logs that
         for missing in found:
             if missing not in self.missing:
                 self._journal.write(

@@ -20,7 +20,7 @@ UNWIND: Final = 3.0
 
 
 class HandlerCancelled(Exception):
-    """The handler was cancelled by nobody here: it raised that itself, or something that it awaited did."""
+    """The handler was not cancelled by the gateway: it, or something that it awaited, raised that error."""
 
 
 class Claim:

@@ -47,7 +47,7 @@ _LONGEST_WAIT = timedelta(seconds=5)
 @dataclass(frozen=True, slots=True)
 class HandleConfig:
     """`claim`: how long a claim stands without a renewal. `report_within`: after how long an outcome that its own
-    process did not deliver is taken up by another. `release_after`: when a task that was given back is looked at.
+    process did not deliver is delivered by another. `release_after`: when a released task is checked.
     `return_after`: after how long a message goes back whose task the store refuses to have claimed.
     `min_interval`: the least time between two writes, so that more goes to the store together."""
 
@@ -62,7 +62,7 @@ class HandleConfig:
 class Handle:
     """What a subscriber does with a message. The message is acknowledged once the outcome is stored, or needs none.
 
-    `begun` is told of each task that was claimed.
+    `begun` is called for each task that was claimed.
     """
 
     def __init__(

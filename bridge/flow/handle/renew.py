@@ -53,7 +53,7 @@ class Renew:
         self._ends: list[Move] = []
 
     async def run_once(self) -> None:
-        """Renew every claim of this process, and the locks of which a third has gone by.
+        """Renew every claim of this process, and the locks that are older than a third of their time.
 
         `StoreError`, raised once the locks are seen to, says that the claims were not renewed.
         """

@@ -62,7 +62,7 @@ class Run:
             yield slot
 
     def stop(self) -> None:
-        """Let nobody wait any longer for a slot, nor for a thread that is stuck."""
+        """End all waiting for slots and for stuck threads."""
         self._threads.stop()
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class Run:
         self._threads.close()
 
     async def run(self, topic: Topic[Any, Any], task: Task, context: Context, slot: Slot | None) -> Outcome:
-        """Return what the engine is to be told. Only cancellation passes through. `slot` is one of this topic.
+        """Return the outcome for the engine. Only cancellation passes through. `slot` is one of this topic.
 
         Not even `SystemExit` and `KeyboardInterrupt`: asyncio raises what ends a task so out of its loop, and one
         handler's `sys.exit()` would be the end of all that run beside it.

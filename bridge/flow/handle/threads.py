@@ -56,7 +56,7 @@ class Threads:
         return {name: pool.stuck for name, pool in self._pools.items() if pool.stuck}
 
     def stop(self) -> None:
-        """Let nobody wait any longer, neither for a slot nor for the end of a stuck thread."""
+        """End all waiting for slots and for the end of stuck threads."""
         self._stopping.set()
         for pool in self._pools.values():
             pool.refuse()
@@ -140,9 +140,9 @@ class _Run:
     def __call__(self) -> None:
         try:
             answer = _Answer(self._context.run(self._function))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is for who waits for the result
+        except BaseException as error:  # noqa: BLE001 - any error goes to the caller that waits for the result
             answer = _Answer(error=error)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: there is no caller any more
             self.loop.call_soon_threadsafe(self._end, answer)
 
     def _end(self, answer: _Answer) -> None:

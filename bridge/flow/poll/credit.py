@@ -105,7 +105,7 @@ class Credit:
         return {topic: -(-free // self._shares) for topic, free in capacities.items()}
 
     def _is_held_up(self, topic: str) -> bool:
-        """Tell whether, where too many tasks wait for the broker, the topic has its even share of them.
+        """Return whether, where too many tasks wait for the broker, the topic has its even share of them.
 
         Where all topics wait alike all are held up; where it is one queue's fault the others go on.
         """
@@ -113,7 +113,7 @@ class Credit:
         return waiting > 0 and self._waiting.get(topic, 0) * len(self._waiting) >= waiting
 
     def limit(self, topic: str) -> int:
-        """Return how many tasks of the topic may be locked and not yet running; 0 while nobody consumes it."""
+        """Return how many tasks of the topic may be locked and not yet running; 0 while it has no consumer."""
         slots, rate = capacity(self._workers, topic)
         if slots == 0 or topic in self._paused or self._failing(topic):
             return 0

@@ -20,7 +20,7 @@ class Tenants:
     A tenant that may have more than its last call brought has a call of its own in each round; the others share one,
     as they cost little and may have something by now. A call for all of the topic's tasks comes in now and then, and
     once a round while it brings tasks of no tenant, whose turn it is. `declared` are the tenants that the topic
-    names; it asks for nobody else's tasks.
+    names; it asks for no other tasks.
     """
 
     def __init__(self, declared: Whose) -> None:
@@ -63,7 +63,7 @@ class Tenants:
             self._busy.pop(oldest, None)
 
     def learn(self, whose: Whose, tenants: Iterable[str | None], *, full: bool) -> bool:
-        """Take in whose tasks a call for `whose` brought; tell whether the topic may have more."""
+        """Take in whose tasks a call for `whose` brought; return whether the topic may have more."""
         seen = set(tenants)
         self.meet(sorted(tenant for tenant in seen if tenant is not None))
         if whose == self._all:

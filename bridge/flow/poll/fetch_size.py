@@ -60,5 +60,5 @@ class FetchSize:
             self._size = min(2 * self._size, self._most)
 
     def forget(self) -> None:
-        """Begin anew: the topic's backlog is gone."""
+        """Start again: the topic's backlog is gone."""
         self._size, self._settled, self._before = self._first, 0, None

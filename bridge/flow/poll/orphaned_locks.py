@@ -29,7 +29,7 @@ class _Orphan:
 
 
 class OrphanedLocks:
-    """Lists what the worker id of each such fetch holds, and unlocks it; `released` is told the topics.
+    """Lists what the worker id of each such fetch holds, and unlocks it; `released` gets the topics.
 
     A list that the engine refuses, or doesn't answer, is asked for again after a growing delay, and told once.
     """
@@ -108,7 +108,7 @@ class OrphanedLocks:
     async def unlock(self, tasks: Sequence[EngineTask]) -> None:
         """Unlock these; one that can't be unlocked, or is about to lapse, lapses by itself.
 
-        The engine asks nobody's name for an unlock: one that reaches it late would free the lock of whoever has fetched
+        The engine does not check the worker id of an unlock: a late one would free a lock of a worker that fetched
         the task since.
         """
         for task in tasks:

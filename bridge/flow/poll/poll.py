@@ -171,7 +171,7 @@ class Poll:
         return max(self._config.min_interval, min([self._config.wait, *dues]))
 
     def _start_calls(self, capacities: Mapping[str, int]) -> None:
-        if self._stopping:  # whoever stopped us meanwhile doesn't wait for calls that begin now
+        if self._stopping:  # a concurrent stop does not wait for calls that begin now
             return
         asked = {topic for fetch in self._fetches.values() for topic in fetch.topics}
         free = self._config.max_concurrent - sum(not fetch.waits for fetch in self._fetches.values())
@@ -270,7 +270,7 @@ class Poll:
     async def _fetch_less(self, fetch: _Fetch, worker_id: str, error: AnswerTooLarge) -> None:
         """Ask for what was locked once more: topic by topic, then for fewer tasks. One task alone is an incident.
 
-        Raises `AnswerTooLarge` where nothing is locked, `EngineError` where that can't be told or done.
+        Raises `AnswerTooLarge` where nothing is locked, `EngineError` where that is not known or done.
         """
         count = len(fetch.topics)
         self._journal.write("answer_too_large", level=Level.WARNING, topics=count, tasks=fetch.size, error=str(error))

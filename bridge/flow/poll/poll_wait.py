@@ -146,7 +146,7 @@ class PollWait:
         self._tell(None)
 
     def _tell(self, why: Why | None, after: timedelta = NONE) -> None:
-        """Tell of the first shortening, and of the return to what is set; not of each step between."""
+        """Log the first shortening, and the return to the setting; not each step between."""
         before, self._told = self._told, self.now
         wait = self.now.total_seconds()
         if self.now < self._most and before == self._most and why is not None:

@@ -1,4 +1,4 @@
-"""Rows of the engine's lists that can't be read: each is told once, and what is locked for us of them is let go."""
+"""Rows of the engine's lists that can't be read: each is logged once, and its lock is released."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bridge.ports.journal import Journal, Level
 T = TypeVar("T")
 
 _MOST: Final = 1_000
-"""How many are remembered: after so many others one is told of, and unlocked, again."""
+"""How many are remembered: after so many others one is logged, and unlocked, again."""
 
 
 class UnreadableRows:
-    """`count` is told of each, by the call that brought it.
+    """`count` is called for each, by the call that brought it.
 
-    A lock is released once. The engine offers the task again then, to whoever can read it; where it comes here again
+    A lock is released once. The engine then offers the task again, to any worker; where it comes here again
     its lock is left to lapse, so that it isn't fetched again and again without a pause.
     """
 

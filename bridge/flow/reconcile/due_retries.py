@@ -30,7 +30,7 @@ class RetryLooks:
 
 
 class DueRetries:
-    """`nudge` is told the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of
+    """`nudge` gets the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of
     an expired lock only every 30 s. `reacquire` is given due retries that are free in the engine, and were fetched for
     in vain.
     """
@@ -79,7 +79,7 @@ class DueRetries:
         return min(self._looks.first * int(2 ** min(task.reports, 10)), self._looks.most)
 
     async def _offered(self, tasks: Sequence[Task]) -> list[Move]:
-        """Offer the retries of which the engine was not told: an operator asked for them, and their process ended."""
+        """Offer the retries that did not reach the engine: an operator asked for them, and their process ended."""
         ends = await asyncio.gather(*(self._offer_one(task) for task in tasks if task.is_retry_pending))
         return [move for move in ends if move is not None]
 

@@ -1,4 +1,4 @@
-"""Looks at incidents now and then, ever more seldom: the engine tells nobody of a cancelled process."""
+"""Looks at incidents now and then, ever more seldom: the engine sends no notice of a cancelled process."""
 
 from __future__ import annotations
 

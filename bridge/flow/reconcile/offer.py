@@ -51,7 +51,7 @@ class Offer:
         found = await self._engine.get(task.id)
         now = self._clock.now()
         if found.retries == 0 and found.lock_until is not None and found.lock_until > now:
-            # While it has no retries nobody else can hold it, so this frees only what the failure left locked.
+            # While it has no retries no other worker can hold it, so this frees only what the failure left locked.
             await self._engine.unlock(task.id)
         at = now if task.pending_retry is None else max(now, task.pending_retry.at)
         if at > now:

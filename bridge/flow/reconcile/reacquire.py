@@ -50,7 +50,7 @@ class Reacquire:
         self._replica = replica
 
     async def try_once(self, task: Task, found: EngineTask) -> None:
-        """Take up a task that the engine describes as free; what the engine refuses is tried at the next look.
+        """Lock a task that the engine describes as free; what the engine refuses is tried at the next look.
 
         Raises `StoreUnavailable`.
         """

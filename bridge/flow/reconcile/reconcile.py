@@ -47,15 +47,15 @@ class ReconcilePolicy:
 
 ALL: Final = frozenset(State)
 WITHOUT_POLL: Final = ALL - {State.RETRYING}
-"""What a process can look after that fetches nothing."""
+"""The states that a process without fetching can reconcile."""
 WITHOUT_PUBLISHER: Final = frozenset({State.REPORTING, State.FAILED})
-"""What a process can look after that has the engine and the store alone: outcomes, and incidents."""
+"""The states that need only the engine and the store: outcomes, and incidents."""
 
 
 class Reconciler:
     """Looks at the tasks whose time has come. Any number of replicas may do so: every step is a compare-and-set.
 
-    `states` are those that this process can look after; the others are left to the processes that can. Claims are
+    `states` are those that this process can reconcile; the others are left to the processes that can. Claims are
     ended only while `sees_renewals` tells that this process has been in touch with the store for as long as a claim
     lasts: after an outage of the store those who hold them renew them first. `nudge` is told
     the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of an expired lock
@@ -175,14 +175,14 @@ class Reconciler:
                 assert_never(state)
 
     async def _take(self, tasks: Sequence[Task], within: Callable[[Task], timedelta]) -> Sequence[Task]:
-        """Take due tasks for this replica, so that no other does the same; whoever takes one has so long for it."""
+        """Take due tasks for this replica, so that no other does the same; it then has `within` for each."""
         now = self._clock.now()
         moves = [Move(t.id, Event.TAKE, t.epoch, changes={"next_at": now + within(t)}, due_by=now) for t in tasks]
         happened = await self._store.move(moves)
         return [task for task, yes in zip(tasks, happened, strict=True) if yes]
 
     async def _expire_claims(self, tasks: Sequence[Task]) -> None:
-        """End claims that nobody renewed: their process is gone, or can't reach the store."""
+        """End claims that were not renewed: their process is gone, or can't reach the store."""
         moves = [traced(task, self._end_of_claim(task)) for task in tasks]
         happened = await self._store.move(moves)
         again = []
