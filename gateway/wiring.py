@@ -444,7 +444,7 @@ class Gateway:
     def engine_warnings(self) -> tuple[str, ...]:
         """Tell what is wrong with an engine that answers: what isn't its answer, and rights that its user lacks."""
         foreign = self.wrong_answer()
-        return (*(() if foreign is None else (foreign,)), *map(str, self.rights.missing))
+        return (*(() if foreign is None else (foreign,)), *(missing.message for missing in self.rights.missing))
 
     def wrong_answer(self) -> str | None:
         """Tell what answers in the place of the engine whose tasks are kept, if anything does."""

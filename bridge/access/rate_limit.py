@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from bridge.domain.errors import TooManyRequests
+from bridge.domain.messages import message
 from bridge.ports.clock import Clock
 
 WINDOW: Final = timedelta(minutes=1)
@@ -85,9 +86,8 @@ class RateLimit:
                 self._sides.popitem(last=False)
         if found.total + found.unsent >= self._limit:
             wait = max(1, math.ceil((self._end - now).total_seconds()))
-            raise TooManyRequests(
-                f"{self._side.told} may make {self._limit} requests a minute: wait {wait} s and go on.", wait=wait
-            )
+            said = message(f"request.{self._side}_limit", most=self._limit, seconds=wait)
+            raise TooManyRequests(said, wait=wait)
         found.here += 1
         found.unsent += 1
         if found.here >= self._shared_from and found.unsent >= self._batch:

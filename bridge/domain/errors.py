@@ -4,57 +4,91 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import ClassVar, Final
 
+from bridge.domain.messages import Message, message, message_of
 from bridge.domain.task import UnreadableTask
 
 
 class GatewayError(Exception):
-    """Anything the gateway itself can say went wrong."""
+    """Anything the gateway itself can say went wrong.
+
+    `default_code` is the code of an error that is raised with a text in place of a `Message`.
+    """
+
+    default_code: ClassVar[str] = "gateway"
+
+    @property
+    def message(self) -> Message:
+        """What the error says, with a code."""
+        said = message_of(self)
+        return said if said.code else Message(said, self.default_code)
 
 
 class SetupError(GatewayError):
     """The gateway can't start as it is configured; the message says what to mend."""
 
+    default_code = "setup"
+
 
 class ServerEnded(GatewayError):
     """The web server ended by itself: probes and clients of this process get no answer."""
+
+    default_code = "process.server_ended"
 
 
 class ProcessEnding(GatewayError):
     """This process accepts no new work, as it is ending."""
 
+    default_code = "process.ending"
+
 
 class QueueMismatch(SetupError):
     """The broker has a queue or exchange of ours with other arguments; it is asked again until that is mended."""
+
+    default_code = "broker.queue_mismatch"
 
 
 class TopicError(SetupError):
     """A file in `topics/` is malformed, or two of them name the same topic."""
 
+    default_code = "topic.invalid"
+
 
 class EngineError(GatewayError):
     """The engine did not do what was asked."""
+
+    default_code = "engine"
 
 
 class EngineUnavailable(EngineError):
     """The engine could not be reached or did not answer: nothing is known about the call's effect."""
 
+    default_code = "engine.away"
+
 
 class CallNotMade(EngineUnavailable):
     """The engine was not asked: it did not answer lately, or takes no connection."""
+
+    default_code = "engine.call_not_made"
 
 
 class EngineChanged(EngineUnavailable):
     """Another engine than the one whose tasks are kept answers: what it says of them counts for nothing."""
 
+    default_code = "engine.changed"
+
 
 class EngineTimeout(EngineUnavailable):
     """The engine has the request and did not answer within the deadline: it may be at work on it yet."""
 
+    default_code = "engine.late"
+
 
 class CallCut(EngineUnavailable):
     """A call that the engine held ended without an answer: by a proxy's time limit, or as the engine went away."""
+
+    default_code = "engine.call_cut"
 
 
 class ForeignAnswer(EngineUnavailable):
@@ -62,6 +96,8 @@ class ForeignAnswer(EngineUnavailable):
 
     `status` is the HTTP status of that answer.
     """
+
+    default_code = "engine.foreign"
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
@@ -71,9 +107,13 @@ class ForeignAnswer(EngineUnavailable):
 class AnswerTooLarge(EngineUnavailable):
     """An answer, or a list, that is larger than what is read of one: the rest of it was left unread."""
 
+    default_code = "engine.answer_too_large"
+
 
 class PayloadRefused(ForeignAnswer):
     """413: what stands before the engine lets no request of this size through. The engine itself is there."""
+
+    default_code = "engine.payload"
 
 
 _TOO_SMALL: Final = re.compile(
@@ -90,6 +130,8 @@ class EngineRejected(EngineError):
     `status` is the HTTP status, `code` the engine's own error code (1 is optimistic locking), `kind` its exception's
     name, as its REST interface reports them.
     """
+
+    default_code = "engine.rejected"
 
     def __init__(self, message: str, *, status: int, code: int | None = None, kind: str | None = None) -> None:
         super().__init__(message)
@@ -114,33 +156,49 @@ class EngineRejected(EngineError):
 class EngineForbidden(EngineRejected):
     """403 of the engine's own (`AuthorizationException`): its user has not the rights for this call."""
 
+    default_code = "engine.forbidden"
+
 
 class LeaseLost(EngineRejected):
     """400: the lock is another worker's, or the task is suspended: ask the engine which."""
+
+    default_code = "lock.lost"
 
 
 class LeaseStolen(LeaseLost):
     """Another worker took the task since our lock, as the engine says when asked."""
 
+    default_code = "lock.stolen"
+
 
 class TaskSuspended(LeaseLost):
     """The task is still ours, but suspended: the engine takes nothing on it until it is activated."""
+
+    default_code = "task.suspended"
 
 
 class TaskGone(EngineRejected):
     """404: the engine has no such external task (any more)."""
 
+    default_code = "task.gone"
+
 
 class ModelUnreadable(EngineError):
     """A process definition whose BPMN can't be read."""
+
+    default_code = "engine.model_unreadable"
 
 
 class StoreError(GatewayError):
     """The store did not do what was asked."""
 
+    default_code = "store"
+
 
 class StoreUnavailable(StoreError):
     """The store could not be reached: nothing is known about the write's effect."""
+
+    default_code = "store.away"
 
 
 class StoreRefusing(StoreUnavailable):
@@ -149,9 +207,13 @@ class StoreRefusing(StoreUnavailable):
     Waited out as an outage is: what was to be written is not lost by it.
     """
 
+    default_code = "store.refusing"
+
 
 class TaskTooLarge(StoreError):
     """A task that exceeds what one document may hold."""
+
+    default_code = "task.too_large"
 
 
 class TaskUnreadable(StoreError):
@@ -160,49 +222,71 @@ class TaskUnreadable(StoreError):
     `found` is what of it can be read.
     """
 
+    default_code = "task.not_readable"
+
     def __init__(self, found: UnreadableTask) -> None:
-        super().__init__(f"task {found.id} is kept and can't be read by this version of the gateway: {found.reason}")
+        super().__init__(message("task.unreadable", task=found.id, why=found.reason))
         self.found = found
 
 
 class BrokerError(GatewayError):
     """The broker did not do what was asked."""
 
+    default_code = "broker"
+
 
 class BrokerUnavailable(BrokerError):
     """The broker could not be reached, or did not confirm in time: publish again later."""
+
+    default_code = "broker.away"
 
 
 class BrokerUnroutable(BrokerError):
     """The broker returned the message: no queue is bound for the topic."""
 
+    default_code = "broker.unroutable"
+
 
 class ProviderUnavailable(GatewayError):
     """The identity provider could not be reached, or its answer is not one: logins by it are not possible now."""
+
+    default_code = "provider.away"
 
 
 class VariableError(GatewayError):
     """A value that can't become a process variable, or a variable that can't be read; the message names it."""
 
+    default_code = "variable"
+
 
 class Refusal(GatewayError):
     """A request that is understood and can't be granted; the message says what to do."""
+
+    default_code = "request.refused"
 
 
 class UnknownTask(Refusal):
     """No such task, here or in the engine."""
 
+    default_code = "task.not_found"
+
 
 class TaskConflict(Refusal):
     """The task's state, or its holder, forbids what was asked."""
+
+    default_code = "task.conflict"
 
 
 class UnacceptableTask(Refusal):
     """The request names a topic or values that can't be worked."""
 
+    default_code = "task.unacceptable"
+
 
 class TopicNotWorked(UnacceptableTask):
     """No topic of this name is worked here; `known` are those that are."""
+
+    default_code = "topic.not_worked"
 
     def __init__(self, topic: str, known: Iterable[str]) -> None:
         super().__init__(f"topic {topic!r} is not worked here")
@@ -212,25 +296,37 @@ class TopicNotWorked(UnacceptableTask):
 class Unauthenticated(Refusal):
     """The caller is not authenticated: no key or session, or one that is not valid (any more)."""
 
+    default_code = "request.unauthenticated"
+
 
 class Forbidden(Refusal):
     """The caller is authenticated, and lacks the permission."""
+
+    default_code = "request.forbidden"
 
 
 class ForeignPage(Forbidden):
     """A change that a browser sent without proof that a page of this gateway asked for it."""
 
+    default_code = "request.foreign"
+
 
 class WrongHost(Refusal):
     """A request addressed to a host that the gateway isn't."""
+
+    default_code = "request.wrong_host"
 
 
 class Overloaded(GatewayError):
     """Too much of a kind is being worked on already; nothing was done."""
 
+    default_code = "request.overloaded"
+
 
 class TooManyRequests(Refusal):
     """One key, or one address, makes more requests than it may; `wait` is in seconds."""
+
+    default_code = "request.too_many"
 
     def __init__(self, message: str, *, wait: int) -> None:
         super().__init__(message)
@@ -239,6 +335,8 @@ class TooManyRequests(Refusal):
 
 class TooManyLoginAttempts(Refusal):
     """Too many failed logins from one side; `wait` is in seconds."""
+
+    default_code = "login.too_many"
 
     def __init__(self, message: str, *, wait: int) -> None:
         super().__init__(message)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from bridge.domain.messages import Message, message
+
 
 class Resource(StrEnum):
     """A kind of resource that Camunda grants permissions on, by the name in its documentation."""
@@ -56,21 +58,6 @@ GRANTS: Final[Mapping[Right, tuple[Grant, ...]]] = {
 }
 """Each of a right's grants is enough. Source: Camunda 7.24's "Authorization Service", and what the engine answered."""
 
-_WITHOUT: Final[Mapping[Right, str]] = {
-    Right.READ: (
-        "the engine's user sees no external task of process definition {definition}: grant READ_INSTANCE on "
-        "PROCESS_DEFINITION, or READ on PROCESS_INSTANCE"
-    ),
-    Right.UPDATE: (
-        "the engine's user can't fetch or complete external tasks of process definition {definition}: grant "
-        "UPDATE_INSTANCE on PROCESS_DEFINITION, or UPDATE on PROCESS_INSTANCE"
-    ),
-    Right.HISTORY: (
-        "the engine's user can't read how a task of process definition {definition} ended: grant READ_HISTORY on "
-        "PROCESS_DEFINITION"
-    ),
-    Right.DEFINITIONS: "the engine's user can't see process definition {definition}: grant READ on PROCESS_DEFINITION",
-}
 ANY: Final = "*"
 
 
@@ -81,5 +68,10 @@ class MissingRight:
     right: Right
     definition: str = ANY
 
+    @property
+    def message(self) -> Message:
+        """What the user can't do, and what to grant."""
+        return message(f"engine.right.{self.right}", definition=self.definition)
+
     def __str__(self) -> str:
-        return _WITHOUT[self.right].format(definition=self.definition)
+        return str(self.message)

@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.domain.errors import EngineUnavailable, LeaseLost, LeaseStolen, TaskGone, TaskSuspended
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import message
 from bridge.domain.task import Task
 from bridge.domain.topic import Topic
 from bridge.domain.trace_context import traced
@@ -28,7 +29,9 @@ async def unlock(engine: Engine, task_id: str, within: timedelta = RELEASE_WITHI
         async with asyncio.timeout(within.total_seconds()):
             await engine.unlock(task_id)
     except TimeoutError as error:
-        raise EngineUnavailable(f"unlock: no answer within {within.total_seconds():g} s") from error
+        raise EngineUnavailable(
+            message("engine.timeout", operation="unlock", seconds=f"{within.total_seconds():g}")
+        ) from error
 
 
 class Lease:
@@ -90,13 +93,13 @@ class Lease:
     async def _reacquire(self, task: Task, duration: timedelta, error: LeaseLost) -> None:
         found = await self._engine.get(task.id)
         if found.worker_id not in {None, task.worker_id}:
-            raise LeaseStolen(f"worker {found.worker_id} holds the task now", status=error.status) from error
+            raise LeaseStolen(message("lock.held", worker=found.worker_id), status=error.status) from error
         if found.suspended:
-            raise TaskSuspended("the task is suspended", status=error.status) from error
+            raise TaskSuspended(message("lock.suspended"), status=error.status) from error
         try:
             await self._engine.lock(task.id, task.worker_id, duration)
         except LeaseLost as taken:
-            raise LeaseStolen("another worker took the task just now", status=taken.status) from taken
+            raise LeaseStolen(message("lock.taken"), status=taken.status) from taken
 
     async def release(self, task: Task, lease_until: datetime) -> None:
         """Unlock a released task. The engine does not check the worker id for that, so only while the lock is ours.

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from bridge.domain.errors import TaskConflict
+from bridge.domain.messages import Message, message
 from bridge.domain.task import State, Task
 
 
@@ -37,47 +38,47 @@ class ShownVersion:
     def check(self, task: Task) -> None:
         """Raise `TaskConflict` saying what changed, if the task is no longer what was shown."""
         if task.state is not self.state:
-            change = f"it was {self.state} and is {task.state} now"
+            change = message("task.change.state", before=self.state, now=task.state)
         elif task.epoch != self.epoch:
-            change = f"it was fetched again, and is {task.state} once more"
+            change = message("task.change.epoch", now=task.state)
         elif self.updated_at is not None and task.updated_at != self.updated_at:
-            change = f"it changed at {task.updated_at.isoformat(timespec='seconds')}"
+            change = message("task.change.moment", at=task.updated_at.isoformat(timespec="seconds"))
         else:
             return
-        raise TaskConflict(f"task {task.id} is not as it was shown: {change}; look at it again")
+        raise TaskConflict(message("task.changed", task=task.id, change=change))
 
 
-RETRY_REASONS: Final[Mapping[State, str]] = {
-    State.RECEIVED: "it waits to be published and will be worked without that",
-    State.QUEUED: "it waits in its topic's queue and will be worked without that",
-    State.RUNNING: "its handler runs now: wait for its outcome",
-    State.REPORTING: "its outcome is on its way to the engine: wait for that",
-    State.RETRYING: "it is going to be tried again without that",
-    State.COMPLETED: "it is completed",
-    State.CANCELLED: "it is gone from the engine",
-    State.UNKNOWN: "it ended in the engine",
-    State.SUPERSEDED: "another worker holds it: retry it there, or wait until its lock ends",
+RETRY_REASONS: Final[Mapping[State, Message]] = {
+    State.RECEIVED: message("task.reason.received"),
+    State.QUEUED: message("task.reason.queued"),
+    State.RUNNING: message("task.reason.running"),
+    State.REPORTING: message("task.reason.reporting"),
+    State.RETRYING: message("task.reason.retrying"),
+    State.COMPLETED: message("task.reason.completed"),
+    State.CANCELLED: message("task.reason.cancelled"),
+    State.UNKNOWN: message("task.reason.unknown"),
+    State.SUPERSEDED: message("task.reason.superseded"),
 }
-_RELEASE_REASONS: Final[Mapping[State, str]] = {
+_RELEASE_REASONS: Final[Mapping[State, Message]] = {
     **dict.fromkeys(
         (State.RECEIVED, State.QUEUED, State.RUNNING, State.REPORTING),
-        "the gateway itself works under its lock: without it another worker would do the same work again",
+        message("task.reason.locked_here"),
     ),
-    State.FAILED: "it has no retries left, so nobody is kept from it by a lock: retry it",
+    State.FAILED: message("task.reason.no_retries"),
     State.COMPLETED: RETRY_REASONS[State.COMPLETED],
     State.CANCELLED: RETRY_REASONS[State.CANCELLED],
     State.UNKNOWN: RETRY_REASONS[State.UNKNOWN],
 }
-_VERBS: Final[Mapping[Action, str]] = {
-    Action.RETRY: "be tried again",
-    Action.RETRY_AT: "be tried again",
-    Action.EDIT: "be tried again with other variables",
-    Action.SET_RETRIES: "be given retries",
-    Action.RELEASE: "have its lock released",
+_REFUSALS: Final[Mapping[Action, str]] = {
+    Action.RETRY: "task.cannot_retry",
+    Action.RETRY_AT: "task.cannot_retry",
+    Action.EDIT: "task.cannot_edit",
+    Action.SET_RETRIES: "task.cannot_set_retries",
+    Action.RELEASE: "task.cannot_release",
 }
 
 
-def reason_against(action: Action, task: Task) -> str | None:
+def reason_against(action: Action, task: Task) -> Message | None:
     """Return why the action is not possible as the task stands; None if it is."""
     match action:
         case Action.RELEASE:
@@ -85,12 +86,12 @@ def reason_against(action: Action, task: Task) -> str | None:
         case Action.SET_RETRIES if task.state is State.RETRYING:
             return None
         case Action.EDIT if task.state is State.FAILED and task.process_instance_id is None:
-            return "the engine named no process instance whose variables could be set"
+            return message("task.reason.no_instance")
         case _:
             return RETRY_REASONS.get(task.state)
 
 
-def reasons(task: Task) -> Mapping[Action, str | None]:
+def reasons(task: Task) -> Mapping[Action, Message | None]:
     """Return for every action why it is not possible as the task stands, or None."""
     return {action: reason_against(action, task) for action in Action}
 
@@ -101,4 +102,4 @@ def check(action: Action, task: Task, shown: ShownVersion | None) -> None:
         shown.check(task)
     reason = reason_against(action, task)
     if reason is not None:
-        raise TaskConflict(f"task {task.id} can't {_VERBS[action]}: {reason}")
+        raise TaskConflict(message(_REFUSALS[action], task=task.id, reason=reason))

@@ -260,11 +260,11 @@ class Bulk:
             task = await self._store.get(item.task_id)
             if task is not None and task.operation == operation.id:
                 return Result.REQUEUED, None
-            return Result.SKIPPED, str(conflict)
+            return Result.SKIPPED, conflict.message
         except UnknownTask as unknown:
-            return Result.SKIPPED, str(unknown)
+            return Result.SKIPPED, unknown.message
         except (EngineRejected, Refusal, TaskUnreadable) as error:
-            return Result.FAILED, str(error)
+            return Result.FAILED, error.message
         return Result.REQUEUED, None
 
     async def _settle(self, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from bridge.domain.errors import GatewayError
+from bridge.domain.messages import message
 from bridge.ports.probe import Probe
 
 
@@ -79,8 +80,8 @@ async def _ask(name: str, probe: Probe, within: timedelta) -> Component:
         async with asyncio.timeout(within.total_seconds()):
             return Component(name, ok=True, version=await probe())
     except TimeoutError:
-        return Component(name, ok=False, error=f"no answer within {within.total_seconds():g} s")
+        return Component(name, ok=False, error=message("part.no_answer", seconds=f"{within.total_seconds():g}"))
     except GatewayError as error:
-        return Component(name, ok=False, error=str(error))
+        return Component(name, ok=False, error=error.message)
     except Exception as error:  # noqa: BLE001 - asking for health must answer, whatever a driver raises
-        return Component(name, ok=False, error=f"the probe failed: {type(error).__name__}")
+        return Component(name, ok=False, error=message("part.probe_failed", kind=type(error).__name__))

@@ -21,10 +21,10 @@ from bridge.domain.errors import (
     VariableError,
 )
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import message, message_of
 from bridge.domain.task import PendingRetry, State, Task, Variables
 from bridge.domain.topic import Topic
 from bridge.domain.variables import EngineFormat, decode, read_input
-from bridge.flow.handle.run import explained
 from bridge.flow.lease import Lease
 from bridge.flow.reconcile.offer import OFFER_WITHIN, Offer
 from bridge.flow.scope import fetched_variables
@@ -144,7 +144,7 @@ class Operate:
     async def _found(self, action: Action, task_id: str, shown: ShownVersion | None) -> Task:
         task = await self._store.get(task_id)
         if task is None:
-            raise UnknownTask(f"no task {task_id} is kept here; check the id")
+            raise UnknownTask(message("task.unknown", task=task_id))
         check(action, task, shown)
         return task
 
@@ -190,7 +190,7 @@ class Operate:
         except (EngineError, TaskConflict) as error:
             await self._take_back(task, revived, edited=edited, unclear=isinstance(error, EngineUnavailable))
             if isinstance(error, EngineRejected) and not edited:
-                text = f"the engine doesn't take the variables of task {task.id}: {error}"
+                text = message("task.variables_refused", task=task.id, error=error.message)
                 raise UnacceptableTask(text) from error
             raise
 
@@ -234,7 +234,8 @@ class Operate:
             if known is not None:
                 read_input(known.input, {**task.inputs, **variables}, self._format.zone)
         except (ValidationError, VariableError) as error:
-            raise UnacceptableTask(f"topic {task.topic} doesn't take these variables: {explained(error)}") from error
+            text = message("task.input_refused", topic=task.topic, faults=message_of(error))
+            raise UnacceptableTask(text) from error
 
     def _retries(self, task: Task) -> int:
         known = self._topics.get(task.topic)
@@ -244,4 +245,4 @@ class Operate:
 
 def _check_number(retries: int) -> None:
     if not 1 <= retries <= MOST_RETRIES:
-        raise UnacceptableTask(f"a task is given between 1 and {MOST_RETRIES} retries, not {retries}")
+        raise UnacceptableTask(message("task.retries_range", most=MOST_RETRIES, count=retries))

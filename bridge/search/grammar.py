@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bridge.domain.messages import Message, message
 from bridge.search.query import (
     EVERYTHING,
     All,
@@ -43,20 +44,21 @@ _OPERATOR: Final = re.compile(r"<=|>=|<|>")
 _SAFE_WORD: Final = re.compile(r'[^\s()":\\-][^\s()":]*')
 _SAFE_VALUE: Final = re.compile(r'[^\s()",<>][^\s()",]*')
 _SAFE_NAME: Final = re.compile(r'[^\s()":,]+')
+_QUOTE_OR: Final = message("query.hint.search", quoted='"OR"')
 _RESERVED: Final = frozenset({"OR", "AND"})
 
 
 def parse(text: str) -> Node:
     """Return what the text asks for; an empty one asks for every task. Raises `QueryError`."""
     if len(text) > MAX_LENGTH:
-        raise QueryError(f"the query is longer than {MAX_LENGTH} characters", MAX_LENGTH, len(text))
+        raise QueryError(message("query.too_long", count=MAX_LENGTH), MAX_LENGTH, len(text))
     found = next((place for place, sign in enumerate(text) if sign == "\0" or "\ud800" <= sign <= "\udfff"), None)
     if found is not None:
-        raise QueryError("this character can't be searched for", found, found + 1)
+        raise QueryError(message("query.character"), found, found + 1)
     reader = _Reader(text)
     query = reader.read_either(0)
     if not reader.at_end():
-        raise QueryError("there is no ( for this )", reader.place, reader.place + 1)
+        raise QueryError(message("query.no_opening"), reader.place, reader.place + 1)
     return query
 
 
@@ -111,10 +113,10 @@ class _Reader:
         while self._take_word("OR"):
             place = self.place
             if terms[-1] == EVERYTHING:
-                raise QueryError("there is nothing before OR", place - 2, place, 'quote it to search for it: "OR"')
+                raise QueryError(message("query.before_or"), place - 2, place, _QUOTE_OR)
             terms.append(self._read_all(depth))
             if terms[-1] == EVERYTHING:
-                raise QueryError("there is nothing after OR", place - 2, place, 'quote it to search for it: "OR"')
+                raise QueryError(message("query.after_or"), place - 2, place, _QUOTE_OR)
         return either(terms)
 
     def _read_all(self, depth: int) -> Node:
@@ -128,12 +130,13 @@ class _Reader:
     def _read_term(self, depth: int) -> Node:
         start = self.place
         if depth > MAX_DEPTH:
-            raise QueryError(f"parentheses and negations go deeper than {MAX_DEPTH}", start, start + 1)
+            raise QueryError(message("query.too_deep", count=MAX_DEPTH), start, start + 1)
         match self._sign():
             case "-":
                 self.place += 1
                 if self.place >= len(self._text) or self._text[self.place].isspace() or self._sign() == ")":
-                    raise QueryError("- needs a term right behind it", start, start + 1, 'quote it as text: "-"')
+                    hint = message("query.hint.text", quoted='"-"')
+                    raise QueryError(message("query.negation"), start, start + 1, hint)
                 return negated(self._read_term(depth + 1))
             case "(":
                 return self._read_group(depth, start)
@@ -144,16 +147,16 @@ class _Reader:
         self.place += 1
         inner = self.read_either(depth + 1)
         if self.at_end():
-            raise QueryError("this ( is never closed", start, start + 1, "add )")
+            raise QueryError(message("query.no_closing"), start, start + 1, message("query.hint.add", sign=")"))
         self.place += 1
         if inner == EVERYTHING:
-            raise QueryError("there is nothing between the parentheses", start, self.place)
+            raise QueryError(message("query.empty_group"), start, self.place)
         return inner
 
     def _read_leaf(self, start: int) -> Node:
         self._terms += 1
         if self._terms > MAX_TERMS:
-            raise QueryError(f"the query has more than {MAX_TERMS} terms", start, len(self._text))
+            raise QueryError(message("query.too_many_terms", count=MAX_TERMS), start, len(self._text))
         if self._sign() == '"':
             return self._word(self._read_quoted(), start)
         name = _NAME.match(self._text, self.place)
@@ -164,7 +167,8 @@ class _Reader:
         if name is None or self._text[end : end + 1] != ":":
             bare = _BARE.match(self._text, self.place)
             if bare is None or ":" in bare[0]:
-                raise QueryError("there is no field before the colon", start, start + 1, 'quote it as text: ":"')
+                hint = message("query.hint.text", quoted='":"')
+                raise QueryError(message("query.no_field"), start, start + 1, hint)
             self.place = bare.end()
             return self._word(bare[0], start)
         self.place = end
@@ -174,14 +178,14 @@ class _Reader:
 
     def _word(self, text: str, start: int) -> Word:
         if not text:
-            raise QueryError("a word can't be empty", start, self.place)
+            raise QueryError(message("query.empty_word"), start, self.place)
         return Word(text)
 
     def _read_variable(self, name: str, start: int) -> Variable:
         if not name:
-            raise QueryError("var. needs the name of a variable", start, self.place, "var.order.id:123")
+            raise QueryError(message("query.variable_name"), start, self.place, Message("var.order.id:123"))
         if self._sign() != ":":
-            raise QueryError("a variable needs a value", start, self.place, f"var.{name}:123")
+            raise QueryError(message("query.variable_value"), start, self.place, Message(f"var.{name}:123"))
         self.place += 1
         return Variable(name, tuple(dict.fromkeys(self._read_values(f"var.{name}", start))))
 
@@ -189,9 +193,11 @@ class _Reader:
         field = ALIASES.get(name.lower())
         if field is None:
             known = nearest(name, tuple(ALIASES))
-            other = f"did you mean {known}:? " if known else ""
-            hint = f'{other}As text it needs quotes: "{name}:…"'
-            raise QueryError(f"there is no field {name!r}", start, self.place, hint)
+            quoted = f'"{name}:…"'
+            hint = message("query.hint.quotes", quoted=quoted)
+            if known is not None:
+                hint = message("query.hint.near", name=known, quoted=quoted)
+            raise QueryError(message("query.unknown_field", name=repr(name)), start, self.place, hint)
         self.place += 1
         begin = self.place
         operator = _OPERATOR.match(self._text, self.place)
@@ -201,10 +207,10 @@ class _Reader:
             self.place = operator.end()
             values = self._read_values(field, start)
             if len(values) > 1:
-                raise ValueFault("a comparison takes one value")
+                raise ValueFault(message("query.one_value"))
             return compared(field, Operator(operator[0]), values[0])
         except ValueFault as fault:
-            raise QueryError(str(fault), begin, self.place, fault.hint) from None
+            raise QueryError(fault.message, begin, self.place, fault.hint) from None
 
     def _read_values(self, name: str | Field, start: int) -> list[str]:
         values = [self._read_value(name, start)]
@@ -212,7 +218,7 @@ class _Reader:
             self.place += 1
             values.append(self._read_value(name, start))
             if len(values) > MAX_VALUES:
-                raise QueryError(f"{name} has more than {MAX_VALUES} values", start, self.place)
+                raise QueryError(message("query.too_many_values", field=name, count=MAX_VALUES), start, self.place)
         return values
 
     def _read_value(self, name: str | Field, start: int) -> str:
@@ -220,7 +226,8 @@ class _Reader:
             return self._read_quoted()
         found = _VALUE.match(self._text, self.place)
         if found is None:
-            raise QueryError(f"{name}: needs a value", start, self.place, f'an empty one is written {name}:""')
+            hint = message("query.hint.empty", written=f'{name}:""')
+            raise QueryError(message("query.value", field=name), start, self.place, hint)
         self.place = found.end()
         return found[0]
 
@@ -237,7 +244,7 @@ class _Reader:
                 sign = self._text[self.place]
                 self.place += 1
             signs.append(sign)
-        raise QueryError("this quote is never closed", start, start + 1, 'add "')
+        raise QueryError(message("query.open_quote"), start, start + 1, message("query.hint.add", sign='"'))
 
     def _sign(self) -> str:
         return self._text[self.place : self.place + 1]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from bridge.domain.messages import Message
 from bridge.domain.task import State
 
 
@@ -204,7 +205,7 @@ def scalars(text: str) -> tuple[str | int | float | bool, ...]:
 class QueryError(ValueError):
     """A query that can't be read: what is wrong, from which position to which, and what could be meant."""
 
-    def __init__(self, message: str, position: int, end: int, hint: str | None = None) -> None:
+    def __init__(self, message: Message, position: int, end: int, hint: Message | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.position = position

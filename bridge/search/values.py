@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Final
 
+from bridge.domain.messages import Message, message
 from bridge.domain.task import UNREADABLE, Source, State
 from bridge.search.moments import read_stored_instant
 from bridge.search.query import KINDS, Compare, Field, Kind, Node, Operator, all_of, among
@@ -44,8 +45,9 @@ _LONGEST: Final = timedelta(days=36_500)
 class ValueFault(ValueError):
     """A value that the field can't have; `hint` is what could be meant."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, said: Message, hint: Message | None = None) -> None:
+        super().__init__(said)
+        self.message = said
         self.hint = hint
 
 
@@ -66,10 +68,10 @@ def equal(field: Field, texts: Sequence[str]) -> Node:
             return among(field, [_number(field, text) for text in texts])
         case Kind.MOMENT:
             if len(texts) > 1:
-                raise ValueFault(f"{field} takes one day, or a comparison", f"{field}:>={texts[0]}")
+                raise ValueFault(message("query.one_day", field=field), Message(f"{field}:>={texts[0]}"))
             return _on(field, texts[0])
         case Kind.SPAN:
-            raise ValueFault(f"{field} needs a comparison", f"{field}:>5m")
+            raise ValueFault(message("query.comparison", field=field), Message(f"{field}:>5m"))
 
 
 def compared(field: Field, operator: Operator, text: str) -> Compare:
@@ -82,7 +84,8 @@ def compared(field: Field, operator: Operator, text: str) -> Compare:
         case Kind.SPAN:
             return Compare(field, operator, _span(field, text))
         case Kind.TEXT | Kind.CHOICE:
-            raise ValueFault(f"{field} can't be compared by {operator}", f"{field}:{text}")
+            said = message("query.not_compared", field=field, operator=operator)
+            raise ValueFault(said, Message(f"{field}:{text}"))
 
 
 def written(value: str | int | datetime | timedelta) -> str:
@@ -102,32 +105,34 @@ def written(value: str | int | datetime | timedelta) -> str:
 def _choice(field: Field, text: str) -> str:
     choices = CHOICES[field]
     if text.lower() not in choices:
-        raise ValueFault(f"{text!r} is no {field}: it is one of {', '.join(choices)}", nearest(text, choices))
+        near = nearest(text, choices)
+        said = message("query.choice", value=repr(text), field=field, choices=", ".join(choices))
+        raise ValueFault(said, None if near is None else Message(near))
     return text.lower()
 
 
 def _number(field: Field, text: str) -> int:
     if not _NUMBER.fullmatch(text):
-        raise ValueFault(f"{field} takes whole numbers, not {text!r}", f"{field}:>=3")
+        raise ValueFault(message("query.number", field=field, value=repr(text)), Message(f"{field}:>=3"))
     return int(text)
 
 
 def _moment(field: Field, text: str) -> datetime:
     moment = read_stored_instant(text, UTC)
     if moment is None:
-        raise ValueFault(
-            f"{field} takes days and moments, not {text!r}", f"{field}:>2026-01-31 or {field}:>2026-01-31T08:00:00Z"
-        )
+        hint = message("query.hint.either", one=f"{field}:>2026-01-31", other=f"{field}:>2026-01-31T08:00:00Z")
+        raise ValueFault(message("query.moment", field=field, value=repr(text)), hint)
     return moment
 
 
 def _span(field: Field, text: str) -> timedelta:
     found = _SPAN.fullmatch(text)
     if found is None:
-        raise ValueFault(f"{field} takes a time such as 30s, 5m, 2h or 1d, not {text!r}", f"{field}:>5m")
+        raise ValueFault(message("query.span", field=field, value=repr(text)), Message(f"{field}:>5m"))
     span = int(found[1]) * _UNITS[found[2]]
     if span > _LONGEST:
-        raise ValueFault(f"{field} takes at most {_LONGEST.days}d, not {text!r}", f"{field}:>{_LONGEST.days}d")
+        said = message("query.span_length", field=field, most=_LONGEST.days, value=repr(text))
+        raise ValueFault(said, Message(f"{field}:>{_LONGEST.days}d"))
     return span
 
 
@@ -139,5 +144,5 @@ def _on(field: Field, text: str) -> Node:
     try:
         following = moment + _DAY_LONG
     except OverflowError:
-        raise ValueFault(f"{field} takes days before the year 9999, not {text!r}") from None
+        raise ValueFault(message("query.last_day", field=field, value=repr(text))) from None
     return all_of([Compare(field, Operator.AT_LEAST, moment), Compare(field, Operator.LESS, following)])

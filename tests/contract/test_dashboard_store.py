@@ -11,6 +11,7 @@ import pytest
 
 from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.domain.errors import StoreError
+from bridge.domain.messages import Message, message
 from bridge.domain.operation import CHUNK, Item, Operation, OperationKind, OperationState, Result, Totals
 from bridge.domain.records import AuditEntry, AuditFilter, Pause, View
 from bridge.domain.statistics import Count, FailureGroup, Failures, Rollup, Step
@@ -233,6 +234,21 @@ async def test_totals_always_add_up(lab: Lab) -> None:
     assert (last.number, len(last.items)) == (1, 4)
     assert await lab.dashboard_store.record(last, dict.fromkeys(range(4), (Result.FAILED, "no")), NOW)
     assert await lab.dashboard_store.next_chunk("o1") is None
+
+
+async def test_why_a_task_was_left_alone_is_kept_with_its_code(lab: Lab) -> None:
+    change = message("task.change.state", before="failed", now="completed")
+    said = message("task.changed", task="t0", change=change)
+    await lab.dashboard_store.create(operation(), items(2))
+    chunk = await lab.dashboard_store.next_chunk("o1")
+    assert chunk is not None
+    results = {0: (Result.SKIPPED, said), 1: (Result.SKIPPED, "said by an older version")}
+    assert await lab.dashboard_store.record(chunk, results, NOW)
+    first, second = [one.detail for _, one in await lab.dashboard_store.items("o1", None, 9)]
+    assert isinstance(first, Message)
+    assert (first, first.code, first.parameters["change"]) == (said, "task.changed", change)
+    assert second == "said by an older version"
+    assert not isinstance(second, Message)
 
 
 async def test_an_operation_is_taken_by_one_at_a_time(lab: Lab) -> None:

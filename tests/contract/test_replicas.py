@@ -13,6 +13,7 @@ from bridge.adapters.memory.store import MemoryStore
 from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.errors import StoreUnavailable
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import Message, message
 from bridge.domain.replica import Load, Replica
 from bridge.domain.task import State, TaskKey
 from bridge.ports.store import Replicas, TaskStore
@@ -56,6 +57,11 @@ async def test_a_replica_is_seen_as_it_described_itself(store: Store) -> None:
     told = replica(loads=loads, reporting=2**40, lag=0.125, foreign_answer="answers 401")
     await store.heartbeat(told)
     assert list(await store.replicas(NOW)) == [told]
+    said = message("engine.due.file")
+    await store.heartbeat(replica(foreign_answer=said))
+    (found,) = await store.replicas(NOW)
+    assert isinstance(found.foreign_answer, Message)
+    assert (found.foreign_answer, found.foreign_answer.code) == (said, "engine.due.file")
 
 
 async def test_a_replica_without_topics_is_seen_too(store: Store) -> None:

@@ -14,16 +14,15 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from bridge.domain import errors
+from bridge.domain.messages import Message, message
 from bridge.domain.redaction import mask_start
 from web.api.schemas import LONGEST_ERROR, FieldProblem, Problem
+from web.i18n.messages import translate
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:worker-api-gateway:"
 RETRY_AFTER = 5
 CHALLENGE = 'Bearer realm="worker-api-gateway"'
-
-_LATER = f"Nothing is known about the effect: send the same request again after {RETRY_AFTER} s (see Retry-After)."
-_INSIDE = "The gateway met an error of its own; it is in its log. Tell the operator when this happened."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,17 @@ class Kind:
     slug: str
     status: int
     title: str
-    detail: str | None = None
+    detail: Message | None = None
     retry_after: int | None = None
     challenge: str | None = None
 
+    @property
+    def code(self) -> str:
+        """The code of an error of this kind that has none of its own."""
+        return f"request.{self.slug.replace('-', '_')}"
 
-INTERNAL = Kind("internal-error", 500, "Internal error", _INSIDE)
+
+INTERNAL = Kind("internal-error", 500, "Internal error", message("request.internal"))
 
 PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.UnknownTask: Kind("unknown-task", 404, "Unknown task"),
@@ -59,39 +63,51 @@ PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.TaskTooLarge: Kind("task-too-large", 413, "The task is too large"),
     errors.TaskUnreadable: Kind("task-unreadable", 409, "The task can't be read by this version of the gateway"),
     errors.StoreUnavailable: Kind(
-        "store-unavailable", 503, "The store is unavailable", f"The store can't be reached. {_LATER}", RETRY_AFTER
+        "store-unavailable",
+        503,
+        "The store is unavailable",
+        message("store.unavailable", seconds=RETRY_AFTER),
+        RETRY_AFTER,
     ),
     errors.BrokerUnavailable: Kind(
-        "broker-unavailable", 503, "The broker is unavailable", f"The broker can't be reached. {_LATER}", RETRY_AFTER
+        "broker-unavailable",
+        503,
+        "The broker is unavailable",
+        message("broker.unavailable", seconds=RETRY_AFTER),
+        RETRY_AFTER,
     ),
     errors.EngineUnavailable: Kind(
-        "engine-unavailable", 503, "The engine is unavailable", f"The engine can't be reached. {_LATER}", RETRY_AFTER
+        "engine-unavailable",
+        503,
+        "The engine is unavailable",
+        message("engine.unavailable", seconds=RETRY_AFTER),
+        RETRY_AFTER,
     ),
     errors.ProviderUnavailable: Kind(
         "provider-unavailable",
         503,
         "The identity provider is unavailable",
-        "The identity provider can't be reached. Try again later.",
+        message("provider.unavailable"),
         RETRY_AFTER,
     ),
     errors.EngineError: Kind(
         "engine-error",
         502,
         "The engine refused",
-        "The engine answered with an error; it is in the gateway's log. Ask for the task's status before trying again.",
+        message("engine.error"),
     ),
     errors.GatewayError: INTERNAL,
 }
 
 STATUSES: Mapping[int, Kind] = {
     400: Kind("invalid-request", 400, "The request is not valid"),
-    404: Kind("no-such-path", 404, "No such path", "Nothing is served at this path; /docs lists what is."),
-    405: Kind("wrong-method", 405, "Wrong method", "This path has other methods: the Allow header names them."),
+    404: Kind("no-such-path", 404, "No such path", message("request.no_such_path")),
+    405: Kind("wrong-method", 405, "Wrong method", message("request.wrong_method")),
     413: Kind(
         "body-too-large",
         413,
         "The body is too large",
-        "Send a smaller body; keep large values elsewhere and pass a reference to them.",
+        message("request.too_large"),
     ),
     415: Kind("not-json", 415, "The body is not JSON"),
     500: INTERNAL,
@@ -110,6 +126,8 @@ class PageWriter(Protocol):
         headers: Mapping[str, str] | None = None,
         **values: Any,
     ) -> Response[str]: ...
+
+    def language_for(self, request: Request[Any, Any, Any]) -> str: ...
 
 
 def kind_of(error: Exception) -> Kind:
@@ -148,7 +166,8 @@ def page_answer(
         if isinstance(error, errors.Unauthenticated):
             return to_login(request)
         problem = _problem(request, error)
-        values = {"title": problem.title, "detail": problem.detail, "errors": problem.errors or []}
+        said = translate(pages.language_for(request), message_for(error))
+        values = {"title": problem.title, "detail": mask_start(said, LONGEST_ERROR), "errors": _faults(error) or []}
         return pages.page(request, "problem.html", status=problem.status, headers=_headers(error), **values)
 
     return answer_page
@@ -165,7 +184,8 @@ def _problem(request: Request[Any, Any, Any], error: Exception) -> Problem:
         type=TYPE_PREFIX + kind.slug,
         title=kind.title,
         status=kind.status,
-        detail=kind.detail or mask_start(_message(error), LONGEST_ERROR),
+        detail=mask_start(message_for(error), LONGEST_ERROR),
+        code=message_for(error).code,
         errors=_fields(error),
     )
 
@@ -201,28 +221,56 @@ def problem_responses(*raised: type[errors.GatewayError] | int) -> dict[int, Res
 
 def _example(kind: Kind) -> dict[str, Any]:
     detail = kind.detail or "What is wrong, and what to do about it."
-    return {"type": TYPE_PREFIX + kind.slug, "title": kind.title, "status": kind.status, "detail": detail}
+    code = kind.detail.code if kind.detail else kind.code
+    return {
+        "type": TYPE_PREFIX + kind.slug, "title": kind.title, "status": kind.status, "detail": detail, "code": code,
+    }  # fmt: skip
 
 
-def _message(error: Exception) -> str:
-    if isinstance(error, HTTPException):
-        fields = _fields(error)
-        if fields:
-            return "Fix what `errors` lists and send the request again."
-        return error.detail
-    return str(error) or type(error).__name__
+def message_for(error: Exception) -> Message:
+    """Return what a client is told of `error`; its code is there always."""
+    kind = kind_of(error)
+    if kind.detail is not None:
+        return kind.detail
+    if isinstance(error, errors.GatewayError):
+        said = error.message
+    elif isinstance(error, HTTPException):
+        said = message("request.fields") if _faults(error) else _coded(error.detail)
+    else:
+        said = Message("")
+    return Message(said or type(error).__name__, said.code or kind.code, said.parameters)
+
+
+def _coded(text: str) -> Message:
+    return text if isinstance(text, Message) else Message(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """What is wrong with one field of a request."""
+
+    field: str
+    where: str
+    message: str
 
 
 def _fields(error: Exception) -> list[FieldProblem] | None:
+    faults = _faults(error)
+    if faults is None:
+        return None
+    return [FieldProblem(field=fault.field, where=fault.where, message=str(fault.message)) for fault in faults]
+
+
+def _faults(error: Exception) -> list[_Fault] | None:
     """Return which fields of the request were at fault, as Litestar or `web.api.query` named them."""
     extra = error.extra if isinstance(error, HTTPException) else None
     if not isinstance(extra, list):
         return None
     return [
-        FieldProblem(
+        _Fault(
             field=str(item.get("key", "")),
             where=str(getattr(item.get("source"), "value", item.get("source")) or "body"),
-            message=str(item.get("message", "")),
+            message=_coded(item.get("message", "")),
         )
         for item in extra
         if isinstance(item, dict)

@@ -326,7 +326,10 @@ class Problem(_Answer):
     type: Annotated[str, Field(description="Identifies the kind of problem; stable.")]
     title: Annotated[str, Field(description="The kind of problem in words.")]
     status: Annotated[int, Field(description="The HTTP status.", examples=[404])]
-    detail: Annotated[str, Field(description="What happened, and what to do.")]
+    detail: Annotated[str, Field(description="What happened, and what to do; in English.")]
+    code: Annotated[
+        str, Field(description="Identifies what happened, finer than `type`; stable.", examples=["task.unknown"])
+    ]
     errors: Annotated[list[FieldProblem] | None, Field(description="The fields at fault, if it is about fields.")] = (
         None
     )

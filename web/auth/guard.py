@@ -14,6 +14,7 @@ from litestar.params import SkipValidation
 
 from bridge.domain.access import Kind, Principal, Scope, anybody, csrf_token, may, may_some, neighbourhood
 from bridge.domain.errors import Forbidden, Unauthenticated
+from bridge.domain.messages import message
 from bridge.ports.reader import TaskFilter
 from web.auth.security import SAFE_METHODS, cookie_name, refuse_foreign_page, require_form_token, require_own_page
 from web.dependencies import AccessDependencies
@@ -190,11 +191,14 @@ def _key_of(connection: Connection) -> str | None:
 
 
 def _forbidden(principal: Principal, action: Scope, topic: str | None = None) -> Forbidden:
+    name, topics = principal.name, _listed(principal.topics)
+    if action in principal.scopes and topic is None:
+        return Forbidden(message("request.all_topics", name=name, action=action, topics=topics))
     if action in principal.scopes:
-        on = "all topics together" if topic is None else f"the topic {topic}"
-        return Forbidden(f"{principal.name} may not {action} on {on}: its topics are {_listed(principal.topics)}.")
-    has = f"the role {principal.role}" if principal.role is not None else f"the scopes {_listed(principal.scopes)}"
-    return Forbidden(f"{principal.name} has {has}, and this needs {action}: ask an admin of the gateway for it.")
+        return Forbidden(message("request.topic", name=name, action=action, topic=topic, topics=topics))
+    if principal.role is None:
+        return Forbidden(message("request.scopes", name=name, scopes=_listed(principal.scopes), action=action))
+    return Forbidden(message("request.role", name=name, role=principal.role, action=action))
 
 
 def _listed(names: frozenset[str] | frozenset[Scope] | None) -> str:

@@ -14,6 +14,7 @@ from litestar.types import Message, Scope
 
 from bridge.domain.access import csrf_token, same
 from bridge.domain.errors import ForeignPage
+from bridge.domain.messages import message
 from web.alpine import Alpine
 from web.auth.cookies import host_cookie, host_name
 
@@ -36,11 +37,7 @@ _HEADERS: Final[Mapping[str, str]] = {
 }
 _HSTS: Final = "max-age=31536000"
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_FOREIGN: Final = (
-    "The request does not come from a page of this gateway, or from one of another login: open the page anew and try "
-    "again there. A proxy before the gateway must pass `Host` and `Origin` on unchanged; where browsers reach the "
-    "gateway by http, set INSECURE_COOKIES=true."
-)
+_FOREIGN: Final = message("request.foreign_page")
 
 
 async def add_headers(message: Message, scope: Scope) -> None:

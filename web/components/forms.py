@@ -11,6 +11,7 @@ from litestar.enums import RequestEncodingType
 from litestar.exceptions import ValidationException
 
 from bridge.domain.access import Scope
+from bridge.domain.messages import message
 from web.auth.guard import needs
 from web.auth.security import FORM_FIELD
 
@@ -37,7 +38,7 @@ async def read_form(
     """
     content_type, _ = request.content_type
     if content_type != RequestEncodingType.URL_ENCODED:
-        raise ValidationException("The body must be a form: send it as application/x-www-form-urlencoded.")
+        raise ValidationException(detail=message("request.form"))
     form = await request.form()
     often = repeated or {}
     known = {**fields, **often, FORM_FIELD: 64}
@@ -45,11 +46,11 @@ async def read_form(
     for name, times in Counter(name for name, _ in form.multi_items()).items():
         values = form.getall(name)
         if name not in known:
-            problems.append((name, f"unknown field; known here: {', '.join(sorted(fields))}"))
+            problems.append((name, message("field.unknown", fields=", ".join(sorted(fields)))))
         elif (times > 1 and name not in often) or not all(isinstance(value, str) for value in values):
-            problems.append((name, "may be given only once, as text"))
+            problems.append((name, message("field.repeated")))
         elif any(len(value) > known[name] for value in values):
-            problems.append((name, f"has more than {known[name]} characters"))
+            problems.append((name, message("field.too_long", count=known[name])))
     if problems:
         raise ValidationException(
             "the form has fields that can't be used",

@@ -28,7 +28,7 @@ from web.components.nav import is_within, sections_for
 from web.components.page_urls import PageUrls, root_of, segment
 from web.components.preferences import Preferences, language_for, preferences_of, zone_for
 from web.dependencies import AccessDependencies
-from web.i18n.error_words import told_error
+from web.i18n.messages import translate
 from web.i18n.texts import locale_of, translations
 
 FOLDER: Final = Path(__file__).parents[2] / "templates"
@@ -115,6 +115,10 @@ class Pages:
         """Return the moment that pages are written for."""
         return self._now()
 
+    def language_for(self, request: Request[Any, Any, Any]) -> str:
+        """Return the language that the request's page is written in."""
+        return language_for(request, preferences_of(request, insecure=self.insecure))
+
     def version_for(self, request: Request[Any, Any, Any]) -> str:
         """Return the version of what the request's page may share with others; empty where it may not.
 
@@ -197,7 +201,7 @@ class Pages:
             "locale": locale,
             "zone": zone,
             "now": now,
-            "told": lambda text: told_error(language, text),
+            "translate": lambda text: translate(language, text),
             "fmt": Formatter(locale, zone, now),
             "preferences": preferences,
             # where it is
@@ -238,7 +242,7 @@ def is_refetch(request: Request[Any, Any, Any]) -> bool:
 
 def language_of_reader(request: Request[Any, Any, Any]) -> str:
     """Return the language that a page of ours is written in for who asks."""
-    return language_for(request, preferences_of(request, insecure=pages_of(request).insecure))
+    return pages_of(request).language_for(request)
 
 
 def render(

@@ -10,6 +10,7 @@ from litestar import Request
 from litestar.exceptions import ValidationException
 
 from bridge.domain.access import Principal
+from bridge.domain.messages import message
 from bridge.search.grammar import MAX_LENGTH, parse
 from bridge.search.query import Among, Field, Query, all_of, among
 from web.components.forms import read_form, read_repeated
@@ -59,6 +60,6 @@ async def chosen_by_form(request: Request[Any, Any, Any], **others: int) -> tupl
 def _chosen(ids: Sequence[str], q: str) -> Chosen:
     wanted = tuple(dict.fromkeys(value.strip() for value in ids if value.strip()))
     if len(wanted) > MOST_IDS or any(len(value) > _ID_LENGTH or "\0" in value for value in wanted):
-        problem = {"key": "ids", "source": "query", "message": f"are more than {MOST_IDS}, or some can't be ids"}
+        problem = {"key": "ids", "source": "query", "message": message("field.ids", count=MOST_IDS)}
         raise ValidationException("these tasks can't be chosen one by one: use a search", extra=[problem])
     return Chosen(wanted, "" if wanted else q.strip())

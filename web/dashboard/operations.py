@@ -20,7 +20,7 @@ from web.components.page import go_on, language_of_reader, render
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.query_parameters import text_parameter
 from web.dashboard.time_pagination import read_position, write_position
-from web.i18n.operation_words import told_detail
+from web.i18n.messages import translate_result
 from web.i18n.texts import msg
 
 ROWS: Final = 50
@@ -129,8 +129,8 @@ def _is_for(principal: Principal, operation: Operation) -> bool:
 
 
 def _detail(request: Request[Any, Any, Any], item: Item) -> str:
-    told = told_detail(language_of_reader(request), item.task_id, item.detail) if item.detail else ""
-    return mask_start(told, LONGEST_ERROR)
+    text = translate_result(language_of_reader(request), item.detail) if item.detail else ""
+    return mask_start(text, LONGEST_ERROR)
 
 
 def _seconds_left(operation: Operation) -> float | None:

@@ -22,11 +22,11 @@ from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs
 from web.components.flash import Flash
 from web.components.forms import changing
-from web.components.page import go_on, render
+from web.components.page import go_on, language_of_reader, render
 from web.components.page_urls import PageUrls
 from web.dashboard.chosen_tasks import MOST_IN_ADDRESS, Chosen, chosen_by_address, chosen_by_form
 from web.dashboard.dependencies import DashboardDependencies
-from web.dashboard.query_words import told
+from web.i18n.messages import mistake_of
 from web.i18n.texts import msg
 
 COUNTED_ABOVE: Final = 100
@@ -95,7 +95,7 @@ class PreviewPage:
             chosen=chosen,
             preview=found if isinstance(found, Preview) else None,
             slow=isinstance(found, TooSlow),
-            mistake=None if mistake is None else told(request, mistake),
+            mistake=None if mistake is None else mistake_of(language_of_reader(request), mistake),
             draft=draft or Draft(str(ULID())),
             counted_above=COUNTED_ABOVE,
             most_rate=MOST_RATE,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from litestar import Request
 from litestar.exceptions import ValidationException
 
+from bridge.domain.messages import message
 from bridge.search.moments import read_instant
 
 Choice = TypeVar("Choice", bound=Enum)
@@ -20,7 +21,7 @@ def text_parameter(request: Request[Any, Any, Any], name: str, most: int = 200) 
     """Return a field of the address; empty where it's left out. Raises `ValidationException` where it's too long."""
     text = str(request.query_params.get(name, "")).strip()
     if len(text) > most or "\0" in text:
-        problem = {"key": name, "source": "query", "message": f"has more than {most} characters, or one of no use"}
+        problem = {"key": name, "source": "query", "message": message("field.unusable", count=most)}
         raise ValidationException("the address has fields that can't be used", extra=[problem])
     return text
 

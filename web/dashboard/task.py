@@ -15,6 +15,7 @@ from bridge.domain.access import Principal, Scope, may
 from bridge.domain.dead_letter import DeadLetter
 from bridge.domain.edits import missed_edits
 from bridge.domain.errors import BrokerError, EngineError, EngineRejected, TaskGone, TaskUnreadable, UnknownTask
+from bridge.domain.messages import message
 from bridge.domain.records import AuditFilter
 from bridge.domain.redaction import mask_start
 from bridge.domain.task import Task
@@ -28,7 +29,7 @@ from web.dashboard.reveal import revealed_of
 from web.dashboard.task_variables import Shown, shown
 from web.dashboard.task_view import Run, choices_of, cockpit_link, runs_of, trace_link, undelivered, way_of
 from web.dashboard.unreadable import show_unreadable
-from web.i18n.task_words import ACTIONS
+from web.i18n.labels import ACTIONS
 from web.offload import size_of
 
 PATH: Final = "/dashboard/tasks"
@@ -52,7 +53,7 @@ async def found_task(dashboard: DashboardDependencies, principal: Principal, tas
     """Return the task; raises `UnknownTask`, also where the reader may not see its topic, and `TaskUnreadable`."""
     task = await dashboard.reader.get(task_id)
     if task is None or not may(principal, Scope.READ, task.topic):
-        raise UnknownTask(f"no task {task_id} is kept here; check the id")
+        raise UnknownTask(message("task.unknown", task=task_id))
     return task
 
 
@@ -128,13 +129,13 @@ class TaskPage:
         except TaskGone:
             gone = True
         except EngineError as error:
-            return EngineNow(error=str(error))
+            return EngineNow(error=error.message)
         try:
             lines = tuple(await self._dashboard.engine.history(task.id))
         except EngineRejected:
             lines = ()
         except EngineError as error:
-            return EngineNow(found, gone=gone, error=str(error))
+            return EngineNow(found, gone=gone, error=error.message)
         return EngineNow(found, lines[-_MOST_LINES:], gone)
 
 

@@ -21,6 +21,7 @@ from bridge.domain.errors import (
     UnacceptableTask,
     VariableError,
 )
+from bridge.domain.messages import message
 from bridge.domain.redaction import mask_text
 from bridge.domain.task import State, Task
 from bridge.operations.actions import Action, ShownVersion, reason_against
@@ -31,8 +32,8 @@ from web.components.forms import read_form
 from web.components.page import go_on, language_of_reader
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.task import PATH, found_task
-from web.i18n.error_words import told_error
-from web.i18n.task_words import STATES
+from web.i18n.labels import STATES
+from web.i18n.messages import translate
 from web.i18n.texts import msg, translations
 
 REASON: Final = 500
@@ -58,7 +59,7 @@ def read_shown_version(form: Mapping[str, str]) -> ShownVersion:
         moment = datetime.fromisoformat(form["updated_at"])
         return ShownVersion(State(form["state"]), int(form["epoch"]), moment)
     except ValueError:
-        raise ValidationException("The form doesn't say which task it was made for: open the task anew.") from None
+        raise ValidationException(detail=message("request.form_task")) from None
 
 
 class Actions:
@@ -93,7 +94,8 @@ class Actions:
         except GatewayError as error:
             why = mask_text(str(error), self._dashboard.secrets_of(task.topic))[:_MOST]
             await self._write(request, principal, task, act, reason=reason, before={}, after={"not done": why})
-            told = told_error(language_of_reader(request), why)
+            secrets = self._dashboard.secrets_of(task.topic)
+            told = mask_text(translate(language_of_reader(request), error.message), secrets)[:_MOST]
             return go_on(request, back, await self._failed(request, task, shown, error, told))
         return go_on(request, back, Flash(act.done))
 

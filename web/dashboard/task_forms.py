@@ -116,7 +116,7 @@ class TaskForms:
             if not form["reason"].strip():
                 raise EditFault(msg("Give a reason; it is recorded in the audit log."))
         except EditFault as fault:
-            fault.tell(language_of_reader(request))
+            fault.translate(language_of_reader(request))
             return self._editor(request, task, form["variables"], error=fault, reason=form["reason"], status=422)
 
         async def call(shown: ShownVersion) -> Task:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.domain.errors import VariableError
+from bridge.domain.messages import message, message_of
 from bridge.domain.redaction import MASK, is_secret, mask, mask_start, mask_text
 from bridge.domain.task import Task, TypedValue, Variables
 from bridge.domain.variables import parse_submitted
 from bridge.search.moments import is_text
-from web.i18n.error_words import told_error
+from web.i18n.messages import translate
 from web.i18n.texts import msg
 
 MOST_SHOWN: Final = 20_000
@@ -50,15 +51,16 @@ class Shown:
 class EditFault(ValueError):
     """What was typed can't be used: a text to be translated, and the values in it."""
 
-    def __init__(self, text: str, **values: str) -> None:
+    def __init__(self, text: str, *, also: Collection[str] = (), **values: str) -> None:
         super().__init__(text)
         self.text = text
         self.values = values
+        self._also = also
 
-    def tell(self, language: str) -> None:
-        """Have the reader's language also for the error that it came of."""
+    def translate(self, language: str) -> None:
+        """Have the reader's language also for the error that it came of, with secrets masked."""
         if "error" in self.values:
-            self.values["error"] = told_error(language, self.values["error"])
+            self.values["error"] = mask_text(translate(language, self.values["error"]), self._also)
 
 
 def shown(variables: Variables, place: str, also: Collection[str], revealed: Collection[str] = ()) -> tuple[Shown, ...]:
@@ -117,9 +119,9 @@ def edited(task: Task, text: str, also: Collection[str]) -> Variables:
     try:
         given = json.loads(text)
     except ValueError as error:
-        raise EditFault(msg("This is not JSON: %(error)s."), error=str(error)) from None
+        raise EditFault(msg("This is not JSON: %(error)s."), error=message_of(error)) from None
     except RecursionError:
-        raise EditFault(msg("This is not JSON: %(error)s."), error="it is nested too deeply") from None
+        raise EditFault(msg("This is not JSON: %(error)s."), error=message("json.too_deep")) from None
     if not isinstance(given, dict):
         raise EditFault(msg("The variables must be one JSON object, like %(example)s."), example='{"name": 1}')
     changed: dict[str, TypedValue] = {}
@@ -139,7 +141,7 @@ def edited(task: Task, text: str, also: Collection[str]) -> Variables:
     try:
         return {**changed, **parse_submitted(plain)}
     except VariableError as error:
-        raise EditFault(msg("This can't be a variable: %(error)s."), error=mask_text(str(error), also)) from None
+        raise EditFault(msg("This can't be a variable: %(error)s."), also=also, error=error.message) from None
 
 
 def _same(one: Any, other: Any) -> bool:

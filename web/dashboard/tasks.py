@@ -25,10 +25,9 @@ from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs
 from web.components.flash import Flash
 from web.components.forms import changing, read_form
-from web.components.page import go_on, pages_of, render
+from web.components.page import go_on, language_of_reader, pages_of, render
 from web.components.preferences import preferences_of, zone_for
 from web.dashboard.dependencies import DashboardDependencies
-from web.dashboard.query_words import told
 from web.dashboard.task_listing import (
     COLUMNS,
     DEFAULT_COLUMNS,
@@ -41,6 +40,7 @@ from web.dashboard.task_listing import (
     read_listing,
 )
 from web.dashboard.unreadable import as_row
+from web.i18n.messages import mistake_of
 from web.i18n.texts import msg
 
 PATH: Final = "/dashboard/tasks"
@@ -98,7 +98,7 @@ class TaskList:
             "tasks.html",
             status=400 if bad else 200,
             listing=listing,
-            problem=None if listing.error is None else told(request, listing.error),
+            problem=None if listing.error is None else mistake_of(language_of_reader(request), listing.error),
             lost=lost,
             rows=None if isinstance(found, TooSlow) else [self._row(task) for task in found.tasks],
             next=None if isinstance(found, TooSlow) else found.next,

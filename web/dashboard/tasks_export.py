@@ -18,6 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
 from bridge.domain.access import Principal, Scope
+from bridge.domain.messages import message
 from bridge.domain.redaction import mask_start
 from bridge.domain.task import Task, UnreadableTask
 from bridge.ports.dashboard import TooSlow
@@ -30,7 +31,6 @@ from web.components.page import language_of_reader, pages_of
 from web.components.preferences import preferences_of, zone_for
 from web.dashboard.csv_export import cell, separator_of
 from web.dashboard.dependencies import DashboardDependencies
-from web.dashboard.query_words import told
 from web.dashboard.task_listing import Listing, read_listing
 from web.dashboard.unreadable import as_row
 
@@ -131,13 +131,13 @@ class Export:
         form = await read_form(request, {"query": 4096, "format": 8})
         format_ = format_of(form["format"], language_of_reader(request))
         if format_ is None:
-            raise ValidationException("An export is csv, excel or ndjson.")
+            raise ValidationException(detail=message("request.export"))
         now = self._dashboard.clock.now()
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
         listing = read_listing(dict(parse_qsl(form["query"])), zone, now, topics=principal.topics)
         if listing.error is not None or listing.wrong:
-            why = ", ".join(listing.wrong) if listing.error is None else told(request, listing.error).message
-            raise ValidationException(f"The list can't be read: {why}.")
+            why = ", ".join(listing.wrong) if listing.error is None else listing.error.message
+            raise ValidationException(detail=message("request.list", error=why))
         after = {"query": listing.text, "format": form["format"], "at_most": CAP}
 
         async def audit(**more: object) -> None:

@@ -12,6 +12,7 @@ from litestar import Request, Response
 
 from bridge.domain.access import Principal, Scope, may
 from bridge.domain.errors import UnknownTask
+from bridge.domain.messages import message
 from bridge.domain.redaction import MASK, is_secret, mask, mask_start
 from bridge.domain.task import UNREADABLE, Task, UnreadableTask
 from web.components.page import pages_of, render
@@ -34,7 +35,7 @@ async def show_unreadable(
 ) -> Response[str]:
     """Show what is stored, with secrets masked; raise `UnknownTask` where its topic is not the reader's to see."""
     if not may(principal, Scope.READ, found.topic):
-        raise UnknownTask(f"no task {found.id} is kept here; check the id")
+        raise UnknownTask(message("task.unknown", task=found.id))
     also = dashboard.secrets_of(found.topic or "")
     return render(
         request,

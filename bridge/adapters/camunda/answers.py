@@ -19,6 +19,7 @@ from bridge.domain.errors import (
     PayloadRefused,
     TaskGone,
 )
+from bridge.domain.messages import Message, message, message_of
 
 T = TypeVar("T")
 
@@ -31,16 +32,18 @@ _NEVER_THE_ENGINES: Final = frozenset({401, 407, 408, 413, 429, 502, 503, 504})
 # But for this 401, of an engine without a login that is asked for rights. Source: AuthorizationRestServiceImpl.
 _NOBODY_LOGGED_IN: Final = ("InvalidRequestException", "You must be authenticated in order to use this resource.")
 _HINTS: Final = {
-    401: "a login, or CAMUNDA_USERNAME, CAMUNDA_PASSWORD or CAMUNDA_TOKEN are refused",
-    403: "a proxy or a firewall refuses the call",
-    404: "another service, or CAMUNDA_URL has a wrong path",
-    407: "a proxy asks for a login",
-    408: "a proxy gave up on the request",
-    429: "a proxy limits the rate of calls",
-    502: "a proxy finds no engine behind it",
-    503: "a proxy finds no engine behind it, or maintenance",
-    504: "a proxy did not wait for the engine",
+    401: "login",
+    403: "refused",
+    404: "wrong_path",
+    407: "proxy_login",
+    408: "proxy_gave_up",
+    429: "rate_limit",
+    502: "no_engine",
+    503: "maintenance",
+    504: "proxy_timeout",
 }
+_FOREIGN: Final = {"": "engine.foreign_empty", "text/html": "engine.foreign_page"}
+"""What is said of an answer without content, and of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ there."""
 def nothing(answer: Answer) -> None:
     """Expect 204: how the engine confirms each command."""
     if answer.status != 204:
-        raise _Unexpected("204 is due")
+        raise _Unexpected(message("engine.due.nothing"))
 
 
 def document(read: Callable[[Any], T]) -> Read[T]:
@@ -108,7 +111,7 @@ def rows(read: Callable[[Any], T]) -> Read[list[T]]:
 def content(answer: Answer) -> bytes:
     """Expect a variable's bytes: the engine sends them as an attachment, or as a plain octet stream (Camunda 7.24)."""
     if answer.status != 200 or not (answer.media_type == _BYTES or answer.disposition.startswith("attachment")):
-        raise _Unexpected("a file's content is due")
+        raise _Unexpected(message("engine.due.file"))
     return answer.body
 
 
@@ -122,21 +125,22 @@ def interpret(operation: str, answer: Answer, read: Read[T]) -> T:
     try:
         return read(answer)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        why = str(error) if isinstance(error, _Unexpected) else f"the engine's JSON is due: {error!r}"
-        got = f"with {answer.media_type[:80]}" if answer.media_type else "without content"
-        hint = " (a login or maintenance page?)" if answer.media_type == "text/html" else ""
-        message = f"{operation}: the engine's address answers {answer.status} {got}{hint}, where {why}"
-        raise ForeignAnswer(message, status=answer.status) from error
+        is_known = isinstance(error, _Unexpected)
+        due = message_of(error) if is_known else message("engine.due.json", fault=repr(error))
+        code = _FOREIGN.get(answer.media_type, "engine.foreign_type")
+        said = message(code, operation=operation, status=answer.status, type=answer.media_type[:80], due=due)
+        raise ForeignAnswer(said, status=answer.status) from error
 
 
 def _json(answer: Answer, shape: type[dict[str, Any]] | type[list[Any]]) -> Any:
-    due = "a JSON list is due" if shape is list else "a JSON object is due"
+    kind = "list" if shape is list else "object"
+    due = message(f"engine.due.{kind}")
     if answer.status != 200 or answer.media_type != _JSON:
         raise _Unexpected(due)
     try:
         found = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:
-        raise _Unexpected(f"{due}: it ends early, or is none ({len(answer.body)} bytes)") from error
+        raise _Unexpected(message(f"engine.due.whole_{kind}", count=len(answer.body))) from error
     if not isinstance(found, shape):
         raise _Unexpected(due)
     return found
@@ -145,17 +149,14 @@ def _json(answer: Answer, shape: type[dict[str, Any]] | type[list[Any]]) -> Any:
 def _error(operation: str, answer: Answer) -> EngineError:
     status = answer.status
     if status == 413:
-        return PayloadRefused(
-            f"{operation}: the engine's address answers 413: what stands before the engine lets no request of "
-            f"{answer.asked} bytes through; raise its limit (nginx: client_max_body_size), or make the result smaller",
-            status=status,
-        )
+        return PayloadRefused(message("engine.payload_refused", operation=operation, count=answer.asked), status=status)
     told = _told(answer)
     if told is None or (status in _NEVER_THE_ENGINES and told[:2] != _NOBODY_LOGGED_IN):
-        return ForeignAnswer(f"{operation}: the engine's address answers {status} ({_hint(status)})", status=status)
-    kind, message, code = told
-    return _class(status, kind, message)(
-        f"{operation}: HTTP {status}: {message or 'no message'}", status=status, code=code, kind=kind
+        said = message("engine.foreign_status", operation=operation, status=status, why=_hint(status))
+        return ForeignAnswer(said, status=status)
+    kind, text, code = told
+    return _class(status, kind, text)(
+        f"{operation}: HTTP {status}: {text or 'no message'}", status=status, code=code, kind=kind
     )
 
 
@@ -189,7 +190,5 @@ def _class(status: int, kind: str, message: str) -> type[EngineRejected]:
     return EngineRejected
 
 
-def _hint(status: int) -> str:
-    if status < 400:
-        return "a redirect: a login, or CAMUNDA_URL has http for https"
-    return _HINTS.get(status) or "not the engine's own error"
+def _hint(status: int) -> Message:
+    return message(f"engine.hint.{'redirect' if status < 400 else _HINTS.get(status, 'other')}")

@@ -29,6 +29,7 @@ from bridge.domain.errors import (
     ForeignAnswer,
     SetupError,
 )
+from bridge.domain.messages import message
 from bridge.ports.engine import TopicPoll
 
 # Below the 20 s after which the engine's Tomcat drops an idle connection: a request on one just dropped fails.
@@ -222,7 +223,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             except EngineUnavailable as error:
                 took = time.monotonic() - began
                 if (wait and _is_cut(error, took)) or (deadline and took >= self.http_timeout_seconds):
-                    raise CallCut(str(error)) from error
+                    raise CallCut(error.message) from error
                 if isinstance(error, ForeignAnswer):
                     self._foreign(operation, error)
                 raise
@@ -246,7 +247,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
     ) -> Answer:
         pool, slots = (self._calls, self._slots) if wait is None else (self._polls, self._poll_slots)
         if pool is None:
-            raise EngineUnavailable(f"{operation}: the engine's client is not open")
+            raise EngineUnavailable(message("engine.closed", operation=operation))
         content = None if body is None else _Content(orjson.dumps(body))
         usual = self.http_timeout_seconds + (0.0 if wait is None else wait.total_seconds())
         deadline = usual if most is None else most.total_seconds()
@@ -307,7 +308,7 @@ def _no_answer(operation: str, error: Exception, deadline: float, content: _Cont
     """Tell a request that the engine has, and may be at work on, from one that never reached it."""
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
         if content is not None and content.sent:
-            return EngineTimeout(f"{operation}: no answer within {deadline:g} s")
-        return CallNotMade(f"{operation}: no answer within {deadline:g} s")
+            return EngineTimeout(message("engine.timeout", operation=operation, seconds=f"{deadline:g}"))
+        return CallNotMade(message("engine.timeout", operation=operation, seconds=f"{deadline:g}"))
     no_answer = CallNotMade if isinstance(error, aiohttp.ClientConnectorError) else EngineUnavailable
-    return no_answer(f"{operation}: no answer: {error or type(error).__name__}")
+    return no_answer(message("engine.no_answer", operation=operation, error=str(error) or type(error).__name__))

@@ -16,6 +16,7 @@ from bridge.adapters.mongo.audit import newest
 from bridge.adapters.mongo.dashboard_documents import OperationChunkDocument, OperationDocument
 from bridge.adapters.mongo.documents import BEGINNING
 from bridge.adapters.mongo.reader import StoreReader, translated
+from bridge.documents.messages import from_code, to_code
 from bridge.documents.raw import Raw
 from bridge.domain.operation import CHUNK, MOST, Chunk, Item, Operation, OperationKind, OperationState, Result, Totals
 
@@ -112,6 +113,7 @@ class OperationStore(StoreReader):
         for place, (result, detail) in results.items():
             changes[f"items.{place}.result"] = result.value
             changes[f"items.{place}.detail"] = detail
+            changes[f"items.{place}.message"] = to_code(detail)
             counts[result.value] += 1
             counts["waiting"] += result is Result.REQUEUED
         if counts["waiting"]:
@@ -219,9 +221,13 @@ def _from_chunk(operation: str, number: int, items: Sequence[Item], expire_at: d
     }
 
 
+def _detail(row: Mapping[str, Any]) -> str | None:
+    return from_code(row.get("detail"), row.get("message"))
+
+
 def _chunk(document: Mapping[str, Any]) -> Chunk:
     items = (
-        Item(row["id"], int(row["epoch"]), Result(row["result"]), row.get("detail"), row.get("outcome"))
+        Item(row["id"], int(row["epoch"]), Result(row["result"]), _detail(row), row.get("outcome"))
         for row in document["items"]
     )
     return Chunk(document["operation"], int(document["number"]), int(document["version"]), tuple(items))

@@ -30,6 +30,7 @@ from bridge.documents.raw import Raw
 from bridge.documents.task_codec import read_document
 from bridge.domain.addresses import ENCODE, LATE, ends_late
 from bridge.domain.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge, TaskUnreadable
+from bridge.domain.messages import message
 from bridge.domain.task import State, Task, UnreadableTask
 from bridge.ports.reader import Page, TaskFilter
 
@@ -213,7 +214,7 @@ class StoreReader:
 
     def _connected(self) -> AsyncMongoClient[Raw]:
         if self._client is None:
-            raise StoreUnavailable("the store is not open")
+            raise StoreUnavailable(message("store.closed"))
         return self._client
 
     def _connect(self) -> AsyncMongoClient[Raw]:
@@ -265,7 +266,7 @@ def translated(operation: str) -> Iterator[None]:
         raise TaskTooLarge(f"MongoDB, {operation}: {error}") from error
     except PyMongoError as error:
         if unclear(error):
-            raise StoreUnavailable(f"MongoDB did not answer ({operation}): {_first(error)}") from error
+            raise StoreUnavailable(message("store.no_answer", operation=operation, error=_first(error))) from error
         if REFUSING & codes_of(error):
             raise StoreRefusing(f"MongoDB refuses all calls of its kind ({operation}): {_first(error)}") from error
         kind = TaskTooLarge if getattr(error, "code", None) in TOO_LARGE else StoreError

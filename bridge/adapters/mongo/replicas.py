@@ -11,6 +11,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 
 from bridge.adapters.mongo.reader import StoreReader, translated
+from bridge.documents.messages import from_code, to_code
 from bridge.documents.raw import Raw
 from bridge.domain.replica import KEPT, Load, Replica
 
@@ -30,6 +31,7 @@ class ReplicaDocument(Document):
     reporting: int = 0
     lag: float = 0.0
     foreign_answer: str | None = None
+    foreign_answer_message: dict[str, Any] | None = None
 
     class Settings:
         """Read by Beanie."""
@@ -86,6 +88,7 @@ def to_replica(replica: Replica) -> Raw:
         "reporting": replica.reporting,
         "lag": replica.lag,
         "foreign_answer": replica.foreign_answer,
+        "foreign_answer_message": to_code(replica.foreign_answer),
     }
 
 
@@ -106,5 +109,5 @@ def from_replica(document: Mapping[str, Any]) -> Replica:
         },
         reporting=int(document["reporting"]),
         lag=float(document["lag"]),
-        foreign_answer=document.get("foreign_answer"),
+        foreign_answer=from_code(document.get("foreign_answer"), document.get("foreign_answer_message")),
     )

@@ -20,6 +20,7 @@ from yarl import URL
 
 from bridge.adapters.rabbitmq.frames import accept_any_properties
 from bridge.domain.errors import BrokerError, BrokerUnavailable, BrokerUnroutable
+from bridge.domain.messages import message
 
 LOGGER: Final = "bridge.rabbit"
 HEARTBEAT: Final = 10
@@ -57,18 +58,19 @@ def _translate(operation: str, error: BaseException) -> BrokerError | None:
         case PublishError():
             return BrokerUnroutable(f"{operation}: no queue is bound for {error.args[-1]!r}")
         case TimeoutError():
-            return BrokerUnavailable(f"{operation}: RabbitMQ did not answer in time")
+            return BrokerUnavailable(message("broker.timeout", operation=operation))
         case asyncio.CancelledError():
             # aiormq cancels what waits on a channel that closes; that is no cancellation by our caller.
             task = asyncio.current_task()
             ours = task is None or task.cancelling()
-            return None if ours else BrokerUnavailable(f"{operation}: the connection was lost")
+            return None if ours else BrokerUnavailable(message("broker.lost", operation=operation))
         case ChannelInvalidStateError() | IncorrectState():
-            return BrokerUnavailable(f"{operation}: there is no connection now")
+            return BrokerUnavailable(message("broker.disconnected", operation=operation))
     if isinstance(error, CONNECTION_EXCEPTIONS):
         return BrokerUnavailable(f"{operation}: {type(error).__name__}: {error}")
     # aiormq throws this very class, without a word, into what waits on a connection that is closed.
-    return BrokerUnavailable(f"{operation}: the connection was closed") if type(error) is Exception else None
+    is_ours = type(error) is Exception
+    return BrokerUnavailable(message("broker.connection_closed", operation=operation)) if is_ours else None
 
 
 class RabbitConnection:

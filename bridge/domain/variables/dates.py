@@ -6,6 +6,8 @@ import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
+from bridge.domain.messages import message
+
 FIRST: Final = datetime.min.replace(tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
 """The first and the last moment of UTC that Python can hold, to the millisecond."""
@@ -68,10 +70,13 @@ def _after(text: str, zone: tzinfo) -> datetime:
     """Read a moment of the years after 9999, which `datetime` can't be asked to."""
     found = _AFTER.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text[:40]!r} is not a moment as the engine writes it")
+        raise ValueError(message("variable.no_moment", text=repr(text[:40])))
     year = int(found["year"])
     same = year % _LEAP_YEARS + _LEAP_YEARS
-    moment = datetime.fromisoformat(f"{same:04}-{found['rest']}")  # raises ValueError for a day that is none
+    try:
+        moment = datetime.fromisoformat(f"{same:04}-{found['rest']}")
+    except ValueError as error:
+        raise ValueError(message("variable.no_moment", text=repr(text[:40]))) from error
     if year > _YEAR_AFTER:
         return LAST
     ahead = moment.replace(tzinfo=None) - (moment.utcoffset() or timedelta(0)) - datetime(same, 1, 1)  # noqa: DTZ001

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, NoReturn
 
 from bridge.domain.errors import VariableError
+from bridge.domain.messages import message, message_of
 from bridge.domain.task import TypedValue, Variables
 from bridge.domain.topic import File
 from bridge.domain.variables.dates import parse_date
@@ -39,12 +40,12 @@ def decode_one(name: str, variable: TypedValue, zone: tzinfo = UTC) -> Any:
     try:
         return _decode_date(variable, zone) if kind == "Date" else decoder(variable)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        refuse(name, f"not a valid {variable.type}: {error}", error)
+        refuse(name, message("variable.not_of_type", type=variable.type, error=message_of(error)), error)
 
 
 def refuse(name: str, why: str, cause: BaseException | None = None) -> NoReturn:
     """Raise the `VariableError` that names the variable."""
-    raise VariableError(f"variable {name!r}: {why}") from cause
+    raise VariableError(message("variable.unusable", name=repr(name), why=why)) from cause
 
 
 def canonical(kind: str) -> str:
@@ -71,13 +72,13 @@ def fits(value: int, kind: str) -> bool:
 
 def _expect(variable: TypedValue, *kinds: type) -> Any:
     if type(variable.value) not in kinds:
-        raise TypeError(f"it is a {type(variable.value).__name__}")
+        raise TypeError(message("variable.kind", kind=type(variable.value).__name__))
     return variable.value
 
 
 def _decode_null(variable: TypedValue) -> None:
     if variable.value is not None:
-        raise ValueError("it has a value")
+        raise ValueError(message("variable.has_value"))
 
 
 def _decode_bool(variable: TypedValue) -> bool:
@@ -87,7 +88,7 @@ def _decode_bool(variable: TypedValue) -> bool:
 def _decode_int(variable: TypedValue) -> int:
     value = int(_expect(variable, int))
     if not fits(value, canonical(variable.type)):
-        raise ValueError("it is out of range")
+        raise ValueError(message("variable.out_of_range"))
     return value
 
 
@@ -108,7 +109,7 @@ def _decode_bytes(variable: TypedValue) -> bytes:
     try:
         return base64.b64decode("".join(_expect(variable, str).split()), validate=True)
     except binascii.Error as error:
-        raise ValueError(f"it is not base64: {error}") from error
+        raise ValueError(message("variable.not_base64", error=message_of(error))) from error
 
 
 def _decode_file(variable: TypedValue) -> File:
@@ -133,7 +134,7 @@ def _decode_object(variable: TypedValue) -> Any:
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
+    raise ValueError(message("json.not_json", text=text))
 
 
 _DECODERS: Final[Mapping[str, Callable[[TypedValue], Any]]] = {

@@ -34,6 +34,7 @@ from typing import Any, Final
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from bridge.domain.messages import message, message_of
 from bridge.domain.task import TypedValue, Variables
 from bridge.domain.topic import File
 from bridge.domain.variables.dates import format_date, midnight
@@ -90,7 +91,7 @@ def to_json(name: str, value: Any) -> str:
     try:
         return _dumped(_jsonable(value))
     except _NO_JSON as error:
-        refuse(name, f"a {type(value).__name__} can't be written as JSON: {error}", error)
+        refuse(name, message("variable.not_serializable", kind=type(value).__name__, error=message_of(error)), error)
 
 
 def encode_text(name: str, value: str, into: EngineFormat) -> TypedValue:
@@ -99,7 +100,7 @@ def encode_text(name: str, value: str, into: EngineFormat) -> TypedValue:
     try:
         length = java_length(value)
     except UnicodeEncodeError as error:
-        refuse(name, f"the text is not valid Unicode: {error.reason}", error)
+        refuse(name, message("variable.not_unicode", error=message_of(error)), error)
     # PostgreSQL's text columns refuse NUL; serialized as JSON it is an escape.
     return TypedValue("String", value) if length <= into.string_limit and "\0" not in value else _text_object(value)
 
@@ -142,13 +143,13 @@ def _encode_int(name: str, value: int, into: EngineFormat) -> TypedValue:
 
 def _encode_float(name: str, value: float, _into: EngineFormat) -> TypedValue:
     if not math.isfinite(value):
-        refuse(name, f"{value} is not a number that the engine can store")
+        refuse(name, message("variable.not_finite", value=value))
     return TypedValue("Double", float(value))
 
 
 def _encode_decimal(name: str, value: Decimal, into: EngineFormat) -> TypedValue:
     if not value.is_finite():
-        refuse(name, f"{value} is not a number that the engine can store")
+        refuse(name, message("variable.not_finite", value=value))
     return encode_text(name, str(value), into)
 
 
@@ -157,7 +158,7 @@ def _encode_moment(name: str, value: date, into: EngineFormat) -> TypedValue:
     try:
         return TypedValue("Date", format_date(moment))
     except OverflowError as error:
-        refuse(name, f"{value} is before the year 1 in UTC, and the engine has no such date", error)
+        refuse(name, message("variable.before_year_1", value=value), error)
 
 
 def _encode_bytes(_name: str, value: bytes | bytearray | memoryview, _into: EngineFormat) -> TypedValue:
@@ -180,7 +181,7 @@ def _encode_data(name: str, value: Any, into: EngineFormat) -> TypedValue:
         if not isinstance(plain, str):
             return TypedValue("Json", _dumped(plain))
     except _NO_JSON as error:
-        refuse(name, f"a {type(value).__name__} can't be written as JSON: {error}", error)
+        refuse(name, message("variable.not_serializable", kind=type(value).__name__, error=message_of(error)), error)
     return encode_text(name, plain, into)
 
 

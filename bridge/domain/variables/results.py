@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from bridge.domain.errors import VariableError
+from bridge.domain.messages import message
 from bridge.domain.results import Local, LocalResult, ResultOption, Variable, merged
 from bridge.domain.task import TypedValue, Variables
 from bridge.domain.topic import File
@@ -109,7 +110,7 @@ def _check_name(name: str) -> None:
     except UnicodeEncodeError as error:
         refuse(name, f"its name is not valid Unicode: {error.reason}", error)
     if length > NAME_LIMIT or "\0" in name:
-        refuse(name[:50], f"its name must have {NAME_LIMIT} characters at most, and no NUL")
+        refuse(name[:50], message("variable.name", count=NAME_LIMIT))
 
 
 def _encode_as(kind: str, name: str, value: Any, into: EngineFormat) -> TypedValue:
@@ -120,7 +121,7 @@ def _encode_as(kind: str, name: str, value: Any, into: EngineFormat) -> TypedVal
         value = float(value)  # a caller that asks for a Double has its digits
     typed = _in_kind(kind, name, value, into)
     if typed is None:
-        refuse(name, f"{_shown(value)} doesn't fit the type {kind} that the topic asks for")
+        refuse(name, message("variable.not_as_asked", value=_shown(value), type=kind))
     return typed
 
 

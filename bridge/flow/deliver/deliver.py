@@ -13,6 +13,7 @@ from typing import Final
 from bridge.domain.errors import EngineForbidden, EngineRejected, EngineUnavailable, LeaseLost, StoreError, TaskGone
 from bridge.domain.fingerprint import cause_fields
 from bridge.domain.lifecycle import Event, Move, delivered
+from bridge.domain.messages import message
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, State, Task
 from bridge.domain.trace_context import traced
 from bridge.flow.deliver.ending import GONE, Endings
@@ -264,9 +265,9 @@ class Report:
         except (EngineUnavailable, EngineRejected) as error:
             return self._defer(task, str(error))
         if found.worker_id not in {None, task.worker_id}:
-            return self._move(task, Event.SUPERSEDE, error=f"worker {found.worker_id} holds the task now")
+            return self._move(task, Event.SUPERSEDE, error=str(message("lock.held", worker=found.worker_id)))
         if self._clock.now() < until:
-            return self._defer(task, task.error or "the engine may be at work on the outcome")
+            return self._defer(task, task.error or str(message("outcome.under_way")))
         return None
 
     async def _settled(self, task: Task, move: Move) -> bool:
@@ -335,7 +336,7 @@ class Report:
             found = await self._engine.get(task.id)
             if found.worker_id in {None, task.worker_id}:
                 return self._defer(task, "the task is suspended, or another transaction works on it")
-            return self._move(task, Event.SUPERSEDE, error=f"worker {found.worker_id} holds the task now")
+            return self._move(task, Event.SUPERSEDE, error=str(message("lock.held", worker=found.worker_id)))
         except TaskGone:
             return await self._look_back(task, outcome)
         except (EngineUnavailable, EngineRejected) as error:

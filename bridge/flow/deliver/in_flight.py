@@ -15,6 +15,7 @@ from typing import Final
 
 from bridge.domain.errors import CallNotMade, EngineError, EngineUnavailable, ForeignAnswer, StoreError
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import message
 from bridge.domain.task import State, Task
 from bridge.flow.deliver.activity_times import ActivityTimes
 from bridge.ports.clock import Clock
@@ -153,7 +154,7 @@ class InFlight:
         if delivery._ended.is_set():
             return
         delivery.is_slow = True
-        why = f"the step after this task takes longer than {seconds} in the engine's transaction: set asyncBefore on it"
+        why = str(message("outcome.slow_step", time=seconds))
         task, took = delivery.task, delivery.took(self._clock.now())
         is_first = self._times.learn(task, max(took, self._deadlines.answer))
         self._journal.write("delivery_slow", task=task, level=Level.DEBUG)

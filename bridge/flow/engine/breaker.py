@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from bridge.domain.errors import AnswerTooLarge, CallCut, CallNotMade, EngineRejected, EngineUnavailable, PayloadRefused
+from bridge.domain.messages import Message, message
 from bridge.ports.journal import Journal, Level
 from bridge.runtime.loop import delay_after
 
@@ -60,7 +61,7 @@ class Breaker:
         self._failures = 0
         self._trials = 0
         self._try_at = 0.0
-        self._last = ""
+        self._last = Message("")
         self._phase = 0
         self._closed_again: list[Callable[[], None]] = []
         self.circuit = Circuit.CLOSED
@@ -102,7 +103,7 @@ class Breaker:
         if self.circuit is not Circuit.CLOSED:
             now = self._monotonic()
             if now < self._try_at:
-                raise CallNotMade(f"the engine did not answer lately; it is tried again soon: {self._last}")
+                raise CallNotMade(message("engine.waiting", error=self._last))
             self._enter(Circuit.HALF_OPEN)
             self._try_at = now + self._trial_within
         return self._phase
@@ -125,7 +126,7 @@ class Breaker:
             act()
 
     def _failed(self, phase: int, error: EngineUnavailable) -> None:
-        self._last = str(error)
+        self._last = error.message
         self.error_rate += _WEIGHT * (1 - self.error_rate)
         if phase != self._phase:
             return

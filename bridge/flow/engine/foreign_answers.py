@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from bridge.domain.errors import ForeignAnswer, PayloadRefused
+from bridge.domain.messages import Message
 from bridge.ports.journal import Journal, Level
 
 Count = Callable[[str, int], None]
@@ -29,10 +30,10 @@ class ForeignAnswers:
         self._quiet = quiet.total_seconds()
         self._monotonic = monotonic
         self._seen: dict[int, float] = {}
-        self._latest: tuple[float, str] | None = None
+        self._latest: tuple[float, Message] | None = None
 
     @property
-    def latest(self) -> str | None:
+    def latest(self) -> Message | None:
         """The message of the latest one that is not longer than `quiet` ago.
 
         A refused payload is a matter of its own task, which shows it, and tells nothing of the other calls.
@@ -46,7 +47,7 @@ class ForeignAnswers:
         now = self._monotonic()
         self._count(operation, error.status)
         if not isinstance(error, PayloadRefused):
-            self._latest = (now, str(error))
+            self._latest = (now, error.message)
         last = self._seen.get(error.status)
         self._seen[error.status] = now
         if last is None or now - last > self._quiet:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from bridge.domain.errors import VariableError
+from bridge.domain.messages import message_of
 from bridge.domain.signals import as_text, checked_delay
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task
 from bridge.domain.topic import BpmnError, Context, Fail, Retry, Topic
@@ -181,7 +182,4 @@ def explained(error: BaseException) -> str:
     """Return what is wrong with variables, without their values."""
     if not isinstance(error, ValidationError):
         return _text(error) if isinstance(error, VariableError) else f"{_name(error)}: {_text(error)}"
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'input'}: {item['msg']}"
-        for item in error.errors(include_input=False, include_url=False)
-    )
+    return str(message_of(error))

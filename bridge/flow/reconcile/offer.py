@@ -8,6 +8,7 @@ from typing import Final
 
 from bridge.domain.errors import EngineRejected, EngineUnavailable, LeaseLost, TaskConflict, TaskGone
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import message
 from bridge.domain.task import Task
 from bridge.flow.deliver.deliver import INCIDENT_LOOK
 from bridge.ports.clock import Clock
@@ -59,7 +60,7 @@ class Offer:
             try:
                 await self._engine.lock(task.id, task.worker_id, at - now)
             except LeaseLost as error:
-                raise TaskConflict(f"task {task.id} can't be tried again later: another worker holds it") from error
+                raise TaskConflict(message("task.held", task=task.id)) from error
         await self._engine.set_retries(task.id, task.retries)
         changes = {"pending_retry": None, "next_at": at, "updated_at": self._clock.now()}
         return Move(task.id, Event.TAKE, task.epoch, changes=changes)

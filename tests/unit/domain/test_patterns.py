@@ -18,7 +18,6 @@ import pytest
 from bridge.domain import secret_text
 from bridge.domain.redaction import mask_text
 from tests.unit.regex_steps import CountedPattern, TooManySteps
-from web.i18n.retold import retold
 
 ROOT: Final = Path(__file__).parents[3]
 SIZES: Final = (150, 300, 600)
@@ -86,7 +85,6 @@ PATTERNS: Final[dict[str, tuple[str, ...]]] = {
     "web.dashboard.openid_login._PART": ("a", "-", "."),
     "web.dashboard.topic_names._TYPED": ('"', '"\\', "\\", '\\"', "a", " ", '"\\\n'),
     "web.dashboard.preview._TOKEN": ("A", "0"),
-    "web.i18n.retold._PLACE": ("%(", "%(a", "a", ")s"),
     "web.i18n.texts._PREFERENCE": (" ", "a", "a ", "a-", ";", "; q=", " ;"),
 }
 ANCHORED: Final = frozenset(
@@ -278,10 +276,3 @@ def test_masking_looks_at_each_character_a_bounded_number_of_times(monkeypatch: 
         looked = 0
         mask_text(text)
         assert 0 < looked + len(text) < 40 * len(text)
-
-
-def test_a_text_is_told_again_in_one_pass() -> None:
-    known = ("a %(one)s b %(two)s c %(three)s d",)
-    assert retold("en", "a 1 b 2 c 3 d", known) == "a 1 b 2 c 3 d"
-    # `.+?` thrice would take the cube of its length
-    assert retold("en", "a " + " b  c " * 200_000, known).startswith("a  b ")

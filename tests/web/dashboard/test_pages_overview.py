@@ -18,6 +18,7 @@ from bridge.adapters.memory.dashboard import MemoryDashboardStore
 from bridge.domain.access import Role
 from bridge.domain.errors import StoreUnavailable
 from bridge.domain.histogram import bucket_of
+from bridge.domain.messages import message
 from bridge.domain.operation import Item, Operation, OperationKind
 from bridge.domain.records import Pause
 from bridge.domain.rights import MissingRight, Right
@@ -107,7 +108,7 @@ async def test_rights_that_the_engines_user_lacks_are_named_in_the_readers_langu
     client: Any, lab: DashboardLab
 ) -> None:
     await lab.replica()
-    warnings = tuple(str(MissingRight(right)) for right in Right)
+    warnings = tuple(MissingRight(right).message for right in Right)
     lab.health = Health(True, (Component("engine", True, "7.24.0", warnings=warnings),))
     text = unescape(await page_of(client, "/dashboard"))
     assert "All clear" not in text
@@ -160,7 +161,8 @@ async def test_recent_operations_and_the_most_frequent_failures(client: Any, lab
 async def test_what_answers_in_the_engines_place_is_shown_once_and_in_the_readers_language(
     client: Any, lab: DashboardLab
 ) -> None:
-    text = "complete: the engine's address answers 401 (a proxy asks for a login)"
+    hint = message("engine.hint.proxy_login")
+    text = message("engine.foreign_status", operation="complete", status=401, why=hint)
     await lab.replica("replica-a", foreign_answer=text)
     await lab.replica("replica-b", foreign_answer=text)
     await lab.replica("replica-c", 90, foreign_answer="fetch: the engine's address answers 302 (gone)")

@@ -13,12 +13,14 @@ import pytest
 from bridge.domain.access import Role
 from bridge.domain.edits import edit_of
 from bridge.domain.errors import EngineUnavailable
+from bridge.domain.message_texts import TEXTS
 from bridge.domain.task import State, TypedValue
 from bridge.operations.actions import RETRY_REASONS, reason_against
 from bridge.operations.actions import Action as Act
 from tests.web.auth.access_lab import AccessLab, browser
 from tests.web.dashboard.dashboard_lab import DashboardLab, flash, page_of, seen
-from web.i18n.task_words import REASONS
+from web.i18n.messages import translate
+from web.i18n.texts import PORTUGUESE
 
 CANARY = "hunter2-canary"
 AWAY = EngineUnavailable("the engine is away")
@@ -186,7 +188,9 @@ async def test_what_is_not_possible_is_off_with_the_reason(client: Any, lab: Das
 
 async def test_every_reason_can_be_translated(lab: DashboardLab) -> None:
     tasks = [lab.task(state=state, process_instance_id=instance) for state in State for instance in (None, "i")]
-    assert {reason_against(act, task) for act in Act for task in tasks} - {None} == set(REASONS)
+    reasons = [reason for act in Act for task in tasks if (reason := reason_against(act, task)) is not None]
+    assert {reason.code for reason in reasons} == {code for code in TEXTS if code.startswith("task.reason.")}
+    assert all(translate(PORTUGUESE, reason) != reason for reason in reasons)
 
 
 async def test_a_viewer_is_told_which_role_it_needs(lab: DashboardLab, access: AccessLab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
+from babel.messages.pofile import read_po
 from pydantic import BaseModel, Field, ValidationError
 
 from bridge.adapters.camunda.answers import Answer, content, document, interpret, nothing, rows
+from bridge.documents.messages import from_code, to_code
+from bridge.domain import errors
 from bridge.domain.access import Kind, Principal, Role, Scope
 from bridge.domain.errors import ForeignPage, GatewayError
+from bridge.domain.message_texts import TEXTS
+from bridge.domain.messages import Message, message, message_of
 from bridge.domain.task import State
 from bridge.domain.variables import encode, parse_submitted
 from bridge.flow.handle.run import explained
@@ -26,8 +32,8 @@ from tests.web.dashboard.operations_lab import OperationsLab
 from web.api.problems import PROBLEMS, STATUSES
 from web.auth.guard import require
 from web.auth.security import require_own_page
-from web.i18n.error_words import told_error
-from web.i18n.texts import ENGLISH, PORTUGUESE
+from web.i18n.messages import translate, translate_result
+from web.i18n.texts import ENGLISH, PORTUGUESE, catalog_file, locale_of
 
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 ENGLISH_WORDS = re.compile(
@@ -35,19 +41,24 @@ ENGLISH_WORDS = re.compile(
 )
 
 
-def said(call: Callable[[], Any]) -> str:
+def said(call: Callable[[], Any]) -> Message:
     """Return what the error says that a call raises."""
     with pytest.raises(GatewayError) as caught:
         call()
-    return str(caught.value)
+    return caught.value.message
 
 
-def foreign(text: str) -> str:
+def foreign(text: Message) -> str:
     """Return the text in Portuguese, of which nothing may be English any more."""
-    told = told_error(PORTUGUESE, text)
+    assert text.code
+    told = translate(PORTUGUESE, text)
     assert told != text
     assert not ENGLISH_WORDS.search(told), told
-    assert told_error(ENGLISH, text) == text
+    assert translate(ENGLISH, text) == text
+    kept = from_code(str(text), to_code(text))
+    assert kept == text
+    assert kept is not None
+    assert translate(PORTUGUESE, kept) == told
     return told
 
 
@@ -100,7 +111,8 @@ def test_a_moment_outside_of_the_calendar() -> None:
 
 
 def test_a_step_that_takes_longer_than_the_call_may() -> None:
-    text = "the step after this task takes longer than 30 s in the engine's transaction: set asyncBefore on it"
+    text = message("outcome.slow_step", time="30 s")
+    assert text == "the step after this task takes longer than 30 s in the engine's transaction: set asyncBefore on it"
     assert "asyncBefore" in foreign(text)
     assert "30 s" in foreign(text)
 
@@ -151,7 +163,8 @@ class Order(BaseModel, extra="forbid"):
 def test_what_a_model_refuses(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         Order.model_validate(given)
-    text = f"topic charge_card doesn't take these variables: {explained(caught.value)}"
+    text = message("task.input_refused", topic="charge_card", faults=message_of(caught.value))
+    assert text == f"topic charge_card doesn't take these variables: {explained(caught.value)}"
     told = foreign(text)
     for error in caught.value.errors():
         assert ".".join(map(str, error["loc"])) in told
@@ -181,7 +194,7 @@ def test_a_form_of_another_page() -> None:
 
     with pytest.raises(ForeignPage) as caught:
         require_own_page(Asked(), insecure=False)  # type: ignore[arg-type]
-    foreign(str(caught.value))
+    foreign(caught.value.message)
 
 
 READS: dict[str, Any] = {
@@ -209,15 +222,16 @@ def test_what_answers_in_the_engines_place(answer: Answer, read: str) -> None:
     said_so = said(lambda: interpret("complete", answer, READS[read]))
     told = foreign(said_so)
     assert told.startswith("complete: o endereço do motor responde ")
-    waits = foreign(f"the engine did not answer lately; it is tried again soon: {said_so}")
+    waits = foreign(message("engine.waiting", error=said_so))
     assert waits == f"o motor não tem respondido; logo se tenta de novo: {told}"
 
 
 def test_what_others_said_stays_in_their_own_words() -> None:
-    told = told_error(PORTUGUESE, "the engine doesn't take the variables of task t1: set: HTTP 400: cannot parse it")
+    refused = Message("set: HTTP 400: cannot parse it", "engine.rejected")
+    told = translate(PORTUGUESE, message("task.variables_refused", task="t1", error=refused))
     assert told == "o motor não aceita as variáveis da tarefa t1: set: HTTP 400: cannot parse it"
-    assert told_error(PORTUGUESE, "something that nobody knows") == "something that nobody knows"
-    assert told_error(PORTUGUESE, "it is completed" * 1000) == "it is completed" * 1000
+    assert translate(PORTUGUESE, "something that nobody knows") == "something that nobody knows"
+    assert translate(PORTUGUESE, "it is completed") == "it is completed"
 
 
 async def test_a_refused_form_is_told_in_portuguese_and_the_audit_keeps_english() -> None:
@@ -236,3 +250,75 @@ async def test_a_refused_form_is_told_in_portuguese_and_the_audit_keeps_english(
         assert "Input should be a valid integer" in str([entry.after for entry in lab.dashboard_store.audit])
         missing = await client.get("/dashboard/tasks/nothing")
         assert "nenhuma tarefa nothing é guardada aqui" in missing.text
+
+
+# -- codes
+
+
+@pytest.mark.parametrize("language", [ENGLISH, PORTUGUESE])
+def test_each_code_has_a_text_in_both_catalogs(language: str) -> None:
+    with catalog_file(language).open("rb") as file:
+        catalog = read_po(file, locale=locale_of(language))
+    known = {entry.id for entry in catalog if entry.string}
+    assert [code for code, text in TEXTS.items() if text not in known] == []
+
+
+def test_each_error_has_a_code_of_its_own() -> None:
+    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, GatewayError)]
+    codes = [each.__dict__["default_code"] for each in classes]
+    assert len(classes) > 40
+    assert len(set(codes)) == len(codes)
+    assert not set(codes) & set(TEXTS), "a code of the table has the parameters of its text"
+    found = errors.TaskConflict("a text of its own").message
+    assert (found, found.code) == ("a text of its own", "task.conflict")
+
+
+def test_a_message_is_its_english_text_wherever_it_is_written() -> None:
+    found = message("task.unknown", task="t1")
+    assert (found, found.code, dict(found.parameters)) == (
+        "no task t1 is kept here; check the id", "task.unknown", {"task": "t1"},
+    )  # fmt: skip
+    assert json.dumps({"why": found}) == '{"why": "no task t1 is kept here; check the id"}'
+    again = pickle.loads(pickle.dumps(found))
+    assert (again, again.code, again.parameters) == (found, found.code, found.parameters)
+    with pytest.raises(KeyError):
+        message("task.unknown", id="t1")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        "task.unknown",
+        {},
+        {"code": 1, "parameters": {}},
+        {"code": "task.of_tomorrow", "parameters": {}},
+        {"code": "task.unknown", "parameters": {"id": "t1"}},
+        {"code": "task.unknown", "parameters": {"task": 1}},
+        {"code": "task.unknown", "parameters": {"task": {"text": 1}}},
+        {"code": "task.unknown"},
+    ],
+    ids=str,
+)
+def test_a_document_without_a_usable_code_shows_its_english_text(stored: Any) -> None:
+    text = from_code("no task t1 is kept here", stored)
+    assert text == "no task t1 is kept here"
+    assert translate(PORTUGUESE, text) == text
+    assert translate_result(PORTUGUESE, text) == text
+    assert from_code(None, stored) is None
+
+
+def test_messages_that_stand_too_deep_within_each_other_are_english() -> None:
+    found = message("lock.taken")
+    for _ in range(20):
+        found = message("engine.waiting", error=found)
+    assert not isinstance(from_code(str(found), to_code(found)), Message)
+
+
+async def test_a_problem_has_a_code() -> None:
+    lab = OperationsLab()
+    async with browser(lab.app(), await lab.access.session(Role.OPERATOR)) as client:
+        problem = (await client.get("/tasks/nothing/status")).json()
+        assert problem["code"] == "task.not_found"
+        missing = (await client.get("/nothing")).json()
+        assert (missing["code"], missing["detail"]) == ("request.no_such_path", TEXTS["request.no_such_path"])
