@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from bridge.adapters.telemetry.metered import MeteredTracer
@@ -39,37 +39,28 @@ def _task(number: int, tracer: Tracer, now: datetime) -> Task:
     )  # fmt: skip
 
 
-async def _confirm(_topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
-    return [None] * len(keys)
-
-
-async def _deliver() -> None:
-    return
-
-
-async def _batch(tracer: Tracer, start: int) -> None:
+def _batch(tracer: Tracer, start: int) -> None:
     now = datetime.now(UTC)
-
-    async def fetch() -> Sequence[EngineTask]:
-        return [EngineTask(str(number), "bench", "w", now, None) for number in range(BATCH)]
-
-    await tracer.fetch(f"bridge-host-{start // BATCH}", ["bench"], fetch)
+    with tracer.fetch(f"bridge-host-{start // BATCH}", ["bench"]) as fetching:
+        fetching.fetched([EngineTask(str(number), "bench", "w", now, None) for number in range(BATCH)])
     tasks = [_task(number, tracer, now) for number in range(start, start + BATCH)]
-    await tracer.publish("bench", tasks, _confirm)
+    with tracer.publish("bench", tasks) as publishing:
+        publishing.confirmed([None] * len(publishing.keys))
     for task in tasks:
         running = task.changed(state=State.RUNNING, attempts=1, claim_id=task.id, claimed_at=now)
         attempt = tracer.attempt(running, task.id, TaskKey(task.id, 1, task.trace))
         outcome = Completion({})
         attempt.ended(outcome)
         done = running.changed(state=State.REPORTING, outcome=outcome)
-        await tracer.deliver(done, _deliver)
+        with tracer.delivery(done):
+            pass
         tracer.settled(done, Move(task.id, Event.DELIVERED_COMPLETION, 1))
 
 
-async def _measure(tracer: Tracer, pace: Callable[[], None]) -> float:
+def _measure(tracer: Tracer, pace: Callable[[], None]) -> float:
     began = time.process_time()
     for start in range(0, TASKS, BATCH):
-        await _batch(tracer, start)
+        _batch(tracer, start)
         pace()
     return (time.process_time() - began) / TASKS * 1e6
 
@@ -84,7 +75,7 @@ async def _cost(name: str, environment: Mapping[str, str] | None, sampling: floa
         telemetry = start_traces(environment, sampling, who, _Clock(), lambda _why, spans: dropped.append(spans))
         tracer = telemetry.tracer
     # At the pace of a busy gateway, so that the exporter keeps up as it does there.
-    cost = await _measure(tracer, lambda: time.sleep(0.02 if telemetry.on and sampling == 1 else 0))
+    cost = _measure(tracer, lambda: time.sleep(0.02 if telemetry.on and sampling == 1 else 0))
     began = time.process_time()
     await telemetry.end()
     cost += (time.process_time() - began) / TASKS * 1e6
@@ -92,7 +83,7 @@ async def _cost(name: str, environment: Mapping[str, str] | None, sampling: floa
 
 
 async def _main() -> None:
-    base = await _measure(NoTracer(), lambda: None)
+    base = _measure(NoTracer(), lambda: None)
     print(f"{'the benchmark itself, tracing off':34} {base:7.1f} µs a task")
     await _cost("metrics only", None, 1)
     environment = {"OTEL_TRACES_EXPORTER": "otlp", **os.environ}

@@ -147,7 +147,7 @@ class Process:
         dashboard = dashboard_dependencies(gateway, self.health)
         dependencies = WebDependencies(
             reader=gateway.store,
-            submit=lambda submission: gateway.tracer.submit(submission, gateway.submit.submit),
+            submit=gateway.submit.submit,
             observe=gateway.metrics.observe_http,
             retry=gateway.operate.retry,
             dead_letters=gateway.store.dead_letters,

@@ -149,7 +149,9 @@ class Relay:
         tasks = [task for group in groups for task in group]
         self.unconfirmed[topic] += len(tasks)
         try:
-            errors = await self._tracer.publish(topic, tasks, self._publisher.publish)
+            with self._tracer.publish(topic, tasks) as publishing:
+                errors = await self._publisher.publish(topic, publishing.keys)
+                publishing.confirmed(errors)
         finally:
             self.unconfirmed[topic] -= len(tasks)
         good = {task.id for task, error in zip(tasks, errors, strict=True) if error is None}

@@ -102,6 +102,10 @@ class Submit:
         Raises `UnknownTask`, `TaskConflict`, `UnacceptableTask`, `VariableError`, `TaskTooLarge`, `StoreUnavailable`.
         An engine that is away doesn't matter now: it is asked before the task is published.
         """
+        with self._tracer.submission(submission) as traced:
+            return await self._submit(traced)
+
+    async def _submit(self, submission: Submission) -> Task:
         if submission.topic not in self._topics:
             raise TopicNotWorked(submission.topic, self._topics)
         given, mark = await self._work(submission, _read, submission)

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from bridge.domain.lifecycle import Event, Move
@@ -13,10 +15,26 @@ from bridge.domain.task import Outcome, Task, TaskKey, Variables
 from bridge.domain.trace_context import trace_of
 from bridge.ports.engine import EngineTask
 
-Fetch = Callable[[], Awaitable[Sequence[EngineTask]]]
-Publish = Callable[[str, Sequence[TaskKey]], Awaitable[Sequence[BaseException | None]]]
-Deliver = Callable[[], Awaitable[None]]
-Take = Callable[[Submission], Awaitable[Task]]
+
+class Fetching(Protocol):
+    """A fetch that is under way."""
+
+    def fetched(self, tasks: Sequence[EngineTask]) -> None:
+        """The engine has answered with these."""
+        ...
+
+
+class Publishing(Protocol):
+    """A publish that is under way."""
+
+    @property
+    def keys(self) -> Sequence[TaskKey]:
+        """The keys to publish, in the order of the tasks: each message carries on the trace of its task."""
+        ...
+
+    def confirmed(self, errors: Sequence[BaseException | None]) -> None:
+        """The broker has answered: the error of each message that got no confirm, in the order of the keys."""
+        ...
 
 
 class Attempt(Protocol):
@@ -37,24 +55,24 @@ class Tracer(Protocol):
         """Return the trace of a new task; `caller` is the `traceparent` of who submitted it."""
         ...
 
-    async def submit(self, submission: Submission, take: Take) -> Task:
-        """Take a submission, as a part of its caller's trace."""
+    def submission(self, submission: Submission) -> AbstractContextManager[Submission]:
+        """Trace the taking of a submission, as a part of its caller's trace; gives the submission to take."""
         ...
 
-    async def fetch(self, worker_id: str, topics: Sequence[str], fetch: Fetch) -> Sequence[EngineTask]:
-        """Fetch from the engine for the worker id."""
+    def fetch(self, worker_id: str, topics: Sequence[str]) -> AbstractContextManager[Fetching]:
+        """Trace a fetch for the worker id."""
         ...
 
-    async def publish(self, topic: str, tasks: Sequence[Task], publish: Publish) -> Sequence[BaseException | None]:
-        """Publish tasks of one topic, each with its trace."""
+    def publish(self, topic: str, tasks: Sequence[Task]) -> AbstractContextManager[Publishing]:
+        """Trace the publishing of tasks of one topic, each in its own trace."""
         ...
 
     def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
         """Begin a run of the handler."""
         ...
 
-    async def deliver(self, task: Task, deliver: Deliver) -> None:
-        """Deliver the task's outcome once."""
+    def delivery(self, task: Task) -> AbstractContextManager[None]:
+        """Trace one delivery of the task's outcome to the engine; what the engine refuses is raised on."""
         ...
 
     def settled(self, task: Task, move: Move) -> None:
@@ -87,6 +105,25 @@ class _Unseen:
 UNSEEN: Final[Attempt] = _Unseen()
 
 
+class UntracedFetch:
+    """A fetch that nobody watches."""
+
+    __slots__ = ()
+
+    def fetched(self, tasks: Sequence[EngineTask]) -> None:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class UntracedPublish:
+    """A publish that nobody watches."""
+
+    keys: Sequence[TaskKey]
+
+    def confirmed(self, errors: Sequence[BaseException | None]) -> None:
+        return
+
+
 class NoTracer:
     """Writes no spans. A task gets its trace all the same: the log has it, and messages carry it on."""
 
@@ -95,20 +132,20 @@ class NoTracer:
     def begin(self, task_id: str, variables: Variables, caller: str | None = None) -> str:
         return trace_of(variables, task_id, caller=caller)
 
-    async def submit(self, submission: Submission, take: Take) -> Task:
-        return await take(submission)
+    def submission(self, submission: Submission) -> AbstractContextManager[Submission]:
+        return nullcontext(submission)
 
-    async def fetch(self, worker_id: str, topics: Sequence[str], fetch: Fetch) -> Sequence[EngineTask]:
-        return await fetch()
+    def fetch(self, worker_id: str, topics: Sequence[str]) -> AbstractContextManager[Fetching]:
+        return nullcontext(UntracedFetch())
 
-    async def publish(self, topic: str, tasks: Sequence[Task], publish: Publish) -> Sequence[BaseException | None]:
-        return await publish(topic, [TaskKey(task.id, task.epoch, task.trace) for task in tasks])
+    def publish(self, topic: str, tasks: Sequence[Task]) -> AbstractContextManager[Publishing]:
+        return nullcontext(UntracedPublish([TaskKey(task.id, task.epoch, task.trace) for task in tasks]))
 
     def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
         return UNSEEN
 
-    async def deliver(self, task: Task, deliver: Deliver) -> None:
-        await deliver()
+    def delivery(self, task: Task) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def settled(self, task: Task, move: Move) -> None:
         return

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextvars
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from bridge.adapters.telemetry.metrics import Metrics
 from bridge.domain.lifecycle import Event, Move
@@ -14,7 +15,7 @@ from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task, Ta
 from bridge.domain.trace_context import parse
 from bridge.ports.clock import Clock
 from bridge.ports.engine import EngineTask
-from bridge.ports.tracer import Attempt, Deliver, Fetch, Publish, Take, Tracer
+from bridge.ports.tracer import Attempt, Fetching, Publishing, Tracer
 
 _ENDS: Mapping[Event, str] = {
     Event.DELIVERED_RETRY: "retried",
@@ -38,30 +39,24 @@ class MeteredTracer:
     def begin(self, task_id: str, variables: Variables, caller: str | None = None) -> str:
         return self._tracer.begin(task_id, variables, caller)
 
-    async def submit(self, submission: Submission, take: Take) -> Task:
-        return await self._tracer.submit(submission, take)
+    def submission(self, submission: Submission) -> AbstractContextManager[Submission]:
+        return self._tracer.submission(submission)
 
     def headers(self) -> Mapping[str, str]:
         return self._tracer.headers()
 
-    async def deliver(self, task: Task, deliver: Deliver) -> None:
-        await self._tracer.deliver(task, deliver)
+    def delivery(self, task: Task) -> AbstractContextManager[None]:
+        return self._tracer.delivery(task)
 
-    async def fetch(self, worker_id: str, topics: Sequence[str], fetch: Fetch) -> Sequence[EngineTask]:
-        leases = await self._tracer.fetch(worker_id, topics, fetch)
-        for topic, tasks in Counter(lease.topic for lease in leases).items():
-            self._metrics.of(self._metrics.fetched, topic).inc(tasks)
-        return leases
+    @contextmanager
+    def fetch(self, worker_id: str, topics: Sequence[str]) -> Iterator[Fetching]:
+        with self._tracer.fetch(worker_id, topics) as fetching:
+            yield _CountedFetch(fetching, self._metrics)
 
-    async def publish(self, topic: str, tasks: Sequence[Task], publish: Publish) -> Sequence[BaseException | None]:
-        began = time.perf_counter()
-        errors = await self._tracer.publish(topic, tasks, publish)
-        self._metrics.of(self._metrics.publishes, topic).observe(time.perf_counter() - began)
-        unconfirmed = sum(error is not None for error in errors)
-        if unconfirmed:
-            self._metrics.of(self._metrics.published, topic, "unconfirmed").inc(unconfirmed)
-        self._metrics.of(self._metrics.published, topic, "confirmed").inc(len(errors) - unconfirmed)
-        return errors
+    @contextmanager
+    def publish(self, topic: str, tasks: Sequence[Task]) -> Iterator[Publishing]:
+        with self._tracer.publish(topic, tasks) as publishing:
+            yield _TimedPublish(publishing, topic, self._metrics)
 
     def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
         if task.attempts <= 1:
@@ -96,6 +91,42 @@ class MeteredTracer:
         if event in {Event.SUPERSEDE, Event.GONE}:
             how = "stolen" if event is Event.SUPERSEDE else "gone"
             self._metrics.of(self._metrics.locks_lost, task.topic, how).inc()
+
+
+class _CountedFetch:
+    """A fetch whose tasks are counted."""
+
+    __slots__ = ("_fetching", "_metrics")
+
+    def __init__(self, fetching: Fetching, metrics: Metrics) -> None:
+        self._fetching = fetching
+        self._metrics = metrics
+
+    def fetched(self, tasks: Sequence[EngineTask]) -> None:
+        self._fetching.fetched(tasks)
+        for topic, number in Counter(task.topic for task in tasks).items():
+            self._metrics.of(self._metrics.fetched, topic).inc(number)
+
+
+class _TimedPublish:
+    """A publish that is timed until the broker's answer, and whose confirms are counted."""
+
+    __slots__ = ("_began", "_metrics", "_publishing", "_topic", "keys")
+
+    def __init__(self, publishing: Publishing, topic: str, metrics: Metrics) -> None:
+        self._publishing = publishing
+        self._topic = topic
+        self._metrics = metrics
+        self._began = time.perf_counter()
+        self.keys: Sequence[TaskKey] = publishing.keys
+
+    def confirmed(self, errors: Sequence[BaseException | None]) -> None:
+        self._publishing.confirmed(errors)
+        self._metrics.of(self._metrics.publishes, self._topic).observe(time.perf_counter() - self._began)
+        unconfirmed = sum(error is not None for error in errors)
+        if unconfirmed:
+            self._metrics.of(self._metrics.published, self._topic, "unconfirmed").inc(unconfirmed)
+        self._metrics.of(self._metrics.published, self._topic, "confirmed").inc(len(errors) - unconfirmed)
 
 
 class _Timed:

@@ -1,4 +1,4 @@
-"""Spans as they are being made: cheap to begin, and turned into the SDK's own only when they are sent."""
+"""Spans of tasks while their step lasts: whether the SDK is asked for one is known when the step, or its task, ends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from typing import Any, Final
 
 from opentelemetry import context as otel
 from opentelemetry import trace as api
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation import set_span_in_context
 from opentelemetry.util import types
 
@@ -32,7 +29,6 @@ _HIDE: Final = "worker-api-gateway-hide"
 
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
-_UNSET: Final = Status()
 
 
 def span_context(trace: str, span: str, sampled: bool) -> SpanContext:
@@ -47,7 +43,7 @@ def nanos(moment: datetime) -> int:
 
 @dataclass(slots=True)
 class Draft:
-    """A span of ours. Ids are in hexadecimal digits; `start` and `end` in nanoseconds."""
+    """What a span of ours will tell. Ids are in hexadecimal digits; `start` and `end` in nanoseconds."""
 
     trace_id: str
     span_id: str
@@ -73,23 +69,6 @@ class Draft:
 
     def context(self, sampled: bool) -> SpanContext:
         return span_context(self.trace_id, self.span_id, sampled)
-
-    def finished(self, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
-        """Return the span for the exporter."""
-        return ReadableSpan(
-            name=self.name,
-            context=self.context(sampled=True),
-            parent=None if self.parent is None else span_context(self.trace_id, self.parent, True),
-            resource=resource,
-            attributes=self.attributes,
-            events=[Event(name, attributes, at) for name, at, attributes in self.events],
-            links=[Link(span_context(trace, span, True)) for trace, span in self.links],
-            kind=self.kind,
-            status=_UNSET if self.error is None else Status(StatusCode.ERROR, self.error),
-            start_time=self.start,
-            end_time=max(self.start, self.end),
-            instrumentation_scope=scope,
-        )
 
 
 def cut(text: str, limit: int) -> str:

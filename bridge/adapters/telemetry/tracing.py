@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextvars
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from opentelemetry import trace as api
 from opentelemetry.trace import NonRecordingSpan, SpanKind
 from opentelemetry.trace.propagation import set_span_in_context
 
-from bridge.adapters.telemetry.export import SpanSink
+from bridge.adapters.telemetry.attributes import OPERATIONS, RESULTS, describe, trace_given_by
+from bridge.adapters.telemetry.provider import SpanSink
 from bridge.adapters.telemetry.spans import AttemptSpan, Attributes, Draft, Hide, nanos, scope_with
 from bridge.domain.errors import EngineRejected, EngineUnavailable, ForeignAnswer, GatewayError
 from bridge.domain.lifecycle import Event, Move
@@ -24,7 +26,6 @@ from bridge.domain.redaction import mask_text
 from bridge.domain.submission import Submission
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Source, Task, TaskKey, Variables
 from bridge.domain.trace_context import (
-    VARIABLE,
     Place,
     parse,
     place_of,
@@ -35,27 +36,11 @@ from bridge.domain.trace_context import (
 )
 from bridge.ports.clock import Clock
 from bridge.ports.engine import EngineTask
-from bridge.ports.tracer import UNSEEN, Attempt, Deliver, Fetch, Publish, Take
+from bridge.ports.tracer import UNSEEN, Attempt, Fetching, Publishing
 
 TAKEN_OVER: Final = "the claim was taken over"
 """Why an attempt is abandoned whose span the process that took it over has written."""
 _MOST_FETCHES: Final = 64
-
-_OPERATIONS: Final[Mapping[type[Outcome], tuple[str, str]]] = {
-    Completion: ("complete", "/external-task/{id}/complete"),
-    Failure: ("fail", "/external-task/{id}/failure"),
-    BpmnFault: ("bpmn_error", "/external-task/{id}/bpmnError"),
-}
-_ENDS: Final[Mapping[Event, str]] = {
-    Event.DELIVERED_COMPLETION: "completed",
-    Event.ENDED_BY_US: "completed",
-    Event.DELIVERED_INCIDENT: "failed",
-    Event.UNDELIVERABLE: "failed",
-    Event.EXHAUSTED: "failed",
-    Event.SUPERSEDE: "superseded",
-    Event.GONE: "cancelled",
-    Event.END_UNKNOWN: "unknown",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +83,10 @@ class OtelTracer:
 
     # -- into the gateway
 
-    async def submit(self, submission: Submission, take: Take) -> Task:
+    @contextmanager
+    def submission(self, submission: Submission) -> Iterator[Submission]:
         """As the port says: a span for the call, under the caller's, and the task's under that."""
-        caller = parse(submission.trace) or parse(_variable(submission))
+        caller = parse(submission.trace) or parse(trace_given_by(submission))
         trace, _, sampled = caller or parse(self.begin("", {})) or ("", "", False)
         route: Attributes = {
             "http.request.method": "POST",
@@ -111,17 +97,16 @@ class OtelTracer:
         parent = None if caller is None else caller[1]
         draft = Draft(trace, self._fresh(), parent, "POST /tasks/submit", SpanKind.SERVER, self._now(), route)
         try:
-            task = await take(replace(submission, trace=traceparent(trace, draft.span_id, sampled)))
+            yield replace(submission, trace=traceparent(trace, draft.span_id, sampled))
         except GatewayError as error:
             draft.fail(type(error).__name__, mask_text(str(error)), self._now())
             raise
-        else:
-            return task
         finally:
             draft.end = self._now()
             self._sink.put(draft, sampled)
 
-    async def fetch(self, worker_id: str, topics: Sequence[str], fetch: Fetch) -> Sequence[EngineTask]:
+    @contextmanager
+    def fetch(self, worker_id: str, topics: Sequence[str]) -> Iterator[Fetching]:
         """As the port says. Sent when one of its tasks is recorded, or when it failed."""
         trace, span = span_of_fetch(worker_id)
         attributes: Attributes = {
@@ -133,20 +118,21 @@ class OtelTracer:
         draft = Draft(trace, span, None, "fetch", SpanKind.CLIENT, self._now(), attributes)
         token = otel.attach(set_span_in_context(NonRecordingSpan(draft.context(self._around.samples(trace)))))
         try:
-            leases = await fetch()
+            yield _Fetch(self, worker_id, draft)
         except (EngineRejected, EngineUnavailable) as error:
             self._refused(draft, error, mask_text)
             self._sink.put(draft, True)
             raise
         finally:
             otel.detach(token)
-        if leases:
-            draft.end = self._now()
-            draft.attributes |= {"http.response.status_code": 200, "messaging.batch.message_count": len(leases)}
-            self._fetches[worker_id] = draft
-            if len(self._fetches) > _MOST_FETCHES:
-                self._fetches.popitem(last=False)
-        return leases
+
+    def keep_fetch(self, worker_id: str, draft: Draft, tasks: int) -> None:
+        """Keep the span of a fetch that brought tasks until one of them is recorded."""
+        draft.end = self._now()
+        draft.attributes |= {"http.response.status_code": 200, "messaging.batch.message_count": tasks}
+        self._fetches[worker_id] = draft
+        if len(self._fetches) > _MOST_FETCHES:
+            self._fetches.popitem(last=False)
 
     def _show_fetch(self, worker_id: str) -> None:
         draft = self._fetches.pop(worker_id, None)
@@ -155,7 +141,8 @@ class OtelTracer:
 
     # -- to the broker and from it
 
-    async def publish(self, topic: str, tasks: Sequence[Task], publish: Publish) -> Sequence[BaseException | None]:
+    @contextmanager
+    def publish(self, topic: str, tasks: Sequence[Task]) -> Iterator[Publishing]:  # noqa: ARG002 - each task has it
         drafts = [self._sending(task) for task in tasks]
         keys = [
             TaskKey(
@@ -165,7 +152,10 @@ class OtelTracer:
             )
             for task, sent in zip(tasks, drafts, strict=True)
         ]
-        errors = await publish(topic, keys)
+        yield _Publish(self, keys, drafts)
+
+    def end_publish(self, drafts: Sequence[tuple[Draft, bool] | None], errors: Sequence[BaseException | None]) -> None:
+        """Write the spans of messages that the broker has answered."""
         now = self._now()
         for sent, error in zip(drafts, errors, strict=True):
             if sent is None:
@@ -175,7 +165,6 @@ class OtelTracer:
             if error is not None:
                 draft.fail(type(error).__name__, mask_text(str(error)), now)
             self._sink.put(draft, sampled)
-        return errors
 
     def _sending(self, task: Task) -> tuple[Draft, bool] | None:
         place = place_of(task.id, task.trace)
@@ -217,7 +206,7 @@ class OtelTracer:
         attributes: Attributes = {
             **self._broker,
             "messaging.operation.type": "process",
-            **_described(task),
+            **describe(task),
             "task.attempt": task.attempts,
             "task.epoch": task.epoch,
             "worker.id": task.worker_id,
@@ -257,19 +246,20 @@ class OtelTracer:
 
     # -- out of the gateway
 
-    async def deliver(self, task: Task, deliver: Deliver) -> None:
+    @contextmanager
+    def delivery(self, task: Task) -> Iterator[None]:
         place = place_of(task.id, task.trace)
         if place is None or task.outcome is None:
-            await deliver()
+            yield
             return
-        operation, template = _OPERATIONS[type(task.outcome)]
+        operation, template = OPERATIONS[type(task.outcome)]
         attributes: Attributes = {**self._engine, "url.template": template, "task.id": task.id}
         draft = self._draft(place, self._fresh(), operation, SpanKind.CLIENT, attributes)
         if task.reports:
             draft.attributes["http.request.resend_count"] = task.reports
         token = otel.attach(set_span_in_context(NonRecordingSpan(draft.context(place.sampled))))
         try:
-            await deliver()
+            yield
             draft.attributes["http.response.status_code"] = 204
         except (EngineRejected, EngineUnavailable) as error:
             self._refused(draft, error, self.hiding(task))
@@ -289,7 +279,7 @@ class OtelTracer:
         place = place_of(task.id, task.trace)
         if place is None:
             return
-        if move.event in _ENDS:
+        if move.event in RESULTS:
             self._end(task, place, move.event)
         elif move.event in {Event.DELIVERED_RETRY, Event.FAILURE_TAKEN} and not place.sampled:
             self._keep(task, place)
@@ -315,12 +305,12 @@ class OtelTracer:
 
     def _end(self, task: Task, place: Place, event: Event) -> None:
         """Write the task's own span, from its creation to now; what came before stands under it."""
-        result = _ENDS.get(event, event.value)
+        result = RESULTS.get(event, event.value)
         if result != "failed" and not place.sampled and not self._sink.shows(place.trace_id):
             self._sink.forget(place.trace_id)
             return
         attributes: Attributes = {
-            **_described(task),
+            **describe(task),
             "task.result": result,
             "task.attempts": task.attempts,
             "task.epoch": task.epoch,
@@ -355,6 +345,37 @@ class OtelTracer:
         return nanos(self._clock.now())
 
 
+class _Fetch:
+    """A fetch whose span is written with its tasks."""
+
+    __slots__ = ("_draft", "_tracer", "_worker_id")
+
+    def __init__(self, tracer: OtelTracer, worker_id: str, draft: Draft) -> None:
+        self._tracer = tracer
+        self._worker_id = worker_id
+        self._draft = draft
+
+    def fetched(self, tasks: Sequence[EngineTask]) -> None:
+        if tasks:
+            self._tracer.keep_fetch(self._worker_id, self._draft, len(tasks))
+
+
+class _Publish:
+    """A publish whose messages have spans."""
+
+    __slots__ = ("_drafts", "_tracer", "keys")
+
+    def __init__(
+        self, tracer: OtelTracer, keys: Sequence[TaskKey], drafts: Sequence[tuple[Draft, bool] | None]
+    ) -> None:
+        self._tracer = tracer
+        self.keys = keys
+        self._drafts = drafts
+
+    def confirmed(self, errors: Sequence[BaseException | None]) -> None:
+        self._tracer.end_publish(self._drafts, errors)
+
+
 class _Attempt:
     """The run of a handler whose span is written."""
 
@@ -371,22 +392,3 @@ class _Attempt:
     def ended(self, outcome: Outcome | None, why: str | None = None) -> None:
         if outcome is not None or why != TAKEN_OVER:
             self._tracer.end_attempt(self._task, self._place, self._draft, outcome, why or "")
-
-
-def _variable(submission: Submission) -> str | None:
-    """Return the trace that a submission carries among its variables, plain or in the engine's form."""
-    given = submission.variables.get(VARIABLE)
-    value = given.get("value") if isinstance(given, Mapping) else given
-    return value if isinstance(value, str) else None
-
-
-def _described(task: Task) -> Attributes:
-    found: Attributes = {
-        "task.id": task.id,
-        "task.topic": task.topic,
-    }
-    if task.business_key:
-        found["task.business_key"] = mask_text(task.business_key)
-    if task.process_instance_id is not None:
-        found["process.instance.id"] = task.process_instance_id
-    return found

@@ -221,7 +221,8 @@ class Report:
         self._open.add(delivery)
         until: datetime | None = None
         try:
-            await self._tracer.deliver(task, lambda: self._send_held(task, outcome))
+            with self._tracer.delivery(task):
+                await self._send_held(task, outcome)
         except (LeaseLost, TaskGone):
             move = await self._reconcile(task, outcome)
         except EngineUnavailable as error:

@@ -235,9 +235,9 @@ class Poll:
         asked_at, began = self._clock.now(), asyncio.get_running_loop().time()
         leases: Sequence[EngineTask] = ()
         try:
-            leases = await self._tracer.fetch(
-                worker_id, fetch.topics, lambda: self._engine.fetch_and_lock(worker_id, fetch.size, polls, wait)
-            )
+            with self._tracer.fetch(worker_id, fetch.topics) as fetching:
+                leases = await self._engine.fetch_and_lock(worker_id, fetch.size, polls, wait)
+                fetching.fetched(leases)
         except AnswerTooLarge as error:
             await self._fetch_less(fetch, worker_id, error)
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -113,25 +112,19 @@ def test_a_claim_that_expired_is_a_lost_run() -> None:
     assert bench.value("gateway_attempts_total", result="lost") == 1
 
 
-async def test_messages_are_counted_by_their_confirms() -> None:
+def test_messages_are_counted_by_their_confirms() -> None:
     bench = Bench()
-
-    async def publish(_topic: str, _keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
-        return [None, BrokerUnavailable("no confirm"), None]
-
-    await bench.tracer.publish("orders", [bench.task()] * 3, publish)
+    with bench.tracer.publish("orders", [bench.task()] * 3) as publishing:
+        publishing.confirmed([None, BrokerUnavailable("no confirm"), None])
     assert bench.value("gateway_published_total", result="confirmed") == 2
     assert bench.value("gateway_published_total", result="unconfirmed") == 1
     assert bench.value("gateway_publish_seconds_count") == 1
 
 
-async def test_what_the_engine_gave_is_counted_by_topic() -> None:
+def test_what_the_engine_gave_is_counted_by_topic() -> None:
     bench = Bench()
-
-    async def fetch() -> Sequence[EngineTask]:
-        return [EngineTask(str(number), "orders", "w", None, None) for number in range(3)]
-
-    assert len(await bench.tracer.fetch("w", ["orders"], fetch)) == 3
+    with bench.tracer.fetch("w", ["orders"]) as fetching:
+        fetching.fetched([EngineTask(str(number), "orders", "w", None, None) for number in range(3)])
     assert bench.value("gateway_fetched_total") == 3
 
 

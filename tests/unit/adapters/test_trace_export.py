@@ -7,29 +7,19 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from opentelemetry import trace as api
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind
 
-from bridge.adapters.telemetry.export import (
-    MOST_HELD,
-    MOST_OF_ONE,
-    SpanSink,
-    exporter_of,
-    provider_for,
-    ratio_of,
-    samples,
-)
+from bridge.adapters.telemetry.export import CountedBatches, exporter_of, ratio_of, samples
+from bridge.adapters.telemetry.provider import MOST_HELD, MOST_OF_ONE, SpanSink, provider_for
 from bridge.adapters.telemetry.spans import AttemptSpan, Draft, scope_with
 from bridge.adapters.telemetry.telemetry import Telemetry, wants_traces
-from bridge.adapters.telemetry.wire import Parcel, to_wire, unpacked
 from bridge.domain.errors import SetupError
 from bridge.ports.tracer import NoTracer
 
@@ -62,7 +52,7 @@ class Sent:
     dropped: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.sink = SpanSink(self.collector, Resource({}), self._drop)
+        self.sink = SpanSink(CountedBatches(self.collector, self._drop), Resource({}))
 
     def _drop(self, why: str, spans: int) -> None:
         self.dropped[why] += spans
@@ -97,11 +87,11 @@ def test_traces_are_off_until_a_variable_asks_for_them(environment: dict[str, st
 @pytest.mark.parametrize(
     ("environment", "name"),
     [
-        (ENDPOINT, "bridge.adapters.telemetry.wire"),
+        (ENDPOINT, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "opentelemetry.exporter.otlp.proto.http.trace_exporter"),
         (
             {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
-            "bridge.adapters.telemetry.wire",
+            "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
         ),
     ],
 )
@@ -247,21 +237,30 @@ def test_an_attempts_span_takes_what_a_handler_adds_and_keeps_its_own() -> None:
     assert "late" not in made.attributes
 
 
-def test_our_own_way_of_writing_spans_writes_what_the_sdks_does() -> None:
-    resource, scope = Resource({"service.name": "gate"}), InstrumentationScope("bridge")
-    full = Draft("a" * 32, "b" * 16, "c" * 16, "process orders", SpanKind.CONSUMER, 10, {}, end=20)
-    full.attributes = {"task.id": "t", "text": "x", "one": 1, "yes": True, "half": 0.5, "true": 1.0, "float": 1.0}
+def test_the_sdk_writes_all_that_a_draft_tells() -> None:
+    sent = Sent()
+    full = Draft("a" * 32, "b" * 16, "c" * 16, "process orders", SpanKind.CONSUMER, 10, {"task.id": "t"}, end=20)
     full.links = (("d" * 32, "e" * 16),)
     full.fail("ValueError", "it broke", 15, "the stack")
-    bare = Draft("a" * 32, "f" * 16, None, "task orders", SpanKind.INTERNAL, 10, {"one": 1.0, "yes": 1}, end=5)
-    kinds = [replace(bare, kind=kind) for kind in SpanKind]
-    for drafts in ([full, bare, full, *kinds], [bare], []):
-        parcels = [Parcel(draft, resource, scope) for draft in drafts]
-        assert to_wire(parcels) == encode_spans(unpacked(parcels))
-    foreign = bare.finished(Resource({"service.name": "other"}), InstrumentationScope("shop"))
-    mixed = [foreign, Parcel(full, resource, scope), foreign, Parcel(bare, resource, scope)]
-    found = {(part.scope_spans[0].scope.name, len(part.scope_spans[0].spans)) for part in to_wire(mixed).resource_spans}
-    assert found == {("bridge", 2), ("shop", 2)}
+    bare = Draft("a" * 32, "f" * 16, None, "task orders", SpanKind.INTERNAL, 10, {"one": 1.0}, end=5)
+    sent.sink.put(full, sampled=True)
+    sent.sink.put(bare, sampled=True)
+    sent.sink.flush()
+    first, root = sent.collector.spans
+    context, parent, (link,), (event,) = first.context, first.parent, first.links, first.events
+    assert context is not None
+    assert parent is not None
+    assert (context.trace_id, context.span_id, context.trace_flags) == (int("a" * 32, 16), int("b" * 16, 16), 1)
+    assert (parent.trace_id, parent.span_id) == (context.trace_id, int("c" * 16, 16))
+    assert (link.context.trace_id, link.context.span_id) == (int("d" * 32, 16), int("e" * 16, 16))
+    assert (first.kind, first.start_time, first.end_time) == (SpanKind.CONSUMER, 10, 20)
+    assert dict(first.attributes or {}) == {"task.id": "t", "error.type": "ValueError"}
+    assert (first.status.status_code, first.status.description) == (api.StatusCode.ERROR, "ValueError: it broke")
+    assert (event.name, event.timestamp) == ("exception", 15)
+    assert (event.attributes or {})["exception.stacktrace"] == "the stack"
+    assert root.context is not None
+    assert (root.context.trace_id, root.context.span_id, root.parent) == (context.trace_id, int("f" * 16, 16), None)
+    assert (root.end_time, root.status.status_code) == (10, api.StatusCode.UNSET), "no span ends before it began"
 
 
 async def test_without_traces_nothing_is_made() -> None:

@@ -61,10 +61,6 @@ def attributes(span: ReadableSpan) -> Mapping[str, Any]:
     return span.attributes or {}
 
 
-async def answer(_topic: str, keys: Sequence[TaskKey]) -> Sequence[BaseException | None]:
-    return [None] * len(keys)
-
-
 def test_a_tasks_span_lies_from_its_creation_to_its_end() -> None:
     bench = Bench()
     task = bench.task(outcome=Completion(), process_definition_key="checkout")
@@ -95,37 +91,30 @@ def test_a_task_that_is_lost_ends(event: Event, result: str) -> None:
     assert attributes(bench.one("task orders"))["task.result"] == result
 
 
-async def test_each_message_carries_the_span_that_sent_it() -> None:
+def test_each_message_carries_the_span_that_sent_it() -> None:
     bench = Bench()
     task = bench.task()
     keys: list[TaskKey] = []
-
-    async def publish(_topic: str, some: Sequence[TaskKey]) -> Sequence[BaseException | None]:
-        keys.extend(some)
-        return [None, EngineUnavailable("password=hunter2")]
-
-    await bench.tracer.publish("orders", [task, task.changed(trace=None, id="t2")], publish)
-    await bench.tracer.publish("orders", [task, task], publish)
+    for second in (task.changed(trace=None, id="t2"), task):
+        with bench.tracer.publish("orders", [task, second]) as publishing:
+            keys.extend(publishing.keys)
+            publishing.confirmed([None, EngineUnavailable("password=hunter2")])
     first, refused = bench.seen[0], bench.seen[-1]
     assert keys[0].trace == f"00-{ids(first)[0]}-{ids(first)[1]}-01"
     assert keys[1] == TaskKey("t2", 1, None)
     assert refused.status.description == "EngineUnavailable: password=***"
 
 
-async def test_a_fetch_is_a_trace_of_its_own_and_shown_with_its_tasks() -> None:
+def test_a_fetch_is_a_trace_of_its_own_and_shown_with_its_tasks() -> None:
     bench = Bench()
-
-    async def nothing() -> Sequence[EngineTask]:
-        return []
-
-    async def one() -> Sequence[EngineTask]:
+    with bench.tracer.fetch("w0", ["orders"]) as fetching:
+        fetching.fetched([])
+    with bench.tracer.fetch("w1", ["orders"]) as fetching:
         assert bench.tracer.headers()["traceparent"].split("-")[1] == span_of_fetch("w1")[0]
-        return [EngineTask("t1", "orders", "w1", None, None)]
-
-    await bench.tracer.fetch("w0", ["orders"], nothing)
-    await bench.tracer.fetch("w1", ["orders"], one)
+        fetching.fetched([EngineTask("t1", "orders", "w1", None, None)])
     assert bench.seen == []
-    await bench.tracer.publish("orders", [bench.task()], answer)
+    with bench.tracer.publish("orders", [bench.task()]) as publishing:
+        publishing.confirmed([None])
     fetch, send = bench.one("fetch"), bench.one("send orders")
     assert ids(fetch)[:2] == span_of_fetch("w1")
     (link,) = send.links
@@ -133,14 +122,10 @@ async def test_a_fetch_is_a_trace_of_its_own_and_shown_with_its_tasks() -> None:
     assert bench.tracer.headers() == {}
 
 
-async def test_a_fetch_that_fails_is_shown() -> None:
+def test_a_fetch_that_fails_is_shown() -> None:
     bench = Bench(sampled=False)
-
-    async def fail() -> Sequence[EngineTask]:
+    with pytest.raises(EngineRejected), bench.tracer.fetch("w1", ["orders"]):
         raise EngineRejected("fetch: HTTP 500", status=500)
-
-    with pytest.raises(EngineRejected):
-        await bench.tracer.fetch("w1", ["orders"], fail)
     assert attributes(bench.one("fetch"))["http.response.status_code"] == 500
 
 
@@ -251,37 +236,29 @@ def test_a_second_attempt_shows_its_wait_and_the_first() -> None:
         (None, 204),
     ],
 )
-async def test_a_delivery_says_what_the_engine_answered(error: Exception | None, status: int | None) -> None:
+def test_a_delivery_says_what_the_engine_answered(error: Exception | None, status: int | None) -> None:
     bench = Bench()
     sent: list[Mapping[str, str]] = []
-
-    async def deliver() -> None:
+    task = bench.task(outcome=Completion(), reports=2)
+    with nullcontext() if error is None else pytest.raises(type(error)), bench.tracer.delivery(task):
         sent.append(bench.tracer.headers())
         if error is not None:
             raise error
-
-    task = bench.task(outcome=Completion(), reports=2)
-    with nullcontext() if error is None else pytest.raises(type(error)):
-        await bench.tracer.deliver(task, deliver)
     span = bench.one("complete")
     assert attributes(span).get("http.response.status_code") == status
     assert (attributes(span)["server.port"], attributes(span)["http.request.resend_count"]) == (443, 2)
     assert sent == [{"traceparent": f"00-{ids(span)[0]}-{ids(span)[1]}-01"}]
 
 
-async def test_a_refused_submission_is_a_span_that_says_so() -> None:
+def test_a_refused_submission_is_a_span_that_says_so() -> None:
     bench = Bench()
-
-    async def refuse(_submission: Submission) -> Task:
+    with pytest.raises(TaskConflict), bench.tracer.submission(Submission("t1", "w", "orders")):
         raise TaskConflict("locked by another")
-
-    with pytest.raises(TaskConflict):
-        await bench.tracer.submit(Submission("t1", "w", "orders"), refuse)
     assert bench.one("POST /tasks/submit").status.description == "TaskConflict: locked by another"
 
 
 @pytest.mark.parametrize("form", ["header", "variable", "typed"])
-async def test_a_submission_continues_its_callers_trace(form: str) -> None:
+def test_a_submission_continues_its_callers_trace(form: str) -> None:
     bench = Bench()
     caller = f"00-{'a' * 32}-{'b' * 16}-01"
     forms: dict[str, dict[str, Any]] = {
@@ -291,11 +268,8 @@ async def test_a_submission_continues_its_callers_trace(form: str) -> None:
     }
     variables = forms[form]
     given = Submission("t1", "w", "orders", variables, caller if form == "header" else None)
-
-    async def take(submission: Submission) -> Task:
-        return bench.task(trace=bench.tracer.begin("t1", {}, submission.trace))
-
-    task = await bench.tracer.submit(given, take)
+    with bench.tracer.submission(given) as submission:
+        task = bench.task(trace=bench.tracer.begin("t1", {}, submission.trace))
     call = bench.one("POST /tasks/submit")
     assert (ids(call)[0], ids(call)[2]) == ("a" * 32, "b" * 16)
     place = place_of("t1", task.trace)
