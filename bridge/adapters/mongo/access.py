@@ -110,7 +110,7 @@ class RequestsDocument(Document):
 class MongoAccessStore(StoreReader):
     """`bridge.ports.access.AccessStore` on MongoDB, over a connection of its own: logins never wait behind tasks.
 
-    Values only ever stand behind an operator, so none can be read as one. `patience` bounds what the server does.
+    Values only ever stand behind an operator, so none can be read as one. `max_time` bounds what the server does.
     """
 
     models: ClassVar = (UserDocument, KeyDocument, SessionDocument, LoginAttemptsDocument, RequestsDocument)
@@ -122,9 +122,9 @@ class MongoAccessStore(StoreReader):
         *,
         pool_size: int = 8,
         timeout: timedelta = timedelta(seconds=10),
-        patience: timedelta = timedelta(seconds=3),
+        max_time: timedelta = timedelta(seconds=3),
     ) -> None:
-        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, patience=patience)
+        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, max_time=max_time)
 
     # -- people
 
@@ -138,7 +138,7 @@ class MongoAccessStore(StoreReader):
     async def user_by_account(self, account: str) -> User | None:
         with translated("user_by_account"):
             wanted = {"account": {"$eq": account}}
-            found = await self._of(UserDocument).find_one(wanted, max_time_ms=self._patience)
+            found = await self._of(UserDocument).find_one(wanted, max_time_ms=self._max_time_ms)
         return None if found is None else from_user(found)
 
     async def users_by_name(self, names: Collection[str]) -> Sequence[User]:
@@ -146,7 +146,7 @@ class MongoAccessStore(StoreReader):
 
     async def users(self) -> Sequence[User]:
         with translated("users"):
-            found = self._of(UserDocument).find({}, max_time_ms=self._patience).sort("_id", ASCENDING).limit(MOST)
+            found = self._of(UserDocument).find({}, max_time_ms=self._max_time_ms).sort("_id", ASCENDING).limit(MOST)
             return [from_user(document) for document in await found.to_list()]
 
     async def set_password(self, name: str, password: str) -> bool:
@@ -177,7 +177,7 @@ class MongoAccessStore(StoreReader):
 
     async def keys(self) -> Sequence[ApiKey]:
         with translated("keys"):
-            found = self._of(KeyDocument).find({}, max_time_ms=self._patience).sort(_NEWEST).limit(MOST)
+            found = self._of(KeyDocument).find({}, max_time_ms=self._max_time_ms).sort(_NEWEST).limit(MOST)
             return [from_key(document) for document in await found.to_list()]
 
     async def revoke_key(self, prefix: str, at: datetime) -> bool:
@@ -203,7 +203,7 @@ class MongoAccessStore(StoreReader):
     async def sessions(self, user: str) -> Sequence[Session]:
         with translated("sessions"):
             wanted = {"user": {"$eq": user}}
-            found = self._of(SessionDocument).find(wanted, max_time_ms=self._patience).sort(_NEWEST).limit(MOST)
+            found = self._of(SessionDocument).find(wanted, max_time_ms=self._max_time_ms).sort(_NEWEST).limit(MOST)
             return [from_session(document) for document in await found.to_list()]
 
     async def rebind_session(self, user: str, session_id: str, credential: str) -> bool:
@@ -225,7 +225,7 @@ class MongoAccessStore(StoreReader):
         with translated("end_oldest_sessions"):
             sessions, wanted = self._of(SessionDocument), {"user": {"$eq": user}}
             while True:
-                found = sessions.find(wanted, {"_id": 1}, max_time_ms=self._patience).sort(_NEWEST)
+                found = sessions.find(wanted, {"_id": 1}, max_time_ms=self._max_time_ms).sort(_NEWEST)
                 oldest = [document["_id"] for document in await found.skip(keep).limit(MOST).to_list()]
                 if not oldest:
                     return ended
@@ -285,11 +285,11 @@ class MongoAccessStore(StoreReader):
 
     async def _find(self, model: type[Document], key: str) -> Raw | None:
         with translated(f"find {model.__name__}"):
-            return await self._of(model).find_one({"_id": {"$eq": key}}, max_time_ms=self._patience)
+            return await self._of(model).find_one({"_id": {"$eq": key}}, max_time_ms=self._max_time_ms)
 
     async def _find_all(self, model: type[Document], keys: Collection[str]) -> list[Raw]:
         with translated(f"find {model.__name__}"):
-            return await self._of(model).find({"_id": {"$in": list(keys)}}, max_time_ms=self._patience).to_list()
+            return await self._of(model).find({"_id": {"$in": list(keys)}}, max_time_ms=self._max_time_ms).to_list()
 
     async def _set(self, model: type[Document], wanted: Raw, changes: Raw) -> bool:
         with translated(f"change {model.__name__}"):

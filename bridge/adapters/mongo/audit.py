@@ -43,7 +43,7 @@ class AuditStore(StoreReader):
         clauses += [{"at": {"$lt": wanted.until}}] if wanted.until is not None else []
         audit = self._collection(AuditDocument.Settings.name)
         with translated("audit"):
-            found = await newest(audit, "at", clauses, limit, after=after, patience=self._patience)
+            found = await newest(audit, "at", clauses, limit, after=after, max_time=self._max_time_ms)
         return [_entry(document) for document in found]
 
 
@@ -54,7 +54,7 @@ async def newest(
     limit: int,
     *,
     after: tuple[datetime, str] | None,
-    patience: int,
+    max_time: int,
 ) -> list[Raw]:
     """Return documents that match all clauses, the newest first, behind the one with that time and id."""
     bounds: list[list[Raw]] = [[]]
@@ -63,7 +63,7 @@ async def newest(
     found: list[Raw] = []
     for bound in bounds:
         if len(found) < limit:
-            some = rows.find(joined([*clauses, *bound]), max_time_ms=patience)
+            some = rows.find(joined([*clauses, *bound]), max_time_ms=max_time)
             found += await some.sort([(moment, DESCENDING), ("_id", DESCENDING)]).limit(limit - len(found)).to_list()
     return found
 

@@ -24,7 +24,7 @@ from bridge.adapters.mongo.reader import StoreReader, translated
 from bridge.adapters.mongo.replicas import ReplicaDocument
 from bridge.documents.raw import Raw
 
-_SIGNS: Final = timedelta(seconds=10)
+_HEARTBEATS: Final = timedelta(seconds=10)
 """Heartbeats are reported at most so often: they come every two seconds, and rarely change anything."""
 _LATEST_OPERATIONS: Final = 10
 _MOST: Final = 200
@@ -53,7 +53,7 @@ class ChangeTokenStore(StoreReader):
             self._newest(PauseDocument.Settings.name, "_id", "at", "reason", most=_MOST),
             self._newest(ReplicaDocument.Settings.name, "seen_at", "_id", most=_MOST),
         )
-        seen = sorted((row["_id"], row["seen_at"].timestamp() // _SIGNS.total_seconds()) for row in replicas)
+        seen = sorted((row["_id"], row["seen_at"].timestamp() // _HEARTBEATS.total_seconds()) for row in replicas)
         return {
             "tasks": _token([tasks, counts]),
             "topics": _token([tasks, counts, pauses]),
@@ -69,7 +69,7 @@ class ChangeTokenStore(StoreReader):
         wanted: Raw = {} if above is None else {by: {"$gt": above}}
         shown: dict[str, Any] = dict.fromkeys((by, *fields), 1)
         with translated("change_tokens"):
-            found = self._collection(collection).find(wanted, {"_id": 0, **shown}, max_time_ms=self._patience)
+            found = self._collection(collection).find(wanted, {"_id": 0, **shown}, max_time_ms=self._max_time_ms)
             return await found.sort(by, DESCENDING).limit(most).to_list()
 
 

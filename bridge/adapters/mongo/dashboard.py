@@ -42,8 +42,8 @@ class MongoDashboardStore(
         *,
         pool_size: int = 16,
         timeout: timedelta = timedelta(seconds=10),
-        patience: timedelta = timedelta(seconds=5),
+        max_time: timedelta = timedelta(seconds=5),
         audit_kept: timedelta = AUDIT_KEPT,
     ) -> None:
-        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, patience=patience)
+        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, max_time=max_time)
         self._audit_kept = audit_kept

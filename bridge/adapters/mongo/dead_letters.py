@@ -49,7 +49,7 @@ class DeadLetterStore(StoreReader):
 
     async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
         with translated("dead_letters"):
-            found = self._dead_letters.find({}, max_time_ms=self._patience).sort([("found_at", DESCENDING)])
+            found = self._dead_letters.find({}, max_time_ms=self._max_time_ms).sort([("found_at", DESCENDING)])
             documents = await found.limit(limit).to_list()
         return [
             DeadLetter(row["_id"], row["topic"], row["reason"], row["body"], row.get("task_id"), row["found_at"])

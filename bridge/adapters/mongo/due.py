@@ -29,7 +29,7 @@ class DueStore(StoreReader):
         overdue = {"state": which, "next_at": {"$gt": BEGINNING, "$lte": now}}
         shown = None if state is State.REPORTING else WITHOUT_PAYLOAD
         with translated("due"):
-            found = self._tasks.find(overdue, shown, max_time_ms=self._patience).sort([("next_at", 1), ("_id", 1)])
+            found = self._tasks.find(overdue, shown, max_time_ms=self._max_time_ms).sort([("next_at", 1), ("_id", 1)])
             documents = await found.limit(limit).to_list()
             # What was set aside may be so for its payload.
             marked = [] if shown is None else [each["_id"] for each in documents if each.get("unreadable")]
@@ -41,7 +41,7 @@ class DueStore(StoreReader):
 
     async def topic_of(self, task_id: str) -> str | None:
         with translated("topic_of"):
-            found = await self._tasks.find_one({"_id": {"$eq": task_id}}, {"topic": 1}, max_time_ms=self._patience)
+            found = await self._tasks.find_one({"_id": {"$eq": task_id}}, {"topic": 1}, max_time_ms=self._max_time_ms)
         topic = None if found is None else found.get("topic")
         return topic if isinstance(topic, str) else None
 
@@ -72,4 +72,5 @@ class DueStore(StoreReader):
             await self._tasks.update_many({"_id": {"$in": marked}}, {"$unset": {"unreadable": ""}}, hint=BY_ID)
 
     async def _whole(self, ids: Sequence[Any]) -> list[Raw]:
-        return await self._tasks.find({"_id": {"$in": list(ids)}}, max_time_ms=self._patience).limit(len(ids)).to_list()
+        found = self._tasks.find({"_id": {"$in": list(ids)}}, max_time_ms=self._max_time_ms)
+        return await found.limit(len(ids)).to_list()

@@ -32,7 +32,7 @@ class IdentityStore(StoreReader):
 
     async def engine_identity(self) -> EngineIdentity | None:
         with translated("engine_identity"):
-            found = await self._identities.find_one({"_id": {"$eq": _ONE}}, max_time_ms=self._patience)
+            found = await self._identities.find_one({"_id": {"$eq": _ONE}}, max_time_ms=self._max_time_ms)
         return None if found is None else EngineIdentity(found.get("installation"), tuple(found["definitions"]))
 
     async def keep_engine_identity(self, identity: EngineIdentity) -> None:

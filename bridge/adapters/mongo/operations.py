@@ -49,12 +49,12 @@ class OperationStore(StoreReader):
 
     async def operation(self, operation_id: str) -> Operation | None:
         with translated("operation"):
-            found = await self._operations.find_one({"_id": {"$eq": operation_id}}, max_time_ms=self._patience)
+            found = await self._operations.find_one({"_id": {"$eq": operation_id}}, max_time_ms=self._max_time_ms)
             return None if found is None else (await self._with_totals([found]))[0]
 
     async def operations(self, limit: int, before: tuple[datetime, str] | None = None) -> Sequence[Operation]:
         with translated("operations"):
-            found = await newest(self._operations, "created_at", [], limit, after=before, patience=self._patience)
+            found = await newest(self._operations, "created_at", [], limit, after=before, max_time=self._max_time_ms)
             return await self._with_totals(found)
 
     async def items(
@@ -94,7 +94,7 @@ class OperationStore(StoreReader):
                 {"$set": {"next_at": until}},
                 sort=[("next_at", ASCENDING)],
                 return_document=ReturnDocument.AFTER,
-                maxTimeMS=self._patience,
+                maxTimeMS=self._max_time_ms,
             )
         return None if found is None else _operation(found, Totals())
 
@@ -127,7 +127,7 @@ class OperationStore(StoreReader):
                 {"$set": {"look_at": until}},
                 sort=[("look_at", ASCENDING)],
                 return_document=ReturnDocument.AFTER,
-                maxTimeMS=self._patience,
+                maxTimeMS=self._max_time_ms,
             )
         return None if found is None else _chunk(found)
 
@@ -149,7 +149,7 @@ class OperationStore(StoreReader):
             return (await self._chunks.update_one(wanted, update)).matched_count > 0
 
     async def _first_chunk(self, wanted: Raw) -> Chunk | None:
-        found = self._chunks.find(wanted, max_time_ms=self._patience).sort("number", ASCENDING).limit(1)
+        found = self._chunks.find(wanted, max_time_ms=self._max_time_ms).sort("number", ASCENDING).limit(1)
         for document in await found.to_list():
             return _chunk(document)
         return None
@@ -160,7 +160,7 @@ class OperationStore(StoreReader):
         wanted = {"operation": {"$in": [document["_id"] for document in documents]}}
         shown = dict.fromkeys((*_COUNTS, "operation", "outcomes"), 1)
         most = len(documents) * (MOST // CHUNK)
-        found = self._chunks.find(wanted, shown, max_time_ms=self._patience).limit(most)
+        found = self._chunks.find(wanted, shown, max_time_ms=self._max_time_ms).limit(most)
         chunks: dict[str, list[Raw]] = {}
         for chunk in await found.to_list():
             chunks.setdefault(chunk["operation"], []).append(chunk)

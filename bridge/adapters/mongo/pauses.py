@@ -33,7 +33,7 @@ class PauseStore(StoreReader):
             return (await pauses.delete_one({"_id": {"$eq": topic}})).deleted_count > 0
 
     async def pauses(self) -> Sequence[Pause]:
-        found = self._collection(PauseDocument.Settings.name).find({}, max_time_ms=self._patience)
+        found = self._collection(PauseDocument.Settings.name).find({}, max_time_ms=self._max_time_ms)
         with translated("pauses"):
             documents = await found.sort("_id", ASCENDING).limit(MOST).to_list()
         return [Pause(row["_id"], row["by"], row["reason"], row["at"]) for row in documents]

@@ -57,7 +57,7 @@ _NEWEST: Final = [("created_at", DESCENDING), ("_id", DESCENDING)]
 class StoreReader:
     """`bridge.ports.TaskReader` on MongoDB; `open` it before use and `close` it after, or use it as a context.
 
-    `timeout` bounds each call once a server is found; for that it waits three seconds. `patience` is how long the
+    `timeout` bounds each call once a server is found; for that it waits three seconds. `max_time` is how long the
     server may work on a list or a count, `tell_every` how often is told of indexes that are being built.
     """
 
@@ -70,7 +70,7 @@ class StoreReader:
         *,
         pool_size: int = 32,
         timeout: timedelta = timedelta(seconds=10),
-        patience: timedelta = timedelta(seconds=5),
+        max_time: timedelta = timedelta(seconds=5),
         tell_every: timedelta = timedelta(seconds=5),
     ) -> None:
         self._uri = uri
@@ -78,7 +78,7 @@ class StoreReader:
         self._database = database
         self._pool_size = pool_size
         self._timeout = _millis(timeout)
-        self._patience = _millis(patience)
+        self._max_time_ms = _millis(max_time)
         self.on_unreadable: Callable[[UnreadableTask], None] = lambda _found: None
         """Called for each document that can't be read, each time that it is read."""
         self._greeting = "hello"
@@ -146,7 +146,7 @@ class StoreReader:
     async def waiting(self) -> int:
         with translated("waiting"):
             return await self._tasks.count_documents(
-                {"state": {"$eq": State.RECEIVED.value}}, limit=WAITING_CAP, maxTimeMS=self._patience
+                {"state": {"$eq": State.RECEIVED.value}}, limit=WAITING_CAP, maxTimeMS=self._max_time_ms
             )
 
     async def waiting_by_topic(self) -> Mapping[str, int]:
@@ -156,14 +156,14 @@ class StoreReader:
             {"$group": {"_id": "$topic", "tasks": {"$sum": 1}}},
         ]
         with translated("waiting_by_topic"):
-            found = await self._tasks.aggregate(pipeline, maxTimeMS=self._patience)
+            found = await self._tasks.aggregate(pipeline, maxTimeMS=self._max_time_ms)
             return {str(row["_id"]): int(row["tasks"]) async for row in found}
 
     async def count_of(self, state: State) -> int:
         """Count the tasks in a state, up to `WAITING_CAP`."""
         with translated("count_of"):
             return await self._tasks.count_documents(
-                {"state": {"$eq": state.value}}, limit=WAITING_CAP, maxTimeMS=self._patience
+                {"state": {"$eq": state.value}}, limit=WAITING_CAP, maxTimeMS=self._max_time_ms
             )
 
     async def oldest(self, state: State) -> datetime | None:
@@ -172,14 +172,14 @@ class StoreReader:
         It is looked for among the thousand whose last change is the longest ago: no index is in the order of both.
         """
         with translated("oldest"):
-            found = self._tasks.find({"state": {"$eq": state.value}}, {"created_at": 1}, max_time_ms=self._patience)
+            found = self._tasks.find({"state": {"$eq": state.value}}, {"created_at": 1}, max_time_ms=self._max_time_ms)
             documents = await found.sort([("updated_at", 1), ("_id", 1)]).limit(_OLDEST).to_list()
         return min((document["created_at"] for document in documents), default=None)
 
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         with translated("page"):
-            found = self._tasks.find(_wanted(wanted, after), WITHOUT_PAYLOAD, max_time_ms=self._patience).sort(_NEWEST)
-            documents = await found.limit(limit + 1).to_list()
+            found = self._tasks.find(_wanted(wanted, after), WITHOUT_PAYLOAD, max_time_ms=self._max_time_ms)
+            documents = await found.sort(_NEWEST).limit(limit + 1).to_list()
         tasks = tuple(self._read(document) for document in documents[:limit])
         return Page(tasks, last_position(documents[:limit], "created_at") if len(documents) > limit else None)
 

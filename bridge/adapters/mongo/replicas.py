@@ -54,7 +54,7 @@ class ReplicaStore(StoreReader):
 
     async def replicas(self, since: datetime) -> Sequence[Replica]:
         with translated("replicas"):
-            found = self._replicas.find({"seen_at": {"$gte": since}}, max_time_ms=self._patience)
+            found = self._replicas.find({"seen_at": {"$gte": since}}, max_time_ms=self._max_time_ms)
             return [from_replica(document) for document in await found.sort("_id", ASCENDING).limit(MOST).to_list()]
 
     async def leave(self, replica_id: str) -> None:

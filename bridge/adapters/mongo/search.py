@@ -38,7 +38,7 @@ class _TimeIsUp(Exception):
 class SearchStore(CountStore):
     """`bridge.ports.dashboard.TaskSearch` on MongoDB.
 
-    `patience` is how long the server may work on one command; counts get a fifth of it, as there are ten of them.
+    `max_time` is how long the server may work on one command; counts get a fifth of it, as there are ten of them.
     """
 
     async def search(
@@ -59,7 +59,7 @@ class SearchStore(CountStore):
             pieces = windows(wanted, sort, begin, _WINDOWS)
             documents = await self._behind(clauses, sort, limit + 1, position, shown=shown, pieces=pieces)
         except _TimeIsUp:
-            return TooSlow(timedelta(milliseconds=self._patience))
+            return TooSlow(timedelta(milliseconds=self._max_time_ms))
         tasks = tuple(self._read(document) for document in documents[:limit])
         last = _last_position(documents[:limit], sort) if len(documents) > limit else None
         return Found(tasks, None if last is None else write_cursor(wanted, sort, last))
@@ -85,7 +85,7 @@ class SearchStore(CountStore):
         try:
             documents = await self._find(clauses, sort, limit + 1, dict.fromkeys(_ROW, 1))
         except _TimeIsUp:
-            return TooSlow(timedelta(milliseconds=self._patience))
+            return TooSlow(timedelta(milliseconds=self._max_time_ms))
         return Selection(tuple(_rows(documents[:limit])), len(documents) > limit)
 
     async def rows(self, ids: Sequence[str]) -> Sequence[Row]:
@@ -93,7 +93,7 @@ class SearchStore(CountStore):
             return []
         wanted = {"_id": {"$in": list(ids)}}
         with translated("rows"):
-            found = self._tasks.find(wanted, dict.fromkeys(_ROW, 1), max_time_ms=self._patience, batch_size=len(ids))
+            found = self._tasks.find(wanted, dict.fromkeys(_ROW, 1), max_time_ms=self._max_time_ms, batch_size=len(ids))
             return _rows(await found.limit(len(ids)).to_list())
 
     async def _behind(
@@ -118,7 +118,7 @@ class SearchStore(CountStore):
 
     async def _find(self, clauses: list[Raw], sort: Sort, limit: int, shown: Mapping[str, int] | None) -> list[Raw]:
         with translated("search"), _timed():
-            found = self._tasks.find(joined(clauses), shown, max_time_ms=self._patience)
+            found = self._tasks.find(joined(clauses), shown, max_time_ms=self._max_time_ms)
             return await found.sort(order_of(sort)).limit(limit).to_list()
 
     async def _count_all(self, wanted: Query, now: datetime) -> Mapping[str, int] | None:
@@ -130,7 +130,7 @@ class SearchStore(CountStore):
         ]
         try:
             with translated("counts"), _timed():
-                found = await self._tasks.aggregate(pipeline, maxTimeMS=max(1, self._patience // 5))
+                found = await self._tasks.aggregate(pipeline, maxTimeMS=max(1, self._max_time_ms // 5))
                 grouped = {row["_id"]: int(row["count"]) for row in await found.to_list()}
         except _TimeIsUp:
             return None
@@ -144,7 +144,7 @@ class SearchStore(CountStore):
         try:
             with translated("counts"), _timed():
                 return await self._tasks.count_documents(
-                    joined(clauses), limit=COUNT_CAP + 1, maxTimeMS=max(1, self._patience // 5)
+                    joined(clauses), limit=COUNT_CAP + 1, maxTimeMS=max(1, self._max_time_ms // 5)
                 )
         except _TimeIsUp:
             return None

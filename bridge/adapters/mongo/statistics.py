@@ -47,7 +47,7 @@ class StatisticsStore(StoreReader):
         wanted["at"] = {"$gte": since}
         rows = self._collection(RollupDocument.Settings.name).with_options(_NAIVE)
         with translated("rollups"):
-            found = rows.find(wanted, max_time_ms=self._patience, batch_size=5000).sort("at", ASCENDING).limit(MOST)
+            found = rows.find(wanted, max_time_ms=self._max_time_ms, batch_size=5000).sort("at", ASCENDING).limit(MOST)
             return [_rollup(document) for document in await found.to_list()]
 
     async def failure_groups(
@@ -58,7 +58,7 @@ class StatisticsStore(StoreReader):
             wanted["topic"] = {"$eq": topic}
         groups = self._collection(FailureGroupDocument.Settings.name)
         with translated("failure_groups"):
-            found = groups.find(wanted, max_time_ms=self._patience).sort("last_seen", DESCENDING).limit(limit)
+            found = groups.find(wanted, max_time_ms=self._max_time_ms).sort("last_seen", DESCENDING).limit(limit)
             documents = await found.to_list()
             hours = await self._hours([document["_id"] for document in documents], reach(within, now))
         return [_group(document, hours.get(document["_id"], []), now) for document in documents]
@@ -66,7 +66,7 @@ class StatisticsStore(StoreReader):
     async def failure_group(self, fingerprint: str, now: datetime) -> FailureGroup | None:
         groups = self._collection(FailureGroupDocument.Settings.name)
         with translated("failure_group"):
-            document = await groups.find_one({"_id": {"$eq": fingerprint}}, max_time_ms=self._patience)
+            document = await groups.find_one({"_id": {"$eq": fingerprint}}, max_time_ms=self._max_time_ms)
             if document is None:
                 return None
             hours = await self._hours([fingerprint], reach(WEEK, now))
@@ -77,7 +77,7 @@ class StatisticsStore(StoreReader):
         if fingerprints:
             wanted = {"fingerprint": {"$in": list(fingerprints)}, "hour": {"$gt": since}}
             rows = self._collection(FailureHourDocument.Settings.name).with_options(_NAIVE)
-            found = rows.find(wanted, max_time_ms=self._patience, batch_size=5000).limit(MOST)
+            found = rows.find(wanted, max_time_ms=self._max_time_ms, batch_size=5000).limit(MOST)
             for row in await found.to_list():
                 by_group.setdefault(row["fingerprint"], []).append(row)
         return by_group

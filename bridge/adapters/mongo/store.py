@@ -135,7 +135,7 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
     async def unstarted(self, replica: str, limit: int) -> Sequence[Task]:
         wanted = {"state": {"$in": [State.RECEIVED.value, State.QUEUED.value]}, "replica": {"$eq": replica}}
         with translated("unstarted"):
-            found = self._tasks.find(wanted, WITHOUT_PAYLOAD, max_time_ms=self._patience).limit(limit)
+            found = self._tasks.find(wanted, WITHOUT_PAYLOAD, max_time_ms=self._max_time_ms).limit(limit)
             return [task for task in map(self._read, await found.to_list()) if isinstance(task, Task)]
 
     async def put_once(self, kind: str, key: str, record: Mapping[str, Any]) -> tuple[str, bool]:

@@ -62,7 +62,7 @@ class CountStore(StoreReader):
     async def task_counts(self) -> TaskCounts | None:
         """Return what was counted last; None where nothing ever was."""
         with translated("task_counts"):
-            turn = await self._turns.find_one(_TURN, max_time_ms=self._patience)
+            turn = await self._turns.find_one(_TURN, max_time_ms=self._max_time_ms)
             if turn is None or (at := turn.get("counted_at")) is None:
                 return None
             return TaskCounts({row["_id"]: _sum(row) for row in await self._rows()}, at)
@@ -102,7 +102,7 @@ class CountStore(StoreReader):
     async def recount(self, topic: str, state: State, now: datetime) -> int:
         """Count all tasks of a topic in a settled state again; return by how much the number kept was wrong."""
         with translated("recount"):
-            row = await self._topics.find_one({"_id": {"$eq": topic}}, max_time_ms=self._patience)
+            row = await self._topics.find_one({"_id": {"$eq": topic}}, max_time_ms=self._max_time_ms)
             if row is None:
                 return 0
             wanted = {**_of([topic], [state.value]), "updated_at": {"$lt": row["through"]}}
@@ -117,7 +117,7 @@ class CountStore(StoreReader):
 
     async def _known(self, now: datetime) -> dict[str, Raw]:
         """Return the row of each topic that has tasks; one that is new is counted as a whole, once."""
-        found = await self._tasks.distinct("topic", maxTimeMS=self._patience)
+        found = await self._tasks.distinct("topic", maxTimeMS=self._max_time_ms)
         topics = [topic for topic in found if isinstance(topic, str)]
         rows = {row["_id"]: row for row in await self._rows()}
         if gone := rows.keys() - set(topics):
@@ -158,8 +158,8 @@ class CountStore(StoreReader):
     async def _grouped(self, wanted: Raw, *, most: timedelta | None = None) -> dict[str, Mapping[str, int]]:
         """Count by topic and state from the index of both; no task is read."""
         pipeline = [{"$match": wanted}, {"$group": {"_id": {"t": "$topic", "s": "$state"}, "n": {"$sum": 1}}}]
-        patience = self._patience if most is None else int(most.total_seconds() * 1000)
-        found = await self._tasks.aggregate(pipeline, hint=BY_TOPIC_STATE, maxTimeMS=patience)
+        max_time = self._max_time_ms if most is None else int(most.total_seconds() * 1000)
+        found = await self._tasks.aggregate(pipeline, hint=BY_TOPIC_STATE, maxTimeMS=max_time)
         counts: defaultdict[str, dict[str, int]] = defaultdict(dict)
         for row in await found.to_list():
             # A document that can't be read as a task may lack either.
@@ -167,7 +167,7 @@ class CountStore(StoreReader):
         return dict(counts)
 
     async def _rows(self) -> Sequence[Raw]:
-        return await self._topics.find({}, max_time_ms=self._patience).limit(MOST_TOPICS).to_list()
+        return await self._topics.find({}, max_time_ms=self._max_time_ms).limit(MOST_TOPICS).to_list()
 
     @property
     def _topics(self) -> AsyncCollection[Raw]:

@@ -23,7 +23,7 @@ class ViewStore(StoreReader):
 
     async def views(self) -> Sequence[View]:
         order = [("name", ASCENDING), ("_id", ASCENDING)]
-        found = self._collection(ViewDocument.Settings.name).find({}, max_time_ms=self._patience)
+        found = self._collection(ViewDocument.Settings.name).find({}, max_time_ms=self._max_time_ms)
         with translated("views"):
             return [_view(document) for document in await found.sort(order).limit(MOST).to_list()]
 
