@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
-import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from itsdangerous import BadData, URLSafeTimedSerializer
 from litestar import Request, Response
 
-from bridge.domain.access import same
 from web.auth.cookies import host_cookie, host_name
 from web.auth.guard import session_secret_of
 
@@ -31,8 +28,7 @@ class SignedCookie:
         secret = session_secret_of(request)
         if secret is None:
             return
-        body = json.dumps(value, separators=(",", ":")).encode()
-        text = f"{self._sign(secret, body)}.{base64.urlsafe_b64encode(body).decode()}"
+        text = str(self._serializer(secret).dumps(value))
         if len(text) <= _LONGEST:
             response.set_cookie(host_cookie(self.name, text, self.seconds, insecure=insecure, samesite=self.samesite))
 
@@ -40,19 +36,18 @@ class SignedCookie:
         """Return the value; None where there is none, or this session has not written it."""
         text = request.cookies.get(host_name(self.name, insecure=insecure), "")
         secret = session_secret_of(request)
-        signature, _, encoded = text.partition(".")
-        if not encoded or secret is None or len(text) > _LONGEST:
+        if not text or secret is None or len(text) > _LONGEST:
             return None
         try:
-            body = base64.b64decode(encoded, altchars=b"-_", validate=True)
-        except ValueError:
+            return self._serializer(secret).loads(text, max_age=self.seconds)
+        except BadData:
             return None
-        return json.loads(body) if same(signature, self._sign(secret, body)) else None
 
     def drop(self, response: Response[Any], *, insecure: bool) -> None:
         """Take the cookie away."""
         response.set_cookie(host_cookie(self.name, "", 0, insecure=insecure, samesite=self.samesite))
 
-    def _sign(self, secret: str, body: bytes) -> str:
-        purpose = f"worker-api-gateway {self.name}".encode()
-        return hmac.new(secret.encode(), purpose + body, hashlib.sha256).hexdigest()
+    def _serializer(self, secret: str) -> URLSafeTimedSerializer:
+        salt = f"worker-api-gateway {self.name}"
+        signer = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        return URLSafeTimedSerializer(secret, salt=salt, signer_kwargs=signer)
