@@ -18,7 +18,6 @@ from typing import Any, Final
 import pytest
 from aiormq.connection import Connection
 from camunda.client.async_external_task_client import AsyncExternalTaskClient
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from pamqp import decode, frame
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -59,11 +58,6 @@ def warns_of_an_upgrade() -> None:
     assert "_unsupported_upgrade_warning" in inspect.getsource(HttpToolsProtocol)
 
 
-def encodes_batches() -> None:
-    """opentelemetry-exporter-otlp-proto-grpc: a batch of spans becomes a request in a method, which ours replaces."""
-    assert parameters(OTLPSpanExporter._translate_data) == ["self", "data"]
-
-
 def generates_schemas() -> None:
     """litestar: the type of a parameter of a public hook is defined in a private module; imported for types only."""
     importlib.import_module("litestar._openapi.schema_generation").SchemaCreator  # noqa: B018 - it must be there
@@ -75,7 +69,6 @@ CHECKS: Final[dict[str, Callable[[], None]]] = {
     "_get_topics": describes_topics,
     "_get_headers": takes_its_headers_from_a_method,
     "_unsupported_upgrade_warning": warns_of_an_upgrade,
-    "_translate_data": encodes_batches,
     "_openapi": generates_schemas,
 }
 DOCUMENTED: Final = {"_exit", "_current_frames"}
