@@ -81,13 +81,17 @@ class Profile:
         """Count samples by the innermost function of ours: what it called in libraries is charged to it."""
         found: Counter[Frame] = Counter()
         for stack, seen in self.stacks:
-            ours = [frame for frame in stack if frame.module.split("/")[0] in {"bridge", "web", "bench", "topics"}]
+            ours = [
+                frame
+                for frame in stack
+                if frame.module.split("/")[0] in {"gateway", "bridge", "web", "bench", "topics"}
+            ]
             found[ours[-1] if ours else stack[0]] += seen
         return found
 
     def by_the_clock(self) -> int:
         """Count samples within loops that turn however many tasks there are."""
-        return sum(seen for stack, seen in self.stacks if any(frame.module == "bridge/loop" for frame in stack))
+        return sum(seen for stack, seen in self.stacks if any(frame.module == "bridge/runtime/loop" for frame in stack))
 
     def packages(self) -> Counter[str]:
         """Count samples by the package whose code was running."""

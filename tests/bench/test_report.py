@@ -59,7 +59,7 @@ def test_stacks_are_charged_to_what_ran_and_to_who_of_ours_called_it() -> None:
     found = Profile(stacks, tasks=10, cpu_ms=2.0)
     assert found.samples == 4
     assert found.own() == {Frame("pymongo/pool", "send"): 3, Frame("asyncio/runners", "run"): 1}
-    assert found.charged() == {Frame("bridge/batch", "put"): 3, Frame("asyncio/runners", "run"): 1}
+    assert found.charged() == {Frame("bridge/runtime/batch", "put"): 3, Frame("asyncio/runners", "run"): 1}
     assert found.packages() == {"pymongo": 3, "asyncio": 1}
     assert found.within()[Frame("asyncio/runners", "run")] == 4
-    assert found.cost(found.within()[Frame("bridge/batch", "put")]) == pytest.approx(1.5)
+    assert found.cost(found.within()[Frame("bridge/runtime/batch", "put")]) == pytest.approx(1.5)
