@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from jinja2.runtime import Macro
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from litestar import Request, Response
 
 from bridge.domain.access import Scope, may_some
@@ -32,7 +31,6 @@ from web.i18n.messages import translate
 from web.i18n.texts import locale_of, translations
 
 FOLDER: Final = Path(__file__).parents[2] / "templates"
-MACROS: Final = "macros/"
 PAGES_OPT: Final = "pages"
 """Where a route under /dashboard finds its `Pages`."""
 
@@ -76,7 +74,6 @@ class _Draft:
     context: dict[str, Any]
 
     def write(self) -> str:
-        _add_macros(self.environment, self.context)
         return self.environment.get_template(self.template).render(self.context)
 
 
@@ -218,7 +215,6 @@ class Pages:
             "nonce": nonce,
             "alpine": self._access.alpine,
             "page_config": self.page_config,
-            "ui": SimpleNamespace(),
         }
 
 
@@ -283,27 +279,19 @@ def _environment(folder: Path, language: str, *, fresh: bool) -> Environment:
         auto_reload=fresh,
     )
     environment.filters["segment"] = segment
+    environment.globals["written_once"] = _written_once
     environment.policies["ext.i18n.trimmed"] = True
     environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     return environment
 
 
-def _add_macros(environment: Environment, context: dict[str, Any]) -> None:
-    """Put every macro of templates/macros under `ui`: they see what the page sees, and nothing has to be imported."""
-    for name in environment.list_templates(filter_func=lambda name: name.startswith(MACROS)):
-        module = environment.get_template(name).make_module(context)
-        macros = {key: value for key, value in vars(module).items() if isinstance(value, Macro)}
-        vars(context["ui"]).update(macros)
-    context["ui"].chart = _written_once(context["ui"].chart, f"{context['language']} {context['zone']}")
+@pass_context
+def _written_once(context: Context, plot: Plot, *options: object, caller: Callable[[], str]) -> str:
+    """Return what the block around it writes of a plot; a shared plot keeps it, so that it is written once for all.
 
-
-def _written_once(chart: Macro, reader: str) -> Callable[..., str]:
-    """Return the macro that keeps with a plot what was written of it: of shared plots that is done once for all."""
-
-    def write(plot: Plot, *words: object, **options: object) -> str:
-        key = repr((reader, words, sorted(options.items())))
-        if key not in plot.written:
-            plot.written[key] = chart(plot, *words, **options)
-        return plot.written[key]
-
-    return write
+    `options` are all that the block reads beside the plot, the language and the zone.
+    """
+    key = repr((context["language"], str(context["zone"]), options))
+    if key not in plot.written:
+        plot.written[key] = caller()
+    return plot.written[key]

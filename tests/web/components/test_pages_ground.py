@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import Environment, nodes
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
@@ -28,6 +29,9 @@ from web.dashboard.styleguide import HOSTILE
 
 TEMPLATES = sorted(FOLDER.rglob("*.html"))
 FORBIDDEN = (r"\|\s*safe\b", r"\bx-html\b", r"\sstyle=", r"\son\w+=", r"<style\b", r"javascript:", r"Markup\(")
+OF_JINJA = {"_", "caller", "gettext", "namespace", "ngettext"}
+OF_THE_PAGE = {"asset_url", "here", "may", "query_fields", "translate", "url", "written_once"}
+"""What a template calls beside macros."""
 STATES = ("running", "completed", "retrying", "failed", "incident")
 TEXTS = ("ink", "ink-soft", "ink-faint", "accent", "received", "cancelled", *STATES)
 
@@ -119,7 +123,36 @@ def test_no_template_lets_anything_through(path: Path) -> None:
     ):
         assert re.search(forbidden, source) is None, forbidden
     assert re.findall(r"<script(?![^>]*nonce=)", source) == []
-    assert re.findall(r'<form[^>]*method="post"(?![^>]*(?:login)"?)[^>]*>(?!\s*\{\{ ui\.csrf|\s*\{%)', source) == []
+    assert (
+        re.findall(r'<form[^>]*method="post"(?![^>]*(?:login)"?)[^>]*>(?!\s*\{\{ (?:forms\.)?csrf\(|\s*\{%)', source)
+        == []
+    )
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.relative_to(FOLDER).as_posix())
+def test_each_template_imports_the_macros_that_it_calls(path: Path) -> None:
+    environment = Environment(extensions=["jinja2.ext.i18n", "jinja2.ext.do"])
+
+    def parsed(name: str) -> nodes.Template:
+        return environment.parse((FOLDER / name).read_text(encoding="utf-8"))
+
+    def macros(name: str) -> set[str]:
+        return {macro.name for macro in parsed(name).find_all(nodes.Macro)}
+
+    template = parsed(path.relative_to(FOLDER).as_posix())
+    read = {name.name for name in template.find_all(nodes.Name)}
+    for given in template.find_all(nodes.FromImport):
+        assert isinstance(given.template, nodes.Const)
+        assert set(given.names) <= macros(given.template.value) & read
+    for module in template.find_all(nodes.Import):
+        assert isinstance(module.template, nodes.Const)
+        of_it = [got.attr for got in template.find_all(nodes.Getattr) if getattr(got.node, "name", "") == module.target]
+        assert of_it
+        assert set(of_it) <= macros(module.template.value)
+    known: set[object] = {name for given in template.find_all(nodes.FromImport) for name in given.names}
+    known |= macros(path.relative_to(FOLDER).as_posix()) | OF_JINJA | OF_THE_PAGE
+    known |= {argument.name for macro in template.find_all(nodes.Macro) for argument in macro.args}
+    assert {call.node.name for call in template.find_all(nodes.Call) if isinstance(call.node, nodes.Name)} <= known
 
 
 @pytest.mark.parametrize("path", sorted(STATIC.glob("*.js")), ids=lambda path: path.name)

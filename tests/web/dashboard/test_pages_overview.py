@@ -12,6 +12,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from jinja2 import Template
 from litestar.testing import AsyncTestClient
 
 from bridge.adapters.memory.dashboard import MemoryDashboardStore
@@ -27,7 +28,6 @@ from bridge.domain.task import State, TaskKey
 from bridge.operations.health import Component, Health
 from tests.web.auth.access_lab import AccessLab, browser
 from tests.web.dashboard.dashboard_lab import DashboardLab
-from web.components import page
 from web.components.live import Live
 
 HOSTILE = '<script>alert("x")</script>'
@@ -301,13 +301,13 @@ async def test_the_overview_is_written_beside_the_event_loop(
 ) -> None:
     await lab.replica()
     threads: list[str] = []
-    add = page._add_macros
+    render = Template.render
 
-    def noting(*given: Any) -> None:
+    def noting(template: Template, *given: Any) -> str:
         threads.append(threading.current_thread().name)
-        add(*given)
+        return render(template, *given)
 
-    monkeypatch.setattr(page, "_add_macros", noting)
+    monkeypatch.setattr(Template, "render", noting)
     # Handlers may hang in asyncio's own pool: that holds up no page.
     loop, hung, end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     loop.set_default_executor(ThreadPoolExecutor(1))

@@ -136,10 +136,14 @@ def said_outright(source: str) -> list[str]:
 def given_outright(source: str) -> list[str]:
     """Return the sentences that a template gives to a macro without `_()`."""
     environment = Environment(extensions=["jinja2.ext.i18n", "jinja2.ext.do"], autoescape=True)
+    template = environment.parse(source)
+    macros = {node.target for node in template.find_all(nodes.Import)}
+    macros |= {name for node in template.find_all(nodes.FromImport) for name in node.names if isinstance(name, str)}
+    macros |= {node.name for node in template.find_all(nodes.Macro)}
     found = []
-    for call in environment.parse(source).find_all(nodes.Call):
-        macro = call.node
-        if isinstance(macro, nodes.Getattr) and isinstance(macro.node, nodes.Name) and macro.node.name == "ui":
+    for call in template.find_all(nodes.Call):
+        called = call.node.node if isinstance(call.node, nodes.Getattr) else call.node
+        if isinstance(called, nodes.Name) and called.name in macros:
             given = [*call.args, *(pair.value for pair in call.kwargs if pair.key not in FOR_MACHINES)]
             values = [node.value for node in given if isinstance(node, nodes.Const)]
             found += [value for value in values if isinstance(value, str) and re.search(r"^[A-Z][a-z]|\S \S", value)]
@@ -158,4 +162,7 @@ def test_the_check_finds_what_it_looks_for() -> None:
         "PageConfig",
         "0 rows",
     ]
-    assert given_outright('{{ ui.badge("New") }}{{ ui.icon("new") }}{{ ui.note(_("Fine")) }}') == ["New"]
+    imported = '{% from "macros/status.html" import badge, note %}{% import "macros/lists.html" as lists %}'
+    given = '{{ badge("New") }}{{ badge("new") }}{{ note(_("Fine")) }}{{ lists.empty("None yet") }}{{ other("Else") }}'
+    assert given_outright(imported + given) == ["New", "None yet"]
+    assert given_outright('{% macro word(name) %}{% endmacro %}{{ word("Of its own") }}') == ["Of its own"]
