@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from litestar.exceptions import ValidationException
@@ -68,12 +68,9 @@ def _moment(name: str, text: str | None) -> datetime | None:
     """Return the moment that a parameter names. Litestar would take a number for seconds since 1970, too."""
     if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise query_error(name, "is no moment; write it such as 2026-01-31T08:00:00Z") from None
-    if moment.tzinfo is None:
+    moment = read_instant(text)
+    if moment is None and read_instant(text, UTC) is not None:
         raise query_error(name, "needs an offset from UTC, such as 2026-01-31T08:00:00Z")
-    if read_instant(text) is None:
-        raise query_error(name, "is beyond the years 1 to 9999 in UTC")
+    if moment is None:
+        raise query_error(name, "is no moment of the years 1 to 9999 in UTC; write it such as 2026-01-31T08:00:00Z")
     return moment

@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from bridge.domain.access import Scope
 from bridge.domain.records import AuditEntry, AuditFilter
 from bridge.domain.redaction import mask
+from bridge.search.moments import read_instant
 from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs, require
 from web.components.forms import changing, read_form
@@ -49,7 +50,7 @@ class Wanted:
     def exact(self) -> bool:
         """Whether every moment says its offset, so that the address means the same to everybody."""
         moments = [text for name in _MOMENTS if (text := self.texts[name]) and name not in self.bad]
-        return all(datetime.fromisoformat(text).tzinfo is not None for text in moments)
+        return all(read_instant(text) is not None for text in moments)
 
 
 _MOMENTS: Final = ("since", "until")

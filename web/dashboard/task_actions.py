@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -25,6 +24,7 @@ from bridge.domain.messages import message
 from bridge.domain.redaction import mask_text
 from bridge.domain.task import State, Task
 from bridge.operations.actions import Action, ShownVersion, reason_against
+from bridge.search.moments import read_instant
 from web.auth.audit import audit_entry
 from web.auth.guard import require
 from web.components.flash import Flash
@@ -55,11 +55,14 @@ class Act:
 
 def read_shown_version(form: Mapping[str, str]) -> ShownVersion:
     """Return the task as the form's page showed it. Raises `ValidationException`."""
+    fault = ValidationException(detail=message("request.form_task"))
+    updated_at = read_instant(form["updated_at"])
+    if updated_at is None:
+        raise fault
     try:
-        moment = datetime.fromisoformat(form["updated_at"])
-        return ShownVersion(State(form["state"]), int(form["epoch"]), moment)
+        return ShownVersion(State(form["state"]), int(form["epoch"]), updated_at)
     except ValueError:
-        raise ValidationException(detail=message("request.form_task")) from None
+        raise fault from None
 
 
 class Actions:

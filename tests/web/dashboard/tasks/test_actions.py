@@ -201,7 +201,9 @@ async def test_a_viewer_is_told_which_role_it_needs(lab: DashboardLab, access: A
         assert 'method="post" action="/dashboard/tasks' not in text
 
 
-@pytest.mark.parametrize("fields", [{"state": "x"}, {"epoch": "x"}, {"updated_at": ""}])
+@pytest.mark.parametrize(
+    "fields", [{"state": "x"}, {"epoch": "x"}, {"updated_at": ""}, {"updated_at": "2026-01-31T08:00:00"}]
+)
 async def test_a_form_that_does_not_say_what_it_saw_does_nothing(
     client: Any, lab: DashboardLab, secret: str, fields: dict[str, str]
 ) -> None:
