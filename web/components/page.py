@@ -258,6 +258,11 @@ async def render_in_thread(request: Request[Any, Any, Any], template: str, **val
     return await pages_of(request).page_in_thread(request, template, **values)
 
 
+def missing(request: Request[Any, Any, Any], heading: str, text: str, back: str) -> Response[str]:
+    """Answer 404 with a page that says what isn't there, and leads to its list; heading and text are translated."""
+    return render(request, "missing.html", status=404, heading=heading, text=text, back=back)
+
+
 def go_on(request: Request[Any, Any, Any], path: str, flash: Flash | None = None) -> Response[None]:
     """Answer 303 after a change: the browser goes on to `path`, one of ours, by GET, and there reads `flash`."""
     response: Response[None] = Response(None, status_code=303, headers={"Location": f"{root_of(request)}{path}"})

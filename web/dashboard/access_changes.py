@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from litestar import Request
+from litestar import Request, Response
 
 from bridge.domain.access import Principal, Scope
 from bridge.domain.errors import Refusal
 from web.auth.audit import audit_entry
+from web.components.flash import Flash
 from web.components.forms import changing
-from web.components.page import pages_of
+from web.components.page import go_on, pages_of
 from web.dependencies import AccessDependencies
 from web.i18n.texts import msg
 
@@ -20,7 +22,34 @@ CHANGE: Final = changing(Scope.ADMIN)
 TOLD_ONCE: Final = changing(Scope.ADMIN, status=200)
 """Of a route whose answer has what is shown once: it is kept nowhere, so no later page could show it."""
 
-WHY: Final = msg("Nothing was changed: give a reason; it is recorded in the audit log.")
+_WHY: Final = Flash(msg("Nothing was changed: give a reason; it is recorded in the audit log."), level="error")
+_MISSED: Final = Flash(msg("Nothing was changed: someone else was faster."), level="error")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a person or a key: what the audit log says of it, and the call that makes it."""
+
+    action: str
+    target: str
+    call: Callable[[], Awaitable[object]]
+    reason: str
+    before: Mapping[str, object] | None = None
+    after: Mapping[str, object] | None = None
+
+    @property
+    def unexplained(self) -> Flash | None:
+        """What the reader is told where the change has no reason; None where it has one."""
+        return None if self.reason.strip() else _WHY
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the reader is told: why the change isn't made, that it is done, or that another was made in between."""
+
+    refused: Flash | None
+    done: Flash
+    missed: Flash = _MISSED
 
 
 class Changes:
@@ -29,31 +58,29 @@ class Changes:
     def __init__(self, access: AccessDependencies) -> None:
         self._audit = access.audit
 
-    async def make(
-        self,
-        request: Request[Any, Any, Any],
-        principal: Principal,
-        action: str,
-        target: str,
-        change: Callable[[], Awaitable[object]],
-        *,
-        reason: str = "",
-        before: Mapping[str, object] | None = None,
-        after: Mapping[str, object] | None = None,
-    ) -> bool:
-        """Call `change`; False, which the audit is told too, where something came between and it was refused."""
-        said: dict[str, Any] = {"reason": reason}
-        await self._write(request, principal, action, target, **said, before=before, after=after)
+    async def make(self, request: Request[Any, Any, Any], principal: Principal, change: Change) -> bool:
+        """Make the change; False, which the audit log says too, where something came between and it was refused."""
+        await self._write(request, principal, change, before=change.before, after=change.after)
         try:
-            await change()
+            await change.call()
         except Refusal as error:
-            await self._write(request, principal, action, target, **said, after={"not done": str(error)})
+            await self._write(request, principal, change, after={"not done": str(error)})
             return False
         return True
 
+    async def make_and_go_on(
+        self, request: Request[Any, Any, Any], principal: Principal, change: Change, path: str, answers: Answers
+    ) -> Response[None]:
+        """Make the change unless there is a reason against it; the browser goes on to `path` and says what happened."""
+        if answers.refused is not None:
+            return go_on(request, path, answers.refused)
+        made = await self.make(request, principal, change)
+        return go_on(request, path, answers.done if made else answers.missed)
+
     async def _write(
-        self, request: Request[Any, Any, Any], principal: Principal, action: str, target: str, **values: Any
+        self, request: Request[Any, Any, Any], principal: Principal, change: Change, **values: Any
     ) -> None:
         if self._audit is not None:
             now = pages_of(request).now()
-            await self._audit(audit_entry(request, principal, action, target, now, **values))
+            entry = audit_entry(request, principal, change.action, change.target, now, reason=change.reason, **values)
+            await self._audit(entry)

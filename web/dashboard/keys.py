@@ -14,8 +14,8 @@ from bridge.domain.access import ApiKey, Principal, Scope, is_prefix, new_prefix
 from web.auth.guard import GivenPrincipal, needs, require
 from web.components.flash import Flash
 from web.components.forms import read_form, read_repeated
-from web.components.page import go_on, render
-from web.dashboard.access_changes import CHANGE, REASON, TOLD_ONCE, WHY, Changes
+from web.components.page import go_on, missing, render
+from web.dashboard.access_changes import CHANGE, REASON, TOLD_ONCE, Answers, Change, Changes
 from web.dashboard.topic_names import FIELD, fault_of, read_topics
 from web.dependencies import AccessDependencies
 from web.i18n.texts import msg
@@ -111,9 +111,8 @@ class KeysPages:
             made.append(await self._accounts.create_key(draft.label, map(Scope, scopes), topics, prefix=prefix))
 
         after = {"label": draft.label, "scopes": sorted(scopes), **({"topics": draft.names} if draft.names else {})}
-        if not await self._changes.make(
-            request, principal, "key.create", f"key:{prefix}", make, reason=draft.reason, after=after
-        ):
+        change = Change("key.create", f"key:{prefix}", make, draft.reason, after=after)
+        if not await self._changes.make(request, principal, change):
             return go_on(request, f"{PATH}/{prefix}", Flash(_MADE_ALREADY, level="note"))
         return await self.listed(request, made=made[0])
 
@@ -121,10 +120,7 @@ class KeysPages:
         """Show a key."""
         key = await self._accounts.key(prefix)
         if key is None:
-            return render(
-                request, "missing.html", status=404, heading=msg("No such key"),
-                text=msg("There is no key with this prefix."), back=PATH,
-            )  # fmt: skip
+            return missing(request, msg("No such key"), msg("There is no key with this prefix."), back=PATH)
         return render(request, "key.html", key=key, most_reason=REASON)
 
     async def revoke(self, request: Request[Any, Any, Any], principal: Principal, prefix: str) -> Response[Any]:
@@ -134,16 +130,13 @@ class KeysPages:
         if key is None:
             return await self.one(request, prefix)
         path, already = f"{PATH}/{prefix}", Flash(msg("The key was already revoked."), level="note")
-        if key.revoked_at is not None:
-            return go_on(request, path, already)
-        if not reason.strip():
-            return go_on(request, path, Flash(WHY, level="error"))
-        done = await self._changes.make(
-            request, principal, "key.revoke", f"key:{prefix}", lambda: self._accounts.revoke_key(prefix),
-            reason=reason, before={"revoked": False}, after={"revoked": True},
+        change = Change(
+            "key.revoke", f"key:{prefix}", lambda: self._accounts.revoke_key(prefix), reason,
+            before={"revoked": False}, after={"revoked": True},
         )  # fmt: skip
-        said = Flash(msg("Key revoked: requests with it are refused from now on."))
-        return go_on(request, path, said if done else already)
+        refused = already if key.revoked_at is not None else change.unexplained
+        done = Flash(msg("Key revoked: requests with it are refused from now on."))
+        return await self._changes.make_and_go_on(request, principal, change, path, Answers(refused, done, already))
 
 
 _MADE_ALREADY: Final = msg(

@@ -16,7 +16,7 @@ from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs
 from web.components.flash import Flash
 from web.components.forms import changing, read_form
-from web.components.page import go_on, language_of_reader, render
+from web.components.page import go_on, language_of_reader, missing, render
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.query_parameters import text_parameter
 from web.dashboard.time_pagination import read_position, write_position
@@ -52,14 +52,8 @@ class OperationsPages:
         """Show an operation, and what became of its tasks."""
         operation = await self._dashboard.store.operation(operation_id)
         if operation is None or not _is_for(principal, operation):
-            return render(
-                request,
-                "missing.html",
-                status=404,
-                heading=msg("No such operation"),
-                text=msg("Operations are kept for 90 days."),
-                back="/dashboard/operations",
-            )
+            text = msg("Operations are kept for 90 days.")
+            return missing(request, msg("No such operation"), text, back="/dashboard/operations")
         wanted = text_parameter(request, "result", 16)
         result = Result(wanted) if wanted in set(Result) else None
         place = text_parameter(request, "after", 9)

@@ -14,8 +14,8 @@ from bridge.domain.access import Principal, Role, Scope, User, is_name, new_pass
 from web.auth.guard import GivenPrincipal, needs, require
 from web.components.flash import Flash
 from web.components.forms import read_form
-from web.components.page import go_on, render
-from web.dashboard.access_changes import CHANGE, REASON, TOLD_ONCE, WHY, Changes
+from web.components.page import go_on, missing, render
+from web.dashboard.access_changes import CHANGE, REASON, TOLD_ONCE, Answers, Change, Changes
 from web.dashboard.topic_names import FIELD, fault_of, read_topics, write_topics
 from web.dependencies import AccessDependencies
 from web.i18n.texts import msg
@@ -24,6 +24,7 @@ PATH: Final = "/dashboard/settings/people"
 _ADDED: Final = {"name": 100, "role": 16, "topics": FIELD, "reason": REASON}
 _YOURS: Final = msg("Nothing was changed: this is your own account, and another admin has to do it.")
 
+_ALREADY_SO: Final = msg("Nothing was changed: it was already so.")
 _CLAIMED: Final = msg("Nothing was changed: this comes from the company account, at each sign-in.")
 
 UserName = Annotated[str, PathParameter(min_length=1, max_length=64)]
@@ -81,11 +82,11 @@ class PeoplePages:
         if errors:
             return await self.listed(request, draft)
         password = new_password()
-        if not await self._changes.make(
-            request, principal, "user.add", f"user:{name}",
-            lambda: self._accounts.add_user(name, Role(role), password, topics or None), reason=reason,
-            after={"role": role, **({"topics": topics} if topics else {})},
-        ):  # fmt: skip
+        change = Change(
+            "user.add", f"user:{name}", lambda: self._accounts.add_user(name, Role(role), password, topics or None),
+            reason, after={"role": role, **({"topics": topics} if topics else {})},
+        )  # fmt: skip
+        if not await self._changes.make(request, principal, change):
             taken = {"name": msg("This name is already taken.")}
             return await self.listed(request, replace(draft, errors=taken))
         user = await self._accounts.user(name)
@@ -97,10 +98,7 @@ class PeoplePages:
         """Show a person; `password` is a new one that is shown this once."""
         user = await self._accounts.user(name)
         if user is None:
-            return render(
-                request, "missing.html", status=404, heading=msg("No such person"),
-                text=msg("There is no one with this name."), back=PATH,
-            )  # fmt: skip
+            return missing(request, msg("No such person"), msg("There is no one with this name."), back=PATH)
         return render(
             request,
             "person.html",
@@ -119,20 +117,19 @@ class PeoplePages:
         """Give a person another role."""
         fields = await read_form(request, {"role": 16, "reason": REASON})
         user, role = await self._accounts.user(name), fields["role"]
-        refused = self._refusal(principal, user, fields["reason"], claimed=True)
         if user is None or role not in set(Role):
             return await self.one(request, principal, name)
+        change = Change(
+            "user.role", f"user:{name}", lambda: self._accounts.set_role(name, Role(role)), fields["reason"],
+            before={"role": user.role.value}, after={"role": role},
+        )  # fmt: skip
+        refused = _refusal(principal, user, change, claimed=True)
         if refused is None and user.role == role:
             refused = Flash(msg("Nothing was changed: that is already the role."), level="note")
         if refused is None and (fault := _fault_of(role, sorted(user.topics or ()))) is not None:
             refused = Flash(fault, level="error")
-        if refused is not None:
-            return go_on(request, f"{PATH}/{name}", refused)
-        done = await self._changes.make(
-            request, principal, "user.role", f"user:{name}", lambda: self._accounts.set_role(name, Role(role)),
-            reason=fields["reason"], before={"role": user.role.value}, after={"role": role},
-        )  # fmt: skip
-        return self._answer(request, name, Flash(msg("Role changed, effective immediately.")), done=done)
+        done = Flash(msg("Role changed, effective immediately."))
+        return await self._changes.make_and_go_on(request, principal, change, f"{PATH}/{name}", Answers(refused, done))
 
     async def set_topics(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
         """Limit a person to topics, or to none."""
@@ -140,19 +137,17 @@ class PeoplePages:
         user, topics = await self._accounts.user(name), read_topics(fields["topics"])
         if user is None:
             return await self.one(request, principal, name)
-        refused = self._refusal(principal, user, fields["reason"], claimed=True)
+        change = Change(
+            "user.topics", f"user:{name}", lambda: self._accounts.set_topics(name, topics or None), fields["reason"],
+            before={"topics": sorted(user.topics or ())}, after={"topics": sorted(topics)},
+        )  # fmt: skip
+        refused = _refusal(principal, user, change, claimed=True)
         if refused is None and (fault := _fault_of(user.role, topics)) is not None:
             refused = Flash(fault, level="error")
         if refused is None and frozenset(topics) == (user.topics or frozenset()):
-            refused = Flash(msg("Nothing was changed: it was already so."), level="note")
-        if refused is not None:
-            return go_on(request, f"{PATH}/{name}", refused)
-        done = await self._changes.make(
-            request, principal, "user.topics", f"user:{name}",
-            lambda: self._accounts.set_topics(name, topics or None), reason=fields["reason"],
-            before={"topics": sorted(user.topics or ())}, after={"topics": sorted(topics)},
-        )  # fmt: skip
-        return self._answer(request, name, Flash(msg("Topics changed, effective immediately.")), done=done)
+            refused = Flash(_ALREADY_SO, level="note")
+        done = Flash(msg("Topics changed, effective immediately."))
+        return await self._changes.make_and_go_on(request, principal, change, f"{PATH}/{name}", Answers(refused, done))
 
     async def set_password(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
         """Set a generated password."""
@@ -160,14 +155,13 @@ class PeoplePages:
         user = await self._accounts.user(name)
         if user is None:
             return await self.one(request, principal, name)
-        refused = self._refusal(principal, user, fields["reason"], claimed=True)
-        if refused is not None:
+        password, accounts = new_password(), self._accounts
+        change = Change(
+            "user.password", f"user:{name}", lambda: accounts.set_password(name, password), fields["reason"]
+        )
+        if (refused := _refusal(principal, user, change, claimed=True)) is not None:
             return go_on(request, f"{PATH}/{name}", refused)
-        password = new_password()
-        done = await self._changes.make(
-            request, principal, "user.password", f"user:{name}",
-            lambda: self._accounts.set_password(name, password), reason=fields["reason"],
-        )  # fmt: skip
+        done = await self._changes.make(request, principal, change)
         return await self.one(request, principal, name, password if done else None)
 
     async def switch(
@@ -178,37 +172,32 @@ class PeoplePages:
         user = await self._accounts.user(name)
         if user is None:
             return await self.one(request, principal, name)
-        refused = self._refusal(principal, user, fields["reason"] if disabled else "-")
-        if refused is None and (user.disabled_at is not None) is disabled:
-            refused = Flash(msg("Nothing was changed: it was already so."), level="note")
-        if refused is not None:
-            return go_on(request, f"{PATH}/{name}", refused)
         accounts = self._accounts
-        done = await self._changes.make(
-            request, principal, "user.disable" if disabled else "user.enable", f"user:{name}",
-            lambda: accounts.disable(name) if disabled else accounts.enable(name), reason=fields["reason"],
+        change = Change(
+            "user.disable" if disabled else "user.enable", f"user:{name}",
+            lambda: accounts.disable(name) if disabled else accounts.enable(name), fields["reason"],
             before={"disabled": not disabled}, after={"disabled": disabled},
         )  # fmt: skip
+        refused = _refusal(principal, user, change, explained=disabled)
+        if refused is None and (user.disabled_at is not None) is disabled:
+            refused = Flash(_ALREADY_SO, level="note")
         gone = msg("%(name)s is disabled and signed out everywhere.")
-        text = gone if disabled else msg("%(name)s is enabled again.")
-        return self._answer(request, name, Flash(text, {"name": name}), done=done)
+        done = Flash(gone if disabled else msg("%(name)s is enabled again."), {"name": name})
+        return await self._changes.make_and_go_on(request, principal, change, f"{PATH}/{name}", Answers(refused, done))
 
-    @staticmethod
-    def _refusal(principal: Principal, user: User | None, reason: str, *, claimed: bool = False) -> Flash | None:
-        """Return why nothing is done: nobody can shut himself out, and whoever takes something away says why.
 
-        What is `claimed` comes from the identity provider, where somebody logs in with the company's account.
-        """
-        if user is not None and user.name == principal.name:
-            return Flash(_YOURS, level="error")
-        if claimed and user is not None and user.account is not None:
-            return Flash(_CLAIMED, level="error")
-        return None if reason.strip() else Flash(WHY, level="error")
+def _refusal(
+    principal: Principal, user: User, change: Change, *, claimed: bool = False, explained: bool = True
+) -> Flash | None:
+    """Return why nothing is done: admins don't shut themselves out, and what must be `explained` has a reason.
 
-    @staticmethod
-    def _answer(request: Request[Any, Any, Any], name: str, flash: Flash, *, done: bool) -> Response[None]:
-        refused = Flash(msg("Nothing was changed: someone else was faster."), level="error")
-        return go_on(request, f"{PATH}/{name}", flash if done else refused)
+    What is `claimed` comes from the identity provider, where the person signs in with the company's account.
+    """
+    if user.name == principal.name:
+        return Flash(_YOURS, level="error")
+    if claimed and user.account is not None:
+        return Flash(_CLAIMED, level="error")
+    return change.unexplained if explained else None
 
 
 def _fault_of(role: str, topics: Sequence[str]) -> str | None:

@@ -29,7 +29,7 @@ from web.auth.guard import GivenPrincipal, needs, require
 from web.components.charts import Sparkline, lines, sparkline, stacked
 from web.components.flash import Flash
 from web.components.forms import changing, read_form
-from web.components.page import go_on, render, render_in_thread
+from web.components.page import go_on, missing, render_in_thread
 from web.components.page_urls import from_segment, segment
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.query_parameters import choice_parameter
@@ -123,10 +123,8 @@ class TopicsPages:
         counts = await self._dashboard.store.counts(among(Field.TOPIC, [name]), now=now)
         (row,) = await self._rows([name], known)
         if not (row.served or row.workers or row.pause or row.figures or any(counts.by_state.values())):
-            return render(
-                request, "missing.html", status=404, heading=msg("No such topic"),
-                text=msg("No gateway serves a topic with this name, and no task uses it."), back="/dashboard/topics",
-            )  # fmt: skip
+            text = msg("No gateway serves a topic with this name, and no task uses it.")
+            return missing(request, msg("No such topic"), text, back="/dashboard/topics")
         figures = known.figures
         moments = [point.at for point in figures.points]
         return await render_in_thread(
