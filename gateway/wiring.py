@@ -27,6 +27,7 @@ from bridge.adapters.telemetry.metrics import CountingJournal, Metrics
 from bridge.adapters.telemetry.telemetry import Identity, Telemetry, wants_traces
 from bridge.documents.task_codec import size_of
 from bridge.domain.errors import BrokerUnavailable
+from bridge.domain.messages import joined, message
 from bridge.domain.replica import Replica
 from bridge.domain.task import State, Task
 from bridge.flow.deliver.deliver import Report
@@ -471,9 +472,9 @@ class Gateway:
         version = await self.publisher.version() if publishes else "consuming"
         faults = {**(self.publisher.faults() if publishes else {}), **self.consumer.faults()}
         if faults:
-            raise BrokerUnavailable("; ".join(faults.values()))
+            raise BrokerUnavailable(joined(faults.values()))
         if not publishes:
             detached = [topic for topic, attached in (await self.consumer.consuming()).items() if not attached]
             if detached:
-                raise BrokerUnavailable(f"RabbitMQ does not deliver to the consumers of {', '.join(detached)}")
+                raise BrokerUnavailable(message("broker.not_consumed", topics=", ".join(detached)))
         return version

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bridge.domain.errors import WrongHost
+from bridge.domain.messages import message
 
 EVERY: Final = "*"
 
@@ -28,9 +29,7 @@ class AllowedHosts:
             return
         name = _name_of(host)
         if name is None or not (_is_address(name) or self._has(name)):
-            raise WrongHost(
-                f"This gateway isn't asked by the name {host[:255]!r}: whoever runs it adds that to ALLOWED_HOSTS."
-            )
+            raise WrongHost(message("request.host", name=repr(host[:255])))
 
     def _has(self, name: str) -> bool:
         names = self._names or frozenset()

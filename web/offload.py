@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
 from bridge.domain.errors import Overloaded
+from bridge.domain.messages import message
 from bridge.domain.submission import LARGE
 from bridge.domain.task import Variables
 from bridge.runtime.own_threads import OwnThreads
@@ -35,7 +36,7 @@ class Offload:
         if size <= LARGE:
             return function(*args, **kwargs)
         if self._present >= self._most:
-            raise Overloaded("Too many large requests are being read: send this one again a little later.")
+            raise Overloaded(message("request.large"))
         self._present += 1
         try:
             return await self._threads.run(function, *args, **kwargs)

@@ -19,6 +19,7 @@ from bridge.domain.access import (
     write_key,
 )
 from bridge.domain.errors import Refusal
+from bridge.domain.messages import message
 from bridge.ports.access import AccessStore, Passwords
 from bridge.ports.clock import Clock
 from bridge.ports.journal import Journal
@@ -37,12 +38,12 @@ class Accounts:
         """Keep a new person, who sees and changes tasks of `topics` alone; None is every topic."""
         name = name.strip().lower()
         if not is_name(name):
-            raise Refusal(f"{name!r} can't be a name: use letters, digits and _ . @ - only, 64 at most")
+            raise Refusal(message("user.name", name=repr(name)))
         check_password(password)
         limited = _limited(role, topics)
         user = User(name, role, await self._passwords.make(password), self._clock.now(), topics=limited)
         if not await self._store.add_user(user):
-            raise Refusal(f"there is a user {name} already: choose another name, or use `gateway users passwd {name}`")
+            raise Refusal(message("user.taken", name=name))
         self._journal.write("user_added", user=name, role=role.value, **_told(limited))
         return user
 
@@ -109,15 +110,15 @@ class Accounts:
         allowed, limited = frozenset(scopes), None if topics is None else frozenset(topics)
         label = label.strip()
         if not label or len(label) > 100 or not label.isprintable():
-            raise Refusal("a key needs a label of 1 to 100 characters that says who uses it")
+            raise Refusal(message("key.label"))
         if not allowed:
-            raise Refusal(f"a key needs a scope at least, of {', '.join(Scope)}: without one it opens nothing")
+            raise Refusal(message("key.scope", scopes=", ".join(Scope)))
         if limited is not None and Scope.ADMIN in allowed:
-            raise Refusal("a key with the scope admin can't be limited to topics: name other scopes")
+            raise Refusal(message("key.admin_topics"))
         secret = new_secret()
         key = ApiKey(prefix or new_prefix(), digest(secret), label, allowed, self._clock.now(), limited)
         if not await self._store.add_key(key):
-            raise Refusal("the key's prefix is taken, which happens once in a lifetime: try again")
+            raise Refusal(message("key.prefix"))
         given: dict[str, Any] = {"label": label, "scopes": sorted(allowed)}
         if limited is not None:
             given["topics"] = sorted(limited)
@@ -135,19 +136,19 @@ class Accounts:
     async def revoke_key(self, prefix: str) -> None:
         """Revoke a key; it opens nothing from the next request on."""
         if not await self._store.revoke_key(prefix, self._clock.now()):
-            raise Refusal(f"there is no key {prefix} that could be revoked: `gateway keys list` lists them")
+            raise Refusal(message("key.unknown", key=prefix))
         self._journal.write("key_revoked", key=prefix)
 
     async def _local(self, name: str) -> User | None:
         user = await self._store.user(name)
         if user is not None and user.account is not None:
-            raise Refusal(f"{name} logs in with the company's account: change their claims at the identity provider")
+            raise Refusal(message("user.company", name=name))
         return user
 
     @staticmethod
     def _found(name: str, found: bool) -> None:
         if not found:
-            raise Refusal(f"there is no user {name}: `gateway users list` lists everybody")
+            raise Refusal(message("user.unknown", name=name))
 
 
 def _limited(role: Role, topics: Iterable[str] | None) -> frozenset[str] | None:
@@ -155,11 +156,9 @@ def _limited(role: Role, topics: Iterable[str] | None) -> frozenset[str] | None:
     if limited is None:
         return None
     if role is Role.ADMIN:
-        raise Refusal(
-            "an admin sees to everything, and so can't be limited to topics: choose another role, or all topics"
-        )
+        raise Refusal(message("user.admin_topics"))
     if not limited:
-        raise Refusal("name a topic at least: who is limited to none could do nothing")
+        raise Refusal(message("user.no_topic"))
     return limited
 
 
@@ -170,4 +169,4 @@ def _told(topics: frozenset[str] | None) -> dict[str, Any]:
 def check_password(password: str) -> None:
     """Raise `Refusal` for a password that is too short, or too long to be one."""
     if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
-        raise Refusal(f"a password must have {LEAST_PASSWORD} to {MOST_PASSWORD} characters")
+        raise Refusal(message("user.password", least=LEAST_PASSWORD, most=MOST_PASSWORD))

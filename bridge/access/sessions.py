@@ -35,6 +35,7 @@ from bridge.domain.access import (
     wait_of,
 )
 from bridge.domain.errors import Forbidden, TooManyLoginAttempts, Unauthenticated
+from bridge.domain.messages import Message, message
 from bridge.domain.openid import Grant, Identity
 from bridge.ports.access import AccessStore, Passwords
 from bridge.ports.clock import Clock
@@ -43,10 +44,8 @@ from bridge.ports.journal import Journal, Level
 _SESSION: Final = re.compile(r"[0-9a-f]{64}")
 _CLASHES: Final = 4
 _ID_TOKEN: Final = 16_000
-_NO_KEY: Final = (
-    "The API key is not known, or was revoked: make one with `gateway keys create`, or ask an admin for one."
-)
-_NO_LOGIN: Final = "The name or the password is wrong."
+_NO_KEY: Final = message("login.key")
+_NO_LOGIN: Final = message("login.password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +142,14 @@ class SessionService:
         if grant.role is None:
             if user is not None:
                 await self._store.end_sessions(user.name)
-            raise self._refused(name, address, "Your account has no role here: ask an admin which group gives one.")
+            raise self._refused(name, address, message("login.no_role"))
         if user is None:
             user = User(name, grant.role, "", self._clock.now(), topics=grant.topics, account=identity.account)
             if not await self._store.add_user(user):
-                raise self._refused(name, address, "The name is taken here by another account: ask an admin.")
+                raise self._refused(name, address, message("login.name_taken"))
             self._journal.write("user_added", user=name, role=user.role.value, provider=identity.issuer)
         if user.disabled_at is not None:
-            raise self._refused(name, address, "Your account is disabled here: ask an admin.")
+            raise self._refused(name, address, message("login.disabled"))
         if (user.role, user.topics) != (grant.role, grant.topics):
             await self._store.set_grant(name, grant.role, grant.topics)
             user = replace(user, role=grant.role, topics=grant.topics)
@@ -167,7 +166,7 @@ class SessionService:
         """Remove an attempt that led to a login."""
         await self._give_back(taken, self._clock.now())
 
-    def _refused(self, name: str, address: str, why: str) -> Forbidden:
+    def _refused(self, name: str, address: str, why: Message) -> Forbidden:
         self._journal.write("login_failed", level=Level.WARNING, user=name, address=address, error=why)
         return Forbidden(why)
 
@@ -229,7 +228,7 @@ class SessionService:
         kept = _password_of(user)
         if not await self._passwords.verify(kept, old[: MOST_PASSWORD + 1]):
             self._journal.write("password_not_changed", level=Level.WARNING, user=name)
-            raise Unauthenticated("The password until now is another one.")
+            raise Unauthenticated(message("login.old_password"))
         await self._give_back(taken, now)
         made = await self._passwords.make(new)
         await self._store.set_password(name, made)  # from here on no session stands, as each is bound to the old one
@@ -279,4 +278,4 @@ def _password_of(user: User | None) -> str | None:
 
 def _too_many(wait: timedelta) -> TooManyLoginAttempts:
     seconds = max(1, math.ceil(wait.total_seconds()))
-    return TooManyLoginAttempts(f"Too many tries to log in: wait {seconds} s and try again.", wait=seconds)
+    return TooManyLoginAttempts(message("login.attempts", seconds=seconds), wait=seconds)

@@ -15,6 +15,7 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc.errors import JoseError
 
 from bridge.domain.errors import ProviderUnavailable, Unauthenticated
+from bridge.domain.messages import message
 from bridge.domain.openid import Identity, LoginRequest
 
 _ALGORITHMS: Final = frozenset(
@@ -94,14 +95,14 @@ class OpenIdProvider:
         metadata: dict[str, Any] = await self._client.load_server_metadata()
         if str(metadata.get("issuer", "")).rstrip("/") != self._issuer:
             self._client.server_metadata.clear()
-            raise ProviderUnavailable(f"what answers at {self._issuer}{_DISCOVERY} is another issuer: see OIDC_ISSUER")
+            raise ProviderUnavailable(message("provider.other_issuer", url=f"{self._issuer}{_DISCOVERY}"))
         offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
         metadata["id_token_signing_alg_values_supported"] = sorted(_ALGORITHMS.intersection(offered)) or ["RS256"]
         return metadata
 
     async def _checked(self, token: Mapping[str, Any], nonce: str) -> dict[str, Any]:
         if not isinstance(token.get("id_token"), str):
-            raise Unauthenticated("The identity provider sent no id token: the scope openid is missing in OIDC_SCOPES.")
+            raise Unauthenticated(message("provider.no_token"))
         try:
             return await self._parsed(token, nonce)
         except JoseError:
@@ -114,7 +115,7 @@ class OpenIdProvider:
         options = {"iss": {"essential": True, "value": issuer}, "aud": {"essential": True, "value": self._client_id}}
         claims = await self._client.parse_id_token(token, nonce, claims_options=options, leeway=_LEEWAY)
         if not isinstance(claims.get("sub"), str) or not claims["sub"]:
-            raise Unauthenticated("The id token names no subject.")
+            raise Unauthenticated(message("provider.no_subject"))
         return dict(claims)
 
     async def _user_info(
@@ -125,7 +126,7 @@ class OpenIdProvider:
             return {}
         found: Mapping[str, Any] = await self._client.userinfo(token=token)
         if found.get("sub") != claims["sub"]:
-            raise Unauthenticated("The identity provider's user info is of another person than the id token.")
+            raise Unauthenticated(message("provider.other_person"))
         return found
 
 
@@ -134,12 +135,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except httpx2.HTTPError as error:
-        raise ProviderUnavailable(
-            f"the identity provider did not answer as it should: {type(error).__name__}"
-        ) from error
+        raise ProviderUnavailable(message("provider.no_answer", kind=type(error).__name__)) from error
     except OAuthError as error:
-        raise Unauthenticated(f"The identity provider refused the login: {str(error.error)[:100]}.") from error
+        raise Unauthenticated(message("provider.refused", error=str(error.error)[:100])) from error
     except JoseError as error:
-        raise Unauthenticated(f"The id token is not good: {type(error).__name__}.") from error
+        raise Unauthenticated(message("provider.token", kind=type(error).__name__)) from error
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ProviderUnavailable(f"the identity provider's answer can't be read: {type(error).__name__}") from error
+        raise ProviderUnavailable(message("provider.unreadable", kind=type(error).__name__)) from error

@@ -23,6 +23,7 @@ from bson.errors import BSONError
 from bridge.documents.raw import Raw
 from bridge.domain.errors import VariableError
 from bridge.domain.lifecycle import Move
+from bridge.domain.messages import message
 from bridge.domain.task import (
     Attempt,
     BpmnFault,
@@ -129,7 +130,8 @@ def _to_field(name: str, value: Any) -> Any:
     try:
         return encoder(value)
     except Exception as error:  # whatever a value of a handler's own kind raises
-        raise VariableError(f"{name} can't be stored: {type(error).__name__}: {error}") from error
+        text = message("task.field_not_storable", field=name, kind=type(error).__name__, error=error)
+        raise VariableError(text) from error
 
 
 def encode(document: Mapping[str, Any], task_id: str) -> bytes:
@@ -137,7 +139,7 @@ def encode(document: Mapping[str, Any], task_id: str) -> bytes:
     try:
         return bson.encode(document)
     except UNSTORABLE as error:
-        raise VariableError(f"task {task_id} can't be stored: {error}") from error
+        raise VariableError(message("task.not_storable", task=task_id, error=error)) from error
 
 
 def decode(data: bytes) -> Raw:

@@ -289,7 +289,7 @@ class TopicNotWorked(UnacceptableTask):
     default_code = "topic.not_worked"
 
     def __init__(self, topic: str, known: Iterable[str]) -> None:
-        super().__init__(f"topic {topic!r} is not worked here")
+        super().__init__(message("topic.unknown", topic=repr(topic)))
         self.known = tuple(sorted(known))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bridge.domain.access import Role, is_name
 from bridge.domain.errors import Forbidden
+from bridge.domain.messages import message
 
 EVERY_TOPIC: Final = "*"
 _HIGHEST_FIRST: Final = (Role.ADMIN, Role.OPERATOR, Role.VIEWER)
@@ -68,11 +69,9 @@ class ClaimMapping:
         name = _claim(identity.claims, self.name)
         name = name.strip().lower() if isinstance(name, str) else ""
         if not is_name(name):
-            raise Forbidden(
-                f"The claim {self.name} is missing, or can't be a name here: letters, digits and _ . @ - can."
-            )
+            raise Forbidden(message("login.claim", claim=self.name))
         if self.name == "email" and identity.claims.get("email_verified") is not True:
-            raise Forbidden("The email address is not verified by the identity provider.")
+            raise Forbidden(message("login.email"))
         given = _texts(_claim(identity.claims, self.role))
         role = next((role for role in _HIGHEST_FIRST if given & self.roles.get(role, frozenset())), None)
         if self.topics is None or role is Role.ADMIN or role is None:

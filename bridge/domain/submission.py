@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.domain.errors import VariableError
+from bridge.domain.messages import message, message_of
 
 LARGE: Final = 200_000
 """Bytes from which on a body, or a value, is worked in a thread: some 20 ms of the loop's time."""
@@ -46,5 +47,5 @@ def fingerprint(submission: Submission) -> str:
     try:
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise VariableError(f"the variables are not JSON: {error}") from error
+        raise VariableError(message("submission.not_json", error=message_of(error))) from error
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -25,6 +25,7 @@ from bridge.domain.errors import (
     VariableError,
 )
 from bridge.domain.lifecycle import Event, Move, lease_anew, refetch
+from bridge.domain.messages import Message, message
 from bridge.domain.submission import LARGE, Submission, fingerprint
 from bridge.domain.task import FINAL, Source, State, Task, Variables
 from bridge.domain.topic import Topic
@@ -129,7 +130,7 @@ class Submit:
         if kept is None:
             raced = await self._store.get(task.id)
             if raced is None:
-                raise TaskConflict(f"task {task.id} was handed in and ended just now; ask for its status")
+                raise TaskConflict(message("submission.ended", task=task.id))
             if raced.topic != task.topic:
                 raise _unknown(task.id, task.topic)
             return _same(raced, mark)
@@ -201,9 +202,7 @@ class Submit:
         """Raise `TaskTooLarge` for a task that is more than may be kept, `VariableError` where that is not known."""
         size = self._size_of(task)
         if size > self._size_limit:
-            raise TaskTooLarge(
-                f"the task takes {size} bytes, {self._size_limit} are kept at most: send fewer variables"
-            )
+            raise TaskTooLarge(message("submission.size", size=size, most=self._size_limit))
 
     async def _give_new_lease(self, known: Task, task: Task, mark: str) -> Task:
         """Give a known task its new lease: its submitter holds it (again), or the engine has another under its id.
@@ -215,7 +214,7 @@ class Submit:
         (happened,) = await self._store.move([replace(lease, changes={**lease.changes, **own})])
         now = await self._store.get(known.id)
         if now is None:
-            raise TaskConflict(f"task {known.id} changed just now; ask for its status before handing it in again")
+            raise TaskConflict(message("submission.changed", task=known.id))
         if not happened:
             return _same(now, mark)
         if now.state is State.RECEIVED and now.verified:
@@ -247,11 +246,9 @@ class Submit:
             # Whether it is there under another topic is nothing that a submitter is to learn.
             raise _unknown(task.id, task.topic)
         if found.suspended:
-            raise TaskConflict(f"task {task.id} is suspended: activate its process instance, then submit it again")
+            raise TaskConflict(message("submission.suspended", task=task.id))
         if found.retries == 0:
-            raise TaskConflict(
-                f"task {task.id} has no retries left in the engine: set some there, then submit it again"
-            )
+            raise TaskConflict(message("submission.no_retries", task=task.id))
         return await self._described(task, found, await self._lock(task, found, asked_at))
 
     async def _lock(self, task: Task, found: EngineTask, asked_at: datetime) -> datetime:
@@ -264,13 +261,9 @@ class Submit:
         try:
             await self._engine.lock(task.id, task.worker_id, self._lease.duration(task.topic))
         except TaskGone as error:
-            raise UnknownTask(f"the engine has no external task {task.id} any more") from error
+            raise UnknownTask(message("submission.gone", task=task.id)) from error
         except LeaseLost as error:
-            how_long = "" if found.lock_until is None else f" until {found.lock_until.isoformat()}"
-            raise TaskConflict(
-                f"task {task.id} is locked by worker {found.worker_id!r}{how_long}, not by {task.worker_id!r}: "
-                "submit it under the worker id that holds the lock, or once that is over"
-            ) from error
+            raise TaskConflict(_locked(task, found)) from error
         return self._lease.expiry(task.topic, asked_at)
 
     async def _described(self, task: Task, found: EngineTask, lease_until: datetime) -> Task:
@@ -280,11 +273,12 @@ class Submit:
                 scope = found.execution_id or found.process_instance_id
                 variables = await read_inputs(self._engine, self._topics[task.topic], scope)
             except TaskGone as error:
-                raise UnknownTask(f"the execution of task {task.id} has ended") from error
+                raise UnknownTask(message("submission.execution_ended", task=task.id)) from error
             except EngineForbidden:
                 raise
             except EngineRejected as error:
-                raise UnacceptableTask(f"the variables of task {task.id} can't be read: {error}; send them") from error
+                text = message("submission.variables", task=task.id, error=error.message)
+                raise UnacceptableTask(text) from error
         return task.changed(
             variables=variables,
             verified=True,
@@ -333,19 +327,21 @@ async def _by_id(read: Callable[[Sequence[str]], Awaitable[Sequence[Kept]]], ids
 
 
 def _unknown(task_id: str, topic: str) -> UnknownTask:
-    return UnknownTask(
-        f"the engine has no external task {task_id} of topic {topic!r}: it may be completed or cancelled, or the id is "
-        "another's"
-    )
+    return UnknownTask(message("submission.unknown", task=task_id, topic=repr(topic)))
+
+
+def _locked(task: Task, found: EngineTask) -> Message:
+    workers = {"holder": repr(found.worker_id), "worker": repr(task.worker_id)}
+    if found.lock_until is None:
+        return message("submission.locked", task=task.id, **workers)
+    return message("submission.locked_until", task=task.id, until=found.lock_until.isoformat(), **workers)
 
 
 def _same(known: Task, mark: str) -> Task:
     if known.source is Source.POLLED:
-        raise TaskConflict(f"task {known.id} was fetched by the gateway itself: follow it at /tasks/{known.id}/status")
+        raise TaskConflict(message("submission.fetched", task=known.id))
     if known.fingerprint != mark:
-        raise TaskConflict(
-            f"task {known.id} was submitted before with another body: repeat that, or follow the task at its status"
-        )
+        raise TaskConflict(message("submission.another_body", task=known.id))
     return known
 
 

@@ -25,6 +25,7 @@ from bridge.domain.errors import (
     UnacceptableTask,
     UnknownTask,
 )
+from bridge.domain.messages import message
 from bridge.domain.operation import MOST, Chunk, Item, Operation, OperationKind, OperationState, Preview, Result, Row
 from bridge.domain.records import AuditEntry
 from bridge.domain.task import State
@@ -126,20 +127,18 @@ class Bulk:
         if known is not None:
             return known
         if not reason.strip():
-            raise UnacceptableTask("an operation needs a reason")
+            raise UnacceptableTask(message("operation.reason"))
         if not 1 <= rate <= MOST_RATE:
-            raise UnacceptableTask(f"an operation works off between 1 and {MOST_RATE} tasks a second, not {rate}")
+            raise UnacceptableTask(message("operation.rate", most=MOST_RATE, rate=rate))
         chosen = await self._choose(wanted)
         if isinstance(chosen, TooSlow):
             return chosen
         rows, _ = chosen
         items = [Item(row.id, row.epoch) for row in rows if row.state is State.FAILED]
         if len(items) != expected:
-            raise TaskConflict(
-                f"{len(items)} tasks can be tried again by now, {expected} were shown: look at them again"
-            )
+            raise TaskConflict(message("operation.changed", count=len(items), expected=expected))
         if not items:
-            raise TaskConflict("none of these tasks can be tried again: only failed ones can")
+            raise TaskConflict(message("operation.none"))
         query = f"{len(rows)} chosen" if isinstance(wanted, Sequence) else to_text(wanted)
         now, skipped = self._clock.now(), len(rows) - len(items)
         operation = Operation(
@@ -158,7 +157,7 @@ class Bulk:
         """Return what the same form has started when it was sent before, or side by side with this time."""
         found = await self._operations.operation(operation_id)
         if found is None:
-            raise TaskConflict("this operation is being started: look for it in the list of operations")
+            raise TaskConflict(message("operation.starting"))
         return found
 
     async def pause(self, operation_id: str) -> bool:

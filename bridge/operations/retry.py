@@ -174,7 +174,7 @@ class Operate:
         (happened,) = await self._store.move([Move(task.id, Event.REVIVE, task.epoch, changes=changes)])
         if not happened:
             await self._found(Action.RETRY, task.id, ShownVersion(task.state, task.epoch))
-            raise TaskConflict(f"task {task.id} changed just now; look at it again")
+            raise TaskConflict(message("task.changed_now", task=task.id))
         return task.changed(state=State.RETRYING, **changes)
 
     async def _offer_again(self, action: Action, task: Task, revived: Task) -> Move:
@@ -201,7 +201,7 @@ class Operate:
         soon = {"next_at": self._clock.now() + OFFER_WITHIN}
         (still,) = await self._store.move([Move(revived.id, Event.TAKE, revived.epoch, changes=soon)])
         if not still:
-            raise TaskConflict(f"task {revived.id} changed after its variables were set; look at it again")
+            raise TaskConflict(message("task.changed_since_edit", task=revived.id))
 
     async def _take_back(self, task: Task, revived: Task, *, edited: bool, unclear: bool) -> None:
         """Let the task be failed as before, but for variables that the engine has taken over.

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from bridge.domain.messages import Message
 from bridge.domain.task import TaskKey
 
 
@@ -30,7 +31,7 @@ class Publisher(Protocol):
         """Return the depths of many topics at once; one without a queue, or whose queue doesn't answer, is left out."""
         ...
 
-    def faults(self) -> Mapping[str, str]:
+    def faults(self) -> Mapping[str, Message]:
         """Return why topics' queues can't be published to now, by topic; each text names the queue."""
         ...
 
@@ -61,6 +62,6 @@ class Consumer(Protocol):
         """Tell for each topic whether its subscriber is attached now."""
         ...
 
-    def faults(self) -> Mapping[str, str]:
+    def faults(self) -> Mapping[str, Message]:
         """Return why topics' subscribers are not attached, by topic; each text names the queue."""
         ...

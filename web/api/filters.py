@@ -9,6 +9,7 @@ from typing import Annotated
 from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
 
+from bridge.domain.messages import message
 from bridge.domain.task import Source, State
 from bridge.ports.reader import TaskFilter
 from bridge.search.moments import read_instant
@@ -16,9 +17,11 @@ from bridge.search.moments import read_instant
 MAX_CHOICES = 50
 
 
-def query_error(name: str, message: str) -> ValidationException:
+def query_error(name: str, why: str) -> ValidationException:
     """Return the error (400) that says what is wrong with the query parameter `name`."""
-    return ValidationException(f"{name}: {message}", extra=[{"key": name, "source": "query", "message": message}])
+    return ValidationException(
+        detail=message("request.fields"), extra=[{"key": name, "source": "query", "message": why}]
+    )
 
 
 def given_filter(

@@ -13,6 +13,7 @@ from litestar.serialization import decode_json
 from litestar.typing import FieldDefinition
 from pydantic import BaseModel, ValidationError
 
+from bridge.domain.messages import message
 from bridge.domain.submission import LARGE
 from web.offload import Offload
 
@@ -44,11 +45,11 @@ def _decoded(body: bytes) -> dict[str, Any]:
     try:
         decoded = decode_json(body or b"null")
     except RecursionError:
-        raise ClientException("The JSON is nested too deeply; flatten it.") from None
+        raise ClientException(detail=message("request.json_depth")) from None
     except (SerializationException, UnicodeDecodeError) as error:
-        raise ClientException(f"The body is not JSON in UTF-8: {error}. Send one JSON object.") from None
+        raise ClientException(detail=message("request.not_json", error=error)) from None
     if not isinstance(decoded, dict):
-        raise ClientException("The body must be one JSON object; it is empty or another kind of value.")
+        raise ClientException(detail=message("request.json_object"))
     return decoded
 
 
@@ -64,7 +65,7 @@ def _checked(body: bytes, model: Any) -> Any:
             {"key": ".".join(map(str, item["loc"]))[:MAX_NAME_SHOWN], "source": "body", "message": item["msg"]}
             for item in error.errors(include_input=False, include_url=False, include_context=False)
         ]
-        raise ValidationException("the body doesn't fit", extra=problems[:MOST_PROBLEMS]) from None
+        raise ValidationException(detail=message("request.fields"), extra=problems[:MOST_PROBLEMS]) from None
 
 
 async def check_request(request: Request[Any, Any, Any]) -> None:
@@ -92,12 +93,12 @@ def _asked_as(name: str, field: FieldDefinition) -> str:
 def _refuse_unknown_query(request: Request[Any, Any, Any], known: Mapping[str, FieldDefinition]) -> None:
     given = Counter(name for name, _ in request.query_params.multi_items())
     problems = [
-        {"key": name[:MAX_NAME_SHOWN], "source": "query", "message": message}
+        {"key": name[:MAX_NAME_SHOWN], "source": "query", "message": why}
         for name, times in given.items()
-        if (message := _query_problem(name, times, known)) is not None
+        if (why := _query_problem(name, times, known)) is not None
     ]
     if problems:
-        raise ValidationException("unknown or repeated query parameters", extra=problems)
+        raise ValidationException(detail=message("request.fields"), extra=problems)
 
 
 def _query_problem(name: str, times: int, known: Mapping[str, FieldDefinition]) -> str | None:
@@ -115,6 +116,6 @@ def _takes_many(field: FieldDefinition) -> bool:
 def _require_json(request: Request[Any, Any, Any]) -> None:
     name, parameters = request.content_type
     if name and name != "application/json" and not (name.startswith("application/") and name.endswith("+json")):
-        raise HTTPException("Send the body as JSON, with `Content-Type: application/json`.", status_code=415)
+        raise HTTPException(detail=message("request.json_type"), status_code=415)
     if parameters.get("charset", "utf-8").strip('"').lower() not in {"utf-8", "utf8"}:
-        raise HTTPException("Send the body in UTF-8; JSON knows no other charset.", status_code=415)
+        raise HTTPException(detail=message("request.charset"), status_code=415)

@@ -30,6 +30,7 @@ from bridge.domain.errors import (
     UnknownTask,
     VariableError,
 )
+from bridge.domain.messages import message
 from bridge.domain.task import Task, UnreadableTask
 from bridge.operations.health import Purpose
 from bridge.ports.reader import TaskFilter
@@ -128,7 +129,9 @@ class TaskRoutes(Controller):
         except TopicNotWorked as error:
             if principal.topics is not None:
                 raise  # a key that is bound to topics is not to learn the names of others
-            raise UnacceptableTask(f"{error}; these are: {', '.join(error.known)}") from None
+            raise UnacceptableTask(
+                message("topic.unknown_among", topic=repr(data.topic), topics=", ".join(error.known))
+            ) from None
 
     @get(
         "/{task_id:str}/status",
@@ -320,7 +323,7 @@ def _purpose(text: str) -> Purpose:
 
 async def _task(dependencies: WebDependencies, task_id: str, principal: Principal, action: Scope) -> Task:
     """Return a task that `principal` may do `action` on; one of another's topic is as unknown to it as none."""
-    unknown = UnknownTask(f"no task {task_id} is kept here; submit it first, or check the id")
+    unknown = UnknownTask(message("task.not_kept", task=task_id))
     try:
         task = await dependencies.reader.get(task_id)
     except TaskUnreadable as error:

@@ -25,10 +25,7 @@ _NEEDS: Final = "needs"
 _PAGE: Final = "page"
 _SECRET: Final = "session_secret"  # noqa: S105 - the name of a place, no secret
 _PRINCIPAL: Final = "principal"
-_WHO: Final = (
-    "Say who asks: send an API key as `Authorization: Bearer wag_…` or `X-Api-Key: wag_…`. "
-    "`gateway keys create` makes one."
-)
+_WHO: Final = message("login.who")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ class Guard:
             return  # Litestar answers it: with the methods of the path, and nothing else
         need = need_of(handler)
         if need is None:
-            raise Forbidden("This path says nothing of who may use it, and so nobody may: tell who wrote it.")
+            raise Forbidden(message("request.no_need"))
         changes = method not in SAFE_METHODS
         if page and changes:
             require_own_page(connection, insecure=self._access.insecure_cookies)

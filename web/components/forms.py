@@ -53,7 +53,7 @@ async def read_form(
             problems.append((name, message("field.too_long", count=known[name])))
     if problems:
         raise ValidationException(
-            "the form has fields that can't be used",
+            detail=message("request.fields"),
             extra=[{"key": name[:MAX_NAME_SHOWN], "source": "body", "message": why} for name, why in problems],
         )
     return {name: str(form.get(name, "")) for name in fields}

@@ -26,6 +26,7 @@ from litestar.response import Stream
 
 from bridge.domain.access import Principal, Scope
 from bridge.domain.errors import GatewayError
+from bridge.domain.messages import message
 from bridge.ports.changes import Changes
 from web.auth.guard import needs
 
@@ -270,7 +271,7 @@ def live_routes(live: Live) -> tuple[HTTPRouteHandler, ...]:
     @get("/events", opt=needs(Scope.READ))
     async def events(request: Request[Any, Any, Any], principal: NamedDependency[SkipValidation[Principal]]) -> Stream:
         if not live.room_for(principal.name):
-            raise HTTPException("Too many pages listen for changes: close some.", status_code=429)
+            raise HTTPException(detail=message("request.listeners"), status_code=429)
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
         heard: str = request.headers.get("last-event-id") or request.query_params.get("since") or ""
         session = "" if principal.session is None else principal.session.id

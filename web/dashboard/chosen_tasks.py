@@ -61,5 +61,5 @@ def _chosen(ids: Sequence[str], q: str) -> Chosen:
     wanted = tuple(dict.fromkeys(value.strip() for value in ids if value.strip()))
     if len(wanted) > MOST_IDS or any(len(value) > _ID_LENGTH or "\0" in value for value in wanted):
         problem = {"key": "ids", "source": "query", "message": message("field.ids", count=MOST_IDS)}
-        raise ValidationException("these tasks can't be chosen one by one: use a search", extra=[problem])
+        raise ValidationException(detail=message("request.fields"), extra=[problem])
     return Chosen(wanted, "" if wanted else q.strip())

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from bridge.domain.access import Principal, same
 from bridge.domain.errors import Forbidden, ProviderUnavailable, TooManyLoginAttempts, Unauthenticated
+from bridge.domain.messages import message
 from bridge.domain.openid import LoginRequest
 from web.auth.audit import audit_entry
 from web.auth.cookies import host_cookie, host_name
@@ -92,9 +93,10 @@ class OpenIdLogin:
         params, address = request.query_params, request.client.host if request.client else ""
         code, state = params.get("code", ""), params.get("state", "")
         if begun is None or not same(state, begun.state):
-            raise Unauthenticated("No login was begun in this browser, or it took too long.")
+            raise Unauthenticated(message("login.not_begun"))
         if params.get("error") or not 0 < len(code) <= _LONGEST_CODE:
-            raise Unauthenticated(f"The identity provider answers: {params.get('error', 'no code')[:100]}.")
+            error = params.get("error", "")[:100]
+            raise Unauthenticated(message("provider.refused", error=error) if error else message("provider.no_code"))
         session_service, insecure = self._access.session_service, self._access.insecure_cookies
         taken = await session_service.take_try(address)
         identity = await self._openid.provider.complete(code, LoginRequest("", state, begun.nonce, begun.verifier))

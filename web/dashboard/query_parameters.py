@@ -22,7 +22,7 @@ def text_parameter(request: Request[Any, Any, Any], name: str, most: int = 200) 
     text = str(request.query_params.get(name, "")).strip()
     if len(text) > most or "\0" in text:
         problem = {"key": name, "source": "query", "message": message("field.unusable", count=most)}
-        raise ValidationException("the address has fields that can't be used", extra=[problem])
+        raise ValidationException(detail=message("request.fields"), extra=[problem])
     return text
 
 

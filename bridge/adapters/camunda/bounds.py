@@ -8,6 +8,7 @@ from typing import Final
 import aiohttp
 
 from bridge.domain.errors import AnswerTooLarge
+from bridge.domain.messages import message
 
 SMALL_ANSWER: Final = 4_000_000
 """How many bytes are read of an answer without variables; a page of a hundred tasks takes some 60 kB."""
@@ -32,7 +33,4 @@ async def read_bounded(operation: str, response: aiohttp.ClientResponse, most: i
 
 
 def _too_large(operation: str, most: int) -> AnswerTooLarge:
-    return AnswerTooLarge(
-        f"{operation}: the engine's answer is larger than {most} bytes: "
-        "fetch fewer variables, make FETCH_SIZE smaller, or raise ENGINE_ANSWER_LIMIT"
-    )
+    return AnswerTooLarge(message("engine.answer_size", operation=operation, most=most))

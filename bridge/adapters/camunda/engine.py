@@ -16,7 +16,16 @@ from bridge.adapters.camunda.models import MOST_BYTES, find_throwing_activities
 from bridge.adapters.camunda.rights import find_missing_rights
 from bridge.adapters.camunda.rows import external_task, read_leases, read_row
 from bridge.adapters.camunda.string_column import StringColumn
-from bridge.domain.errors import AnswerTooLarge, EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
+from bridge.domain.errors import (
+    AnswerTooLarge,
+    EngineError,
+    EngineForbidden,
+    EngineRejected,
+    LeaseLost,
+    TaskGone,
+    VariableError,
+)
+from bridge.domain.messages import message, message_of
 from bridge.domain.rights import MissingRight
 from bridge.domain.task import Variables
 from bridge.domain.unreadable_row import OnUnreadableRow, UnreadableRow
@@ -170,10 +179,8 @@ class CamundaEngine:
             try:
                 await self.extend_lock(task_id, _NOBODY, timedelta(seconds=1))
             except LeaseLost as found:
-                message = (
-                    f"get: the engine has task {task_id}, and its user may not read it: grant READ on ProcessInstance"
-                )
-                raise EngineForbidden(message, status=403, kind="AuthorizationException") from found
+                text = message("engine.right.task", task=task_id)
+                raise EngineForbidden(text, status=403, kind="AuthorizationException") from found
             raise
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
@@ -224,10 +231,10 @@ class CamundaEngine:
                 "read_file", "GET", f"{url}/data", read=content, most_bytes=self._answer_limit
             )
         except AnswerTooLarge as error:
-            raise VariableError(f"variable {variable!r}: {error}") from error
+            raise _unreadable(variable, error) from error
         except EngineRejected as error:
             if error.kind == "InvalidRequestException" and error.status in {400, 404}:
-                raise VariableError(f"variable {variable!r}: {error}") from error
+                raise _unreadable(variable, error) from error
             raise _without_instance(error) from error
 
     async def locked_by(self, worker_id: str) -> Sequence[EngineTask]:
@@ -283,7 +290,7 @@ class CamundaEngine:
             found += page
             if len(page) < PAGE:
                 return found
-        raise AnswerTooLarge(f"{operation}: the engine lists more than {MOST_PAGES * PAGE} rows")
+        raise AnswerTooLarge(message("engine.rows", operation=operation, most=MOST_PAGES * PAGE))
 
     def _readable(
         self, operation: str, found: Sequence[EngineTask | UnreadableRow], *, are_locked: bool
@@ -357,8 +364,12 @@ def _activity(row: Mapping[str, Any]) -> EngineActivity:
     return EngineActivity(None if ended is None else parse_date(ended), bool(row["canceled"]))
 
 
+def _unreadable(variable: str, error: EngineError) -> VariableError:
+    return VariableError(message("variable.unusable", name=repr(variable), why=error.message))
+
+
 def _without_instance(error: EngineRejected) -> EngineRejected:
     """Return `TaskGone` for the 500 that the engine answers when the process instance has ended."""
     if error.status == 500 and "execution is null" in str(error):
-        return TaskGone(str(error), status=error.status, code=error.code, kind=error.kind)
+        return TaskGone(message_of(error), status=error.status, code=error.code, kind=error.kind)
     return error

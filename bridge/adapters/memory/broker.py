@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from bridge.domain.dead_letter import DeadMessage
 from bridge.domain.errors import BrokerError, BrokerUnavailable, BrokerUnroutable, QueueMismatch
+from bridge.domain.messages import Message
 from bridge.domain.task import TaskKey
 from bridge.domain.topic import Topic
 from bridge.ports.broker import Depth, Handle
@@ -115,8 +116,8 @@ class MemoryBroker:
         self._queues[topic].differs = False
         self.deliver(topic)
 
-    def faults(self) -> Mapping[str, str]:
-        return {topic: str(_mismatch(topic)) for topic, queue in self._queues.items() if queue.differs}
+    def faults(self) -> Mapping[str, Message]:
+        return {topic: _mismatch(topic).message for topic, queue in self._queues.items() if queue.differs}
 
     def bind(self, topic: str) -> None:
         """Bind a topic's queue again."""
@@ -235,7 +236,7 @@ class MemoryConsumer:
     async def consuming(self) -> Mapping[str, bool]:
         return {topic: self.attached(topic) for topic in self._room}
 
-    def faults(self) -> Mapping[str, str]:
+    def faults(self) -> Mapping[str, Message]:
         return {topic: fault for topic, fault in self._broker.faults().items() if topic in self._room}
 
     def attached(self, topic: str) -> bool:

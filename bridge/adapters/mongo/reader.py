@@ -131,7 +131,7 @@ class StoreReader:
                 answer = await admin.command(self._greeting)
         moment = answer.get("localTime")
         if not isinstance(moment, datetime):
-            raise StoreError("MongoDB does not tell its clock: there is no localTime in its answer to hello")
+            raise StoreError(message("store.no_clock"))
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
     async def get(self, task_id: str) -> Task | None:
@@ -263,14 +263,14 @@ def translated(operation: str) -> Iterator[None]:
     try:
         yield
     except DocumentTooLarge as error:
-        raise TaskTooLarge(f"MongoDB, {operation}: {error}") from error
+        raise TaskTooLarge(message("store.too_large", operation=operation, error=error)) from error
     except PyMongoError as error:
         if unclear(error):
             raise StoreUnavailable(message("store.no_answer", operation=operation, error=_first(error))) from error
         if REFUSING & codes_of(error):
-            raise StoreRefusing(f"MongoDB refuses all calls of its kind ({operation}): {_first(error)}") from error
+            raise StoreRefusing(message("store.refuses", operation=operation, error=_first(error))) from error
         kind = TaskTooLarge if getattr(error, "code", None) in TOO_LARGE else StoreError
-        raise kind(f"MongoDB refused ({operation}): {_first(error)}") from error
+        raise kind(message("store.refused", operation=operation, error=_first(error))) from error
 
 
 def unclear(error: PyMongoError) -> bool:

@@ -27,6 +27,7 @@ from bridge.documents.raw import Raw
 from bridge.documents.task_codec import UNSTORABLE, as_kept, encode, read_document, to_document
 from bridge.domain.errors import StoreError, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.domain.lifecycle import Event, Move, claim_of, lease_anew, refetch
+from bridge.domain.messages import message
 from bridge.domain.task import UNREADABLE_LOOK, Source, State, Task, TaskKey, UnreadableTask
 from bridge.ports.store import ClaimRequest
 
@@ -166,7 +167,7 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
     def _encoded(self, task: Task, token: int) -> RawBSONDocument:
         data = encode({**to_document(task), "tokens": [token]}, task.id)
         if len(data) > self._limit:
-            raise TaskTooLarge(f"task {task.id} takes {len(data)} bytes, {self._limit} are kept at most")
+            raise TaskTooLarge(message("task.size", task=task.id, size=len(data), most=self._limit))
         return RawBSONDocument(data)
 
     async def _insert(self, ids: list[str], documents: list[RawBSONDocument], token: int) -> set[str]:
@@ -277,7 +278,7 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
         except BulkWriteError as error:
             raise _refused(error) from error
         except UNSTORABLE as error:
-            raise VariableError(f"a move can't be stored: {error}") from error
+            raise VariableError(message("task.move_not_storable", error=error)) from error
 
     async def _landed(self, ids: Iterable[str], token: int, concern: ReadConcern | None = None) -> set[str]:
         """Return which of the tasks have the token, as the primary has them: after a write that was confirmed."""
@@ -289,7 +290,7 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
         """Return which of the tasks have the token, after a write that was not confirmed: a majority has to agree."""
         landed = await self._landed(ids, token)
         if landed and landed != await self._landed(ids, token, _MAJORITY):
-            raise StoreUnavailable("MongoDB has a write that a majority of its members has not confirmed yet")
+            raise StoreUnavailable(message("store.unconfirmed"))
         return landed
 
     async def _is_heavy(self, move: Move) -> bool:
@@ -306,7 +307,7 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
         kept = await raw.find_one({"_id": {"$eq": move.task_id}}, stays)
         total = size + (0 if kept is None else len(kept.raw))
         if size > self._limit or total > HARD_LIMIT:
-            raise TaskTooLarge(f"{move.event} of task {move.task_id} brings {size} bytes, for a document of {total}")
+            raise TaskTooLarge(message("task.move_size", event=move.event, task=move.task_id, size=size, total=total))
         return True
 
 

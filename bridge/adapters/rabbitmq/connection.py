@@ -56,7 +56,7 @@ def _translate(operation: str, error: BaseException) -> BrokerError | None:
     """Return the error as ours; None for one that isn't the broker's."""
     match error:
         case PublishError():
-            return BrokerUnroutable(f"{operation}: no queue is bound for {error.args[-1]!r}")
+            return BrokerUnroutable(message("broker.not_bound", operation=operation, key=repr(error.args[-1])))
         case TimeoutError():
             return BrokerUnavailable(message("broker.timeout", operation=operation))
         case asyncio.CancelledError():
@@ -67,7 +67,7 @@ def _translate(operation: str, error: BaseException) -> BrokerError | None:
         case ChannelInvalidStateError() | IncorrectState():
             return BrokerUnavailable(message("broker.disconnected", operation=operation))
     if isinstance(error, CONNECTION_EXCEPTIONS):
-        return BrokerUnavailable(f"{operation}: {type(error).__name__}: {error}")
+        return BrokerUnavailable(message("broker.failed", operation=operation, kind=type(error).__name__, error=error))
     # aiormq throws this very class, without a word, into what waits on a connection that is closed.
     is_ours = type(error) is Exception
     return BrokerUnavailable(message("broker.connection_closed", operation=operation)) if is_ours else None

@@ -20,6 +20,7 @@ from bridge.adapters.rabbitmq.subscription import Subscription
 from bridge.adapters.rabbitmq.topology import QueueRules, Topology
 from bridge.domain.dead_letter import DeadMessage
 from bridge.domain.errors import BrokerError, GatewayError, SetupError, StoreError
+from bridge.domain.messages import Message
 from bridge.domain.task import TaskKey
 from bridge.domain.topic import Topic
 from bridge.ports.broker import Handle
@@ -151,8 +152,8 @@ class RabbitConsumer:
         checks = await asyncio.gather(*(one.check() for one in self._subscriptions.values()))
         return dict(zip(self._subscriptions, checks, strict=True))
 
-    def faults(self) -> Mapping[str, str]:
-        return {topic: str(one.fault) for topic, one in self._subscriptions.items() if one.fault is not None}
+    def faults(self) -> Mapping[str, Message]:
+        return {topic: one.fault.message for topic, one in self._subscriptions.items() if one.fault is not None}
 
     async def _declare_dead(self, link: RabbitConnection) -> None:
         try:

@@ -22,6 +22,7 @@ from bridge.adapters.rabbitmq.queues import DeclaredQueues, OnFault
 from bridge.adapters.rabbitmq.repair import redeclare
 from bridge.adapters.rabbitmq.topology import QueueRules, Topology
 from bridge.domain.errors import BrokerError, BrokerUnavailable, BrokerUnroutable, GatewayError, SetupError
+from bridge.domain.messages import Message, message
 from bridge.domain.task import TaskKey
 from bridge.ports.broker import Depth
 
@@ -97,7 +98,8 @@ class RabbitPublisher:
         except (BrokerError, SetupError) as error:
             return [error] * len(keys)
         except TimeoutError:
-            return [BrokerUnavailable(f"queue {self._topology.queue_name(topic)}: not declared in time")] * len(keys)
+            text = message("broker.not_declared", queue=self._topology.queue_name(topic))
+            return [BrokerUnavailable(text)] * len(keys)
         errors: dict[tuple[str, int], BrokerError | None] = {}
         for start in range(0, len(unique), AT_ONCE):
             batch = unique[start : start + AT_ONCE]
@@ -106,7 +108,7 @@ class RabbitPublisher:
         await self._watch(topic, list(errors.values()))
         return [errors[key.id, key.epoch] for key in keys]
 
-    def faults(self) -> Mapping[str, str]:
+    def faults(self) -> Mapping[str, Message]:
         return self._queues.faults
 
     def _reopened(self, _channel: object) -> None:
@@ -119,7 +121,7 @@ class RabbitPublisher:
             try:
                 answer = await channel.queue_declare(name, passive=True)
             except ChannelNotFoundEntity as error:
-                raise BrokerUnroutable(f"depth of {topic}: there is no queue {name!r}") from error
+                raise BrokerUnroutable(message("broker.no_queue", topic=topic, queue=repr(name))) from error
             return Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)
 
     async def depths(self, topics: Sequence[str]) -> Mapping[str, Depth]:
@@ -141,7 +143,7 @@ class RabbitPublisher:
                         break  # the refusal has closed the channel; the rest is asked on another
                     except TimeoutError as error:
                         if not await self._answers():
-                            raise BrokerUnavailable("depths: RabbitMQ does not answer") from error
+                            raise BrokerUnavailable(message("broker.no_answer", operation="depths")) from error
                         self._silent_until[topic] = now + SILENT_FOR
                         break
                     depths[topic] = Depth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)

@@ -11,6 +11,7 @@ from typing import Final
 from bridge.adapters.rabbitmq.connection import RabbitConnection
 from bridge.adapters.rabbitmq.topology import Topology
 from bridge.domain.errors import BrokerError, GatewayError, QueueMismatch, SetupError
+from bridge.domain.messages import Message
 from bridge.runtime.loop import delay_after
 
 FIRST_DELAY: Final = timedelta(milliseconds=200)
@@ -50,9 +51,9 @@ class DeclaredQueues:
         self._declaring: asyncio.Task[None] | None = None
 
     @property
-    def faults(self) -> Mapping[str, str]:
+    def faults(self) -> Mapping[str, Message]:
         """Why queues can't be used now, by topic (the dead letters' by its own name)."""
-        return {topic: str(error) for topic, error in self._faults.items()}
+        return {topic: error.message for topic, error in self._faults.items()}
 
     async def open(self) -> None:
         """Declare all; raise the first topic's error where no topic's queue could be declared."""

@@ -21,6 +21,7 @@ from bridge.adapters.rabbitmq.queues import OnFault, declare, pause_after
 from bridge.adapters.rabbitmq.repair import redeclare
 from bridge.adapters.rabbitmq.topology import Topology
 from bridge.domain.errors import BrokerError, BrokerUnavailable, GatewayError, SetupError
+from bridge.domain.messages import message
 
 MOST_PATIENCE: Final = 120.0
 """Seconds after which at the latest a consumer that gets nothing is attached again."""
@@ -177,7 +178,7 @@ class Subscription:
                 self._tried.set()
 
     def _failed(self, error: Exception) -> GatewayError:
-        unknown = BrokerUnavailable(f"subscribe to queue {self._queue}: {error!r}")
+        unknown = BrokerUnavailable(message("broker.not_subscribed", queue=self._queue, error=repr(error)))
         self.fault = error if isinstance(error, GatewayError) else unknown
         # An outage must not count: the queue that comes back with RabbitMQ is whole.
         silent = self._link.connected and isinstance(error.__cause__, TimeoutError)

@@ -16,6 +16,7 @@ from aio_pika.exceptions import ChannelPreconditionFailed
 from aiormq.abc import AbstractChannel
 
 from bridge.domain.errors import QueueMismatch, SetupError
+from bridge.domain.messages import message
 
 _LONGEST: Final = 255
 """How many bytes a name of the broker may have (AMQP 0-9-1, "short string")."""
@@ -133,11 +134,7 @@ def refused() -> Iterator[None]:
         text = " ".join(str(part) for part in error.args)
         found = _INEQUIVALENT.search(text)
         if found is None:
-            raise QueueMismatch(f"RabbitMQ refused a declaration: {text}") from error
+            raise QueueMismatch(message("broker.declaration_refused", error=text)) from error
         kind, name = found["kind"], found["name"]
-        raise QueueMismatch(
-            f"RabbitMQ has the {kind} {name!r} with another {found['argument']} than this gateway declares ({text})."
-            f" Stop gateways of other settings, let consumers drain it if you can, and delete it (`rabbitmqctl"
-            f" delete_queue {name}` for a queue): the gateway declares it again by itself, and publishes again every"
-            " task that waits, as the task store keeps them all."
-        ) from error
+        said = message("broker.other_arguments", kind=kind, name=name, argument=found["argument"], error=text)
+        raise QueueMismatch(said) from error

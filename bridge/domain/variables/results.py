@@ -46,9 +46,7 @@ def _items(result: Any) -> Iterator[tuple[str, Any, ResultOption]]:
             for name, value in result.items():
                 yield str(name), value, ResultOption()
         case _:
-            raise VariableError(
-                f"a handler returns a pydantic model, a dict or None, not {type(result).__name__}: give it a name"
-            )
+            raise VariableError(message("variable.result", kind=type(result).__name__))
 
 
 def _fields(model: BaseModel) -> Iterator[tuple[str, Any, ResultOption]]:

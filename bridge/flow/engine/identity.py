@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeVar
 
 from bridge.domain.engine_identity import EngineIdentity
 from bridge.domain.errors import EngineChanged, EngineRejected, EngineUnavailable, StoreError, TaskGone
+from bridge.domain.messages import Message, message
 from bridge.ports.clock import Clock
 from bridge.ports.journal import Journal, Level
 from bridge.ports.store import EngineIdentityStore
@@ -16,10 +17,6 @@ from bridge.ports.store import EngineIdentityStore
 T = TypeVar("T")
 
 _AGAIN_AFTER: Final = timedelta(minutes=1)
-_HINT: Final = (
-    "nothing is fetched, reported or cancelled until the right one answers: check CAMUNDA_URL. If this engine is to be "
-    "worked from now on: gateway engine accept"
-)
 
 
 class IdentityProbe(Protocol):
@@ -49,7 +46,7 @@ class IdentityCheck:
         self._begun = 0
         self._checked_at: datetime | None = None
         self._known: set[str] = set()
-        self.trouble: str | None = None
+        self.trouble: Message | None = None
 
     async def guard(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make the call; raises `EngineChanged` where another engine answers.
@@ -118,23 +115,20 @@ class IdentityCheck:
                 definitions = () if kept is None else kept.definitions
                 await self._store.keep_engine_identity(EngineIdentity(found, definitions))
         except (EngineRejected, StoreError) as error:
-            raise EngineUnavailable(f"whether this is the right engine can't be told: {error}") from error
+            raise EngineUnavailable(message("engine.identity_unknown", error=error.message)) from error
         self._checked_at = self._clock.now()
         self._tell(why)
 
-    async def _difference(self, kept: EngineIdentity, found: str | None) -> str | None:
+    async def _difference(self, kept: EngineIdentity, found: str | None) -> Message | None:
         if kept.installation is not None and found is not None:
             if kept.installation == found:
                 return None
-            return f"another engine answers: its database is {found}, and the tasks are of {kept.installation}; {_HINT}"
+            return message("engine.other_database", found=found, kept=kept.installation)
         if kept.definitions and not await self._probe.existing_definitions(kept.definitions):
-            return (
-                f"another engine answers: it has none of the process definitions of the latest tasks, as "
-                f"{kept.definitions[0]}, or its user may no longer see them; {_HINT}"
-            )
+            return message("engine.other_definitions", definition=kept.definitions[0])
         return None
 
-    def _tell(self, why: str | None) -> None:
+    def _tell(self, why: Message | None) -> None:
         if why is not None and self.trouble is None:
             self._journal.write("engine_changed", level=Level.ERROR, why=why)
         elif why is None and self.trouble is not None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from bridge.domain.errors import EngineError, LeaseStolen, StoreError, StoreUnavailable, TaskGone
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import message
 from bridge.flow.handle.claims import Claim, Claims
 from bridge.flow.lease import Lease
 from bridge.ports.clock import Clock
@@ -103,7 +104,7 @@ class Renew:
             async with asyncio.timeout(self._within):
                 return await self._store.move(moves)
         except TimeoutError as error:
-            raise StoreUnavailable(f"the store did not take renewals within {self._within:g} s") from error
+            raise StoreUnavailable(message("store.renewals", seconds=f"{self._within:g}")) from error
 
     def _renewal(self, claim: Claim, now: datetime) -> Move:
         changes = {"next_at": now + self._claim, "lease_until": claim.lease_until}

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from bridge.domain.errors import VariableError
-from bridge.domain.messages import message_of
+from bridge.domain.messages import message, message_of
 from bridge.domain.signals import as_text, checked_delay
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task
 from bridge.domain.topic import BpmnError, Context, Fail, Retry, Topic
@@ -118,10 +118,10 @@ class Run:
             variables = encode_result(error.variables, task.inputs, self._format)
             for name, variable in variables.items():
                 if variable.local:
-                    raise VariableError(f"variable {name!r}: a BPMN error's variables are never local to its task")
+                    raise VariableError(message("variable.unusable", name=repr(name), why=message("variable.local")))
             code = as_text(error.code)
             if not code.strip():  # changed since it was made, or of a class of its own
-                raise VariableError("the BPMN error has no code: the engine has none without one")
+                raise VariableError(message("variable.no_error_code"))
             return BpmnFault(code, as_text(error.message), variables)
         except VariableError as wrong:
             return _failure("InvalidResult", _text(wrong), wrong, 0)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.domain.errors import AnswerTooLarge, CallCut, EngineError, EngineUnavailable, GatewayError
+from bridge.domain.messages import message
 from bridge.domain.replica import new_worker_id
 from bridge.domain.topic import Topic
 from bridge.flow.intake import Intake
@@ -224,7 +225,7 @@ class Poll:
         if isinstance(error, GatewayError):
             self._failure = error
         elif error is not None:
-            self._failure = EngineUnavailable(f"the fetch broke: {error!r}")
+            self._failure = EngineUnavailable(message("engine.fetch_broke", error=repr(error)))
             self._journal.write("fetch_error", level=Level.ERROR, error=repr(error), stack=error)
         self._news.wake()
 
@@ -354,7 +355,7 @@ class Poll:
         if isinstance(error, GatewayError):
             self._failure = error
         elif error is not None:
-            self._failure = GatewayError(f"the intake broke: {error!r}")
+            self._failure = GatewayError(message("engine.intake_broke", error=repr(error)))
             self._journal.write("intake_error", level=Level.ERROR, error=repr(error), stack=error)
         self._news.wake()
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from bridge.domain.errors import LeaseStolen
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import message
 from bridge.domain.task import Task
 from bridge.flow.deliver.deliver import INCIDENT_LOOK
 from bridge.flow.lease import Lease
@@ -102,7 +103,7 @@ class DueRetries:
             elif not _is_locked(description.lock_until, self._clock.now()):
                 free.append((task, description))
             elif description.worker_id not in {None, task.worker_id}:
-                stolen = LeaseStolen(f"worker {description.worker_id} holds the task now", status=400)
+                stolen = LeaseStolen(message("lock.held", worker=description.worker_id), status=400)
                 moves.append(self._lease.lost(task, stolen))
         await asyncio.gather(*(self._reacquire_one(task, description) for task, description in free))
         return moves

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bridge.domain.errors import BrokerUnavailable, StoreUnavailable
+from bridge.domain.messages import Message
 from bridge.domain.task import State, TaskKey
 from bridge.operations.queue_depths import COUNTED, Measure
 from bridge.ports.broker import Depth
@@ -30,7 +31,7 @@ class Broker:
             raise BrokerUnavailable("away")
         return {topic: Depth(3, 1) for topic in topics}
 
-    def faults(self) -> Mapping[str, str]:
+    def faults(self) -> Mapping[str, Message]:
         raise AssertionError("depths alone")
 
 

@@ -120,3 +120,20 @@ def test_every_error_of_the_gateway_has_a_kind() -> None:
         pending += cls.__subclasses__()
         assert any(base in PROBLEMS for base in cls.__mro__)
     assert kind_of(KeyError("x")).status == 500
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "slug", "code"),
+    [
+        ("{}", "text/plain", 415, "not-json", "request.json_type"),
+        ("{}", "application/json; charset=latin1", 415, "not-json", "request.charset"),
+        ("{", "application/json", 400, "invalid-request", "request.not_json"),
+        ("[]", "application/json", 400, "invalid-request", "request.json_object"),
+        ("{}", "application/json", 400, "invalid-request", "request.fields"),
+    ],
+)
+async def test_a_body_that_is_not_read_has_a_code(
+    client: Any, check_problem: Any, content: str, kind: str, status: int, slug: str, code: str
+) -> None:
+    answer = await client.post("/tasks/submit", content=content, headers={"content-type": kind})
+    assert check_problem(answer, status, slug)["code"] == code

@@ -14,10 +14,11 @@ import pytest
 from babel.messages.pofile import read_po
 from pydantic import BaseModel, Field, ValidationError
 
+from bridge.access.accounts import check_password
 from bridge.adapters.camunda.answers import Answer, content, document, interpret, nothing, rows
 from bridge.documents.messages import from_code, to_code
 from bridge.domain import errors
-from bridge.domain.access import Kind, Principal, Role, Scope
+from bridge.domain.access import LEAST_PASSWORD, Kind, Principal, Role, Scope
 from bridge.domain.errors import ForeignPage, GatewayError
 from bridge.domain.message_texts import TEXTS
 from bridge.domain.messages import Message, message, message_of
@@ -32,6 +33,7 @@ from tests.web.dashboard.operations_lab import OperationsLab
 from web.api.problems import PROBLEMS, STATUSES
 from web.auth.guard import require
 from web.auth.security import require_own_page
+from web.hosts import AllowedHosts
 from web.i18n.messages import translate, translate_result
 from web.i18n.texts import ENGLISH, PORTUGUESE, catalog_file, locale_of
 
@@ -263,6 +265,14 @@ def test_each_code_has_a_text_in_both_catalogs(language: str) -> None:
     assert [code for code, text in TEXTS.items() if text not in known] == []
 
 
+@pytest.mark.parametrize("code", TEXTS)
+def test_nothing_of_a_text_is_english_to_a_reader_of_portuguese(code: str) -> None:
+    names = re.findall(r"%\((\w+)\)s", TEXTS[code])
+    told = translate(PORTUGUESE, message(code, **{name: Message("<7>") for name in names}))
+    assert not ENGLISH_WORDS.search(told), told
+    assert told.count("<7>") >= len(set(names))
+
+
 def test_each_error_has_a_code_of_its_own() -> None:
     classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, GatewayError)]
     codes = [each.__dict__["default_code"] for each in classes]
@@ -319,6 +329,18 @@ async def test_a_problem_has_a_code() -> None:
     lab = OperationsLab()
     async with browser(lab.app(), await lab.access.session(Role.OPERATOR)) as client:
         problem = (await client.get("/tasks/nothing/status")).json()
-        assert problem["code"] == "task.not_found"
+        assert problem["code"] == "task.not_kept"
         missing = (await client.get("/nothing")).json()
         assert (missing["code"], missing["detail"]) == ("request.no_such_path", TEXTS["request.no_such_path"])
+
+
+def test_a_refused_host_is_told_in_both_languages() -> None:
+    refused = said(lambda: AllowedHosts(["gateway.example"]).check("evil.example"))
+    assert refused.code == "request.host"
+    assert "'evil.example'" in foreign(refused)
+
+
+def test_a_refused_password_is_told_in_both_languages() -> None:
+    refused = said(lambda: check_password("short"))
+    assert refused.code == "user.password"
+    assert str(LEAST_PASSWORD) in foreign(refused)

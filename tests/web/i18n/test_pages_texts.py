@@ -31,7 +31,7 @@ JINJA = {"trimmed": "true", "newstyle_gettext": "true", "extensions": "jinja2.ex
 SOURCES: list[tuple[str, str, str, dict[str, str]]] = [
     ("templates", "**.html", "jinja2.ext:babel_extract", JINJA),
     ("web", "**.py", "python", {}),
-    ("bridge/domain", "message_texts.py", "python", {}),
+    ("bridge/domain/message_texts", "**.py", "python", {}),
 ]
 
 
