@@ -8,21 +8,9 @@ async def charge_card(order: Order, context: Context) -> Receipt: ...
 
 from __future__ import annotations
 
-from bridge.domain.topic import (
-    BpmnError,
-    CamundaType,
-    Context,
-    Fail,
-    File,
-    Local,
-    LocalResult,
-    Log,
-    Retry,
-    Topic,
-    Transient,
-    Variable,
-    topic,
-)
+from bridge.domain.results import CamundaType, Local, LocalResult, Transient, Variable
+from bridge.domain.signals import BpmnError, Fail, Retry
+from bridge.domain.topic import Context, File, Log, Topic, topic
 
 __all__ = [
     "BpmnError",

@@ -1,9 +1,6 @@
-"""All that a file in `topics/` imports from the gateway.
+"""A topic: what its file declares, what its handler is given, and which tasks are fetched for it.
 
-from bridge.topic import topic, Context, Retry, Fail, BpmnError
-
-@topic("charge_card", timeout=30, concurrency=8, retries=3)
-async def charge_card(order: Order, context: Context) -> Receipt: ...
+Authors of topics import from `bridge.topic`, which shows what is defined here and beside it.
 """
 
 from __future__ import annotations
@@ -19,24 +16,6 @@ from pydantic import BaseModel
 
 from bridge.domain.errors import TopicError
 from bridge.domain.inputs import input_names
-from bridge.domain.results import CamundaType, Local, LocalResult, Transient, Variable
-from bridge.domain.signals import BpmnError, Fail, Retry
-
-__all__ = [
-    "BpmnError",
-    "CamundaType",
-    "Context",
-    "Fail",
-    "File",
-    "Local",
-    "LocalResult",
-    "Log",
-    "Retry",
-    "Topic",
-    "Transient",
-    "Variable",
-    "topic",
-]
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")

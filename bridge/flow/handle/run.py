@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from bridge.domain.errors import VariableError
 from bridge.domain.messages import message, message_of
-from bridge.domain.signals import as_text, checked_delay
+from bridge.domain.signals import BpmnError, Fail, Retry, as_text, checked_delay
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task
-from bridge.domain.topic import BpmnError, Context, Fail, Retry, Topic
+from bridge.domain.topic import Context, Topic
 from bridge.domain.variables import EngineFormat, encode_result, read_input
 from bridge.flow.handle.threads import Slot, Threads
 from bridge.runtime.current_task import working_for
