@@ -16,7 +16,7 @@ _OVER = frozenset({"COMPLETED", "EXTERNALLY_TERMINATED", "INTERNALLY_TERMINATED"
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class InstanceCounts:
     """How many instances of a process came where; `ended` counts those of `errors` too."""
 
     started: int = 0
@@ -40,7 +40,7 @@ class Tally:
         return self.started - self.settled
 
 
-async def tally(engine: EngineApi, business_keys: str, definition: Definition) -> Tally:
+async def count_instances(engine: EngineApi, business_keys: str, definition: Definition) -> InstanceCounts:
     """Count the run's instances of one process."""
 
     async def count(**filters: str) -> int:
@@ -50,7 +50,7 @@ async def tally(engine: EngineApi, business_keys: str, definition: Definition) -
     errors = await count(executedActivityIdIn=definition.error_end)
     incidents = await count(incidentStatus="open")
     ended = await count(finished="true")
-    return Tally(await count(), ended, errors, incidents)
+    return InstanceCounts(await count(), ended, errors, incidents)
 
 
 async def observe(engine: EngineApi, business_keys: str) -> list[Observed]:

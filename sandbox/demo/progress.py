@@ -15,12 +15,12 @@ from rich.table import Table
 from sandbox.demo.definitions import DEFINITIONS, Definition
 from sandbox.demo.engine import EngineApi
 from sandbox.demo.errors import DemoError, EngineUnreachable
-from sandbox.demo.history import Tally, tally
+from sandbox.demo.history import InstanceCounts, count_instances
 
 POLL_EVERY = 0.5
 LINE_EVERY = 3.0
 
-Tallies = Mapping[Definition, Tally]
+Counts = Mapping[Definition, InstanceCounts]
 
 
 class GaveUp(DemoError):
@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Board:
-    """Shows tallies on a console."""
+    """Shows counts on a console."""
 
     console: Console
     planned: int
@@ -46,37 +46,37 @@ class Board:
     _next_line: float = 0.0
 
     def shown(self) -> AbstractContextManager[object]:
-        """Return what must be entered while tallies are shown."""
+        """Return what must be entered while counts are shown."""
         if not self.console.is_terminal:
             return nullcontext()
         self._live = Live(console=self.console, auto_refresh=False)
         return self._live
 
-    def show(self, tallies: Tallies, *, last: bool = False) -> None:
+    def show(self, counts: Counts, *, last: bool = False) -> None:
         """Show where the run is now; without a terminal only now and then, and the last time."""
         now = time.monotonic()
         if self._live is not None:
-            self._live.update(self._table(tallies, now - self.begun), refresh=True)
+            self._live.update(self._table(counts, now - self.begun), refresh=True)
         elif last or now >= self._next_line:
             self._next_line = now + LINE_EVERY
-            self.console.print(self._line(tallies, now - self.begun), highlight=False)
+            self.console.print(self._line(counts, now - self.begun), highlight=False)
 
-    def _line(self, tallies: Tallies, seconds: float) -> str:
-        every = tallies.values()
+    def _line(self, counts: Counts, seconds: float) -> str:
+        every = counts.values()
         return (
             f"{seconds:6.1f} s  started {sum(t.started for t in every)}/{self.planned}"
             f"  completed {sum(t.completed for t in every)}  BPMN errors {sum(t.errors for t in every)}"
             f"  incidents {sum(t.incidents for t in every)}  under way {sum(t.waiting for t in every)}"
         )
 
-    def _table(self, tallies: Tallies, seconds: float) -> Table:
-        settled = sum(each.settled for each in tallies.values())
+    def _table(self, counts: Counts, seconds: float) -> Table:
+        settled = sum(each.settled for each in counts.values())
         rate = settled / seconds if seconds > 0 else 0.0
         table = Table(title=f"{settled}/{self.planned} settled after {seconds:.1f} s ({rate:.0f}/s), by the engine")
         table.add_column("topic")
         for name in ("started", "under way", "completed", "BPMN errors", "incidents"):
             table.add_column(name, justify="right")
-        for definition, each in tallies.items():
+        for definition, each in counts.items():
             numbers = (each.started, each.waiting, each.completed, each.errors, each.incidents)
             table.add_row(definition.topic, *map(str, numbers))
         return table
@@ -90,31 +90,33 @@ async def watch(
     Raises `GaveUp` where a limit is reached, and what `require` raises, which is asked before each look.
     """
     begun = moved = time.monotonic()
-    tallies: Tallies = {definition: Tally() for definition in DEFINITIONS}
+    counts: Counts = {definition: InstanceCounts() for definition in DEFINITIONS}
     trouble = ""
     with board.shown():
         while True:
             require()
             try:
-                seen = {definition: await tally(engine, business_keys, definition) for definition in DEFINITIONS}
+                seen = {
+                    definition: await count_instances(engine, business_keys, definition) for definition in DEFINITIONS
+                }
             except EngineUnreachable as error:
                 # It may be restarting: the limits decide how long that is borne.
-                seen, trouble = dict(tallies), f"; {error}"
+                seen, trouble = dict(counts), f"; {error}"
             else:
                 trouble = ""
             now = time.monotonic()
-            moved, tallies = (moved if seen == tallies else now), seen
-            done = sum(each.settled for each in tallies.values()) >= planned
-            board.show(tallies, last=done)
+            moved, counts = (moved if seen == counts else now), seen
+            done = sum(each.settled for each in counts.values()) >= planned
+            board.show(counts, last=done)
             if done:
                 return
             if now - begun > limits.total or now - moved > limits.stall:
-                raise GaveUp(_why(tallies, planned, now - begun, now - moved) + trouble)
+                raise GaveUp(_why(counts, planned, now - begun, now - moved) + trouble)
             await asyncio.sleep(POLL_EVERY)
 
 
-def _why(tallies: Tallies, planned: int, seconds: float, still: float) -> str:
-    settled = sum(each.settled for each in tallies.values())
+def _why(counts: Counts, planned: int, seconds: float, still: float) -> str:
+    settled = sum(each.settled for each in counts.values())
     return (
         f"gave up after {seconds:.0f} s, {still:.0f} s of them without progress: {settled} of {planned} instances have"
         " settled. See the gateway's log, or allow more by --time-limit and --stall"

@@ -13,7 +13,7 @@ from sandbox.demo.checks import find_mismatches
 from sandbox.demo.definitions import DEFINITIONS, PUBLICACOES, SAUDACAO, Definition
 from sandbox.demo.engine import EngineApi, Instance, LogKind
 from sandbox.demo.errors import EngineRefused, EngineUnreachable
-from sandbox.demo.history import Tally, observe, tally
+from sandbox.demo.history import InstanceCounts, count_instances, observe
 from sandbox.demo.run import start
 from sandbox.demo.samples import Sample, business_keys, samples
 
@@ -69,7 +69,7 @@ async def test_instances_wait_at_their_external_tasks(lab: Lab) -> None:
     assert len(set(ids)) == 10
     assert set(await instances(lab)) == {sample.business_key for sample in lab.samples}
     for definition in DEFINITIONS:
-        assert await tally(lab.engine, lab.keys, definition) == Tally(started=5)
+        assert await count_instances(lab.engine, lab.keys, definition) == InstanceCounts(started=5)
         waiting = {"processDefinitionKey": definition.key, "activeActivityIdIn": definition.task}
         assert await lab.engine.count(lab.keys, **waiting) == 5
         async with lab.session.get(f"{lab.url}/external-task?processDefinitionKey={definition.key}") as response:
@@ -79,7 +79,7 @@ async def test_instances_wait_at_their_external_tasks(lab: Lab) -> None:
 
 async def test_another_run_is_not_counted(lab: Lab) -> None:
     await start(lab.engine, samples(2, 7, f"demo-{uuid4().hex[:8]}"), 2)
-    assert await tally(lab.engine, lab.keys, SAUDACAO) == Tally()
+    assert await count_instances(lab.engine, lab.keys, SAUDACAO) == InstanceCounts()
     assert await observe(lab.engine, lab.keys) == []
 
 
@@ -108,7 +108,9 @@ async def test_each_way_to_end_is_read_from_the_history(lab: Lab) -> None:
     }
     assert (seen[misread].instance.state, seen[misread].incidents) == ("ACTIVE", ("registrar",))
     assert [entry.kind for entry in seen[retried].log] == [LogKind.CREATION, LogKind.FAILURE, LogKind.SUCCESS]
-    assert await tally(lab.engine, lab.keys, PUBLICACOES) == Tally(started=5, ended=4, errors=1, incidents=1)
+    assert await count_instances(lab.engine, lab.keys, PUBLICACOES) == InstanceCounts(
+        started=5, ended=4, errors=1, incidents=1
+    )
     # what nobody worked on is all that is wrong
     idle = {sample.business_key for sample in lab.of(SAUDACAO)[3:]}
     assert {each.business_key for each in find_mismatches(lab.samples, seen.values())} == idle

@@ -18,7 +18,7 @@ GAP = 5 * SECOND
 
 
 class AwayStore(MemoryStore):
-    """A store that takes no sign of life while it is `away`."""
+    """A store that takes no heartbeat while it is `away`."""
 
     def __init__(self) -> None:
         super().__init__()
