@@ -11,6 +11,7 @@ import asyncio
 import importlib
 import inspect
 import pkgutil
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -131,15 +132,33 @@ def _defined(node: ast.AST) -> set[str]:
 
 
 def _overridden_names() -> Iterator[str]:
-    """Yield the private names of a library's class that a class of ours defines anew."""
+    """Yield the private names of a library's class that the text of a class of ours defines anew.
+
+    Libraries set names of their own on a class at run time (Beanie does so when a store is opened), so the text
+    decides.
+    """
     for ours in _classes():
+        written = _written_names(ours)
         for base in ours.__mro__[1:]:
             if base.__module__.split(".")[0] not in {*PACKAGES, "builtins", "typing", "enum", "abc", "pydantic"}:
-                yield from (
-                    name
-                    for name in vars(ours).keys() & vars(base).keys()
-                    if _is_private(name) and name not in OF_PYTHON
-                )
+                yield from (name for name in written & vars(base).keys() if _is_private(name) and name not in OF_PYTHON)
+
+
+def _written_names(ours: type) -> set[str]:
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(ours))).body
+    assert isinstance(definition, ast.ClassDef)
+    names: set[str] = set()
+    for statement in definition.body:
+        match statement:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case _:
+                pass
+    return names
 
 
 def _classes() -> Iterator[type]:
