@@ -42,8 +42,8 @@ async def run(order: Mapping[str, Any]) -> dict[str, Any]:
     connector = aiohttp.TCPConnector(limit=order["connections"])
     async with aiohttp.ClientSession(connector=connector) as session:
         began = time.perf_counter()
-        lanes = (_hand_in(session, order, ids, times, seen) for _ in range(order["connections"]))
-        await asyncio.gather(*lanes)
+        connections = (_hand_in(session, order, ids, times, seen) for _ in range(order["connections"]))
+        await asyncio.gather(*connections)
         seconds = time.perf_counter() - began
     return {"seconds": seconds, "times": times, "statuses": seen}
 

@@ -41,7 +41,7 @@ from web.hosts import AllowedHosts
 
 _PROBE_WITHIN: Final = timedelta(seconds=3)
 _SLOW_RETRY: Final = timedelta(seconds=15)
-_BEAT: Final = timedelta(seconds=2)
+_HEARTBEAT: Final = timedelta(seconds=2)
 _WORKERS_SWEEP: Final = 5
 """How many times the pause of an intake's sweeps those of a worker have."""
 
@@ -263,14 +263,14 @@ class Process:
 
     def _start_loops(self) -> None:
         gateway, settings = self._gateway, self._gateway.settings
-        often = min(_BEAT, settings.claim / 6)
-        self._loop("beat", gateway.heartbeat.run_once, often, most_delay=often)
+        often = min(_HEARTBEAT, settings.claim / 6)
+        self._loop("heartbeat", gateway.heartbeat.run_once, often, most_delay=often)
         self._loop("lag", gateway.lag.run_once, timedelta(0))
         gateway.loop_watch.start()
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
         self._loop("identity", gateway.identity.run_once, timedelta(seconds=5))
         self._loop("rights", gateway.rights.run_once, timedelta(seconds=5))
-        self._loop("tally", gateway.statistics.flush, timedelta(seconds=2))
+        self._loop("statistics", gateway.statistics.flush, timedelta(seconds=2))
         if Role.WORK in gateway.roles:
             locks = [gateway.lease.duration(topic) for topic in gateway.topics]
             self._loop(
@@ -280,7 +280,9 @@ class Process:
         if gateway.roles & {Role.INTAKE, Role.WORK}:
             # Workers make good what they can even where no intake lives; where one does it comes first.
             seldom = 1 if Role.INTAKE in gateway.roles else _WORKERS_SWEEP
-            self._reconcile_loop = self._loop("recover", self._sweep, seldom * timedelta(seconds=settings.sweep_every))
+            self._reconcile_loop = self._loop(
+                "reconcile", self._sweep, seldom * timedelta(seconds=settings.sweep_every)
+            )
         if Role.WEB in gateway.roles:
             self._loop("recount", gateway.recount.run_once, timedelta(seconds=1))
         if Role.INTAKE in gateway.roles:

@@ -22,9 +22,9 @@ _ROLES: Final[Mapping[Purpose, Role]] = {
 _NOT_FOR_HTTP: Final = frozenset({"rabbitmq", "consumers"})
 """The last that are connected. Submissions are kept without RabbitMQ: the store is the outbox."""
 _LOOPS: Final[Mapping[Purpose, frozenset[str]]] = {
-    Purpose.HTTP: frozenset({"beat"}),
-    Purpose.INTAKE: frozenset({"beat", "recover", "poll"}),
-    Purpose.WORK: frozenset({"beat", "renew", "consumers"}),
+    Purpose.HTTP: frozenset({"heartbeat"}),
+    Purpose.INTAKE: frozenset({"heartbeat", "reconcile", "poll"}),
+    Purpose.WORK: frozenset({"heartbeat", "renew", "consumers"}),
 }
 
 

@@ -49,7 +49,7 @@ class Shutdown:
         self._consuming = consuming
 
     async def run(self) -> None:
-        """Stop fetching, keep the batch, stop consuming, let handlers end, report, unlock what never started, close."""
+        """Stop fetching, keep the batch, stop consuming, let handlers end, deliver, unlock unstarted tasks, close."""
         gateway = self._gateway
         over = asyncio.get_running_loop().time() + gateway.settings.shutdown_grace
         gateway.journal.write("stopping", replica=gateway.replica)
@@ -65,16 +65,16 @@ class Shutdown:
             if isinstance(end, Exception):
                 self._tell("loops", end)
         await self._part("renew", gateway.renew.settle())
-        await self._part("recover", gateway.reconciler.settle())
+        await self._part("reconcile", gateway.reconciler.settle())
         await self._part("relay", gateway.relay.drain())
         await self._part("release", self._release_unstarted())
         await self._part("leave", gateway.heartbeat.leave())
-        await self._part("report", self._drain(over))
+        await self._part("deliver", self._drain(over))
         gateway.run.close()
         if gateway.roles & {Role.WEB, Role.INTAKE}:
             await self._part("publisher", gateway.publisher.close())
         await self._part("engine", gateway.engine.close())
-        await self._part("tally", gateway.statistics.flush())
+        await self._part("statistics", gateway.statistics.flush())
         await self._part("dashboard_store", gateway.dashboard_store.close())
         await self._part("access", gateway.access_store.close())
         await self._part("store", gateway.store.close())
@@ -101,11 +101,11 @@ class Shutdown:
         if self._consuming:
             await self._part("consumer", self._gateway.consumer.stop())
             await self._part("consumer", self._gateway.consumer.close())
-        await self._part("report", self._drain(over))
+        await self._part("deliver", self._drain(over))
 
     def _drain(self, over: float) -> Awaitable[object]:
         left = max(_LEAST_DRAIN, over - asyncio.get_running_loop().time())
-        return self._gateway.report.drain(timedelta(seconds=left))
+        return self._gateway.delivery.drain(timedelta(seconds=left))
 
     async def _release_unstarted(self) -> None:
         """Release tasks that have not begun: other processes fetch them at once, and no retry is used."""

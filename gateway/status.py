@@ -25,8 +25,8 @@ def status_snapshot(
         is_another_engine=gateway.identity.trouble is not None,
         circuit=gateway.breaker.circuit.value,
         error_rate=gateway.breaker.error_rate,
-        reporting=gateway.report.pending,
-        backlogged=gateway.report.backlogged,
+        reporting=gateway.delivery.pending,
+        backlogged=gateway.delivery.backlogged,
         loops={loop.name: loop.failures for loop in loops},
         loads=gateway.claims.loads(),
         attached=attached,
@@ -40,7 +40,7 @@ def status_snapshot(
 
 
 def _parts(gateway: Gateway, attached: Mapping[str, bool]) -> Mapping[str, bool]:
-    parts = {"engine": gateway.breaker.is_closed, "mongodb": gateway.beats()}
+    parts = {"engine": gateway.breaker.is_closed, "mongodb": gateway.has_recent_heartbeat()}
     if Role.INTAKE in gateway.roles:
         if gateway.measure.sample.at is not None:
             parts["rabbitmq"] = gateway.measure.sample.depths is not None

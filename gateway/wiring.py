@@ -30,7 +30,7 @@ from bridge.domain.errors import BrokerUnavailable
 from bridge.domain.messages import joined, message
 from bridge.domain.replica import Replica
 from bridge.domain.task import State, Task
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.deliver.in_flight import Deadlines
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.engine.breaker import Breaker
@@ -136,7 +136,7 @@ class Gateway:
         self.statistics = StatisticsCollector(self.dashboard_store, self.clock)
         self.journal = StatisticsJournal(self.journal, self.statistics)
         self._build_flow()
-        self._build_desk()
+        self._build_operations()
         passwords = Argon2Passwords()
         self.session_service = SessionService(
             self.access_store, passwords, self.clock, self.journal, lifetime=_seconds(settings.session_lifetime)
@@ -223,7 +223,7 @@ class Gateway:
         settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
         self.identity = IdentityCheck(self.engine.identity, store, clock, journal)
         self.lease = Lease(self.engine, clock, self.topics, settings.lock, self.tracer)
-        self.report = Report(
+        self.delivery = OutcomeDelivery(
             self.engine,
             store,
             clock,
@@ -272,7 +272,7 @@ class Gateway:
             store=store,
             lease=self.lease,
             run=self.run,
-            report=self.report,
+            delivery=self.delivery,
             claims=self.claims,
             topics=self.topics,
             context=self._context,
@@ -292,7 +292,7 @@ class Gateway:
             clock,
             self.claims,
             Replica(self.replica, self.version, roles, now, now),
-            lambda: self.report.pending,
+            lambda: self.delivery.pending,
             gap=settings.claim / 3,
             lag=lambda: self.lag.recent,
             foreign_answer=self.wrong_answer,
@@ -309,7 +309,7 @@ class Gateway:
             topics=self.topics,
             clock=clock,
             bounds=Bounds(settings.backlog_limit, settings.received_limit),
-            takes_writes=self.beats,
+            takes_writes=self.has_recent_heartbeat,
             error_rate=lambda: self.breaker.error_rate,
             failing=self.relay.is_failing,
             paused=self._paused,
@@ -318,7 +318,7 @@ class Gateway:
             engine=self.engine,
             store=store,
             relay=self.relay,
-            report=self.report,
+            delivery=self.delivery,
             topics=self.topics,
             clock=clock,
             journal=journal,
@@ -357,7 +357,7 @@ class Gateway:
             replica=self.replica,
             tracer=self.tracer,
         )
-        self.offer = Offer(self.engine, store, clock, journal, self.report.end_of)
+        self.offer = Offer(self.engine, store, clock, journal, self.delivery.end_of)
         reacquire = Reacquire(
             engine=self.engine,
             store=store,
@@ -376,7 +376,7 @@ class Gateway:
             reacquire=reacquire.try_once,
             publisher=self.publisher,
             relay=self.relay,
-            report=self.report,
+            delivery=self.delivery,
             submit=self.submit,
             lease=self.lease,
             nudge=self.poll.nudge,
@@ -384,7 +384,7 @@ class Gateway:
             clock=clock,
             journal=journal,
             replica=self.replica,
-            states=self._looked_after(),
+            states=self._swept_states(),
             tracer=self.tracer,
             policy=ReconcilePolicy(
                 _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
@@ -409,15 +409,15 @@ class Gateway:
         """Return whether fetching waits for outcomes that an outage held up; while that lasts, try the engine."""
         if not self.breaker.is_closed:
             await self.engine.version()
-        return self.report.backlogged
+        return self.delivery.backlogged
 
-    def _looked_after(self) -> frozenset[State]:
-        """Return the states that this process can look after: outcomes must not wait for an intake that is gone."""
+    def _swept_states(self) -> frozenset[State]:
+        """Return the states whose overdue tasks this process sweeps: outcomes can't wait for an intake that is gone."""
         if Role.INTAKE in self.roles:
             return ALL
         return WITHOUT_POLL if Role.WEB in self.roles else WITHOUT_PUBLISHER
 
-    def _build_desk(self) -> None:
+    def _build_operations(self) -> None:
         dashboard_store, clock = self.dashboard_store, self.clock
         self.bulk = Bulk(
             operations=dashboard_store,
@@ -451,7 +451,7 @@ class Gateway:
         """Tell what answers in the place of the engine whose tasks are kept, if anything does."""
         return self.identity.trouble or self.foreign_answers.latest
 
-    def beats(self) -> bool:
+    def has_recent_heartbeat(self) -> bool:
         """Return whether the store took this process's heartbeat not long ago."""
         at = self.heartbeat.at
         return at is not None and self.clock.now() - at < _seconds(15)

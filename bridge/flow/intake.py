@@ -11,7 +11,7 @@ from bridge.domain.errors import EngineError, StoreUnavailable, TaskTooLarge
 from bridge.domain.lifecycle import Event, Move, leased_by, shows_failure
 from bridge.domain.task import State, Task
 from bridge.domain.trace_context import traced
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.relay import Relay
 from bridge.ports.clock import Clock
@@ -41,7 +41,7 @@ class Intake:
         engine: Engine,
         store: TaskStore,
         relay: Relay,
-        report: Report,
+        delivery: OutcomeDelivery,
         topics: Registry,
         clock: Clock,
         journal: Journal,
@@ -55,7 +55,7 @@ class Intake:
         self._engine = engine
         self._store = store
         self._relay = relay
-        self._report = report
+        self._delivery = delivery
         self._topics = topics
         self._clock = clock
         self._journal = journal
@@ -100,7 +100,7 @@ class Intake:
         ]
         for task in present:
             if task.state is State.REPORTING and task not in taken:
-                self._report.put(task)
+                self._delivery.put(task)
         received = [task for task in present if task.state is State.RECEIVED]
         # Before the handler can run again: the end of that run is shown together with the edit that did not arrive.
         await self._edits.check(present)

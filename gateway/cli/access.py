@@ -17,7 +17,7 @@ from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.passwords import Argon2Passwords
 from bridge.domain.access import Role, Scope
 from bridge.domain.errors import GatewayError, Refusal
-from gateway.cli.audit import Noted
+from gateway.cli.audit import RecordedActions
 from gateway.settings import read_settings
 
 users_app = typer.Typer(no_args_is_help=True, help="People who may log in to the dashboard.")
@@ -36,9 +36,9 @@ def _run(work: Callable[[Accounts], Awaitable[_Result]]) -> _Result:
         async with MongoAccessStore(uri, settings.mongodb_database, pool_size=2) as store:
             clock = SharedClock(store.server_time, samples=1)
             await clock.sync()
-            noted = Noted()
-            done = await work(Accounts(store, Argon2Passwords(), clock, noted))
-            entries = noted.entries(clock.now())
+            recorded = RecordedActions()
+            done = await work(Accounts(store, Argon2Passwords(), clock, recorded))
+            entries = recorded.entries(clock.now())
         if entries:
             kept = timedelta(days=settings.audit_days)
             async with MongoDashboardStore(

@@ -28,7 +28,7 @@ _ACTIONS: Final[Mapping[str, str]] = {
 }
 
 
-class Noted:
+class RecordedActions:
     """A journal that tells nothing, as the command's own output does, and keeps what was changed."""
 
     def __init__(self) -> None:

@@ -49,7 +49,7 @@ async def pause(lab: Lab) -> None:
     await lab.dashboard_store.pause(Pause("orders", "ada", "moving", NOW))
 
 
-async def beat(lab: Lab) -> None:
+async def heartbeat(lab: Lab) -> None:
     assert isinstance(lab.store, MemoryStore | MongoStore)
     await lab.store.heartbeat(Replica("r1", "1", ("web",), NOW, NOW))
 
@@ -74,7 +74,7 @@ async def write(lab: Lab) -> None:
         (move_task, {"tasks", "topics"}),
         (fail, {"failures"}),
         (pause, {"topics"}),
-        (beat, {"workers"}),
+        (heartbeat, {"workers"}),
         (operate, {"operations"}),
         (switch, {"operations"}),
         (write, {"audit"}),

@@ -54,7 +54,7 @@ async def way(result: object = None) -> Watched:
     work.go.set()
     await running
     lab.clock.advance(timedelta(milliseconds=5))
-    await lab.report.deliver(lab.now(task))
+    await lab.delivery.deliver(lab.now(task))
     return watched
 
 

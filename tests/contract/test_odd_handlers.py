@@ -244,12 +244,12 @@ async def each_hurts_itself_alone(store: MemoryStore | MongoStore, ends: list[En
 
     lab = Lab(topics=[handler])
     lab.store = store  # type: ignore[assignment]
-    lab.report = lab.reporter()
+    lab.delivery = lab.new_delivery()
     lab.claims, lab.handle = lab.replica("r1")
     tasks = [await lab.task() for _ in range(MEMBERS)]
     odd = {task.id: end for task, end in zip(tasks, ends, strict=False)}
     acknowledgers = await asyncio.gather(*(lab.deliver(task) for task in tasks))
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert [acknowledger.given for acknowledger in acknowledgers] == [["ack"]] * MEMBERS
     assert runs == {task.id: 1 for task in tasks}
     for task in await store.get_many([task.id for task in tasks]):

@@ -49,7 +49,7 @@ async def names(store: Store, since: datetime = NOW - MINUTE) -> list[str]:
     return [one.id for one in await store.replicas(since)]
 
 
-# signs of life
+# heartbeats
 
 
 async def test_a_replica_is_seen_as_it_described_itself(store: Store) -> None:

@@ -78,11 +78,11 @@ async def test_thirty_one_share_a_write_of_which_one_can_not_be_stored(
     lab = Lab(topics=[handler])
     lab.store = store  # type: ignore[assignment]
     lab.run = Odd(timeout=300 * SECOND, first_delay=SECOND, most_delay=SECOND, threads=lab.threads)
-    lab.report = lab.reporter()
+    lab.delivery = lab.new_delivery()
     lab.claims, lab.handle = lab.replica("r1")
     tasks = [await lab.task() for _ in range(MEMBERS)]
     acknowledgers = await asyncio.gather(*(lab.deliver(task) for task in tasks))
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert MEMBERS in batches, "their outcomes were written together, and that failed"
     assert [acknowledger.given for acknowledger in acknowledgers] == [["ack"]] * MEMBERS
     assert runs == {task.id: 1 for task in tasks}

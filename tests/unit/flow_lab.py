@@ -16,7 +16,7 @@ from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.errors import BrokerError, StoreUnavailable
 from bridge.domain.lifecycle import Move
 from bridge.domain.task import State, Task, TaskKey, Variables
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.handle.claims import Claim, Claims
 from bridge.flow.handle.handle import Handle, HandleConfig
 from bridge.flow.handle.renew import Renew
@@ -250,7 +250,7 @@ class Lab:
         self.lease = Lease(self.engine, self.clock, self.topics, LOCK)
         self.threads = Threads(self.notes)
         self.run = Run(timeout=300 * SECOND, first_delay=2 * SECOND, most_delay=60 * SECOND, threads=self.threads)
-        self.report = self.reporter()
+        self.delivery = self.new_delivery()
         self.relay = Relay(
             self.store, self.broker, self.clock, self.notes, again_after=5 * SECOND, look_after=20 * SECOND
         )
@@ -258,8 +258,8 @@ class Lab:
         self.renew = Renew(self.store, self.lease, self.claims, self.clock, self.notes, claim=CLAIM)
         self.nudged: list[Collection[str]] = []
 
-    def reporter(self) -> Report:
-        return Report(
+    def new_delivery(self) -> OutcomeDelivery:
+        return OutcomeDelivery(
             self.engine,
             self.store,
             self.clock,
@@ -277,7 +277,7 @@ class Lab:
             store=self.store,
             lease=self.lease,
             run=self.run,
-            report=self.report,
+            delivery=self.delivery,
             claims=claims,
             topics=self.topics,
             context=lambda task: make_context(task_id=task.id, attempt=task.attempts),

@@ -49,7 +49,7 @@ class ReplicaStore(StoreReader):
 
     async def heartbeat(self, replica: Replica) -> None:
         document = to_replica(replica)
-        with translated("beat"):
+        with translated("heartbeat"):
             await self._replicas.replace_one({"_id": {"$eq": replica.id}}, document, upsert=True)
 
     async def replicas(self, since: datetime) -> Sequence[Replica]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -11,6 +13,11 @@ from prometheus_client.registry import Collector
 
 from bridge.domain.replica import Load
 from bridge.domain.task import State
+
+_FORMER_LOOPS: Final[Mapping[str, str]] = MappingProxyType(
+    {"heartbeat": "beat", "reconcile": "recover", "statistics": "tally"}
+)
+"""Loops that were renamed, by the labels of version 1.0; for one version each is measured by both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Gauges(Collector):
         yield _by("gateway_info", "What runs here.", ("version", "roles"), {(snapshot.version, snapshot.roles): 1})
         yield _one("gateway_ready", "Whether the process does what its roles ask of it.", snapshot.ready)
         yield _per("gateway_part_up", "Whether a part answers.", "part", snapshot.parts)
-        yield _per("gateway_loop_failures", "Failures in a row of each loop.", "loop", snapshot.loops)
+        yield _per("gateway_loop_failures", "Failures in a row of each loop.", "loop", _by_both_names(snapshot.loops))
         yield _one("gateway_engine_is_another", "Whether another engine than ours answers.", snapshot.is_another_engine)
         circuits = {name: name == snapshot.circuit for name in ("closed", "half_open", "open")}
         yield _per("gateway_engine_circuit", "1 for the state that the engine's breaker is in.", "circuit", circuits)
@@ -67,6 +74,10 @@ class Gauges(Collector):
         yield _one("gateway_outcomes_held_up", "Whether outcomes wait that an outage held up.", snapshot.backlogged)
         yield from _of_work(snapshot)
         yield from _of_intake(snapshot)
+
+
+def _by_both_names(loops: Mapping[str, int]) -> Mapping[str, int]:
+    return dict(loops) | {_FORMER_LOOPS[name]: failures for name, failures in loops.items() if name in _FORMER_LOOPS}
 
 
 def _of_work(snapshot: StatusSnapshot) -> Iterator[Metric]:

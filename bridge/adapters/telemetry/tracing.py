@@ -293,7 +293,7 @@ class OtelTracer:
         if task.claimed_at is not None:
             draft.start = nanos(task.claimed_at)
         draft.attributes |= {"task.result": "lost", "task.replica": task.replica or ""}
-        draft.fail("ClaimLost", f"replica {task.replica} gave no sign of life", now)
+        draft.fail("ClaimLost", f"replica {task.replica} sent no heartbeat", now)
         self._sink.put(draft, place.sampled)
         if not place.sampled:
             self._keep(task, place)

@@ -25,7 +25,7 @@ from bridge.domain.lifecycle import Event, Move
 from bridge.domain.quoted_values import without_values
 from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey
 from bridge.domain.topic import Context, Topic
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.handle.claim_requests import ClaimBatcher
 from bridge.flow.handle.claims import Claim, Claims, HandlerCancelled
 from bridge.flow.handle.run import Run, unstorable
@@ -71,7 +71,7 @@ class Handle:
         store: TaskStore,
         lease: Lease,
         run: Run,
-        report: Report,
+        delivery: OutcomeDelivery,
         claims: Claims,
         topics: Mapping[str, Topic[Any, Any]],
         context: Callable[[Task], Context],
@@ -84,7 +84,7 @@ class Handle:
         self._store = store
         self._lease = lease
         self._run = run
-        self._report = report
+        self._delivery = delivery
         self._claims = claims
         self._topics = topics
         self._context = context
@@ -243,7 +243,7 @@ class Handle:
             return
         self._log(kept, outcome)
         if kept.state is State.REPORTING:
-            self._report.put(kept)
+            self._delivery.put(kept)
 
     async def _keep(self, claim: Claim, outcome: Outcome) -> Task | None:
         task, failures = claim.task, 0

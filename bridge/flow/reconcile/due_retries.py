@@ -11,7 +11,7 @@ from bridge.domain.errors import LeaseStolen
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.messages import message
 from bridge.domain.task import Task
-from bridge.flow.deliver.deliver import INCIDENT_LOOK
+from bridge.flow.deliver.sender import INCIDENT_CHECK_AFTER
 from bridge.flow.lease import Lease
 from bridge.flow.reconcile.engine_view import EngineView
 from bridge.flow.reconcile.offer import Offer
@@ -115,7 +115,7 @@ class DueRetries:
     def _exhausted(self, task: Task, found: EngineTask) -> Move:
         now = self._clock.now()
         changes = {"updated_at": now, "finished_at": now, "retries": 0, "error": found.error or task.error}
-        return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, "next_at": now + INCIDENT_LOOK})
+        return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, "next_at": now + INCIDENT_CHECK_AFTER})
 
 
 def _is_locked(until: datetime | None, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import Task
-from bridge.flow.deliver.deliver import INCIDENT_LOOK
+from bridge.flow.deliver.sender import INCIDENT_CHECK_AFTER
 from bridge.flow.reconcile.engine_view import EngineView
 from bridge.ports.clock import Clock
 from bridge.ports.engine import EngineTask
@@ -28,7 +28,7 @@ class Incidents:
     @staticmethod
     def next_look(task: Task, now: datetime) -> timedelta:
         """Return in what time to look again: as long as it has stood, within bounds."""
-        return min(max(now - (task.finished_at or now), INCIDENT_LOOK), _MOST_SELDOM)
+        return min(max(now - (task.finished_at or now), INCIDENT_CHECK_AFTER), _MOST_SELDOM)
 
     async def look(self, tasks: Sequence[Task]) -> None:
         """Ask the engine about incidents that were taken for a look, all at once."""

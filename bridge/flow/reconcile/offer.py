@@ -10,7 +10,7 @@ from bridge.domain.errors import EngineRejected, EngineUnavailable, LeaseLost, T
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.messages import message
 from bridge.domain.task import Task
-from bridge.flow.deliver.deliver import INCIDENT_LOOK
+from bridge.flow.deliver.sender import INCIDENT_CHECK_AFTER
 from bridge.ports.clock import Clock
 from bridge.ports.engine import Engine
 from bridge.ports.journal import Journal, Level
@@ -85,7 +85,7 @@ class Offer:
             self._journal.write("retry_refused", task=task, level=Level.WARNING, error=str(error))
             now = self._clock.now()
             changes = {"pending_retry": None, "retries": 0, "error": f"the retry was refused: {error}"}
-            times = {"updated_at": now, "finished_at": now, "next_at": now + INCIDENT_LOOK}
+            times = {"updated_at": now, "finished_at": now, "next_at": now + INCIDENT_CHECK_AFTER}
             return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, **times})
         self._journal.write("task_revived", task=task, retries=task.retries, kept=True)
         return move

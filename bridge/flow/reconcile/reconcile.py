@@ -13,7 +13,7 @@ from bridge.domain.fingerprint import cause_fields
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import UNREADABLE_LOOK, Attempt, Failure, State, Task
 from bridge.domain.trace_context import traced
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.lease import Lease
 from bridge.flow.reconcile.due_retries import DueRetries, RetryLooks
 from bridge.flow.reconcile.engine_view import EngineView
@@ -71,7 +71,7 @@ class Reconciler:
         reacquire: Callable[[Task, EngineTask], Awaitable[None]],
         publisher: Publisher,
         relay: Relay,
-        report: Report,
+        delivery: OutcomeDelivery,
         submit: Submit,
         lease: Lease,
         nudge: Callable[[Collection[str]], None],
@@ -87,7 +87,7 @@ class Reconciler:
         self._store = store
         self._publisher = publisher
         self._relay = relay
-        self._report = report
+        self._delivery = delivery
         self._submit = submit
         self._lease = lease
         self._sees_renewals = sees_renewals
@@ -100,7 +100,7 @@ class Reconciler:
         self.is_behind = False
         """Whether the last look found as much of a state as one look takes: there may be more."""
         self._seldom_at = clock.now()
-        view = EngineView(engine, store, journal, self._slots, report.end_of)
+        view = EngineView(engine, store, journal, self._slots, delivery.end_of)
         self._incidents = Incidents(view, store, clock)
         self._retries = DueRetries(
             view=view,
@@ -156,7 +156,7 @@ class Reconciler:
         match state:
             case State.REPORTING:
                 for task in await self._take(tasks, lambda _: self._policy.report_within):
-                    self._report.put(task)
+                    self._delivery.put(task)
             case State.RUNNING:
                 await self._expire_claims(tasks)
             case State.RECEIVED:
@@ -196,7 +196,7 @@ class Reconciler:
                 given_up = task.changed(state=State.REPORTING, reports=0, refusals=0, **given)
                 message = given_up.outcome.message if isinstance(given_up.outcome, Failure) else ""
                 self._journal.write("claim_limit_reached", task=given_up, level=Level.WARNING, message=message)
-                self._report.put(given_up)
+                self._delivery.put(given_up)
             else:
                 again.append(task.changed(state=State.RECEIVED, claim_id=None))
         await self._publish(again)
@@ -211,7 +211,7 @@ class Reconciler:
             ended_at=now,
             ended="lost",
             error="ClaimLost",
-            message=f"replica {task.replica} gave no sign of life: it was killed, or cut off from the store",
+            message=f"replica {task.replica} sent no heartbeat: it was killed, or cut off from the store",
         )
         changes = {"updated_at": now, "next_at": now + self._policy.report_within}
         # By its due time: a claim that was renewed since it was read is none to end.

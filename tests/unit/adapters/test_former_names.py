@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.adapters.telemetry.gauges import Gauges, StatusSnapshot
 from bridge.adapters.telemetry.metrics import CountingJournal, Metrics
 from bridge.ports.journal import FORMER_NAMES
 from tests.unit.adapters.log_capture import LogCapture
@@ -32,3 +33,15 @@ def test_a_renamed_event_is_counted_by_both_names() -> None:
     for name in ("duplicate_message", "message_matches_nothing"):
         labels = {"event": name, "topic": "orders"}
         assert metrics.registry.get_sample_value("gateway_events_total", labels) == 1
+
+
+def test_a_renamed_loop_is_measured_by_both_labels() -> None:
+    metrics = Metrics()
+    loops = {"statistics": 3, "poll": 1}
+    snapshot = StatusSnapshot("1", "web", True, {}, False, "closed", 0.0, 0, False, loops=loops)
+    metrics.registry.register(Gauges(lambda: snapshot))
+    found = {
+        name: metrics.registry.get_sample_value("gateway_loop_failures", {"loop": name})
+        for name in ("statistics", "tally", "poll", "beat")
+    }
+    assert found == {"statistics": 3, "tally": 3, "poll": 1, "beat": None}

@@ -35,7 +35,7 @@ from bridge.domain.access import (
 )
 from bridge.domain.errors import Refusal, SetupError, TooManyLoginAttempts, Unauthenticated
 from bridge.domain.redaction import mask_text
-from gateway.cli.audit import Noted
+from gateway.cli.audit import RecordedActions
 from gateway.settings import read_settings
 from tests.web.auth.access_lab import LIFETIME, PASSWORD, AccessLab
 
@@ -130,10 +130,10 @@ async def test_a_key_comes_in_until_it_is_revoked(lab: AccessLab) -> None:
 async def test_the_audit_of_the_command_has_what_a_key_is_for(
     lab: AccessLab, topics: list[str] | None, kept: dict[str, object]
 ) -> None:
-    noted = Noted()
-    accounts = Accounts(lab.store, lab.passwords, lab.clock, noted)
+    recorded = RecordedActions()
+    accounts = Accounts(lab.store, lab.passwords, lab.clock, recorded)
     key, text = await accounts.create_key("courier", [Scope.SUBMIT, Scope.READ], topics)
-    (entry,) = noted.entries(NOW)
+    (entry,) = recorded.entries(NOW)
     assert (entry.action, entry.target, entry.role) == ("key.create", f"key:{key.prefix}", "command")
     assert entry.after == {"label": "courier", "scopes": ["read", "submit"], **kept}
     assert text not in str(entry)

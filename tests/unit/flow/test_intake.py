@@ -15,7 +15,7 @@ from bridge.adapters.memory.engine import MemoryEngine
 from bridge.domain.errors import BrokerUnavailable, EngineUnavailable, StoreUnavailable, TaskTooLarge, VariableError
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import Completion, Failure, Source, State, Task, TypedValue
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.intake import Intake
 from bridge.flow.relay import Relay
@@ -63,7 +63,7 @@ class Flow:
         self.relay = Relay(
             self.store, self.broker, self.clock, self.notes, again_after=5 * SECOND, look_after=20 * SECOND
         )
-        self.report = Report(
+        self.delivery = OutcomeDelivery(
             self.engine, self.store, self.clock, self.notes,
             first_delay=SECOND, most_delay=60 * SECOND, limit=3, concurrency=4,
         )  # fmt: skip
@@ -71,7 +71,7 @@ class Flow:
             engine=self.engine,
             store=self.store,
             relay=self.relay,
-            report=self.report,
+            delivery=self.delivery,
             topics=Registry({"orders": orders, "mail": mail}),
             clock=self.clock,
             journal=self.notes,
@@ -256,7 +256,7 @@ async def test_an_undelivered_outcome_is_delivered_under_the_new_lease_and_not_p
     flow.store.tasks[task_id] = flow.store.tasks[task_id].changed(state=State.REPORTING, outcome=Completion())
     flow.clock.advance(LOCK)
     await flow.intake.accept(*await flow.fetch("w2"))
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert flow.published == [task_id], "once, under the first lease"
     assert [(report.task_id, report.worker_id) for report in flow.engine.reports] == [(task_id, "w2")]
     assert flow.store.tasks[task_id].state is State.COMPLETED
@@ -272,7 +272,7 @@ async def test_a_failure_that_the_new_lease_shows_was_taken_is_not_sent_again(be
     flow.store.tasks[task_id] = flow.store.tasks[task_id].changed(state=State.REPORTING, outcome=failure)
     await flow.engine.fail(task_id, "w1", message="no", details="", retries=told, retry_timeout=timedelta(0))
     await flow.intake.accept(*await flow.fetch("w2"))
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert [report.worker_id for report in flow.engine.reports] == ["w1"]
     kept = flow.store.tasks[task_id]
     assert (kept.state, kept.epoch, kept.outcome, kept.retries) == (State.QUEUED, 2, None, told - 1)
@@ -289,7 +289,7 @@ async def test_a_failure_that_the_engine_has_not_is_sent_under_the_new_lease(bef
     flow.store.tasks[task_id] = kept.changed(state=State.REPORTING, outcome=Failure("E", "no", "", kept.retries))
     flow.clock.advance(LOCK)
     await flow.intake.accept(*await flow.fetch("w2"))
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert [report.worker_id for report in flow.engine.reports] == ["w2"]
     assert flow.store.tasks[task_id].state is State.RETRYING
 
@@ -322,7 +322,7 @@ async def test_a_completion_that_the_engine_lost_is_delivered_again_and_told_of(
     ended = {"created_at": NOW - 2 * SECOND, "finished_at": NOW - SECOND}
     flow.store.tasks[task_id] = done.changed(process_instance_id=leases[0].process_instance_id, **ended)
     await flow.intake.accept(leases, worker, until)
-    await flow.report.drain()
+    await flow.delivery.drain()
     kept = flow.store.tasks[task_id]
     assert (kept.state, kept.epoch, kept.result) == (State.COMPLETED, 2, {"r": TypedValue("Integer", 1)})
     assert [report.outcome for report in flow.engine.reports] == [done.outcome]

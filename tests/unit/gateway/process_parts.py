@@ -128,8 +128,8 @@ class Parts:
 
 
 END = [
-    "handle.stop", "poll.stop", "consumer.stop", "consumer.close", "report.drain", "reconciler.settle", "relay.drain",
-    "heartbeat.leave", "report.drain", "run.close", "publisher.close", "engine.close", "store.close",
+    "handle.stop", "poll.stop", "consumer.stop", "consumer.close", "delivery.drain", "reconciler.settle", "relay.drain",
+    "heartbeat.leave", "delivery.drain", "run.close", "publisher.close", "engine.close", "store.close",
 ]  # fmt: skip
 
 

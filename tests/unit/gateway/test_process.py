@@ -47,12 +47,12 @@ async def test_a_process_that_only_works_publishes_and_fetches_nothing() -> None
         ({Role.WEB}, None),
     ],
 )
-async def test_workers_look_after_what_is_due_too_more_seldom_than_an_intake(
+async def test_workers_sweep_what_is_due_too_more_seldom_than_an_intake(
     roles: set[Role], every: timedelta | None
 ) -> None:
     parts = Parts(frozenset(roles))
     parts.process._start_loops()
-    found = [loop._every for loop in parts.process._loops if loop.name == "recover"]
+    found = [loop._every for loop in parts.process._loops if loop.name == "reconcile"]
     assert found == ([] if every is None else [every])
     for running in parts.process._running:
         running.cancel()
@@ -130,7 +130,7 @@ async def test_failing_renewals_and_heartbeats_come_again_well_within_a_claim() 
     running = await parts.started()
     most = {loop.name: loop._delays[1] for loop in parts.process._loops}
     assert most["renew"] == SETTINGS.claim / 6
-    assert most["beat"] <= SETTINGS.claim / 6
+    assert most["heartbeat"] <= SETTINGS.claim / 6
     assert most["poll"] > SETTINGS.claim / 6
     await parts.end(running)
 
@@ -175,14 +175,14 @@ async def test_a_topic_without_its_consumer_is_a_reason() -> None:
 async def test_a_loop_that_fails_again_and_again_is_a_reason() -> None:
     parts = Parts()
     running = await parts.started()
-    beat = parts.loop("beat")
-    await beat.run_once()
+    heartbeat = parts.loop("heartbeat")
+    await heartbeat.run_once()
     parts.faults["heartbeat.run_once"] = [StoreUnavailable("away")] * 3
     for failures in range(1, 4):
-        await beat.run_once()
-        expected = ("beat has failed 3 times in a row",) if failures == 3 else ()
+        await heartbeat.run_once()
+        expected = ("heartbeat has failed 3 times in a row",) if failures == 3 else ()
         assert await parts.reasons() == expected
-    await beat.run_once()
+    await heartbeat.run_once()
     assert await parts.reasons() == ()
     await parts.end(running)
 
@@ -230,7 +230,7 @@ async def test_handlers_end_while_the_engine_still_holds_a_poll() -> None:
     running = await parts.started()
     held = parts.gate("poll.stop")
     parts.stop.set()
-    await parts.until("report.drain")
+    await parts.until("delivery.drain")
     assert "reconciler.settle" not in parts.calls
     held.set()
     await parts.end(running)
@@ -243,7 +243,7 @@ async def test_claims_are_renewed_and_signs_of_life_given_until_the_last_handler
     handlers = parts.gate("consumer.close")
     parts.stop.set()
     await parts.until("consumer.close")
-    assert [parts.loop(name).stopping for name in ("renew", "beat", "poll")] == [False, False, True]
+    assert [parts.loop(name).stopping for name in ("renew", "heartbeat", "poll")] == [False, False, True]
     handlers.set()
     await parts.end(running)
     assert all(loop.stopping for loop in parts.process._loops)
@@ -252,7 +252,7 @@ async def test_claims_are_renewed_and_signs_of_life_given_until_the_last_handler
 @pytest.mark.parametrize(
     "call",
     [
-        "poll.stop", "consumer.stop", "consumer.close", "report.drain", "reconciler.settle", "relay.drain",
+        "poll.stop", "consumer.stop", "consumer.close", "delivery.drain", "reconciler.settle", "relay.drain",
         "heartbeat.leave", "publisher.close", "engine.close",
     ],
 )  # fmt: skip

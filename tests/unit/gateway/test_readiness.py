@@ -63,10 +63,10 @@ async def test_a_process_is_ready_for_what_its_role_does_alone(role: Role) -> No
     ("name", "call", "error", "ready"),
     [
         ("rights", "rights.run_once", AWAY, list(Purpose)),
-        ("recover", "reconciler.run_once", AWAY, [Purpose.HTTP, Purpose.WORK]),
+        ("reconcile", "reconciler.run_once", AWAY, [Purpose.HTTP, Purpose.WORK]),
         ("renew", "renew.run_once", AWAY, [Purpose.HTTP, Purpose.INTAKE]),
         ("consumers", "consumer.consuming", BrokerUnavailable("away"), [Purpose.HTTP, Purpose.INTAKE]),
-        ("beat", "heartbeat.run_once", StoreUnavailable("away"), []),
+        ("heartbeat", "heartbeat.run_once", StoreUnavailable("away"), []),
     ],
 )
 async def test_what_fails_is_a_reason_where_it_is_needed(
@@ -85,11 +85,11 @@ async def test_while_the_engine_is_away_a_process_with_the_role_web_is_ready(
 ) -> None:
     parts = Parts(roles)
     running = await parts.started()
-    loop = await fail(parts, "recover", "reconciler.run_once", AWAY)
+    loop = await fail(parts, "reconcile", "reconciler.run_once", AWAY)
     assert str(loop.fault) == "the engine is away"
     assert (await parts.reasons() == ()) is ready
-    await fail(parts, "recover", "reconciler.run_once", StoreUnavailable("away"))
-    assert await parts.reasons() == ("recover has failed 3 times in a row",), "the store's outage is another matter"
+    await fail(parts, "reconcile", "reconciler.run_once", StoreUnavailable("away"))
+    assert await parts.reasons() == ("reconcile has failed 3 times in a row",), "the store's outage is another matter"
     await loop.run_once()
     assert loop.fault is None
     await parts.end(running)

@@ -61,7 +61,7 @@ class RetryRig(OperateRig):
         )  # fmt: skip
         self.reconciler = Reconciler(
             store=self.store, engine=self.engine, offer=self.offer, reacquire=reacquire.try_once,
-            publisher=self.broker, relay=self.relay, report=self.report, submit=submit, lease=self.lease,
+            publisher=self.broker, relay=self.relay, delivery=self.delivery, submit=submit, lease=self.lease,
             nudge=self._nudge, sees_renewals=lambda: True, clock=self.clock, journal=self.notes, replica="r2",
             policy=ReconcilePolicy(60 * SECOND, 3),
         )  # fmt: skip
@@ -90,7 +90,7 @@ class RetryRig(OperateRig):
         self.clock.advance(after)
         seen = await self.reconciler.run_once()
         await self.reconciler.settle()
-        await self.report.drain()
+        await self.delivery.drain()
         return seen
 
     def now(self, task: Task) -> Task:

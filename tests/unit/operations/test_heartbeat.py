@@ -30,7 +30,7 @@ class AwayStore(MemoryStore):
         self.slow()
         if self.away:
             self.refused += 1
-            raise StoreUnavailable("beat: the store is away")
+            raise StoreUnavailable("heartbeat: the store is away")
         await super().heartbeat(replica)
 
 
@@ -92,7 +92,7 @@ async def test_who_leaves_is_counted_no_more() -> None:
     await rig.heartbeat.leave()
 
 
-async def beats(rig: Rig, times: int) -> None:
+async def heartbeats(rig: Rig, times: int) -> None:
     for _ in range(times):
         rig.clock.advance(2 * SECOND)
         await rig.heartbeat.run_once()
@@ -101,7 +101,7 @@ async def beats(rig: Rig, times: int) -> None:
 async def test_the_store_is_in_reach_since_the_first_beat_that_it_took() -> None:
     rig = Rig()
     assert rig.heartbeat.in_reach_for() == timedelta(0)
-    await beats(rig, 11)
+    await heartbeats(rig, 11)
     assert rig.heartbeat.in_reach_for() == 20 * SECOND
     rig.clock.advance(GAP)
     assert rig.heartbeat.in_reach_for() == 20 * SECOND
@@ -111,23 +111,23 @@ async def test_the_store_is_in_reach_since_the_first_beat_that_it_took() -> None
 
 async def test_after_an_outage_the_store_is_in_reach_anew() -> None:
     rig = Rig()
-    await beats(rig, 11)
+    await heartbeats(rig, 11)
     rig.store.away = True
     with pytest.raises(StoreUnavailable):
         await rig.heartbeat.run_once()
     assert (rig.store.refused, rig.heartbeat.in_reach_for()) == (1, timedelta(0))
     rig.store.away = False
-    await beats(rig, 2)
+    await heartbeats(rig, 2)
     assert rig.heartbeat.in_reach_for() == 2 * SECOND
 
 
 async def test_a_beat_that_the_store_took_late_is_a_break_too() -> None:
     """A store that froze answers once it goes on, with no error: others could not renew meanwhile."""
     rig = Rig()
-    await beats(rig, 11)
+    await heartbeats(rig, 11)
     rig.store.slow = lambda: rig.clock.advance(GAP)
-    await beats(rig, 1)
+    await heartbeats(rig, 1)
     rig.store.slow = lambda: None
     assert rig.heartbeat.in_reach_for() == timedelta(0)
-    await beats(rig, 1)
+    await heartbeats(rig, 1)
     assert rig.heartbeat.in_reach_for() == 2 * SECOND

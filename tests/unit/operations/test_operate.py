@@ -30,7 +30,7 @@ class OperateRig(PollRig):
         slots = {"orders": 8, "mail": 8, **{topic.name: 8 for topic in topics}}
         super().__init__(slots, topics=[a_topic("mail", retries=1), *topics], store=store)
         self.nudged: list[set[str]] = []
-        self.offer = Offer(self.engine, self.store, self.clock, self.notes, self.report.end_of)
+        self.offer = Offer(self.engine, self.store, self.clock, self.notes, self.delivery.end_of)
         self.operate = Operate(
             engine=self.engine, store=self.store, lease=self.lease, offer=self.offer, topics=self.topics,
             nudge=self._nudge, clock=self.clock, journal=self.notes, retry_limit=3,
@@ -138,7 +138,7 @@ async def test_an_outcome_that_the_engine_would_not_take_is_delivered_anew() -> 
     rig.store.tasks[task_id] = a_task(task_id, state=State.FAILED, outcome=outcome, next_at=None)
     assert (await rig.operate.retry(task_id)).outcome == outcome
     await rig.round()
-    await rig.report.drain()
+    await rig.delivery.drain()
     assert (rig.store.tasks[task_id].state, rig.broker.published) == (State.COMPLETED, [])
     with pytest.raises(TaskGone):  # it was the engine's to end
         await rig.engine.get(task_id)

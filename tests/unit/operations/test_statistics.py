@@ -14,9 +14,9 @@ from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.errors import EngineRejected, StoreUnavailable
 from bridge.domain.statistics import Count, Failures, Overview, Range, Rollup, Step, beginning, overview
 from bridge.domain.task import Failure, State, Task, TypedValue
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.handle.handle import Handle, HandleConfig
-from bridge.operations import statistics as tally_module
+from bridge.operations import statistics as statistics_module
 from bridge.operations.statistics import StatisticsCollector, StatisticsJournal
 from bridge.testing import make_context
 from bridge.topic import BpmnError, Fail
@@ -47,12 +47,12 @@ class Counted(Lab):
         self.dashboard_store = AwayDashboardStore(self)
         self.statistics = StatisticsCollector(self.dashboard_store, self.clock)
         self.counting = StatisticsJournal(self.notes, self.statistics)
-        self.report = Report(
+        self.delivery = OutcomeDelivery(
             self.engine, self.store, self.clock, self.counting, first_delay=SECOND, most_delay=60 * SECOND, limit=1,
             concurrency=4,
         )  # fmt: skip
         self.counted_handle = Handle(
-            store=self.store, lease=self.lease, run=self.run, report=self.report, claims=self.claims,
+            store=self.store, lease=self.lease, run=self.run, delivery=self.delivery, claims=self.claims,
             topics=self.topics, context=lambda task: make_context(task_id=task.id, attempt=task.attempts),
             clock=self.clock, journal=self.counting, config=HandleConfig("r1", CLAIM, release_after=RELEASE),
         )  # fmt: skip
@@ -62,7 +62,7 @@ class Counted(Lab):
         task = await self.task(**fields)
         self.clock.advance(3 * SECOND)
         await self.deliver(task, handle=self.counted_handle)
-        await self.report.drain()
+        await self.delivery.drain()
         return self.now(task)
 
     async def overview(self) -> Overview:
@@ -127,7 +127,7 @@ async def test_a_task_that_succeeds_at_last_has_no_cause_any_more() -> None:
     task = await lab.task()
     lab.put(task, error_type="ValueError", error_fp="f")
     await lab.deliver(lab.now(task), handle=lab.counted_handle)
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert (lab.now(task).state, lab.now(task).error_type, lab.now(task).error_fp) == (State.COMPLETED, None, None)
 
 
@@ -191,7 +191,7 @@ async def test_what_the_store_does_not_take_is_kept() -> None:
 
 
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally_module, "MOST", 3)
+    monkeypatch.setattr(statistics_module, "MOST", 3)
     lab = Counted(Work())
     lab.dashboard_store.away = True
     for _ in range(5):

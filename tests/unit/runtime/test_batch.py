@@ -90,24 +90,24 @@ async def test_a_batch_has_at_most_the_limit_in_the_order_of_arrival() -> None:
     assert sink.batches == [[0, 1], [2, 3], [4]]
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3])
-async def test_as_many_batches_as_there_are_lanes_run_side_by_side(lanes: int) -> None:
+@pytest.mark.parametrize("concurrent", [1, 2, 3])
+async def test_as_many_batches_as_are_allowed_run_side_by_side(concurrent: int) -> None:
     sink = Sink()
     sink.open.clear()
-    batch = Batch(sink.flush, limit=1, max_concurrent=lanes)
+    batch = Batch(sink.flush, limit=1, max_concurrent=concurrent)
     callers = put_all(batch, range(6))
-    await when(lambda: sink.now == lanes, sink.arrived)
+    await when(lambda: sink.now == concurrent, sink.arrived)
     sink.open.set()
     assert await in_time(*callers) == [0, 10, 20, 30, 40, 50]
-    assert sink.most == lanes
+    assert sink.most == concurrent
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("concurrent", [1, 2])
 @pytest.mark.parametrize("callers", [1, 2, 3])
-async def test_a_caller_that_puts_again_at_once_is_not_forgotten(lanes: int, callers: int) -> None:
-    """It is awake before its lane has been cleared away, and must not count on that lane."""
+async def test_a_caller_that_puts_again_at_once_is_not_forgotten(concurrent: int, callers: int) -> None:
+    """It is awake before its drain task has been cleared away, and must not count on that task."""
     sink = Sink()
-    batch = Batch(sink.flush, max_concurrent=lanes)
+    batch = Batch(sink.flush, max_concurrent=concurrent)
 
     async def one_after_another() -> list[int]:
         return [await batch.put(item) for item in range(3)]
@@ -211,7 +211,7 @@ async def test_a_caller_cancelled_in_a_batch_that_fails_harms_nobody() -> None:
 
 
 async def with_more_behind(sink: Sink, batch: Batch[int, int]) -> Sequence[object]:
-    """Put two items together, and two more while those are under way: only the same lane can take them."""
+    """Put two items together, and two more while those are under way: only the same drain task can take them."""
     sink.open.clear()
     first = put_all(batch, [1, 2])
     await when(lambda: len(sink.batches) == 1, sink.arrived)
@@ -223,8 +223,8 @@ async def with_more_behind(sink: Sink, batch: Batch[int, int]) -> Sequence[objec
     return answers
 
 
-async def test_a_flush_that_is_cancelled_cancels_its_callers_and_the_lane_goes_on() -> None:
-    """What it awaits may end as cancelled, without anyone having cancelled the lane."""
+async def test_a_flush_that_is_cancelled_cancels_its_callers_and_the_drain_goes_on() -> None:
+    """What it awaits may end as cancelled, without anyone having cancelled the drain task."""
     sink = Sink()
     sink.error = asyncio.CancelledError()
     batch = Batch(sink.flush)
@@ -235,7 +235,7 @@ async def test_a_flush_that_is_cancelled_cancels_its_callers_and_the_lane_goes_o
 
 
 @pytest.mark.parametrize("missing", [1, 2])
-async def test_too_few_results_are_an_error_of_the_whole_batch_and_the_lane_goes_on(missing: int) -> None:
+async def test_too_few_results_are_an_error_of_the_whole_batch_and_the_drain_goes_on(missing: int) -> None:
     """Nobody can tell whose result is missing."""
     sink = Sink()
     sink.missing = missing
@@ -247,18 +247,18 @@ async def test_too_few_results_are_an_error_of_the_whole_batch_and_the_lane_goes
     assert await in_time(batch.put(5)) == [50]
 
 
-async def test_a_lane_that_is_cancelled_ends_and_the_next_item_opens_another() -> None:
+async def test_a_drain_that_is_cancelled_ends_and_the_next_item_opens_another() -> None:
     sink = Sink()
     sink.open.clear()
     batch = Batch(sink.flush)
     (caller,) = put_all(batch, [1])
     await when(lambda: len(sink.batches) == 1, sink.arrived)
-    (lane,) = asyncio.all_tasks() - {caller, asyncio.current_task()}
+    (drain,) = asyncio.all_tasks() - {caller, asyncio.current_task()}
     (waiting,) = put_all(batch, [2])
     await in_time(asyncio.wait({waiting}, timeout=0))
-    lane.cancel()
-    assert [type(answer) for answer in await in_time(caller, lane)] == [asyncio.CancelledError] * 2
-    assert lane.cancelled()
+    drain.cancel()
+    assert [type(answer) for answer in await in_time(caller, drain)] == [asyncio.CancelledError] * 2
+    assert drain.cancelled()
     sink.open.set()
     assert await in_time(waiting, batch.put(3)) == [20, 30]
     assert sink.batches == [[1], [2, 3]]

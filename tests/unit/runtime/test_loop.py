@@ -152,7 +152,7 @@ async def test_a_pause_after_a_good_step_ends_early_by_a_wake_up_and_by_a_stop()
         turns.append(len(turns))
         turn.set()
 
-    loop = Loop("recover", step, Notes(), every=HOUR)
+    loop = Loop("reconcile", step, Notes(), every=HOUR)
     running = asyncio.create_task(loop.run())
     await turn.wait()
     await asyncio.wait({running}, timeout=0)

@@ -1,4 +1,4 @@
-"""What deliveries that take long rest on: the lanes, what is known of activities, and the places of calls."""
+"""What deliveries that take long rest on: the queue, what is known of activities, and the places of calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from bridge.adapters.camunda.call_slots import LONG_CALLS, CallSlots
 from bridge.domain.task import Task
 from bridge.flow.deliver.activity_times import ActivityTimes
-from bridge.flow.deliver.lanes import Entry, Lanes
+from bridge.flow.deliver.queue import DeliveryQueue, Entry
 from tests.unit.fakes import NOW, SECOND, a_task
 
 SLOW = 30 * SECOND
@@ -48,18 +48,18 @@ def test_what_is_remembered_of_activities_is_bounded() -> None:
     assert known == list(range(500, 1500))
 
 
-class LanesRig:
+class QueueRig:
     def __init__(self, quick: int = 2, slow: int = 2) -> None:
         self.slow: set[str] = set()
-        self.lanes = Lanes(quick, slow, lambda task: task.id in self.slow)
+        self.queue = DeliveryQueue(quick, slow, lambda task: task.id in self.slow)
 
     def put(self, *ids: str) -> None:
         for task_id in ids:
-            self.lanes.put(an_activity(task_id=task_id), NOW)
+            self.queue.put(an_activity(task_id=task_id), NOW)
 
     def begin(self) -> list[Entry]:
         begun = []
-        while (entry := self.lanes.next()) is not None:
+        while (entry := self.queue.next()) is not None:
             begun.append(entry)
         return begun
 
@@ -69,40 +69,40 @@ def names(entries: list[Entry]) -> list[str]:
 
 
 def test_one_that_outlasts_gives_its_place_to_the_next() -> None:
-    rig = LanesRig(quick=1)
+    rig = QueueRig(quick=1)
     rig.put("a", "b", "c")
     (first,) = rig.begin()
-    assert rig.lanes.quick == 3
-    rig.lanes.outlast(first)
-    assert rig.lanes.quick == 2
+    assert rig.queue.quick == 3
+    rig.queue.outlast(first)
+    assert rig.queue.quick == 2
     (second,) = rig.begin()
-    rig.lanes.end(first)
+    rig.queue.end(first)
     assert rig.begin() == []
-    rig.lanes.end(second)
+    rig.queue.end(second)
     assert names(rig.begin()) == ["c"]
 
 
 def test_where_too_many_outlast_the_next_keep_their_places() -> None:
-    rig = LanesRig(quick=1, slow=1)
+    rig = QueueRig(quick=1, slow=1)
     rig.put("a", "b", "c")
     (first,) = rig.begin()
-    rig.lanes.outlast(first)
+    rig.queue.outlast(first)
     (second,) = rig.begin()
-    rig.lanes.outlast(second)
+    rig.queue.outlast(second)
     assert rig.begin() == []
-    rig.lanes.end(second)
+    rig.queue.end(second)
     assert names(rig.begin()) == ["c"]
-    assert rig.lanes.quick == 1
+    assert rig.queue.quick == 1
 
 
 def test_what_turns_out_slow_while_it_waits_takes_no_place_of_the_others() -> None:
-    rig = LanesRig(quick=1, slow=1)
+    rig = QueueRig(quick=1, slow=1)
     rig.put("a", "b", "c", "d")
     (first,) = rig.begin()
     rig.slow = {"b", "c"}
-    rig.lanes.end(first)
+    rig.queue.end(first)
     assert sorted(names(rig.begin())) == ["b", "d"]
-    assert rig.lanes.quick == 1
+    assert rig.queue.quick == 1
 
 
 async def test_a_long_call_gives_its_place_away_and_ends_without_it() -> None:

@@ -18,7 +18,7 @@ async def test_a_message_is_acknowledged_after_its_outcome_is_stored_and_that_be
     lab = Lab()
     task = await lab.task()
     acknowledger = await lab.deliver(task)
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.order == ["decide", "ack", "complete", "delivered_completion"]
     assert acknowledger.given == ["ack"]
     kept = lab.now(task)
@@ -147,7 +147,7 @@ async def test_a_handler_that_is_cancelled_from_within_has_failed() -> None:
     lab.work.result = asyncio.CancelledError()
     task = await lab.task()
     assert (await lab.deliver(task)).given == ["ack"]
-    await lab.report.drain()
+    await lab.delivery.drain()
     kept = lab.now(task)
     assert (kept.state, [attempt.error for attempt in kept.history]) == (State.RETRYING, ["CancelledError"])
     assert (lab.engine.of("fail"), lab.engine.of("unlock")) == ([task.id], [])

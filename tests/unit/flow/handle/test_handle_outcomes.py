@@ -24,7 +24,7 @@ async def test_a_finished_outcome_is_stored_at_the_end_though_the_store_was_away
     lab.handle.stop()
     assert (await lab.deliver(task)).given == ["ack"]
     assert lab.store.struck == ["move"]
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.state(task) is State.COMPLETED
     assert len(lab.engine.of("complete")) == 1
 
@@ -34,7 +34,7 @@ async def test_a_decision_whose_answer_was_lost_is_recognised_and_reported_once(
     task = await lab.task()
     lab.store.fail_next("move", after=True)
     assert (await lab.deliver(task)).given == ["ack"]
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.store.struck == ["move"]
     assert lab.order.count("decide") == 1
     assert lab.engine.of("complete") == [task.id]
@@ -53,7 +53,7 @@ async def test_a_decision_whose_answer_was_lost_is_not_delivered_again_where_ano
     lab.store.before["get"] = deliver
     lab.store.fail_next("move", after=True)
     assert (await lab.deliver(task)).given == ["ack"]
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.store.struck == ["move"]
     assert lab.engine.of("fail") == [], "the retries may have been set anew since"
     assert lab.state(task) is State.RETRYING
@@ -83,7 +83,7 @@ async def test_a_task_that_was_given_up_meanwhile_is_not_taken_for_decided() -> 
     lab.store.fail_next("move")
     lab.store.before["move"] = lambda: lab.store.before.update(move=give_up)
     assert (await lab.deliver(task)).given == ["ack"]
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.store.struck == ["move"]
     assert (lab.state(task), lab.now(task).outcome) == (State.REPORTING, lost)
     assert lab.engine.of("complete") == []
@@ -97,7 +97,7 @@ async def test_an_outcome_that_the_fence_refuses_is_discarded() -> None:
     await lab.store.move([Move(task.id, Event.LOSE_CLAIM, 1, claim.claim_id)])
     lab.work.go.set()
     assert (await running).given == ["ack"]
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert len(lab.notes.of("outcome_discarded")) == 1
     assert (lab.state(task), lab.now(task).outcome, lab.engine.of("complete")) == (State.RECEIVED, None, [])
 
@@ -111,7 +111,7 @@ async def test_a_result_that_can_not_be_stored_becomes_an_incident(error: Except
     task = await lab.task()
     lab.store.fail_next("move", error)
     assert (await lab.deliver(task)).given == ["ack"]
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.store.struck == ["move"]
     assert lab.state(task) is State.FAILED
     assert [attempt.error for attempt in lab.now(task).history] == [type(error).__name__]
@@ -137,7 +137,7 @@ async def test_a_result_that_is_too_large_does_not_fail_its_neighbours() -> None
     lab = Lab(topics=[small.topic("orders"), large.topic("mail")])
     lab.store = Narrow(lab.order)
     lab.store.batches = []
-    lab.report = lab.reporter()
+    lab.delivery = lab.new_delivery()
     lab.claims, lab.handle = lab.replica("r1")
     tasks = await lab.task("orders"), await lab.task("mail")
     running = [asyncio.create_task(lab.deliver(task)) for task in tasks]
@@ -145,7 +145,7 @@ async def test_a_result_that_is_too_large_does_not_fail_its_neighbours() -> None
     small.go.set()
     large.go.set()
     await asyncio.gather(*running)
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.store.batches == [2, 1], "both in one batch, then the large one alone"
     assert [lab.state(task) for task in tasks] == [State.COMPLETED, State.FAILED]
 
@@ -176,7 +176,7 @@ async def test_what_was_written_before_its_batch_failed_is_known_and_not_lost(ca
     lab = Lab(Work(held=True))
     lab.store = Partly(lab.order)
     lab.store.partly = call
-    lab.report = lab.reporter()
+    lab.delivery = lab.new_delivery()
     lab.claims, lab.handle = lab.replica("r1")
     tasks = [await lab.task() for _ in range(3)]
     running = [asyncio.create_task(lab.deliver(task)) for task in tasks]
@@ -186,7 +186,7 @@ async def test_what_was_written_before_its_batch_failed_is_known_and_not_lost(ca
             await lab.work.begun.wait()
     lab.work.go.set()
     assert [(await each).given for each in running] == [["ack"]] * 3
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert call in lab.store.struck
     assert sorted(lab.work.runs) == sorted(task.id for task in tasks)
     assert [(lab.state(task), lab.now(task).attempts) for task in tasks] == [(State.COMPLETED, 1)] * 3
@@ -231,7 +231,7 @@ async def test_a_decision_that_is_being_written_at_the_end_of_the_grace_time_is_
     task = await lab.task()
     running = await at_the_end_of_the_grace_time(lab, task)
     assert (await running).given == ["ack"]
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.order == ["decide", "ack", "complete", "delivered_completion"]
     assert (lab.state(task), lab.work.runs, lab.engine.of("unlock")) == (State.COMPLETED, [task.id], [])
 
@@ -303,7 +303,7 @@ async def test_the_late_result_of_a_thread_is_dropped() -> None:
     plain.go.set()
     assert (await running).given == ["ack"]
     await plain.ended.wait()
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert (lab.now(task), before.outcome, lab.engine.of("complete")) == (before, None, [])
     assert [line.values["why"] for line in lab.notes.of("handler_cancelled")] == ["stolen"]
     lab.run.close()
@@ -316,4 +316,4 @@ async def test_the_outcome_is_stored_with_its_attempt_and_a_time_by_which_it_is_
     kept = lab.now(task)
     assert isinstance(kept.outcome, Completion)
     assert (kept.state, kept.next_at, kept.history[0].replica) == (State.REPORTING, NOW + 30 * SECOND, "r1")
-    await lab.report.drain()
+    await lab.delivery.drain()

@@ -27,7 +27,7 @@ async def at_work(lab: Lab) -> tuple[Task, asyncio.Task[Acknowledger], Claim]:
 async def ended(lab: Lab, running: asyncio.Task[Acknowledger]) -> None:
     lab.work.go.set()
     await running
-    await lab.report.drain()
+    await lab.delivery.drain()
 
 
 def events(lab: Lab) -> list[list[Event]]:
@@ -187,7 +187,7 @@ async def test_a_task_that_its_own_outcome_ended_is_not_taken_for_cancelled() ->
     lab.engine.hangs.set()
     await renewing
     assert lab.state(task) is State.REPORTING
-    await lab.report.deliver(lab.now(task))
+    await lab.delivery.deliver(lab.now(task))
     assert lab.state(task) is State.COMPLETED
 
 

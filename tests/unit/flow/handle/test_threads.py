@@ -183,7 +183,7 @@ async def test_a_function_that_hangs_burns_no_retry_of_those_after_it() -> None:
     async with asyncio.timeout(10):
         acknowledgers = await asyncio.gather(hanging, *waiting)
     assert [acknowledger.given for acknowledger in acknowledgers] == [["ack"]] * 4
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert [lab.state(task) for task in others] == [State.COMPLETED] * 3
     assert plain.runs == 4
     assert not lab.notes.of("handler_failed")

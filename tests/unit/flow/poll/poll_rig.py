@@ -17,7 +17,7 @@ from bridge.domain.errors import EngineError, EngineRejected, EngineUnavailable
 from bridge.domain.records import AuditEntry
 from bridge.domain.replica import Load, Replica
 from bridge.domain.task import Task, TaskKey
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.edit_check import EditCheck
 from bridge.flow.intake import Intake
 from bridge.flow.lease import Lease
@@ -156,12 +156,12 @@ class PollRig:
         )  # fmt: skip
 
     def _intake(self) -> Intake:
-        self.report = Report(
+        self.delivery = OutcomeDelivery(
             self.engine, self.store, self.clock, self.notes,
             first_delay=SECOND, most_delay=60 * SECOND, limit=3, concurrency=4,
         )  # fmt: skip
         return Intake(
-            engine=self.engine, store=self.store, relay=self.relay, report=self.report, topics=self.topics,
+            engine=self.engine, store=self.store, relay=self.relay, delivery=self.delivery, topics=self.topics,
             clock=self.clock, journal=self.notes, replica="r1", retry_limit=3, publish_within=10 * SECOND,
             edits=EditCheck(audit=self._audit, clock=self.clock, journal=self.notes, replica="r1"),
         )  # fmt: skip

@@ -165,7 +165,7 @@ async def test_a_topic_with_twice_the_weight_is_asked_for_twice_as_much() -> Non
     assert sizes == {"heavy": 10, "light": 5, "tiny": 1}, "a share is never nothing"
 
 
-async def test_no_more_calls_run_side_by_side_than_there_are_lanes() -> None:
+async def test_no_more_calls_run_side_by_side_than_are_allowed() -> None:
     slots = dict.fromkeys("abcdef", 100)
     rig = PollRig(slots, config=PollConfig(NONE, 1, max_concurrent=2, min_interval=NONE))
     for name in slots:

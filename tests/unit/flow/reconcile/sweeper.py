@@ -56,11 +56,11 @@ class Sweeper:
         return Reconciler(
             store=lab.store,
             engine=lab.engine,
-            offer=Offer(lab.engine, lab.store, lab.clock, lab.notes, lab.report.end_of),
+            offer=Offer(lab.engine, lab.store, lab.clock, lab.notes, lab.delivery.end_of),
             reacquire=self._reacquire,
             publisher=lab.broker,
             relay=lab.relay,
-            report=lab.report,
+            delivery=lab.delivery,
             submit=submit,
             lease=lab.lease,
             nudge=self.nudged.append,
@@ -79,7 +79,7 @@ class Sweeper:
         """Look once, and wait for what that began."""
         seen = await self.reconciler.run_once()
         await self.reconciler.settle()
-        await self.lab.report.drain()
+        await self.lab.delivery.drain()
         return seen
 
     async def due(self, state: State, **fields: Any) -> Task:

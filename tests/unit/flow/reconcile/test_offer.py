@@ -10,7 +10,7 @@ from bridge.domain.errors import EngineRejected, EngineUnavailable, Unacceptable
 from bridge.domain.lifecycle import Event
 from bridge.domain.task import State, Task
 from bridge.domain.variables import encode
-from bridge.flow.deliver.deliver import INCIDENT_LOOK
+from bridge.flow.deliver.sender import INCIDENT_CHECK_AFTER
 from bridge.flow.reconcile.offer import OFFER_WITHIN
 from bridge.ports.engine import TopicPoll
 from tests.unit.fakes import LOCK, NOW, SECOND
@@ -129,7 +129,7 @@ async def test_what_the_engine_refuses_is_an_incident_again_that_says_so() -> No
     kept = rig.now(task)
     assert (kept.state, kept.retries, kept.pending_retry) == (State.FAILED, 0, None)
     assert kept.error == "the retry was refused: too long"
-    assert (kept.finished_at, kept.next_at) == (rig.clock.now(), rig.clock.now() + INCIDENT_LOOK)
+    assert (kept.finished_at, kept.next_at) == (rig.clock.now(), rig.clock.now() + INCIDENT_CHECK_AFTER)
 
 
 async def test_a_task_that_is_gone_by_then_is_cancelled() -> None:

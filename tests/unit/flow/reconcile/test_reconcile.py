@@ -128,7 +128,7 @@ async def test_a_lost_claim_is_taken_back_and_published_with_an_attempt_that_say
     assert flow.published == [task.id]
     assert flow.lab.engine.of("fail") == []
     await flow.lab.deliver(kept)
-    await flow.lab.report.drain()
+    await flow.lab.delivery.drain()
     assert (flow.lab.state(task), flow.lab.now(task).attempts) == (State.COMPLETED, 2)
 
 
@@ -248,7 +248,7 @@ async def test_a_broker_that_does_not_answer_holds_up_neither_outcomes_nor_lost_
     await broker.asked.wait()
     lost, outcome = await flow.lost(), await flow.due(State.REPORTING, outcome=Completion())
     await flow.reconciler.run_once()
-    await flow.lab.report.drain()
+    await flow.lab.delivery.drain()
     assert (flow.lab.state(outcome), flow.lab.state(lost)) == (State.COMPLETED, State.RECEIVED)
     broker.answers.set()
     await flow.reconciler.settle()
@@ -265,7 +265,7 @@ async def test_more_unpublished_tasks_than_one_sweep_sees_do_not_hide_an_outcome
     outcome = await flow.due(State.REPORTING, outcome=Completion())
     for _ in range(len(waiting)):
         await flow.reconciler.run_once()
-    await flow.lab.report.drain()
+    await flow.lab.delivery.drain()
     assert broker.asked.is_set()
     assert flow.lab.state(outcome) is State.COMPLETED
     assert {flow.lab.state(task) for task in waiting} == {State.RECEIVED}
@@ -321,7 +321,7 @@ async def test_two_that_look_at_once_do_no_harm() -> None:
     lab.store.together = asyncio.Barrier(2)
     seen = await asyncio.gather(flow.reconciler.run_once(), other.run_once())
     assert set(seen) == {5}, "both have read the same tasks"
-    await asyncio.gather(flow.reconciler.settle(), other.settle(), lab.report.drain())
+    await asyncio.gather(flow.reconciler.settle(), other.settle(), lab.delivery.drain())
     assert [lab.state(task) for task in (outcome, doomed, retrying)] == [State.COMPLETED, State.FAILED, State.CANCELLED]
     lab.clock.advance(2 * SECOND)
     await flow.sweep()
@@ -330,5 +330,5 @@ async def test_two_that_look_at_once_do_no_harm() -> None:
     for task in (lost, received):
         for _ in range(flow.published.count(task.id)):
             await lab.deliver(task)
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert sorted(lab.work.runs) == sorted([lost.id, received.id]), "a second message finds nothing to claim"

@@ -117,7 +117,7 @@ async def test_a_message_whose_task_can_not_be_read_is_acknowledged_and_the_task
     lab.store.spoiled[task.id] = {"priority": "high"}
     acknowledgers = [await lab.deliver(each) for each in (task, other)]
     assert [acknowledger.given for acknowledger in acknowledgers] == [["ack"], ["ack"]]
-    await lab.report.drain()
+    await lab.delivery.drain()
     assert lab.work.runs == [other.id]
     kept = lab.store.tasks[task.id]
     assert (kept.state, kept.attempts, kept.lost_claims, kept.claim_id) == (State.RECEIVED, 0, 0, None)

@@ -12,7 +12,7 @@ from bridge.adapters.memory.broker import MemoryBroker
 from bridge.domain.errors import EngineUnavailable
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import Completion, Failure, State, TaskKey
-from bridge.flow.deliver.deliver import INCIDENT_LOOK
+from bridge.flow.deliver.sender import INCIDENT_CHECK_AFTER
 from bridge.flow.reconcile.reconcile import WITHOUT_POLL, WITHOUT_PUBLISHER
 from bridge.ports.broker import Depth
 from tests.unit.fakes import SECOND
@@ -27,7 +27,7 @@ async def test_of_two_that_see_an_outcome_due_one_delivers_it() -> None:
     flow.lab.store.together = asyncio.Barrier(2)
     seen = await asyncio.gather(flow.reconciler.run_once(), other.run_once())
     assert set(seen) == {1}
-    await flow.lab.report.drain()
+    await flow.lab.delivery.drain()
     assert flow.lab.state(task) is State.COMPLETED
     assert len(flow.lab.engine.of("complete")) == 1
     assert flow.lab.engine.of("history") == [], "nobody had to look back"
@@ -132,7 +132,7 @@ async def test_an_engine_that_is_away_leaves_an_incident_standing() -> None:
     flow.lab.engine.fail_next("get_many", EngineUnavailable("cut"))
     await flow.sweep()
     assert flow.lab.state(task) is State.FAILED
-    assert flow.lab.now(task).next_at == flow.lab.clock.now() + INCIDENT_LOOK
+    assert flow.lab.now(task).next_at == flow.lab.clock.now() + INCIDENT_CHECK_AFTER
 
 
 async def test_a_message_lost_from_a_queue_that_is_never_empty_is_sent_again_in_the_end() -> None:

@@ -1,4 +1,4 @@
-"""Two lanes for deliveries: those of slow activities don't hold up the others, and topics take turns in each."""
+"""The outcomes that wait for their delivery: topics take turns, and slow deliveries don't hold up the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from bridge.runtime.turns import Turns
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Part:
+    """The deliveries of one pace: `total` counts those that wait and those under way."""
+
     limit: int
     waiting: Turns[Entry] = field(default_factory=Turns)
     under_way: int = 0
@@ -24,30 +26,30 @@ class Entry:
 
     task: Task
     put_at: datetime
-    lane: _Lane
+    part: _Part
 
 
-class Lanes:
-    """`quick` and `slow` bound how many are under way in each; `is_slow` tells which is a task's."""
+class DeliveryQueue:
+    """Orders deliveries. At most `quick` and `slow` of them are under way; `is_slow` tells of which kind a task is."""
 
     def __init__(self, quick: int, slow: int, is_slow: Callable[[Task], bool]) -> None:
-        self._quick = _Lane(quick)
-        self._slow = _Lane(slow)
+        self._quick = _Part(quick)
+        self._slow = _Part(slow)
         self._is_slow = is_slow
 
     @property
     def quick(self) -> int:
-        """How many wait or are under way that hold up others."""
+        """How many deliveries that are not slow wait or are under way."""
         return self._quick.total
 
     def put(self, task: Task, now: datetime) -> None:
         """Let a task wait for its turn."""
-        lane = self._slow if self._is_slow(task) else self._quick
-        lane.total += 1
-        lane.waiting.push(task.topic, Entry(task, now, lane))
+        part = self._slow if self._is_slow(task) else self._quick
+        part.total += 1
+        part.waiting.push(task.topic, Entry(task, now, part))
 
     def next(self) -> Entry | None:
-        """Return one whose turn it is, and count it as under way; None where none may begin."""
+        """Return the entry whose turn it is, and count it as under way; None where no delivery may begin."""
         while self._quick.under_way < self._quick.limit and (entry := self._quick.waiting.pop()) is not None:
             if not self._is_slow(entry.task):
                 self._quick.under_way += 1
@@ -60,18 +62,18 @@ class Lanes:
         return None
 
     def outlast(self, entry: Entry) -> None:
-        """Let one that is under way hold up no other; where too many do already, it keeps its place."""
-        if entry.lane is self._quick and self._slow.under_way < self._slow.limit:
+        """Count an entry under way as slow, so that it holds up no other, unless `slow` are under way already."""
+        if entry.part is self._quick and self._slow.under_way < self._slow.limit:
             self._quick.under_way -= 1
             self._slow.under_way += 1
             self._move(entry)
 
     def end(self, entry: Entry) -> None:
-        """Count one as under way no more."""
-        entry.lane.under_way -= 1
-        entry.lane.total -= 1
+        """Count an entry as under way no more."""
+        entry.part.under_way -= 1
+        entry.part.total -= 1
 
     def _move(self, entry: Entry) -> None:
         self._quick.total -= 1
         self._slow.total += 1
-        entry.lane = self._slow
+        entry.part = self._slow

@@ -8,7 +8,7 @@ from datetime import timedelta
 from bridge.adapters.memory.engine import MemoryEngine
 from bridge.domain.errors import EngineRejected, EngineUnavailable
 from bridge.domain.task import Completion, State, Task, Variables
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.engine.breaker import Breaker
 from bridge.ports.engine import TopicPoll
 from tests.unit.fakes import LOCK, NOW, SECOND, HandClock, Notes, UnreliableStore
@@ -49,7 +49,7 @@ class Flow:
         self.breaker = Breaker(Notes(), limit=2, monotonic=self.watch)
         self.engine = FragileEngine(HandClock(), self.breaker)
         self.store = UnreliableStore()
-        self.report = Report(
+        self.delivery = OutcomeDelivery(
             self.engine,
             self.store,
             HandClock(),
@@ -77,8 +77,8 @@ class Flow:
         tasks = await self.decided(count)
         self.engine.away = True
         for task in tasks:
-            self.report.put(task)
-        await self.report.drain()
+            self.delivery.put(task)
+        await self.delivery.drain()
 
     async def back(self) -> None:
         """Let the breaker find that the engine answers."""
@@ -90,15 +90,15 @@ async def test_after_an_outage_all_are_delivered_at_once_and_before_anything_new
     flow = Flow()
     await flow.hold_up(20)
     assert flow.engine.asked < 20  # the rest weren't even asked about
-    held_up = flow.report.backlogged
+    held_up = flow.delivery.backlogged
     assert held_up
     assert {task.state for task in flow.store.tasks.values()} == {State.REPORTING}
 
     flow.engine.away = False
     await flow.back()
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert {task.state for task in flow.store.tasks.values()} == {State.COMPLETED}
-    assert not flow.report.backlogged
+    assert not flow.delivery.backlogged
     assert len(flow.engine.reports) == 20
 
 
@@ -106,8 +106,8 @@ async def test_an_engine_that_goes_away_again_leaves_the_rest_for_later() -> Non
     flow = Flow()
     await flow.hold_up(6)
     await flow.back()  # answers, and then completions fail as before
-    await flow.report.drain()
-    held_up = flow.report.backlogged
+    await flow.delivery.drain()
+    held_up = flow.delivery.backlogged
     assert held_up
     assert {task.state for task in flow.store.tasks.values()} == {State.REPORTING}
     assert flow.engine.reports == []
@@ -118,17 +118,17 @@ async def test_an_outage_does_not_use_up_the_patience_with_refusals() -> None:
     (task,) = await flow.decided(1)
     flow.engine.away = True
     for _ in range(10):
-        await flow.report.deliver(flow.store.tasks[task.id])
+        await flow.delivery.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].reports == 10
     flow.engine.away = False
     await flow.back()
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert flow.store.tasks[task.id].state is State.COMPLETED
     (other,) = await flow.decided(1)
     await flow.store.accept([])
     for _ in range(2):
         flow.engine.fail_next("complete", EngineRejected("no", status=500))
-        await flow.report.deliver(flow.store.tasks[other.id])
+        await flow.delivery.deliver(flow.store.tasks[other.id])
     assert (flow.store.tasks[other.id].state, flow.store.tasks[other.id].refusals) == (State.REPORTING, 2)
 
 
@@ -136,11 +136,11 @@ async def test_a_store_that_is_away_loses_no_outcome() -> None:
     flow = Flow()
     (task,) = await flow.decided(1)
     flow.store.away = {"move"}
-    flow.report.put(task)
-    await flow.report.drain()
+    flow.delivery.put(task)
+    await flow.delivery.drain()
     assert flow.store.refused == ["move"]
     flow.store.away = set()
-    await flow.report.deliver(flow.store.tasks[task.id])
+    await flow.delivery.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].state is State.COMPLETED
     assert len(flow.engine.reports) == 1
 
@@ -151,13 +151,13 @@ async def test_what_is_held_up_goes_first_until_the_engine_has_all_of_it() -> No
     flow.engine.away = False
     seen: list[tuple[int, bool]] = []
 
-    flow.engine.on_complete = lambda: seen.append((len(flow.engine.reports), flow.report.backlogged))
+    flow.engine.on_complete = lambda: seen.append((len(flow.engine.reports), flow.delivery.backlogged))
     await flow.back()
-    assert flow.report.backlogged  # closed again, and nothing of it read from the store yet
-    await flow.report.drain()
+    assert flow.delivery.backlogged  # closed again, and nothing of it read from the store yet
+    await flow.delivery.drain()
     assert [reported for reported, _ in seen] == [*range(6)]
     assert all(first for _, first in seen)
-    assert not flow.report.backlogged
+    assert not flow.delivery.backlogged
 
 
 async def test_one_outcome_that_the_engine_does_not_take_is_no_outage() -> None:
@@ -165,11 +165,11 @@ async def test_one_outcome_that_the_engine_does_not_take_is_no_outage() -> None:
     stuck, *others = await flow.decided(3)
     flow.engine.stuck = {stuck.id}
     for task in (stuck, *others):
-        flow.report.put(task)
-        await flow.report.drain()
+        flow.delivery.put(task)
+        await flow.delivery.drain()
     assert flow.breaker.is_closed
     assert flow.store.tasks[stuck.id].state is State.REPORTING
-    assert not flow.report.backlogged
+    assert not flow.delivery.backlogged
 
 
 async def test_topics_take_turns() -> None:
@@ -177,6 +177,6 @@ async def test_topics_take_turns() -> None:
     hot = await flow.decided(20)
     (cold,) = await flow.decided(1, topic="nova_publicacao")
     for task in (*hot, cold):
-        flow.report.put(task)
-    await flow.report.drain()
+        flow.delivery.put(task)
+    await flow.delivery.drain()
     assert [report.task_id for report in flow.engine.reports].index(cold.id) <= 3

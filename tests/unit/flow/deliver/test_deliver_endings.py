@@ -14,7 +14,7 @@ from bridge.domain.replica import Replica
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, State, Task, Variables
 from bridge.domain.variables import encode
 from bridge.ports.engine import EngineTask
-from tests.unit.flow.deliver.report_rig import LOCK, NOW, Flow
+from tests.unit.flow.deliver.delivery_rig import LOCK, NOW, Flow
 
 
 @pytest.mark.parametrize("outcome", [Completion(), BpmnFault("NAME_MISSING")])
@@ -23,10 +23,10 @@ async def test_a_lost_answer_is_found_in_the_history_and_nothing_is_reported_twi
     task = await flow.decided(outcome)
     operation = "complete" if isinstance(outcome, Completion) else "bpmn_error"
     flow.engine.fail_next(operation, EngineUnavailable("cut"), after=True)  # type: ignore[arg-type]
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     deferred = flow.store.tasks[task.id]
     assert (deferred.state, deferred.reports) == (State.REPORTING, 1)
-    await flow.report.deliver(deferred)
+    await flow.delivery.deliver(deferred)
     assert flow.store.tasks[task.id].state is State.COMPLETED
     assert len(flow.engine.reports) == 1
 
@@ -35,7 +35,7 @@ async def test_an_instance_that_was_cancelled_is_not_taken_for_completed() -> No
     flow = Flow()
     task = await flow.decided(Completion())
     flow.engine.cancel(task.id)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is State.CANCELLED
 
 
@@ -66,7 +66,7 @@ async def test_a_delivery_under_an_earlier_lease_of_ours_ended_the_task(
         await flow.engine.complete(task.id, worker_id, {})
     else:
         await flow.engine.raise_bpmn_error(task.id, worker_id, code="code", message="", variables={})
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is state
 
 
@@ -75,7 +75,7 @@ async def _lost(flow: Flow, outcome: Outcome) -> Task:
     task = await flow.decided(outcome)
     operations: dict[type[Outcome], Operation] = {Completion: "complete", Failure: "fail", BpmnFault: "bpmn_error"}
     flow.engine.fail_next(operations[type(outcome)], EngineUnavailable("cut"), after=True)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     return flow.store.tasks[task.id]
 
 
@@ -85,7 +85,7 @@ async def test_an_end_of_which_history_has_nothing_is_unknown_and_never_called_c
     flow.error_when = lambda _, details: details == "boom"
     flow.engine.keep_history(HistoryLevel.NONE)
     task = await _lost(flow, outcome)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.outcome, kept.next_at) == (State.UNKNOWN, outcome, None)
     assert "READ_HISTORY" in (kept.error or "")
@@ -95,7 +95,7 @@ async def test_the_activitys_history_tells_of_a_completion_where_there_is_no_log
     flow = Flow()
     flow.engine.keep_history(HistoryLevel.ACTIVITY)
     task = await _lost(flow, Completion())
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.error) == (State.COMPLETED, None)
 
@@ -112,7 +112,7 @@ async def test_an_activity_that_was_interrupted_was_not_completed(outcome: Outco
     flow.engine.keep_history(HistoryLevel.ACTIVITY)
     task = await flow.decided(outcome)
     flow.engine.cancel(task.id)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert kept.state is state
     assert why in (kept.error or "")
@@ -122,7 +122,7 @@ async def test_what_was_completed_after_our_lock_had_run_out_may_be_anothers() -
     flow = Flow()
     flow.engine.keep_history(HistoryLevel.ACTIVITY)
     task = await _lost(flow, Completion())
-    await flow.report.deliver(task.changed(lease_until=NOW - timedelta(seconds=1)))
+    await flow.delivery.deliver(task.changed(lease_until=NOW - timedelta(seconds=1)))
     kept = flow.store.tasks[task.id]
     assert kept.state is State.UNKNOWN
     assert "after our lock had run out" in (kept.error or "")
@@ -135,11 +135,11 @@ async def test_a_history_that_is_refused_tells_nothing_and_one_that_is_away_is_a
         flow.engine.fail_next(operation, EngineUnavailable("away"))
     flow.engine.keep_history(HistoryLevel.NONE)
     for _ in range(2):
-        await flow.report.deliver(flow.store.tasks[task.id])
+        await flow.delivery.deliver(flow.store.tasks[task.id])
         assert flow.store.tasks[task.id].state is State.REPORTING
     for operation in ("history", "activity"):
         flow.engine.fail_next(operation, EngineForbidden("no right", status=403))  # type: ignore[arg-type]
-    await flow.report.deliver(flow.store.tasks[task.id])
+    await flow.delivery.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].state is State.UNKNOWN
 
 
@@ -148,7 +148,7 @@ async def test_a_failure_that_the_model_turns_into_a_bpmn_error_is_a_finished_ta
     flow = Flow()
     flow.error_when = lambda _, details: details == "boom"
     task = await flow.decided(Failure("E", "no", "boom", retries))
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.next_at, kept.result) == (State.COMPLETED, None, None)
     assert "errorEventDefinition turned this failure into a BPMN error" in (kept.error or "")
@@ -170,7 +170,7 @@ async def test_a_completion_that_the_model_turns_into_a_bpmn_error_is_told_as_on
     flow.error_when = refused
     flow.engine.keep_history(level)
     task = await flow.decided(Completion(REFUSED))
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.next_at, kept.finished_at) == (State.COMPLETED, None, NOW)
     assert "errorEventDefinition turned this completion into a BPMN error" in (kept.error or "")
@@ -185,7 +185,7 @@ async def test_a_completion_that_the_model_lets_pass_is_one(level: HistoryLevel)
     flow.error_when = refused
     flow.engine.keep_history(level)
     task = await flow.decided(Completion(PAID))
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.error) == (State.COMPLETED, None)
     (line,) = flow.notes.of("outcome_settled")
@@ -197,11 +197,11 @@ async def test_an_activity_without_an_error_event_costs_one_look_at_its_definiti
     for operation in ("history", "activity", "get"):
         flow.engine.fail_next(operation, AssertionError("asked"))
     first = await flow.decided(Completion())
-    await flow.report.deliver(first)
+    await flow.delivery.deliver(first)
     flow.engine.fail_next("throwing_activities", AssertionError("asked again"))
     for _ in range(3):
         task = await flow.decided(Completion())
-        await flow.report.deliver(task)
+        await flow.delivery.deliver(task)
         assert flow.store.tasks[task.id].state is State.COMPLETED
 
 
@@ -213,7 +213,7 @@ async def test_a_completion_of_which_nothing_more_is_told_is_one(operation: Oper
     flow.engine.keep_history(HistoryLevel.NONE)
     task = await flow.decided(Completion(REFUSED))
     flow.engine.fail_next(operation, error)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.error) == (State.COMPLETED, None)
     told = operation != "throwing_activities" and isinstance(error, EngineUnavailable)
@@ -226,7 +226,7 @@ async def test_where_the_answer_is_lost_a_thrown_error_can_not_be_told_from_a_ca
     flow.error_when = refused
     flow.engine.keep_history(level)
     task = await _lost(flow, Completion(REFUSED))
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert kept.state is State.UNKNOWN
     assert "by a cancellation or as the model's errorEventDefinition" in (kept.error or "")
@@ -242,7 +242,7 @@ async def test_a_failure_whose_process_is_cancelled_right_after_is_no_bpmn_error
         return await get(task_id)
 
     flow.engine.get = cancelled  # type: ignore[method-assign]
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is State.RETRYING, "its next look finds it gone"
 
 
@@ -250,5 +250,5 @@ async def test_a_failure_that_can_not_be_confirmed_was_taken_all_the_same() -> N
     flow = Flow()
     task = await flow.decided(Failure("E", "no", "stack", 2))
     flow.engine.fail_next("get", EngineUnavailable("away"))
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is State.RETRYING

@@ -1,4 +1,4 @@
-"""A report over an engine and a store in memory."""
+"""A delivery of outcomes over an engine and a store in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.adapters.memory.engine import MemoryEngine
 from bridge.adapters.memory.models import ErrorWhen
 from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.task import Outcome, State, Task
-from bridge.flow.deliver.deliver import Report
+from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.ports.clock import Clock
 from bridge.ports.engine import TopicPoll
 from bridge.ports.store import Replicas
@@ -41,7 +41,7 @@ class Flow:
         self.store = MemoryStore()
         self.notes = Notes()
         second = timedelta(seconds=1)
-        self.report = Report(
+        self.delivery = OutcomeDelivery(
             self.engine,
             self.store,
             clock,

@@ -19,7 +19,7 @@ from bridge.domain.errors import (
 )
 from bridge.domain.lifecycle import Move
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, State, TypedValue
-from tests.unit.flow.deliver.report_rig import LOCK, Flow, Ticking
+from tests.unit.flow.deliver.delivery_rig import LOCK, Flow, Ticking
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from tests.unit.flow.deliver.report_rig import LOCK, Flow, Ticking
 async def test_a_delivered_outcome_settles_the_task(outcome: Outcome, state: State) -> None:
     flow = Flow()
     task = await flow.decided(outcome)
-    assert await flow.report.deliver(task)
+    assert await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is state
     assert len(flow.engine.reports) == 1
 
@@ -44,7 +44,7 @@ async def test_a_stolen_lock_supersedes_and_keeps_the_outcome() -> None:
     task = await flow.decided(Completion())
     await flow.engine.unlock(task.id)
     await flow.engine.lock(task.id, "thief", LOCK)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.outcome) == (State.SUPERSEDED, Completion())
     assert flow.engine.reports == []
@@ -64,7 +64,7 @@ async def test_a_task_that_somebody_unlocked_is_locked_again_and_its_outcome_del
     flow = Flow()
     task = await flow.decided(outcome)
     await flow.engine.unlock(task.id)
-    assert await flow.report.deliver(task)
+    assert await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is state
     expected = replace(outcome, name="") if isinstance(outcome, Failure) else outcome
     assert [(report.worker_id, report.outcome) for report in flow.engine.reports] == [(task.worker_id, expected)]
@@ -76,10 +76,10 @@ async def test_an_unlocked_task_that_can_not_be_locked_again_keeps_its_outcome(e
     task = await flow.decided(Completion())
     await flow.engine.unlock(task.id)
     flow.engine.fail_next("lock", error)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.outcome, flow.engine.reports) == (State.REPORTING, Completion(), [])
-    await flow.report.deliver(kept)
+    await flow.delivery.deliver(kept)
     assert flow.store.tasks[task.id].state is State.COMPLETED
 
 
@@ -88,10 +88,10 @@ async def test_a_suspended_task_that_somebody_unlocked_keeps_its_outcome_until_i
     task = await flow.decided(Completion())
     await flow.engine.unlock(task.id)
     flow.engine.suspend(task.id)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is State.REPORTING
     flow.engine.suspend(task.id, False)
-    await flow.report.deliver(flow.store.tasks[task.id])
+    await flow.delivery.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].state is State.COMPLETED
 
 
@@ -100,9 +100,9 @@ async def test_optimistic_locking_is_sent_again_and_never_becomes_a_failure() ->
     task = await flow.decided(Completion())
     for _ in range(5):
         flow.engine.fail_next("complete", EngineRejected("locked", status=500, code=1))
-        await flow.report.deliver(flow.store.tasks[task.id])
+        await flow.delivery.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].reports == 5
-    await flow.report.deliver(flow.store.tasks[task.id])
+    await flow.delivery.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].state is State.COMPLETED
 
 
@@ -111,7 +111,7 @@ async def test_a_lasting_refusal_becomes_an_incident_that_keeps_the_outcome() ->
     task = await flow.decided(Completion())
     for _ in range(3):
         flow.engine.fail_next("complete", EngineRejected("the delegate throws", status=500, code=0))
-        await flow.report.deliver(flow.store.tasks[task.id])
+        await flow.delivery.deliver(flow.store.tasks[task.id])
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.outcome) == (State.FAILED, Completion())
     assert "the delegate throws" in (kept.error or "")
@@ -135,12 +135,12 @@ async def test_what_is_no_fault_of_the_task_is_deferred_for_as_long_as_it_lasts(
     operation = {Completion: "complete", BpmnFault: "bpmn_error", Failure: "fail"}[type(outcome)]
     for _ in range(5):
         flow.engine.fail_next(operation, error)  # type: ignore[arg-type]
-        await flow.report.deliver(flow.store.tasks[task.id])
+        await flow.delivery.deliver(flow.store.tasks[task.id])
     kept = flow.store.tasks[task.id]
     assert (kept.state, kept.reports, kept.refusals) == (State.REPORTING, 5, 0)
     assert kept.error == str(error), "the task's page says why it waits"
     assert flow.engine.reports == []
-    await flow.report.deliver(kept)
+    await flow.delivery.deliver(kept)
     assert len(flow.engine.reports) == 1
     assert flow.store.tasks[task.id].state is not State.REPORTING
 
@@ -150,12 +150,12 @@ async def test_an_answer_that_the_engine_did_not_write_ends_nothing_that_the_eng
     flow = Flow()
     task = await flow.decided(Completion())
     flow.engine.fail_next("complete", ForeignAnswer("the engine's address answers 200", status=200), after=True)
-    await flow.report.deliver(task)
+    await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is State.REPORTING
     flow.engine.fail_next("history", ForeignAnswer("the engine's address answers 404", status=404))
-    await flow.report.deliver(flow.store.tasks[task.id])
+    await flow.delivery.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].state is State.REPORTING
-    await flow.report.deliver(flow.store.tasks[task.id])
+    await flow.delivery.deliver(flow.store.tasks[task.id])
     assert flow.store.tasks[task.id].state is State.COMPLETED
     assert len(flow.engine.reports) == 1
 
@@ -172,8 +172,8 @@ async def test_what_the_engine_took_meanwhile_is_completed_at_one_moment() -> No
     flow.store.move = watched  # type: ignore[method-assign]
     tasks = [await flow.decided(Completion()) for _ in range(4)]
     for task in tasks:
-        flow.report.put(task)
-    await flow.report.drain()
+        flow.delivery.put(task)
+    await flow.delivery.drain()
     (together,) = written
     assert len(alike(together)) == 1
     (moment,) = {kept.finished_at for kept in flow.store.tasks.values()}
@@ -185,5 +185,5 @@ async def test_an_outcome_of_an_older_lease_is_not_written_over_the_newer() -> N
     flow = Flow()
     task = await flow.decided(Completion())
     flow.store.tasks[task.id] = task.changed(epoch=2)
-    assert not await flow.report.deliver(task)
+    assert not await flow.delivery.deliver(task)
     assert flow.store.tasks[task.id].state is State.REPORTING

@@ -12,7 +12,7 @@ from bridge.adapters.memory.engine import MemoryEngine
 from bridge.domain.errors import CallCut, CallNotMade, EngineRejected, EngineUnavailable, ForeignAnswer
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import Completion, State, Task, Variables
-from bridge.flow.deliver.deliver import MOST_SLOW, Report
+from bridge.flow.deliver.deliver import MOST_SLOW, OutcomeDelivery
 from bridge.flow.deliver.in_flight import Deadlines
 from bridge.ports.engine import TopicPoll
 from tests.unit.fakes import LOCK, NOW, SECOND, HandClock, Notes, UnreliableStore
@@ -68,10 +68,10 @@ class Flow:
         self.clock, self.notes = HandClock(), Notes()
         self.engine = SlowEngine(self.clock)
         self.store = UnreliableStore()
-        self.report = self.process()
+        self.delivery = self.process()
 
-    def process(self, concurrency: int = 1) -> Report:
-        return Report(
+    def process(self, concurrency: int = 1) -> OutcomeDelivery:
+        return OutcomeDelivery(
             self.engine, self.store, self.clock, self.notes,
             first_delay=SECOND, most_delay=60 * SECOND, limit=3, concurrency=concurrency,
             deadlines=Deadlines(ANSWER, MOST),
@@ -94,7 +94,7 @@ class Flow:
 
     async def outlasting(self, task: Task) -> None:
         """Begin a delivery; return when it has outlasted the deadline, and the task says so."""
-        self.report.put(task)
+        self.delivery.put(task)
         await until(lambda: self.now(task).error is not None)
 
     async def broken(self, task: Task, error: EngineUnavailable) -> None:
@@ -102,14 +102,14 @@ class Flow:
         self.engine.error = error
         await self.outlasting(task)
         self.engine.broken.set()
-        await self.report.drain()
+        await self.delivery.drain()
         self.engine.broken.clear()
 
-    async def look(self, task: Task, report: Report | None = None) -> Task:
+    async def look(self, task: Task, delivery: OutcomeDelivery | None = None) -> Task:
         """Let a process look after the task as it stands, and return what it stands like then."""
-        report = report or self.report
-        report.put(self.now(task))
-        await report.drain()
+        delivery = delivery or self.delivery
+        delivery.put(self.now(task))
+        await delivery.drain()
         return self.now(task)
 
 
@@ -129,7 +129,7 @@ async def test_a_slow_step_runs_once_and_the_page_says_why_the_task_waits() -> N
     assert (waiting.state, waiting.error) == (State.REPORTING, WHY)
     assert waiting.in_flight_until == NOW + MOST
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     done = flow.now(task)
     assert (done.state, done.error, done.in_flight_until) == (State.COMPLETED, None, None)
     assert flow.engine.steps == [task.id]
@@ -144,7 +144,7 @@ async def test_it_is_told_once_for_each_activity_and_counted_each_time() -> None
     assert {line.values["why"] for line in flow.notes.of("next_step_slow")} == {WHY}
     assert len(flow.notes.of("delivery_slow")) == 3
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
 
 
 async def test_other_outcomes_do_not_wait_for_slow_ones_and_those_are_no_backlog() -> None:
@@ -152,14 +152,14 @@ async def test_other_outcomes_do_not_wait_for_slow_ones_and_those_are_no_backlog
     slow = [await flow.decided() for _ in range(MOST_SLOW + 9)]
     await flow.outlasting(slow[0])
     for task in slow[1:]:
-        flow.report.put(task)
+        flow.delivery.put(task)
     other = await flow.decided(slow=False, activity="quick")
-    flow.report.put(other)
+    flow.delivery.put(other)
     await until(lambda: flow.now(other).state is State.COMPLETED)
     assert len(flow.engine.steps) == MOST_SLOW
-    assert not flow.report.backlogged
+    assert not flow.delivery.backlogged
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert {flow.now(task).state for task in slow} == {State.COMPLETED}
     assert sorted(flow.engine.steps) == sorted(task.id for task in slow)
 
@@ -170,7 +170,7 @@ async def test_the_lock_of_an_activity_that_is_known_as_slow_outlasts_the_step()
     await flow.outlasting(first)
     flow.clock.advance(100 * SECOND)
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert flow.engine.locks == []
     await flow.look(await flow.decided())
     ((_, lock),) = flow.engine.locks
@@ -191,7 +191,7 @@ async def test_no_other_process_sends_it_meanwhile() -> None:
         assert (seen.state, seen.error) == (State.REPORTING, WHY)
         assert seen.next_at is not None
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert flow.now(task).state is State.COMPLETED
     assert flow.engine.steps == [task.id]
 
@@ -211,7 +211,7 @@ async def test_under_a_new_lease_it_is_sent_only_when_the_engine_has_refused_the
     await other.drain()
     assert flow.engine.steps == [task.id]
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     free = flow.now(task)
     assert (free.state, free.in_flight_until, free.next_at) == (State.REPORTING, None, flow.clock.now())
     assert (await flow.look(task, other)).state is State.COMPLETED
@@ -280,7 +280,7 @@ async def test_a_call_that_was_not_made_keeps_no_slow_activity_from_being_told()
     flow = Flow()
     await flow.outlasting(await flow.decided())
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     task = await flow.decided(slow=False)
     flow.engine.fail_next("complete", CallNotMade("the engine did not answer lately"))
     assert (await flow.look(task)).in_flight_until is None
@@ -297,7 +297,7 @@ async def test_an_engine_that_answers_nothing_is_not_taken_for_a_slow_step() -> 
     assert waiting.in_flight_until == NOW + 2 * ANSWER
     assert flow.notes.of("next_step_slow") == []
     flow.engine.broken.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     flow.engine.slow.clear()
     flow.clock.advance(SECOND)
     assert (await flow.look(task)).state is State.COMPLETED
@@ -310,8 +310,8 @@ async def test_the_end_leaves_what_is_not_answered_in_time_to_others() -> None:
     flow = Flow()
     task = await flow.decided()
     await flow.outlasting(task)
-    await flow.report.drain(timedelta(0))
-    assert flow.report.pending == 0
+    await flow.delivery.drain(timedelta(0))
+    assert flow.delivery.pending == 0
     assert [line.values["tasks"] for line in flow.notes.of("outcomes_left")] == [1]
     left = flow.now(task)
     assert (left.state, left.in_flight_until) == (State.REPORTING, NOW + MOST)
@@ -322,9 +322,9 @@ async def test_the_end_leaves_what_is_not_answered_in_time_to_others() -> None:
 async def test_the_end_writes_of_a_delivery_that_had_only_begun() -> None:
     flow = Flow()
     task = await flow.decided()
-    flow.report.put(task)
+    flow.delivery.put(task)
     await until(lambda: flow.engine.steps == [task.id])
-    await flow.report.drain(timedelta(0))
+    await flow.delivery.drain(timedelta(0))
     assert flow.now(task).in_flight_until == NOW + 2 * ANSWER
 
 
@@ -335,12 +335,12 @@ async def test_a_store_that_is_away_meanwhile_loses_nothing() -> None:
     flow = Flow()
     task = await flow.decided()
     flow.store.away = {"move"}
-    flow.report.put(task)
+    flow.delivery.put(task)
     await until(lambda: bool(flow.notes.of("delivery_not_recorded")))
     assert flow.store.refused
     flow.store.away = set()
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert flow.now(task).state is State.COMPLETED
 
 
@@ -348,11 +348,11 @@ async def test_what_waited_long_for_its_turn_is_read_again_before_it_is_sent() -
     flow = Flow()
     first, second = await flow.decided(activity="a"), await flow.decided(slow=False)
     flow.engine.fail_next("version", EngineUnavailable("no answer"))
-    flow.report.put(first)
-    flow.report.put(second)
+    flow.delivery.put(first)
+    flow.delivery.put(second)
     await flow.store.move([Move(second.id, Event.GONE, 1, changes={"updated_at": NOW, "finished_at": NOW})])
     flow.clock.advance(20 * SECOND)
     flow.engine.commit.set()
-    await flow.report.drain()
+    await flow.delivery.drain()
     assert flow.now(second).state is State.CANCELLED
     assert second.id not in {report.task_id for report in flow.engine.reports}
