@@ -10,11 +10,18 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from bridge.domain.addresses import fault_of
 from bridge.domain.errors import SetupError
 from bridge.domain.variables import EngineFormat
+from gateway.secret_files import SecretFiles, UnusableFile
 
 _NAMES: Final = TypeAdapter(list[str])
 
@@ -114,6 +121,29 @@ class Settings(BaseSettings):
     shutdown_grace: float = Field(default=25, ge=0)
     body_limit: int = Field(default=10_000_000, ge=1024)
     document_limit: int = Field(default=15_000_000, ge=1024, le=16_000_000)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - its folder has a file of a fixed name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, the first before all others."""
+        given: dict[str, str | None] = {}
+        for source in (dotenv_settings, env_settings):
+            if isinstance(source, EnvSettingsSource):
+                given.update(source.env_vars)
+        return SecretFiles(settings_cls, given), init_settings, env_settings, dotenv_settings
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _usable(cls, value: object) -> object:
+        if isinstance(value, UnusableFile):
+            raise ValueError(value.fault)  # noqa: TRY004 - what pydantic takes for an invalid value
+        return value
 
     @field_validator(
         "supported_topics",
