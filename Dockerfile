@@ -20,8 +20,6 @@ COPY web web
 # `gateway sandbox` is a part of the command; it can start nothing in here.
 COPY sandbox sandbox
 COPY topics topics
-COPY templates templates
-COPY static static
 
 # The code is run from /app, as `make setup` runs it from the checkout; compiled here, as nothing can be written later.
 RUN printf '/app\n' > "$(/opt/gateway/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/app.pth" \

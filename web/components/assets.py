@@ -16,7 +16,7 @@ from litestar.params import PathParameter
 
 from web.auth.guard import OPEN
 
-FOLDER: Final = Path(__file__).parents[2] / "static"
+FOLDER: Final = Path(__file__).parents[1] / "static"
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

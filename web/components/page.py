@@ -30,7 +30,7 @@ from web.dependencies import AccessDependencies
 from web.i18n.messages import translate
 from web.i18n.texts import locale_of, translations
 
-FOLDER: Final = Path(__file__).parents[2] / "templates"
+FOLDER: Final = Path(__file__).parents[1] / "templates"
 PAGES_OPT: Final = "pages"
 """Where a route under /dashboard finds its `Pages`."""
 
