@@ -17,6 +17,7 @@ from litestar import Litestar
 from bridge.access.rate_limit import RateLimit, Side
 from bridge.adapters.telemetry.gauges import Gauges, StatusSnapshot
 from bridge.domain.errors import GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError
+from bridge.operations.engine_backlog import EVERY
 from bridge.operations.health import Health, Purpose, Readiness, check
 from bridge.ports.journal import Level
 from bridge.ports.probe import Probe
@@ -290,6 +291,7 @@ class Process:
             release_rows = partial(gateway.unreadable_rows.release, gateway.engine)
             self._loop("unreadable rows", release_rows, timedelta(seconds=5))
             self._loop("measure", gateway.measure.run_once, timedelta(seconds=15))
+            self._loop("engine backlog", gateway.engine_backlog.run_once, EVERY)
             self._loop("bulk", gateway.bulk.run_once, timedelta(seconds=0.5))
             self._poll_loop = self._loop("poll", gateway.poll.run_once, timedelta(0))
 

@@ -17,6 +17,7 @@ def status_snapshot(
     fetches = Role.INTAKE in gateway.roles
     found = gateway.measure.sample
     depths = found.depths or {}
+    backlog = gateway.engine_backlog.topics or {}
     return StatusSnapshot(
         version=gateway.version,
         roles=",".join(sorted(gateway.roles)),
@@ -35,6 +36,8 @@ def status_snapshot(
         consumers={topic: depth.consumers for topic, depth in depths.items()},
         states=found.counts or {},
         oldest_waiting=found.oldest_waiting,
+        open_tasks={topic: of.tasks for topic, of in backlog.items()},
+        oldest_open={topic: of.oldest for topic, of in backlog.items() if of.oldest is not None},
         poll_wait=gateway.poll.wait.total_seconds() if fetches else None,
     )
 

@@ -57,6 +57,7 @@ from bridge.flow.submit import Submit
 from bridge.flow.unreadable import UnreadableLog
 from bridge.operations.attention import Attention
 from bridge.operations.bulk import Bulk
+from bridge.operations.engine_backlog import EngineBacklog
 from bridge.operations.heartbeat import Heartbeat
 from bridge.operations.queue_depths import Measure
 from bridge.operations.retry import Operate
@@ -430,6 +431,14 @@ class Gateway:
             replica=self.replica,
         )
         self.recount = Recount(dashboard_store, clock, self.journal, self.replica)
+        self.engine_backlog = EngineBacklog(
+            self.engine,
+            dashboard_store,
+            self.topics.names,
+            clock=clock,
+            journal=self.journal,
+            replica=self.replica,
+        )
         self.attention = Attention(
             search=dashboard_store,
             replicas=self.store,

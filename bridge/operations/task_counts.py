@@ -10,7 +10,7 @@ from bridge.domain.errors import StoreError
 from bridge.domain.task import State
 from bridge.domain.task_counts import SETTLED
 from bridge.ports.clock import Clock
-from bridge.ports.dashboard import TaskCounters
+from bridge.ports.dashboard import TaskCounters, Turn
 from bridge.ports.journal import Journal, Level
 
 _SHARE: Final = 100
@@ -58,7 +58,7 @@ class Recount:
             self._journal.write("tasks_not_counted", level=Level.WARNING, error=str(error))
 
     async def _count(self, now: datetime) -> None:
-        if not await self._counters.take_turn(self._replica, now, now + _TURN):
+        if not await self._counters.take_turn(Turn.TASK_COUNTS, self._replica, now, now + _TURN):
             return
         await self._counters.refresh_counts(now)
         pause = self._pause(now, self._refresh_every)
@@ -67,7 +67,7 @@ class Recount:
             await self._recount_next(began)
             self._recount_at = self._clock.now() + self._pause(began, self._recount_every)
         self._refresh_at = self._clock.now() + pause
-        await self._counters.take_turn(self._replica, now, self._refresh_at + _TURN)
+        await self._counters.take_turn(Turn.TASK_COUNTS, self._replica, now, self._refresh_at + _TURN)
 
     async def _recount_next(self, now: datetime) -> None:
         """Recount the next state of the round; a new round begins with the topics that there are then."""

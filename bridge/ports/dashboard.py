@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, Protocol
 
 from bridge.domain.operation import Chunk, Item, Operation, OperationState, Result, Row
@@ -86,15 +87,26 @@ class TaskSearch(Protocol):
         ...
 
 
-class TaskCounters(Protocol):
+class Turn(StrEnum):
+    """What one replica does for all."""
+
+    TASK_COUNTS = "task_counts"
+    ENGINE_BACKLOG = "engine_backlog"
+
+
+class Turns(Protocol):
+    """Leases on work that one replica at a time is to do."""
+
+    async def take_turn(self, turn: Turn, replica: str, now: datetime, until: datetime) -> bool:
+        """Return whether this replica is the one that does it until then."""
+        ...
+
+
+class TaskCounters(Turns, Protocol):
     """Numbers of the tasks kept, which no request has to count. One replica keeps them up to date."""
 
     async def task_counts(self) -> TaskCounts | None:
         """Return what was counted last; None where nothing ever was."""
-        ...
-
-    async def take_turn(self, replica: str, now: datetime, until: datetime) -> bool:
-        """Return whether this replica is the one that counts until then."""
         ...
 
     async def refresh_counts(self, now: datetime) -> None:

@@ -154,7 +154,20 @@ class Engine(Protocol):
         """List the tasks that `worker_id` holds now."""
         ...
 
-    async def count(self, topic: str | None = None) -> int: ...
+    async def count(self, topic: str | None = None, *, workable: bool = False) -> int:
+        """Count the open tasks, locked or not, of a topic or of all.
+
+        `workable` leaves out what no worker can get before a person acts: suspended tasks, and those without retries.
+        """
+        ...
+
+    async def topic_names(self) -> Sequence[str]:
+        """Return the topics of the open tasks that have retries left."""
+        ...
+
+    async def oldest(self, topic: str) -> datetime | None:
+        """Return when the topic's oldest workable task was created; None where there is none, or no time is told."""
+        ...
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first; empty where the engine keeps none, or its user may not read it."""

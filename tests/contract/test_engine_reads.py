@@ -44,6 +44,32 @@ async def test_locked_by_and_count(engine_lab: EngineLab, topic: str) -> None:
     assert await engine_lab.engine.count() >= 3
 
 
+async def test_the_backlog_of_a_topic_is_what_a_worker_can_get(engine_lab: EngineLab, topic: str) -> None:
+    engine = engine_lab.engine
+    assert topic not in await engine.topic_names()
+    assert (await engine.count(topic, workable=True), await engine.oldest(topic)) == (0, None)
+    incident, suspended = await engine_lab.start(topic, retries=0), await engine_lab.start(topic)
+    await engine_lab.suspend(suspended)
+    first = await engine_lab.start(topic)
+    locked = await engine_lab.start(topic)
+    await engine.lock(locked, "w1", MINUTE)
+    assert (await engine.get(incident)).retries == 0
+    assert await engine.count(topic) == 4
+    assert await engine.count(topic, workable=True) == 2
+    assert await engine.count(workable=True) >= 2
+    assert topic in await engine.topic_names()
+    oldest = await engine.oldest(topic)
+    assert oldest is not None
+    (told,) = [task.created_at for task in await fetch(engine_lab, topic) if task.id == first]
+    assert oldest == told
+
+
+async def test_a_topic_whose_tasks_are_all_incidents_has_no_backlog(engine_lab: EngineLab, topic: str) -> None:
+    await engine_lab.start(topic, retries=0)
+    assert topic not in await engine_lab.engine.topic_names()
+    assert (await engine_lab.engine.count(topic, workable=True), await engine_lab.engine.oldest(topic)) == (0, None)
+
+
 async def test_history_tells_who_ended_a_task(engine_lab: EngineLab, topic: str) -> None:
     await engine_lab.start(topic)
     (task,) = await fetch(engine_lab, topic)

@@ -78,6 +78,7 @@ async def test_without_rights_an_engine_looks_idle(rights_lab: RightsLab, topic:
     assert list(await user.get_many([task_id])) == []
     assert list(await user.locked_by("w1")) == []
     assert await user.count(topic) == 0
+    assert (topic in await user.topic_names(), await user.oldest(topic)) == (False, None)
     assert list(await user.history(task_id)) == []
     with pytest.raises(EngineForbidden):
         await user.get(task_id)

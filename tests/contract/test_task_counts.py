@@ -16,7 +16,7 @@ from bridge.documents.raw import Raw
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import State
 from bridge.domain.task_counts import SETTLED
-from bridge.ports.dashboard import COUNT_CAP
+from bridge.ports.dashboard import COUNT_CAP, Turn
 from bridge.search.grammar import parse
 from tests.contract.coverage import Commands, Cover, cover, declared
 from tests.contract.dashboard_stores import Lab
@@ -102,12 +102,20 @@ async def test_a_recount_finds_what_has_left_its_state(dashboard_lab: Lab) -> No
 
 
 async def test_one_replica_counts_until_its_turn_is_over(dashboard_lab: Lab) -> None:
-    assert await dashboard_lab.dashboard_store.take_turn("one", NOW, NOW + MINUTE)
-    assert not await dashboard_lab.dashboard_store.take_turn("other", NOW + SECOND, NOW + 2 * MINUTE)
-    assert await dashboard_lab.dashboard_store.take_turn("one", NOW + SECOND, NOW + 2 * MINUTE)
-    assert not await dashboard_lab.dashboard_store.take_turn("other", NOW + MINUTE, NOW + 3 * MINUTE)
-    assert await dashboard_lab.dashboard_store.take_turn("other", NOW + 2 * MINUTE, NOW + 3 * MINUTE)
-    assert not await dashboard_lab.dashboard_store.take_turn("one", NOW + 2 * MINUTE, NOW + 3 * MINUTE)
+    assert await dashboard_lab.dashboard_store.take_turn(Turn.TASK_COUNTS, "one", NOW, NOW + MINUTE)
+    assert not await dashboard_lab.dashboard_store.take_turn(Turn.TASK_COUNTS, "other", NOW + SECOND, NOW + 2 * MINUTE)
+    assert await dashboard_lab.dashboard_store.take_turn(Turn.TASK_COUNTS, "one", NOW + SECOND, NOW + 2 * MINUTE)
+    assert not await dashboard_lab.dashboard_store.take_turn(Turn.TASK_COUNTS, "other", NOW + MINUTE, NOW + 3 * MINUTE)
+    assert await dashboard_lab.dashboard_store.take_turn(Turn.TASK_COUNTS, "other", NOW + 2 * MINUTE, NOW + 3 * MINUTE)
+    assert not await dashboard_lab.dashboard_store.take_turn(
+        Turn.TASK_COUNTS, "one", NOW + 2 * MINUTE, NOW + 3 * MINUTE
+    )
+
+
+async def test_turns_of_different_work_are_taken_apart(dashboard_lab: Lab) -> None:
+    assert await dashboard_lab.dashboard_store.take_turn(Turn.TASK_COUNTS, "one", NOW, NOW + MINUTE)
+    assert await dashboard_lab.dashboard_store.take_turn(Turn.ENGINE_BACKLOG, "other", NOW, NOW + MINUTE)
+    assert not await dashboard_lab.dashboard_store.take_turn(Turn.ENGINE_BACKLOG, "one", NOW, NOW + MINUTE)
 
 
 # what only MongoDB's has
@@ -201,7 +209,7 @@ async def test_counting_reads_no_task(servers: dict[str, str], monkeypatch: pyte
             await dashboard_store.refresh_counts(NOW + minute * MINUTE)
         for state in SETTLED:
             await dashboard_store.recount("orders", state, NOW)
-        await dashboard_store.take_turn("r", NOW, NOW)
+        await dashboard_store.take_turn(Turn.TASK_COUNTS, "r", NOW, NOW)
         grouped = [command for command in commands.sent if "aggregate" in command]
         assert len(grouped) >= 8
         for command in grouped:

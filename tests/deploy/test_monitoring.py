@@ -58,6 +58,8 @@ def snapshot() -> StatusSnapshot:
         consumers={"a": 1},
         states={State.QUEUED: 2},
         oldest_waiting=1.5,
+        open_tasks={"a": 3},
+        oldest_open={"a": 60.0},
         poll_wait=2.0,
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from bridge.adapters.camunda.answers import Answer, content, document, nothing, rows
+from bridge.adapters.camunda.backlog import count_tasks, find_oldest, read_topic_names
 from bridge.adapters.camunda.client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
 from bridge.adapters.camunda.identity import CamundaIdentity
 from bridge.adapters.camunda.models import MOST_BYTES, find_throwing_activities
@@ -242,11 +243,18 @@ class CamundaEngine:
         found = await self._pages("locked_by", f"{self._client.external_task_base_url}?{query}", read_row)
         return self._readable("locked_by", found, are_locked=True)
 
-    async def count(self, topic: str | None = None) -> int:
-        """Count the open external tasks, locked or not, of a topic or of all."""
-        query = "" if topic is None else f"?topicName={_quoted(topic)}"
-        url = f"{self._client.external_task_base_url}/count{query}"
-        return await self._client.ask("count", "GET", url, read=document(lambda row: int(row["count"])))
+    async def count(self, topic: str | None = None, *, workable: bool = False) -> int:
+        """Count the open external tasks, as the port says."""
+        return await count_tasks(self._client, topic, workable=workable)
+
+    async def topic_names(self) -> Sequence[str]:
+        return await read_topic_names(self._client)
+
+    async def oldest(self, topic: str) -> datetime | None:
+        """As the port says; `EngineRejected` (400) by an engine before 7.21, which knows no such order."""
+        found = await find_oldest(self._client, topic)
+        tasks = self._readable("oldest", [] if found is None else [found], are_locked=False)
+        return tasks[0].created_at if tasks else None
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first; empty when the engine keeps none."""

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 from uuid import uuid4
 
+from bridge.adapters.memory.backlog import oldest_of, open_tasks
 from bridge.adapters.memory.faults import Fault, Faults, Operation
 from bridge.adapters.memory.history import History, HistoryLevel
 from bridge.adapters.memory.models import ACTIVITY, ErrorWhen, Models
@@ -270,10 +271,18 @@ class MemoryEngine:
         _raise(self._faults.before("locked_by"))
         return [task for task in self._seen().values() if task.worker_id == worker_id and self._is_locked(task)]
 
-    async def count(self, topic: str | None = None) -> int:
-        """Count the open external tasks, locked or not, of a topic or of all."""
+    async def count(self, topic: str | None = None, *, workable: bool = False) -> int:
+        """Count the open external tasks, as the port says."""
         _raise(self._faults.before("count"))
-        return sum(topic in {None, task.topic} for task in self._seen().values())
+        return len(open_tasks(self._seen().values(), topic, workable=workable))
+
+    async def topic_names(self) -> Sequence[str]:
+        _raise(self._faults.before("topic_names"))
+        return sorted({task.topic for task in self._seen().values() if task.retries != 0})
+
+    async def oldest(self, topic: str) -> datetime | None:
+        _raise(self._faults.before("oldest"))
+        return oldest_of(open_tasks(self._seen().values(), topic, workable=True))
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first."""

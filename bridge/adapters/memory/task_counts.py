@@ -8,6 +8,7 @@ from datetime import datetime
 from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.task import State
 from bridge.domain.task_counts import OPEN, SETTLED, TaskCounts
+from bridge.ports.dashboard import Turn
 
 
 class MemoryCounts:
@@ -18,17 +19,18 @@ class MemoryCounts:
         self._counts: dict[str, Counter[State]] = {}
         self._ended: set[str] = set()
         self._counted_at: datetime | None = None
-        self._turn: tuple[str, datetime] | None = None
+        self._turns: dict[Turn, tuple[str, datetime]] = {}
 
     async def task_counts(self) -> TaskCounts | None:
         if self._counted_at is None:
             return None
         return TaskCounts({topic: dict(+counts) for topic, counts in self._counts.items()}, self._counted_at)
 
-    async def take_turn(self, replica: str, now: datetime, until: datetime) -> bool:
-        if self._turn is not None and self._turn[0] != replica and self._turn[1] > now:
+    async def take_turn(self, turn: Turn, replica: str, now: datetime, until: datetime) -> bool:
+        taken = self._turns.get(turn)
+        if taken is not None and taken[0] != replica and taken[1] > now:
             return False
-        self._turn = (replica, until)
+        self._turns[turn] = (replica, until)
         return True
 
     async def refresh_counts(self, now: datetime) -> None:

@@ -101,7 +101,10 @@ class TopicCountDocument(Document):
 
 
 class CountingTurnDocument(Document):
-    """The replica that counts tasks, and until when no other does."""
+    """The replica that does what one does for all, and until when no other does; `_id` names it.
+
+    `counted_at` is when tasks were counted last.
+    """
 
     id: str  # type: ignore[assignment]  # Beanie allows any type
     owner: str

@@ -25,6 +25,7 @@ from bridge.documents.raw import Raw
 from bridge.documents.task_codec import cut
 from bridge.domain.task import State
 from bridge.domain.task_counts import OPEN, SETTLED, TaskCounts
+from bridge.ports.dashboard import Turn
 from bridge.ports.reader import Statistics
 
 COUNTED_AT_ONCE: Final = 20_000
@@ -37,7 +38,6 @@ _STEP: Final = timedelta(seconds=30)
 """`through` moves on in steps of at least this: between them nothing is written where nothing happens."""
 _LONGEST: Final = timedelta(seconds=60)
 """What the first count of a topic, and a recount, may take; no request waits for either."""
-_TURN: Final = {"_id": {"$eq": "task_counts"}}
 _OPEN: Final = sorted(state.value for state in OPEN)
 _SETTLED: Final = sorted(state.value for state in SETTLED)
 
@@ -62,18 +62,18 @@ class CountStore(StoreReader):
     async def task_counts(self) -> TaskCounts | None:
         """Return what was counted last; None where nothing ever was."""
         with translated("task_counts"):
-            turn = await self._turns.find_one(_TURN, max_time_ms=self._max_time_ms)
+            turn = await self._turns.find_one(_lease(Turn.TASK_COUNTS), max_time_ms=self._max_time_ms)
             if turn is None or (at := turn.get("counted_at")) is None:
                 return None
             return TaskCounts({row["_id"]: _sum(row) for row in await self._rows()}, at)
 
-    async def take_turn(self, replica: str, now: datetime, until: datetime) -> bool:
-        """Return whether this replica is the one that counts until then."""
+    async def take_turn(self, turn: Turn, replica: str, now: datetime, until: datetime) -> bool:
+        """Return whether this replica is the one that does it until then."""
         free: Raw = {"$or": [{"until": {"$lte": now}}, {"owner": {"$eq": replica}}]}
         with translated("take_turn"):
             try:
                 await self._turns.update_one(
-                    {**_TURN, **free}, {"$set": {"owner": replica, "until": until}}, upsert=True
+                    {**_lease(turn), **free}, {"$set": {"owner": replica, "until": until}}, upsert=True
                 )
             except DuplicateKeyError:
                 return False
@@ -96,7 +96,9 @@ class CountStore(StoreReader):
                 if (row["open"], row["recent"]) != (opened.get(topic, {}), recent.get(topic, {}))
             )
             await self._turns.update_one(
-                _TURN, {"$set": {"counted_at": now}, "$setOnInsert": {"owner": "", "until": now}}, upsert=True
+                _lease(Turn.TASK_COUNTS),
+                {"$set": {"counted_at": now}, "$setOnInsert": {"owner": "", "until": now}},
+                upsert=True,
             )
 
     async def recount(self, topic: str, state: State, now: datetime) -> int:
@@ -176,6 +178,10 @@ class CountStore(StoreReader):
     @property
     def _turns(self) -> AsyncCollection[Raw]:
         return self._collection(CountingTurnDocument.Settings.name)
+
+
+def _lease(turn: Turn) -> Raw:
+    return {"_id": {"$eq": turn.value}}
 
 
 def _of(topics: Collection[str], states: Sequence[str]) -> Raw:

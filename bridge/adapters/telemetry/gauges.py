@@ -25,7 +25,8 @@ class StatusSnapshot:
     """The state of one process. What its roles don't know is empty, or None.
 
     `credit` has each topic's limit and how many of its tasks are locked; `parts` whether what the gateway rests on
-    answers; `consumers` how many of all replicas are attached to each topic's queue.
+    answers; `consumers` how many of all replicas are attached to each topic's queue; `open_tasks` and `oldest_open` the
+    engine's own backlog, in the one process that asks for it.
     """
 
     version: str
@@ -45,6 +46,8 @@ class StatusSnapshot:
     consumers: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[State, int] = field(default_factory=dict)
     oldest_waiting: float | None = None
+    open_tasks: Mapping[str, int] = field(default_factory=dict)
+    oldest_open: Mapping[str, float] = field(default_factory=dict)
     poll_wait: float | None = None
 
 
@@ -99,6 +102,10 @@ def _of_intake(snapshot: StatusSnapshot) -> Iterator[Metric]:
     yield _per("gateway_credit_room", "How many more may be fetched.", "topic", room)
     yield _per("gateway_queued", "Messages that wait in the topic's queue.", "topic", snapshot.queued)
     yield _per("gateway_consumers", "Subscribers of the topic's queue, of all processes.", "topic", snapshot.consumers)
+    text = "Open tasks of the engine that a worker can get, locked or not; known to one process at a time."
+    yield _per("gateway_engine_open_tasks", text, "topic", snapshot.open_tasks)
+    text = "Since the creation of the oldest of them."
+    yield _per("gateway_engine_oldest_open_seconds", text, "topic", snapshot.oldest_open)
     states = {state.value: count for state, count in snapshot.states.items()}
     yield _per("gateway_tasks_in_state", "Tasks in the store by state, up to 10,000 each.", "state", states)
     if snapshot.poll_wait is not None:

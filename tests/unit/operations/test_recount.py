@@ -9,6 +9,7 @@ from bridge.domain.errors import StoreUnavailable
 from bridge.domain.task import State
 from bridge.domain.task_counts import SETTLED, TaskCounts
 from bridge.operations.task_counts import Recount
+from bridge.ports.dashboard import Turn
 from tests.unit.fakes import HandClock, Notes
 
 SECOND = timedelta(seconds=1)
@@ -28,7 +29,8 @@ class Counters:
     async def task_counts(self) -> TaskCounts | None:
         return TaskCounts({topic: {} for topic in self.topics}, self.clock.now())
 
-    async def take_turn(self, replica: str, now: datetime, until: datetime) -> bool:
+    async def take_turn(self, turn: Turn, replica: str, now: datetime, until: datetime) -> bool:
+        assert turn is Turn.TASK_COUNTS
         if self.is_away:
             raise StoreUnavailable("away")
         self.turns.append(until)

@@ -1,0 +1,101 @@
+"""The engine's own backlog by topic, asked by one replica for all: also of topics that nobody here works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from bridge.domain.errors import EngineError, EngineRejected, StoreError
+from bridge.ports.clock import Clock
+from bridge.ports.dashboard import Turn, Turns
+from bridge.ports.engine import Engine
+from bridge.ports.journal import Journal, Level
+
+EVERY: Final = timedelta(seconds=15)
+MOST_TOPICS: Final = 100
+"""How many topics are asked for one by one; of all others together only the number of tasks is known."""
+OTHER: Final = "other"
+"""The name under which those others are counted."""
+_SHARE: Final = 20
+"""Asking takes at most this part of the time: an engine that needs two seconds for it is asked every 40."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicBacklog:
+    """Open tasks that a worker can get, locked or not, and the age of the oldest in seconds (None: not known)."""
+
+    tasks: int
+    oldest: float | None
+
+
+class EngineBacklog:
+    """Asks the engine, where it is this replica's turn; `topics` has the answer, and None while it has none.
+
+    A replica that ends is followed by another within three times `EVERY`. An idle engine gets one call each time, and
+    two more for each topic that has tasks. `worked` are the topics of this gateway, which are told of at zero as well.
+    """
+
+    def __init__(
+        self, engine: Engine, turns: Turns, worked: Sequence[str], *, clock: Clock, journal: Journal, replica: str
+    ) -> None:
+        self._engine = engine
+        self._turns = turns
+        self._worked = tuple(worked)
+        self._clock = clock
+        self._journal = journal
+        self._replica = replica
+        self._tells_age = True
+        self._is_failing = False
+        self._next_at: datetime | None = None
+        self.topics: Mapping[str, TopicBacklog] | None = None
+
+    async def run_once(self) -> None:
+        """Ask once, where it is due. An engine or a store that is away shows as a gap: nothing else depends on this."""
+        now = self._clock.now()
+        if self._next_at is not None and now < self._next_at:
+            return
+        try:
+            is_ours = await self._turns.take_turn(Turn.ENGINE_BACKLOG, self._replica, now, now + 2 * EVERY)
+            self.topics = await self._ask(now) if is_ours else None
+            if self.topics is not None:
+                await self._go_on(now)
+        except (EngineError, StoreError) as error:
+            self.topics = None
+            if not self._is_failing:
+                self._journal.write("engine_backlog_unknown", level=Level.WARNING, error=str(error))
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+    async def _go_on(self, began: datetime) -> None:
+        """Keep the turn until after the next time."""
+        pause = max(EVERY, _SHARE * (self._clock.now() - began))
+        self._next_at = began + pause if pause > EVERY else None
+        if self._next_at is not None:
+            await self._turns.take_turn(Turn.ENGINE_BACKLOG, self._replica, began, self._next_at + EVERY)
+
+    async def _ask(self, now: datetime) -> Mapping[str, TopicBacklog]:
+        found = {topic: TopicBacklog(0, 0.0) for topic in self._worked}
+        names = sorted(set(await self._engine.topic_names()), key=lambda name: (name not in found, name))
+        for topic in names[:MOST_TOPICS]:
+            tasks = await self._engine.count(topic, workable=True)
+            found[topic] = TopicBacklog(tasks, await self._age(topic, now) if tasks else 0.0)
+        if len(names) > MOST_TOPICS:
+            total = await self._engine.count(workable=True)
+            found[OTHER] = TopicBacklog(max(0, total - sum(topic.tasks for topic in found.values())), None)
+        return found
+
+    async def _age(self, topic: str, now: datetime) -> float | None:
+        if not self._tells_age:
+            return None
+        try:
+            oldest = await self._engine.oldest(topic)
+        except EngineRejected as error:
+            if error.status >= 500:
+                raise
+            # An engine before 7.21 has no such order.
+            self._tells_age = False
+            return None
+        return None if oldest is None else max(0.0, (now - oldest).total_seconds())
