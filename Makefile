@@ -14,7 +14,7 @@ help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
 	@echo "make test-pythons            the unit tests on Python 3.12 and 3.13, where they are installed"
-	@echo "make fuzz [MINUTES=10]       hostile input at random, at every door of a gateway on real servers; tells how to repeat"
+	@echo "make fuzz [MINUTES=10]       hostile random input at every interface of a gateway on real servers; tells how to repeat"
 	@echo "make audit                   known vulnerabilities, licences, and the bill of materials (build/sbom.cdx.json)"
 	@echo "make faults [N=10]           the fault tests on real servers, N times, until one fails"
 	@echo "make soak [TASKS=5000 REPLICAS=2 MINUTES=5 SEED=...]   faults at random, then: lost, duplicated, stuck, misled, unexplained runs"

@@ -45,7 +45,7 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Sample:
     at: float
     open: int
     cpu: dict[str, float]
@@ -71,9 +71,9 @@ async def measure(engine: Engine, servers: Servers, worker: Worker, topic: str |
     """Measure the worker from when so many tasks are left until none is; of one topic, or of all."""
     parts = {**servers.pids, "client": worker.pids}
     await wait_until_open(engine, topic, counted, alive(worker))
-    begin = _Look(time.perf_counter(), await engine.open(topic), usage.cpu(parts), await worker.engine_calls())
+    begin = _Sample(time.perf_counter(), await engine.open(topic), usage.cpu(parts), await worker.engine_calls())
     await wait_until_open(engine, topic, 0, alive(worker))
-    end = _Look(time.perf_counter(), 0, usage.cpu(parts), await worker.engine_calls())
+    end = _Sample(time.perf_counter(), 0, usage.cpu(parts), await worker.engine_calls())
     done = begin.open - end.open
     if done <= 0:
         raise BenchError(f"{topic or 'all'} was worked off before it could be measured: take more tasks")

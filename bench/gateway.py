@@ -23,7 +23,7 @@ from pymongo import AsyncMongoClient
 from bench.errors import BenchError
 
 ROOT: Final = Path(__file__).parents[1]
-PATIENCE: Final = 60.0
+TIME_LIMIT: Final = 60.0
 
 
 def free_port() -> int:
@@ -99,7 +99,7 @@ class Gateways:
 
     async def until_ready(self) -> None:
         """Wait until each process says that it may be sent work."""
-        async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(TIME_LIMIT):
             for url in self.urls:
                 while not await _is_ready(session, url):
                     self.check()
@@ -144,7 +144,7 @@ class Gateways:
             process.terminate()
         for process in self._started:
             try:
-                await asyncio.to_thread(process.wait, PATIENCE)
+                await asyncio.to_thread(process.wait, TIME_LIMIT)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

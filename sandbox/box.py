@@ -223,13 +223,13 @@ class Sandbox:
         return started
 
     def _await(self, part: Part, started: Started, description: Launch) -> None:
-        deadline = time.monotonic() + description.patience
+        deadline = time.monotonic() + description.time_limit
         while not description.probe():
             if started.leader() is None:
                 raise PartFailed(f"{part} ended; the end of {self.log(part)}:\n{build.tail(self.log(part))}")
             if time.monotonic() > deadline:
                 raise PartFailed(
-                    f"{part} doesn't answer after {description.patience:.0f} s; the end of {self.log(part)}:\n"
+                    f"{part} doesn't answer after {description.time_limit:.0f} s; the end of {self.log(part)}:\n"
                     f"{build.tail(self.log(part))}"
                 )
             time.sleep(PROBE_EVERY)

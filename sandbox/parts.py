@@ -89,7 +89,7 @@ class Launch:
     folders: tuple[Path, ...] = ()
     files: dict[Path, str] = field(default_factory=dict)
     # Six seconds on a machine that has nothing else to do; some have.
-    patience: float = 300.0
+    time_limit: float = 300.0
 
 
 def launch(part: Part, choices: Choices, home: Path, program: Path) -> Launch:

@@ -12,7 +12,7 @@ from sandbox.ports import LOOPBACK
 
 Probe = Callable[[], bool]
 
-PATIENCE = 2.0
+TIME_LIMIT = 2.0
 AMQP_0_9_1 = b"AMQP\x00\x00\x09\x01"
 
 
@@ -22,7 +22,7 @@ def http(port: int, path: str, auth: tuple[str, str] | None = None) -> Probe:
     def probe() -> bool:
         with suppress(httpx.HTTPError):
             # trust_env: a proxy of the machine has no way to this loopback.
-            response = httpx.get(f"http://{LOOPBACK}:{port}{path}", auth=auth, timeout=PATIENCE, trust_env=False)
+            response = httpx.get(f"http://{LOOPBACK}:{port}{path}", auth=auth, timeout=TIME_LIMIT, trust_env=False)
             return response.status_code == httpx.codes.OK
         return False
 
@@ -33,7 +33,7 @@ def mongodb(port: int) -> Probe:
     """True when a ping comes back."""
 
     def probe() -> bool:
-        wait = int(PATIENCE * 1000)
+        wait = int(TIME_LIMIT * 1000)
         client: MongoClient[dict[str, object]] = MongoClient(
             LOOPBACK,
             port,
@@ -54,7 +54,7 @@ def amqp(port: int) -> Probe:
     """True when the broker opens the conversation (a method frame on channel 0)."""
 
     def probe() -> bool:
-        with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=PATIENCE) as connection:
+        with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=TIME_LIMIT) as connection:
             connection.sendall(AMQP_0_9_1)
             return connection.recv(3) == b"\x01\x00\x00"
         return False

@@ -59,17 +59,17 @@ class Started:
             with suppress(*_GONE):
                 process.send_signal(number)
 
-    def end(self, patience: float) -> None:
+    def end(self, time_limit: float) -> None:
         """Ask the leader to finish and give it time; then make sure that nothing of the part is left."""
         leader = self.leader()
         if leader is not None:
             with suppress(*_GONE):
                 leader.send_signal(signal.SIGTERM)
                 self.signal(signal.SIGCONT)  # a paused process hears SIGTERM only when it goes on
-            _wait(lambda: self.leader() is None, patience)
+            _wait(lambda: self.leader() is None, time_limit)
         self.kill()
 
-    def kill(self, patience: float = 10.0) -> None:
+    def kill(self, time_limit: float = 10.0) -> None:
         """SIGKILL to the whole family, until none is left."""
 
         def none_left() -> bool:
@@ -77,16 +77,16 @@ class Started:
             return not self.family()
 
         # Twice, as one that is just executing another program is overlooked.
-        if not (_wait(none_left, patience) and _wait(none_left, patience)):
+        if not (_wait(none_left, time_limit) and _wait(none_left, time_limit)):
             raise TimeoutError(f"still alive after SIGKILL: {[process.pid for process in self.family()]}")
         # Ours to bury when this process started it; somebody else's when an earlier command did.
         with suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
 
 
-def _wait(condition: Callable[[], bool], patience: float) -> bool:
+def _wait(condition: Callable[[], bool], time_limit: float) -> bool:
     # Not psutil.wait_procs: that waits for zombies too, which stay where the first process of a container is no init.
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + time_limit
     while time.monotonic() <= deadline:
         time.sleep(0.02)
         if condition():

@@ -126,7 +126,7 @@ TABLE: Mapping[Event, tuple[Rule, ...]] = {
     Event.SUPERSEDE: (_rule(*_OPEN, to=State.SUPERSEDED),),
     Event.GONE: (_rule(*_OPEN, State.SUPERSEDED, to=State.CANCELLED),),
     Event.REVIVE: (_rule(State.FAILED, to=State.RETRYING),),
-    # Of the replicas that see a task due, one is to look after it.
+    # Of the replicas that see a task due, one is to handle it.
     Event.TAKE: (_rule(State.RECEIVED, State.QUEUED, State.REPORTING, State.RETRYING, State.FAILED, to=None),),
     # Somebody took the last retry away in the engine: it won't offer the task again.
     Event.EXHAUSTED: (_rule(State.RETRYING, to=State.FAILED),),

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 LONGEST_DELAY: Final = timedelta(days=366)
-"""How far off a retry may be asked for: a later one is a slip in the unit more often than a wish."""
+"""How far off a retry may be asked for: a later moment is more often a slip in the unit than intended."""
 
 
 class Retry(Exception):

@@ -223,7 +223,7 @@ class Submit:
 
     async def _checked(self, task: Task) -> Task:
         """Return the task as the engine has it; unverified where the engine is away, to be checked before it is run."""
-        for tries in range(1, MOST_RACES + 1):
+        for race in range(1, MOST_RACES + 1):
             try:
                 return await self._ask(task)
             except EngineUnavailable as error:
@@ -234,7 +234,7 @@ class Submit:
                     raise
                 # Two transactions met at the task, as when the same submission comes twice at once.
                 reason = str(error)
-                await asyncio.sleep(RACE_DELAY.total_seconds() * tries)
+                await asyncio.sleep(RACE_DELAY.total_seconds() * race)
         self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=reason)
         return task.changed(verified=False)
 

@@ -188,7 +188,7 @@ class Operate:
         except TaskGone as error:
             await self._gone(action, task, error)
         except (EngineError, TaskConflict) as error:
-            await self._take_back(task, revived, edited=edited, unclear=isinstance(error, EngineUnavailable))
+            await self._undo_revival(task, revived, edited=edited, unclear=isinstance(error, EngineUnavailable))
             if isinstance(error, EngineRejected) and not edited:
                 text = message("task.variables_refused", task=task.id, error=error.message)
                 raise UnacceptableTask(text) from error
@@ -203,7 +203,7 @@ class Operate:
         if not still:
             raise TaskConflict(message("task.changed_since_edit", task=revived.id))
 
-    async def _take_back(self, task: Task, revived: Task, *, edited: bool, unclear: bool) -> None:
+    async def _undo_revival(self, task: Task, revived: Task, *, edited: bool, unclear: bool) -> None:
         """Let the task be failed as before, but for variables that the engine has taken over.
 
         Where it is unclear what the engine did it is asked soon: it may offer a task that no fetch brings.

@@ -15,7 +15,7 @@ import aiohttp
 from gateway.settings import Settings
 from sandbox.demo.errors import EngineRefused, EngineUnreachable
 
-PATIENCE = 30.0
+TIME_LIMIT = 30.0
 _PAGE = 500
 _AWAY = frozenset({502, 503, 504})  # a proxy speaks for an engine that is away
 DEPLOYMENT = "worker-api-gateway-demo"
@@ -145,7 +145,7 @@ class EngineApi:
         body: Mapping[str, Any] | None = None,
         form: aiohttp.FormData | None = None,
     ) -> Any:
-        timeout = aiohttp.ClientTimeout(total=PATIENCE)
+        timeout = aiohttp.ClientTimeout(total=TIME_LIMIT)
         try:
             async with self._session.request(
                 method,

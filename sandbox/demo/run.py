@@ -1,4 +1,4 @@
-"""One demo from its first instance to its verdict."""
+"""One demo from its first instance to its result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sandbox.demo.history import observe
 from sandbox.demo.models import check_models, start_models
 from sandbox.demo.progress import Board, GaveUp, Limits, watch
 from sandbox.demo.samples import Sample, business_keys, samples
-from sandbox.demo.summary import show_addresses, show_models, show_summary, show_traces, show_verdict
+from sandbox.demo.summary import show_addresses, show_models, show_result, show_summary, show_traces
 from sandbox.demo.together import together
 from sandbox.demo.traces import check_traces
 
@@ -56,7 +56,7 @@ class Demo:
     async def play(self, *, stay: bool) -> bool:
         """Run it, print what came of it, and return whether every check holds; with `stay` only after Ctrl-C.
 
-        Raises `DemoError` where the run can't be brought to a verdict.
+        Raises `DemoError` where the run can't be brought to a result.
         """
         connector = aiohttp.TCPConnector(limit=self.plan.concurrency + 8)
         async with aiohttp.ClientSession(connector=connector) as session:
@@ -106,13 +106,13 @@ class Demo:
         wrong = await check_models(engine, models, plan.limits.stall)
         show_summary(self.console, observed)
         show_models(self.console, wrong)
-        show_verdict(self.console, len(wanted), mismatches)
+        show_result(self.console, len(wanted), mismatches)
         return observed, settled and not mismatches and not wrong
 
     async def _stay(self) -> None:
         self.console.print("everything stays up: end it with Ctrl-C")
         loop, end = asyncio.get_running_loop(), asyncio.Event()
-        # From here Ctrl-C is no interruption but the end that was waited for: the verdict stands.
+        # From here Ctrl-C is no interruption but the end that was waited for: the result stays as it is.
         loop.add_signal_handler(signal.SIGINT, end.set)
         try:
             while not end.is_set():

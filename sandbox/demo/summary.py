@@ -101,7 +101,7 @@ def show_traces(console: Console, traces: Traces) -> None:
     _show(console, traces.broken)
 
 
-def show_verdict(console: Console, checked: int, mismatches: Sequence[Mismatch]) -> None:
+def show_result(console: Console, checked: int, mismatches: Sequence[Mismatch]) -> None:
     """Print whether every instance is where it must be, and the first that aren't."""
     if not mismatches:
         console.print(f"[bold green]every one of {checked} instances is where it must be, completed exactly once")

@@ -21,7 +21,7 @@ from sandbox.demo.together import together
 
 MOST: Final = 500
 """How many traces are looked at; of a larger run the first so many."""
-PATIENCE: Final = 60.0
+TIME_LIMIT: Final = 60.0
 """Seconds until every span must have arrived: they are sent in batches, by each process in its own time."""
 
 _AT_ONCE: Final = 4
@@ -41,9 +41,9 @@ class Traces:
 async def check_traces(
     session: aiohttp.ClientSession, jaeger: str, service: str, observed: Sequence[Observed]
 ) -> Traces:
-    """Ask Jaeger about the trace of each instance's task until all are whole, or the patience is over."""
+    """Ask Jaeger about the trace of each instance's task until all are whole, or the time limit is reached."""
     chosen = observed[:MOST]
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIME_LIMIT
     broken = await together([partial(_wait, session, jaeger, service, seen, deadline) for seen in chosen], _AT_ONCE)
     retries = sum(_attempts(seen) > 1 for seen in chosen)
     return Traces(len(chosen), retries, [each for each in broken if each is not None])

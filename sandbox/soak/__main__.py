@@ -17,7 +17,7 @@ from sandbox.soak.run import Report, Soak
 
 FOLDER = Path(".sandbox/soak")
 DEFAULT_PORTS = 18280
-_TOLD = 20
+_SHOWN = 20
 
 
 def _say(line: str) -> None:
@@ -26,12 +26,17 @@ def _say(line: str) -> None:
 
 def show(plan: Plan, report: Report) -> None:
     """Print what came of it, the numbers last."""
-    verdict = report.verdict
-    of_ids = {"lost": verdict.lost, "duplicated": verdict.duplicated, "stuck": verdict.stuck, "misled": verdict.misled}
+    evaluation = report.evaluation
+    of_ids = {
+        "lost": evaluation.lost,
+        "duplicated": evaluation.duplicated,
+        "stuck": evaluation.stuck,
+        "misled": evaluation.misled,
+    }
     for name, ids in of_ids.items():
-        for each in sorted(ids)[:_TOLD]:
+        for each in sorted(ids)[:_SHOWN]:
             _say(f"  {name}: {each}")
-    for first, second in verdict.unexplained[:_TOLD]:
+    for first, second in evaluation.unexplained[:_SHOWN]:
         _say(f"  unexplained: {second.task} ran again in {second}, after {first}")
     rate, faults = report.instances / report.seconds, len(report.strikes)
     _say(f"instances {report.instances}, in {report.seconds:.0f} s: {rate:.1f} a second, with {faults} faults")
@@ -42,14 +47,14 @@ def show(plan: Plan, report: Report) -> None:
     )
     odd = Counter(run.fate for run in report.runs if run.fate is not Fate.WELL)
     _say(f"odd runs: {', '.join(f'{fate} {times}' for fate, times in sorted(odd.items()))}")
-    _say(f"handler re-runs {verdict.reruns}, incidents {verdict.incidents}")
+    _say(f"handler re-runs {evaluation.reruns}, incidents {evaluation.incidents}")
     size = f"TASKS={plan.tasks} REPLICAS={plan.replicas} MINUTES={plan.minutes:g} FAULTS={plan.faults}"
     numbers = ", ".join(f"{name} {len(ids)}" for name, ids in of_ids.items())
-    _say(f"{numbers}, unexplained runs {len(verdict.unexplained)}   (SEED={plan.seed} {size})")
+    _say(f"{numbers}, unexplained runs {len(evaluation.unexplained)}   (SEED={plan.seed} {size})")
 
 
 def main() -> int:
-    """Run a soak on servers of its own; return 0 only where its verdict holds."""
+    """Run a soak on servers of its own; return 0 only where its evaluation holds."""
     try:
         plan = read_plan(os.environ)
         shutil.rmtree(FOLDER / "run", ignore_errors=True)
@@ -66,7 +71,7 @@ def main() -> int:
         _say(str(error))
         return 2
     show(plan, report)
-    return 0 if report.verdict.holds else 1
+    return 0 if report.evaluation.holds else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import aiohttp
 
 from sandbox.demo.engine import EngineApi
 from sandbox.demo.errors import EngineRefused, EngineUnreachable
-from sandbox.soak.verdict import Entry
+from sandbox.soak.evaluation import Entry
 
 _PAGE = 2000
 _AGAIN_AFTER = 0.5

@@ -1,4 +1,4 @@
-"""One soak from the first instance to its verdict."""
+"""One soak from the first instance to its evaluation."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from sandbox.parts import Part
 from sandbox.proxies.engine import Choose, EngineProxy, at_random
 from sandbox.proxies.store import StoreProxy, spoiling
 from sandbox.soak.engine import SoakEngine
+from sandbox.soak.evaluation import Evaluation, Evidence, evaluate
 from sandbox.soak.handlers import RESULT
 from sandbox.soak.plan import SPOILED, Deed, Fault, Order, Plan
 from sandbox.soak.replicas import Replicas, write_topics
 from sandbox.soak.runs import Run, Strike, read_runs
-from sandbox.soak.verdict import Evidence, Verdict, judge
 from sandbox.tools import Say
 
 CUT_EVERY = 0.5
@@ -57,14 +57,14 @@ _MODEL = """<?xml version="1.0" encoding="UTF-8"?>
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a soak ended: its verdict, the instances and seconds it took, and what befell it.
+    """How a soak ended: its evaluation, the instances and seconds it took, and what befell it.
 
     `struck` are the faults of the plan; `strikes` all, also the gateways that handlers ended. `runs` are the handlers'.
     `spoiled` counts the engine's answers that were, `refused` the commands that met no primary, `cuts` the connections
     to the store that were reset.
     """
 
-    verdict: Verdict
+    evaluation: Evaluation
     instances: int
     seconds: float
     struck: Sequence[Fault]
@@ -120,7 +120,7 @@ class Soak:
             seconds = time.monotonic() - began
             evidence = await self._gather(engine, (*self._strikes, *replicas.strikes))
         return Report(
-            verdict=judge(evidence),
+            evaluation=evaluate(evidence),
             instances=len(evidence.instances),
             seconds=seconds,
             struck=tuple(self._struck),

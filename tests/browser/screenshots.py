@@ -1,7 +1,7 @@
 """Takes the pictures of docs/images: real servers, a gateway with the demo's work behind it, and a browser.
 
-`make screenshots`, or `python -m tests.browser.screenshots`; with `--every` each page in each look, whole, to be looked
-through, and with `--empty` the same before anything has happened. CAMUNDA_URL, MONGODB_URI and RABBITMQ_URL together
+`make screenshots`, or `python -m tests.browser.screenshots`; with `--every` each whole page in each variant,
+and with `--empty` the same before anything has happened. CAMUNDA_URL, MONGODB_URI and RABBITMQ_URL together
 name other servers to use than a sandbox; what is shown stands in a database of its own, which is dropped at the end.
 """
 
@@ -35,7 +35,7 @@ FOLDER: Final = Path(__file__).parents[2] / "docs" / "images"
 ZONE: Final = "America/Sao_Paulo"
 NAME: Final = "ana"
 PHONE: Final = 760
-"""Up to which width a look is that of a phone."""
+"""Up to which width a variant is that of a phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How a page is looked at."""
+class Variant:
+    """How a page is shown."""
 
     width: int
     theme: str
@@ -77,7 +77,7 @@ class Picture:
     """A shot, how it is looked at, and under what name it is kept; `whole` takes also what is below the screen."""
 
     shot: Shot
-    look: Look
+    variant: Variant
     file: str
     whole: bool = False
 
@@ -102,13 +102,13 @@ SHOTS: Final = {
         Shot("keys", "/dashboard/settings/keys"),
     )
 }
-LOOKS: Final = (
-    Look(1440, "light", "en"),
-    Look(1440, "dark", "pt-BR"),
-    Look(390, "light", "pt-BR"),
-    Look(390, "dark", "en"),
+VARIANTS: Final = (
+    Variant(1440, "light", "en"),
+    Variant(1440, "dark", "pt-BR"),
+    Variant(390, "light", "pt-BR"),
+    Variant(390, "dark", "en"),
 )
-LIGHT, DARK, _, PHONE_DARK = LOOKS
+LIGHT, DARK, _, PHONE_DARK = VARIANTS
 PICTURES: Final = (
     Picture(SHOTS["overview"], LIGHT, "overview.png"),
     Picture(SHOTS["tasks"], DARK, "tasks-pt-BR-dark.png"),
@@ -121,10 +121,10 @@ PICTURES: Final = (
 
 
 def every() -> tuple[Picture, ...]:
-    """Return each page in each look."""
+    """Return each page in each variant."""
     return tuple(
-        Picture(shot, look, f"{shot.name}-{look.width}-{look.theme}-{look.language}.png", whole=True)
-        for look in LOOKS
+        Picture(shot, variant, f"{shot.name}-{variant.width}-{variant.theme}-{variant.language}.png", whole=True)
+        for variant in VARIANTS
         for shot in SHOTS.values()
     )
 
@@ -134,10 +134,10 @@ async def take(
 ) -> list[str]:
     """Take the pictures; return what could not be taken, or what the browser complained of."""
     problems: list[str] = []
-    for look in dict.fromkeys(picture.look for picture in pictures):
-        async with browser.page(**look.options) as watched:
+    for variant in dict.fromkeys(picture.variant for picture in pictures):
+        async with browser.page(**variant.options) as watched:
             page = watched.page
-            same = [picture for picture in pictures if picture.look == look]
+            same = [picture for picture in pictures if picture.variant == variant]
             for picture in sorted(same, key=lambda picture: not picture.shot.stranger):
                 if not picture.shot.stranger:
                     await come_in(page, url, login)
@@ -183,7 +183,7 @@ async def _drop(uri: str, database: str) -> None:
 
 def main(
     instances: Annotated[int, typer.Option("--instances", "-n", min=1)] = 400,
-    all_pages: Annotated[bool, typer.Option("--every", help="Each page in each look, whole.")] = False,
+    all_pages: Annotated[bool, typer.Option("--every", help="Each page in each variant, whole.")] = False,
     empty: Annotated[bool, typer.Option(help="Take them before anything has happened.")] = False,
     only: Annotated[str, typer.Option(help="Names of pages, with commas; all where it's empty.")] = "",
     folder: Annotated[Path, typer.Option(help="Where the pictures go.")] = FOLDER,

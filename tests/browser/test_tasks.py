@@ -132,14 +132,14 @@ async def test_a_failed_task_is_found_and_retried_by_the_keyboard_alone(browser:
         await ready(page)
         await page.keyboard.press("j")
         await page.keyboard.press("Enter")
-        await expect(page.locator("#verdict")).to_contain_text("It failed after 2 runs")
+        await expect(page.locator("#task-summary")).to_contain_text("It failed after 2 runs")
         await ready(page)
         await page.keyboard.press("r")
         await expect(page.locator("dialog[open]")).to_contain_text("Retry this task now?")
         await page.keyboard.type("the bank is back")
         await page.keyboard.press("Enter")
         await expect(page.locator(".flash")).to_contain_text("Retrying: the engine hands the task out again")
-        await expect(page.locator("#verdict")).to_have_attribute("data-state", "retrying")
+        await expect(page.locator("#task-summary")).to_have_attribute("data-state", "retrying")
     assert tasks.lab.store.tasks[task.id].state is State.RETRYING
     assert [entry.reason for entry in tasks.lab.dashboard_store.audit] == ["the bank is back"]
 
@@ -196,9 +196,9 @@ async def test_a_page_of_a_task_follows_it(browser: Surfer, tasks: TaskSite) -> 
     await fill(tasks.lab)
     async with tasks.visit(browser, "/dashboard/tasks/t2") as watched:
         await ready(watched.page)
-        await expect(watched.page.locator("#verdict")).to_have_attribute("data-state", "running")
+        await expect(watched.page.locator("#task-summary")).to_have_attribute("data-state", "running")
         tasks.change("t2", state=State.COMPLETED, finished_at=tasks.lab.clock.now())
-        await expect(watched.page.locator("#verdict")).to_have_attribute("data-state", "completed")
+        await expect(watched.page.locator("#task-summary")).to_have_attribute("data-state", "completed")
         await expect(watched.page.locator("#acts")).to_contain_text("it is completed")
 
 

@@ -78,10 +78,10 @@ async def test_a_person_is_found_by_their_account_and_granted_all_at_once(store:
 
 
 async def test_of_many_who_want_a_name_one_gets_it(store: AccessStore) -> None:
-    wishes = [replace(ADA, password=str(number)) for number in range(8)]
-    won = await asyncio.gather(*(store.add_user(user) for user in wishes))
+    candidates = [replace(ADA, password=str(number)) for number in range(8)]
+    won = await asyncio.gather(*(store.add_user(user) for user in candidates))
     assert sum(won) == 1
-    assert await store.user("ada") == wishes[won.index(True)]
+    assert await store.user("ada") == candidates[won.index(True)]
 
 
 async def test_keys(store: AccessStore) -> None:

@@ -92,7 +92,7 @@ async def test_what_is_given_back_comes_again(lab: BrokerLab) -> None:
     await settled(lab, Depth(0, 1))
 
 
-async def test_only_the_first_verdict_counts(lab: BrokerLab) -> None:
+async def test_only_the_first_acknowledgement_counts(lab: BrokerLab) -> None:
     inbox = Inbox()
     await lab.consumer(ALPHA).start(inbox)
     await lab.publisher.publish("alpha", [KEY])
@@ -103,7 +103,7 @@ async def test_only_the_first_verdict_counts(lab: BrokerLab) -> None:
     assert inbox.arrived.empty()
 
 
-async def test_a_handler_that_gives_no_verdict_gets_the_message_again(lab: BrokerLab) -> None:
+async def test_a_handler_that_acknowledges_nothing_gets_the_message_again(lab: BrokerLab) -> None:
     inbox = Inbox()
     await lab.consumer(ALPHA).start(inbox)
     await lab.publisher.publish("alpha", [KEY])

@@ -233,8 +233,8 @@ async def test_writes_of_the_flow_name_the_index(servers: dict[str, str], monkey
 async def test_nothing_in_the_uri_has_the_driver_repeat_writes_or_read_from_others(proxy: StoreProxy) -> None:
     """A secondary is what the URI asks for, and there is none: a read that went by it would find no server."""
     proxy.pose_as_replica_set()
-    wishes = "?readPreference=secondary&retryWrites=true&w=1&readConcernLevel=local"
-    async with mongo_store(f"{proxy.uri}{wishes}") as store:
+    options = "?readPreference=secondary&retryWrites=true&w=1&readConcernLevel=local"
+    async with mongo_store(f"{proxy.uri}{options}") as store:
         await store.accept([task("t1"), task("t2")])
         assert [found and found.attempts for found in await store.claim([claim("t1"), claim("t2", "c2")])] == [1, 1]
         assert await store.move([Move("t1", Event.LOSE_CLAIM, 1, "c1", {"next_at": NOW})]) == [True]

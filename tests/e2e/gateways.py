@@ -19,7 +19,7 @@ import aiohttp
 from tests.pause import pause
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 240.0
+TIME_LIMIT = 240.0
 TOLD = 150
 """How many lines of each gateway's log a failed test shows."""
 
@@ -89,7 +89,7 @@ class GatewayProcess:
                 raise AssertionError(f"no {event} {values}; the log's end: {self.lines[-8:]}")
             return None
 
-        async with asyncio.timeout(PATIENCE), self._news:
+        async with asyncio.timeout(TIME_LIMIT), self._news:
             while (line := found()) is None:
                 await self._news.wait()
             return line
@@ -108,7 +108,7 @@ class GatewayProcess:
             return 0
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             code = await self._process.wait()
         await self._done()
         return code
@@ -216,15 +216,15 @@ class Lab:
             ]
         )
 
-    async def until_finished(self, key: str, count: int, patience: float = PATIENCE) -> None:
+    async def until_finished(self, key: str, count: int, time_limit: float = TIME_LIMIT) -> None:
         """Return when so many instances of a process have ended; each look is a call to the engine."""
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(time_limit):
             while await self.finished(key) < count:
                 await pause()
 
     async def until_incident(self, instance: str) -> dict[str, Any]:
         """Return the incident of an instance once it has one."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while not (found := await self.ask("GET", f"/incident?processInstanceId={instance}")):
                 await pause()
             return dict(found[0])

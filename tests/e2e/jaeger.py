@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 import aiohttp
 
-from tests.e2e.gateways import PATIENCE
+from tests.e2e.gateways import TIME_LIMIT
 from tests.pause import pause
 
 
 @dataclass(frozen=True)
-class Seen:
+class JaegerSpan:
     """A span as Jaeger has it."""
 
     id: str
@@ -49,14 +49,14 @@ class Trace:
     def names(self) -> list[str]:
         return [span.name for span in self.spans]
 
-    def one(self, name: str) -> Seen:
+    def one(self, name: str) -> JaegerSpan:
         (span,) = self.all(name)
         return span
 
-    def all(self, name: str) -> list[Seen]:
+    def all(self, name: str) -> list[JaegerSpan]:
         return [span for span in self.spans if span.name == name]
 
-    def parent_of(self, span: Seen) -> Seen | None:
+    def parent_of(self, span: JaegerSpan) -> JaegerSpan | None:
         return next((other for other in self.spans if other.id == span.parent), None)
 
 
@@ -97,7 +97,7 @@ class Jaeger:
 async def _until(look: Callable[[], Awaitable[list[Trace]]], what: str, names: tuple[str, ...]) -> Trace:
     found: list[Trace] = []
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while True:
                 found = await look()
                 for trace in found:
@@ -108,10 +108,10 @@ async def _until(look: Callable[[], Awaitable[list[Trace]]], what: str, names: t
         raise AssertionError(f"no trace of {what} with {names}: {[trace.names for trace in found]}") from None
 
 
-def _span(raw: Mapping[str, Any], processes: Mapping[str, Mapping[str, Any]]) -> Seen:
+def _span(raw: Mapping[str, Any], processes: Mapping[str, Mapping[str, Any]]) -> JaegerSpan:
     references = raw.get("references") or []
     parents = [ref["spanID"] for ref in references if ref["refType"] == "CHILD_OF" and ref["traceID"] == raw["traceID"]]
-    return Seen(
+    return JaegerSpan(
         id=raw["spanID"],
         trace=raw["traceID"],
         name=raw["operationName"],

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
+from tests.e2e.gateways import TIME_LIMIT, GatewayProcess, Lab
 from tests.pause import pause
 
 PASSWORD = "canary horse battery"
@@ -81,7 +81,7 @@ async def broken(lab: Lab, count: int) -> tuple[GatewayProcess, str, str]:
     key = await lab.deploy("fragile", topic)
     gateway = await lab.gateway("serve", **ADMIN)
     await lab.start_many(key, count)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while (await gateway.ask("GET", "/tasks/statistics"))[1]["by_status"].get("failed") != count:
             await pause()
     return gateway, key, topic
@@ -105,7 +105,7 @@ async def test_many_are_retried_by_one_operation_and_each_is_told(lab: Lab) -> N
         (early,) = re.findall(r"/dashboard/tasks/([\w-]+)", html)[:1]
         status, _ = await gateway.ask("POST", f"/tasks/{early}/retry")
         assert status == 202
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while "119 completed" not in (html := await visitor.get(path)):
                 assert (await visitor.sums(path))["total"] == 120
         sums = await visitor.sums(path)
@@ -130,12 +130,12 @@ async def test_one_that_is_cancelled_leaves_the_rest_as_it_is(lab: Lab) -> None:
         form = await visitor.preview(f"state:failed+topic:{topic}")
         path, _ = await visitor.post(OPERATIONS, form | {"reason": "mended", "rate": "4"})
         token = {"csrf_token": form["csrf_token"], "reason": "enough"}
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while not (await visitor.sums(path))["requeued"]:
                 await pause()
         _, html = await visitor.post(f"{path}/cancel", token)
         assert "Cancelled" in html
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while re.search(r"\b0 awaiting outcome", await visitor.get(path)) is None:
                 await pause()
         sums = await visitor.sums(path)

@@ -11,7 +11,7 @@ from bridge.domain.operation import Item, Operation, OperationKind, OperationSta
 from bridge.domain.statistics import Count, Range, beginning, overview
 from bridge.ports.dashboard import Selection
 from bridge.search.grammar import parse
-from tests.e2e.gateways import PATIENCE, Lab
+from tests.e2e.gateways import TIME_LIMIT, Lab
 from tests.pause import pause
 
 FLAKY = """
@@ -33,7 +33,7 @@ async def flaky(given: Input) -> None:
 
 async def until(ask: Callable[[], Awaitable[bool]]) -> None:
     """Return once it's so; each look is a call to the store."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while not await ask():
             await pause()
 

@@ -132,7 +132,7 @@ async def test_two_thousand_drain_though_the_gateway_is_killed_in_the_middle(lab
     assert await lab.finished(key) < 1000
     await lab.start_many(key, 1000)
     again = await lab.gateway(CLAIM_DURATION="2", LOCK_DURATION="10", STALE_AFTER="5", REPORT_WITHIN="2")
-    await lab.until_finished(key, 2000, patience=600)
+    await lab.until_finished(key, 2000, time_limit=600)
     successes = Counter(await lab.successes(key))
     assert len(successes) == 2000
     assert set(successes.values()) == {1}

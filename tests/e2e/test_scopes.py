@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
+from tests.e2e.gateways import TIME_LIMIT, GatewayProcess, Lab
 from tests.e2e.test_bulk import ADMIN, Operator, operator
 from tests.e2e.test_submit import hand_in
 from tests.pause import pause
@@ -120,7 +120,7 @@ async def failed_payment(lab: Lab) -> tuple[GatewayProcess, str, str, str]:
 
 
 async def until(gateway: GatewayProcess, task_id: str, status: str, attempts: int) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while True:
             _, found = await gateway.ask("GET", f"/tasks/{task_id}/status")
             if (found["status"], found["attempts"]) == (status, attempts):

@@ -96,14 +96,14 @@ async def test_handed_in_while_the_engine_is_away_and_checked_before_it_runs(lab
         "serve", "--roles", "web", CAMUNDA_URL="http://127.0.0.1:9/engine-rest", PUBLISH_TIMEOUT="0.5"
     )
     assert (await hand_in(away, task, "courier", name="late"))[0] == 202
-    ghost = {**task, "id": "00000000-0000-0000-0000-000000000000"}
-    assert (await hand_in(away, ghost, "courier", name="late"))[0] == 202
+    unknown = {**task, "id": "00000000-0000-0000-0000-000000000000"}
+    assert (await hand_in(away, unknown, "courier", name="late"))[0] == 202
     _, found = await away.ask("GET", f"/tasks/{task['id']}/status")
     assert (found["status"], found["process_instance_id"]) == ("received", None)
     assert await away.stop() == 0
     back = await lab.gateway(PUBLISH_TIMEOUT="0.5")
     await lab.until_finished(key, 1)
     assert (await lab.variables(instance))["said"]["value"] == "late"
-    await back.until("submission_refused", task_id=ghost["id"])
-    _, found = await back.ask("GET", f"/tasks/{ghost['id']}/status")
+    await back.until("submission_refused", task_id=unknown["id"])
+    _, found = await back.ask("GET", f"/tasks/{unknown['id']}/status")
     assert found["status"] == "cancelled"

@@ -1,4 +1,4 @@
-"""What only RabbitMQ's own tool can do to the sandbox's node: raise a disk alarm, or shorten its patience."""
+"""What only RabbitMQ's own tool can do to the sandbox's node: raise a disk alarm, or shorten its time_limit."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.e2e.gateways import PATIENCE
+from tests.e2e.gateways import TIME_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Visit:
 
     async def gone(self) -> None:
         """Return when the handler is gone from the gate: let go, cancelled, or killed with its process."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             with suppress(ConnectionError):
                 await self._reader.read()
 
@@ -74,7 +74,7 @@ class Gate:
 
     async def until(self, count: int) -> list[Visit]:
         """Return all visits once so many have come."""
-        async with asyncio.timeout(PATIENCE), self._news:
+        async with asyncio.timeout(TIME_LIMIT), self._news:
             await self._news.wait_for(lambda: len(self.visits) >= count)
         return list(self.visits)
 

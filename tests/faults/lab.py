@@ -16,7 +16,7 @@ import aiohttp
 from bridge.adapters.mongo.task_counts import CountStore
 from bridge.domain.task import State, Task
 from bridge.ports.reader import TaskFilter
-from tests.e2e.gateways import PATIENCE, GatewayProcess, Lab
+from tests.e2e.gateways import TIME_LIMIT, GatewayProcess, Lab
 from tests.faults.gate import Gate, Run
 from tests.pause import pause
 
@@ -81,7 +81,7 @@ class FaultyGateway(GatewayProcess):
 
     async def died(self) -> int:
         """Return how it ended, once it has."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             code = await self.process.wait()
         await self._done()
         return code
@@ -102,7 +102,7 @@ class FaultyGateway(GatewayProcess):
 
     async def until_count(self, event: str, count: int, **values: Any) -> None:
         """Return once there are so many lines of an event."""
-        async with asyncio.timeout(PATIENCE), self._news:
+        async with asyncio.timeout(TIME_LIMIT), self._news:
             await self._news.wait_for(lambda: len(self.events(event, **values)) >= count)
 
     def place(self, event: str, **values: Any) -> int:
@@ -215,35 +215,35 @@ class FaultLab(Lab):
         """Return a task once it is in one of the states; each look is a call to the store."""
         task = None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIME_LIMIT):
                 while (task := await self.store.get(task_id)) is None or task.state not in states:
                     await pause()
         except TimeoutError:
             raise AssertionError(f"task {task_id} did not become {states}: {task}") from None
         return task
 
-    async def until_told(self, task_id: str, error: str) -> Task:
-        """Return a task once its page says so; each look is a call to the store."""
-        async with asyncio.timeout(PATIENCE):
+    async def until_error(self, task_id: str, error: str) -> Task:
+        """Return a task once it has that error; each look is a call to the store."""
+        async with asyncio.timeout(TIME_LIMIT):
             while (task := await self.store.get(task_id)) is None or task.error != error:
                 await pause()
         return task
 
     async def until_looked_at(self, task_id: str, times: int) -> None:
         """Return once its outcome was due so often, and a process asked the engine about it."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while (task := await self.store.get(task_id)) is None or task.reports < times:
                 await pause()
 
     async def until_leased(self, task_id: str, times: int) -> None:
         """Return once the engine has given a task so often."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while (task := await self.store.get(task_id)) is None or task.epoch < times:
                 await pause()
 
     async def until_all_kept(self, state: State) -> list[str]:
         """Return the ids of all kept tasks once there are some, and all are in this state."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while True:
                 page = await self.store.page(TaskFilter(), 1000)
                 tasks = [task for task in page.tasks if isinstance(task, Task)]
@@ -254,7 +254,7 @@ class FaultLab(Lab):
     async def until_renewed(self, task: Task, times: int) -> None:
         """Return once a running task's claim was renewed so often; raise where it went to somebody else."""
         looks = {task.next_at}
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while len(looks) <= times:
                 now = await self.kept(task.id)
                 assert now.claim_id == task.claim_id
@@ -263,7 +263,7 @@ class FaultLab(Lab):
 
     async def until_unlocked(self, topic: str, count: int = 1) -> None:
         """Return once the locks of so many tasks have ended, as the engine sees it."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while await self.count(f"topicName={topic}&notLocked=true") < count:
                 await pause()
 

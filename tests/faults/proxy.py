@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.e2e.gateways import PATIENCE
+from tests.e2e.gateways import TIME_LIMIT
 
 _CHUNK = 2**16
 
@@ -36,7 +36,7 @@ class Fault:
     swallowed: int = 0
 
     async def until_struck(self) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             await self.struck.wait()
 
     def release(self) -> None:

@@ -9,7 +9,7 @@ from itertools import product
 import aiohttp
 
 from sandbox.proxies.engine import Choose, EngineProxy, Kind, at_random
-from tests.e2e.gateways import PATIENCE
+from tests.e2e.gateways import TIME_LIMIT
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.pause import pause
 
@@ -58,7 +58,7 @@ async def test_every_kind_of_spoiled_answer_to_a_completion(faults: FaultLab) ->
 
 async def until_warned(gateway: FaultyGateway) -> None:
     """Return once the gateway's health says what answers in the engine's place, though the engine answers as well."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while True:
             _, health = await gateway.ask("GET", "/health")
             if any("the engine's address answers" in text for text in health["components"]["engine"]["warnings"]):

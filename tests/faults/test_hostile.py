@@ -10,7 +10,7 @@ import aiohttp
 
 from tests.contract.hostile_engine import SPOILED
 from tests.contract.hostile_publisher import HOSTILE, publish_hostile
-from tests.e2e.gateways import PATIENCE
+from tests.e2e.gateways import TIME_LIMIT
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.faults.spoiling import RowSpoiler
 from tests.faults.test_messages import channel_to, depth
@@ -32,7 +32,7 @@ async def test_a_spoiled_row_of_each_fetch_costs_that_row_alone(faults: FaultLab
     async with proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, LOCK_DURATION="15")
         tasks: list[str] = []
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             while not proxy.is_done:
                 tasks += await faults.begin(key, 10)
         await faults.until_finished(key, len(tasks))
@@ -64,7 +64,7 @@ async def test_a_hostile_publisher_costs_nobody_but_themselves(faults: FaultLab)
     assert len(faults.runs()) == 20
     metric = f'gateway_events_total{{event="message_undecodable",topic="{topic}"}}'
     unreadable = sum(not message.is_readable for message in HOSTILE)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while await depth(faults, "dead"):
             await pause()
         while await counted(gateway, metric) < 2 * unreadable:

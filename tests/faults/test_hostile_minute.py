@@ -20,7 +20,7 @@ from aiohttp import web
 
 from tests.contract.hostile_engine import SPOILED
 from tests.contract.hostile_publisher import HOSTILE, publish_hostile
-from tests.e2e.gateways import PATIENCE
+from tests.e2e.gateways import TIME_LIMIT
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.faults.spoiling import RowSpoiler
 from tests.faults.test_hostile import counted
@@ -173,7 +173,7 @@ async def test_a_hostile_minute_costs_nobody_else(faults: FaultLab) -> None:
         tasks = await faults.begin(key, 50)
         await faults.until_finished(key, 50)
         minute = HostileMinute(gateway, faults.topic("work"), MINUTE)
-        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(TIME_LIMIT), asyncio.TaskGroup() as group:
             working = group.create_task(_work(faults, key, lambda: minute.is_over))
             for begun in (minute.probe(), minute.submit()):
                 group.create_task(begun)

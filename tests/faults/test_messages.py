@@ -11,7 +11,7 @@ import orjson
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from bridge.domain.task import State
-from tests.e2e.gateways import PATIENCE
+from tests.e2e.gateways import TIME_LIMIT
 from tests.faults.lab import FaultLab, FaultyGateway
 from tests.faults.proxy import Proxy
 from tests.pause import pause
@@ -63,7 +63,7 @@ async def a_worker(faults: FaultLab, broker: str) -> FaultyGateway:
 
 async def until_ready(worker: FaultyGateway, status: int) -> list[str]:
     """Return the reasons not to be ready once it answers with this status; each look is a request."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while True:
             now, body = await worker.ask("GET", "/health/ready")
             if now == status:

@@ -170,8 +170,8 @@ async def test_a_disk_alarm_holds_publishes_up_and_loses_none(outage: FaultLab, 
     await outage.assert_each_once(key, tasks)
 
 
-async def test_a_handler_outlasts_the_brokers_patience(outage: FaultLab, disturbed: Sandbox) -> None:
-    """RabbitMQ 3.10 knows one patience for all queues; from 3.12 on the queues' own `x-consumer-timeout` counts."""
+async def test_a_handler_outlasts_the_brokers_time_limit(outage: FaultLab, disturbed: Sandbox) -> None:
+    """RabbitMQ 3.10 knows one time_limit for all queues; from 3.12 on the queues' own `x-consumer-timeout` counts."""
     key = await outage.counted(gated=True)
     await set_ack_timeout(disturbed, 1000, look_every=500)
     try:

@@ -15,15 +15,15 @@ from bridge.domain.task import State
 from bridge.flow.poll.poll_wait import Why
 from sandbox import Part, Sandbox
 from tests.conftest import base_port
-from tests.faults.impatient import ImpatientProxy
 from tests.faults.lab import FaultLab
+from tests.faults.timing_out import TimingOutProxy
 
 LONG: Mapping[str, Any] = {"LOCK_DURATION": "60", "CLAIM_DURATION": "20", "CAMUNDA_TIMEOUT": "30"}
 
 
 async def test_a_proxy_that_ends_waiting_calls_makes_them_short(faults: FaultLab) -> None:
     key = await faults.counted()
-    async with ImpatientProxy(faults.engine_url, timedelta(seconds=2)) as proxy:
+    async with TimingOutProxy(faults.engine_url, timedelta(seconds=2)) as proxy:
         gateway = await faults.faulty(**LONG, CAMUNDA_URL=proxy.url, POLL_WAIT="8")
         told = await gateway.until("poll_shortened")
         assert told["why"] == Why.CUT.value

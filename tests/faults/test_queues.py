@@ -9,7 +9,7 @@ from collections import Counter
 
 import aio_pika
 
-from tests.e2e.gateways import PATIENCE, ROOT
+from tests.e2e.gateways import ROOT, TIME_LIMIT
 from tests.faults.lab import FaultLab
 
 
@@ -24,7 +24,7 @@ async def doctor(faults: FaultLab) -> tuple[int, str]:
         env={**os.environ, **faults.env, "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    said, _ = await asyncio.wait_for(process.communicate(), TIME_LIMIT)
     return process.returncode or 0, said.decode()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bridge.domain.task import State
-from tests.faults.impatient import ImpatientProxy
 from tests.faults.lab import FaultLab
+from tests.faults.timing_out import TimingOutProxy
 
 HOUR = timedelta(hours=1)
 WHY = "the step after this task takes longer than 2 s in the engine's transaction: set asyncBefore on it"
@@ -67,12 +67,12 @@ def step(faults: FaultLab) -> Iterator[SlowStep]:
 
 async def test_a_slow_step_runs_once_and_holds_up_no_other(faults: FaultLab, step: SlowStep) -> None:
     slow, quick = await step.deploy(), await faults.counted()
-    async with ImpatientProxy(faults.engine_url, HOUR) as proxy:
+    async with TimingOutProxy(faults.engine_url, HOUR) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, REPORT_CONCURRENCY="1", **PATIENT)
         (task_id,) = await faults.begin(slow)
         told = await gateway.until("next_step_slow")
         assert (told["activity"], told["why"]) == ("work", WHY)
-        assert (await faults.until_told(task_id, WHY)).state is State.REPORTING
+        assert (await faults.until_error(task_id, WHY)).state is State.REPORTING
         await faults.begin(quick, 3)
         await faults.until_finished(quick, 3)
         await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
@@ -89,10 +89,10 @@ async def test_a_slow_step_runs_once_and_holds_up_no_other(faults: FaultLab, ste
 
 async def test_the_process_that_sent_it_is_killed_meanwhile(faults: FaultLab, step: SlowStep) -> None:
     key = await step.deploy()
-    async with ImpatientProxy(faults.engine_url, HOUR) as proxy:
+    async with TimingOutProxy(faults.engine_url, HOUR) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
         (task_id,) = await faults.begin(key)
-        await faults.until_told(task_id, WHY)
+        await faults.until_error(task_id, WHY)
         await gateway.kill()
         await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
         await faults.until_looked_at(task_id, 3)
@@ -106,7 +106,7 @@ async def test_the_process_that_sent_it_is_killed_meanwhile(faults: FaultLab, st
 
 async def test_a_proxy_cuts_the_call_meanwhile(faults: FaultLab, step: SlowStep) -> None:
     key = await step.deploy()
-    async with ImpatientProxy(faults.engine_url, timedelta(seconds=4)) as proxy:
+    async with TimingOutProxy(faults.engine_url, timedelta(seconds=4)) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)
         (task_id,) = await faults.begin(key)
         await gateway.until("outcome_settled", task_id=task_id, how="defer")
@@ -125,7 +125,7 @@ async def test_a_lock_that_ends_during_the_transaction_is_longer_the_next_time(
 ) -> None:
     """The engine offers the task again, and refuses the transaction in the end: which can't be helped at first."""
     key = await step.deploy()
-    async with ImpatientProxy(faults.engine_url, HOUR) as proxy:
+    async with TimingOutProxy(faults.engine_url, HOUR) as proxy:
         await faults.faulty(CAMUNDA_URL=proxy.url, CAMUNDA_TIMEOUT="2", LOCK_DURATION="4")
         (task_id,) = await faults.begin(key)
         await faults.until_leased(task_id, 2)
@@ -141,10 +141,10 @@ async def test_a_lock_that_ends_during_the_transaction_is_longer_the_next_time(
 
 async def test_the_end_of_the_process_waits_for_the_grace_only(faults: FaultLab, step: SlowStep) -> None:
     key = await step.deploy()
-    async with ImpatientProxy(faults.engine_url, HOUR) as proxy:
+    async with TimingOutProxy(faults.engine_url, HOUR) as proxy:
         gateway = await faults.faulty(CAMUNDA_URL=proxy.url, SHUTDOWN_GRACE="2", **PATIENT)
         (task_id,) = await faults.begin(key)
-        await faults.until_told(task_id, WHY)
+        await faults.until_error(task_id, WHY)
         assert await gateway.stop() == 0
         assert gateway.events("outcomes_left", tasks=1)
         await faults.faulty(CAMUNDA_URL=proxy.url, **PATIENT)

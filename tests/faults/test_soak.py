@@ -21,7 +21,7 @@ async def test_a_short_soak_loses_duplicates_and_leaves_nothing(disturbed: Sandb
     assert min(report.spoiled, report.refused, report.cuts) > 0
     assert Deed.EXIT in {strike.deed for strike in report.strikes}
     assert {run.fate for run in report.runs} == set(Fate)
-    verdict = report.verdict
-    assert (verdict.lost, verdict.duplicated, verdict.stuck) == (frozenset(), frozenset(), frozenset())
-    assert (verdict.unexplained, verdict.misled) == ([], frozenset())
+    evaluation = report.evaluation
+    assert (evaluation.lost, evaluation.duplicated, evaluation.stuck) == (frozenset(), frozenset(), frozenset())
+    assert (evaluation.unexplained, evaluation.misled) == ([], frozenset())
     assert report.instances >= PLAN.tasks

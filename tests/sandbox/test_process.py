@@ -39,7 +39,7 @@ def test_a_recycled_id_is_not_ours(started: Started, other: dict[str, int]) -> N
 
 def test_a_recycled_id_is_never_ended(started: Started) -> None:
     recycled = replace(started, ticks=1, mark="of a part long gone")
-    recycled.end(patience=1)
+    recycled.end(time_limit=1)
     recycled.kill()
     assert psutil.pid_exists(started.pid)
     assert started.leader() is not None
@@ -51,7 +51,7 @@ def test_what_lacks_the_mark_is_not_of_the_family(started: Started) -> None:
 
 def test_ending_leaves_nothing_of_the_family(started: Started) -> None:
     family = started.family()
-    started.end(patience=5)
+    started.end(time_limit=5)
     assert started.leader() is None
     assert started.family() == []
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
@@ -72,7 +72,7 @@ def test_a_paused_part_is_seen_as_such_and_can_be_ended(started: Started) -> Non
     started.signal(signal.SIGSTOP)
     os.waitpid(started.pid, os.WUNTRACED)
     assert started.paused()
-    started.end(patience=5)
+    started.end(time_limit=5)
     assert started.leader() is None
 
 

@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 
 CLAIM = 20 * SECOND
 RELEASE = SECOND
-WORN = 30 * SECOND
+NEEDS_RENEWAL = 30 * SECOND
 """By then more than a third of a lock has gone, and it still holds."""
 LAPSED = 61 * SECOND
 THIEF = "thief"

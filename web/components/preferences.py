@@ -34,7 +34,7 @@ _REGIONS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What a reader chose; None where the browser's own wishes count."""
+    """What a reader chose; None where the browser's own settings count."""
 
     language: str | None = None
     zone: str | None = None

@@ -21,7 +21,7 @@ from web.dependencies import AccessDependencies
 
 HOME: Final = "/dashboard"
 LOGIN: Final = "/dashboard/login"
-STRANGER: Final = Principal("", Kind.ANYBODY, frozenset())
+ANONYMOUS: Final = Principal("", Kind.ANYBODY, frozenset())
 _FORM: Final = {"name": 256, "password": 1024, "next": 2048}
 
 
@@ -144,7 +144,7 @@ class Login:
         """Write down who it was; of a try that failed no name, as what is typed there may be a password."""
         if self._access.audit is not None:
             target = "" if who is None else f"user:{who.name}"
-            await self._access.audit(audit_entry(request, who or STRANGER, action, target, self._pages.now()))
+            await self._access.audit(audit_entry(request, who or ANONYMOUS, action, target, self._pages.now()))
 
 
 def login_routes(login: Login) -> tuple[HTTPRouteHandler, ...]:

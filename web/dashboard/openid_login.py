@@ -20,7 +20,7 @@ from web.auth.cookies import host_cookie, host_name
 from web.auth.guard import OPEN
 from web.auth.security import cookie_name, session_cookie
 from web.components.page import Pages
-from web.dashboard.login import HOME, STRANGER, Login, safe_next, see
+from web.dashboard.login import ANONYMOUS, HOME, Login, safe_next, see
 from web.dependencies import AccessDependencies, OpenIdConfig
 from web.i18n.texts import msg
 
@@ -81,10 +81,10 @@ class OpenIdLogin:
         except ProviderUnavailable as error:
             answer = self._failed(request, 503, _AWAY, error, target)
         except Forbidden as error:
-            await self._audit(request, "login.failed", STRANGER, str(error))
+            await self._audit(request, "login.failed", ANONYMOUS, str(error))
             answer = self._failed(request, 403, _NOT_LET_IN, error, target)
         except Unauthenticated as error:
-            await self._audit(request, "login.failed", STRANGER, str(error))
+            await self._audit(request, "login.failed", ANONYMOUS, str(error))
             answer = self._failed(request, 401, _NOT_COMPLETED, error, target)
         answer.set_cookie(self._cookie("", 0))
         return answer
@@ -109,7 +109,7 @@ class OpenIdLogin:
         )
         await session_service.give_back(taken)
         await self._audit(
-            request, "login", await session_service.by_session(opened.secret) or STRANGER, identity.issuer
+            request, "login", await session_service.by_session(opened.secret) or ANONYMOUS, identity.issuer
         )
         answer = see(request, begun.next)
         seconds = int(session_service.lifetime.total_seconds())

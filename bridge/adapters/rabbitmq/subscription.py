@@ -23,7 +23,7 @@ from bridge.adapters.rabbitmq.topology import Topology
 from bridge.domain.errors import BrokerError, BrokerUnavailable, GatewayError, SetupError
 from bridge.domain.messages import message
 
-MOST_PATIENCE: Final = 120.0
+MAX_STALL: Final = 120.0
 """Seconds after which at the latest a consumer that gets nothing is attached again."""
 
 
@@ -58,7 +58,7 @@ class Subscription:
         self._queue = topology.queue_name(topic)
         self._prefetch = prefetch
         self._channel = Channel(prefetch_count=prefetch)
-        self._stalled_after = self._patience = stalled_after
+        self._stalled_after = self._stall_limit = stalled_after
         self._repair_after = repair_after
         self._on_fault = on_fault
         # Not robust: aio-pika would subscribe all topics again in one go, and give up at the first that is refused.
@@ -76,7 +76,7 @@ class Subscription:
         self._attaching: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._silent = self._renewals = 0
-        self._lame_since: float | None = None
+        self._stalled_since: float | None = None
 
     @property
     def attached(self) -> bool:
@@ -106,23 +106,23 @@ class Subscription:
     async def check(self) -> bool:
         """Return whether messages come; begin to attach again where none have come for long though some are ready."""
         if not self.attached:
-            self._lame_since = None
+            self._stalled_since = None
             if self._link.connected:
                 self._start(self._keep_attaching)
             return False
         try:
-            hungry = await self._is_hungry()
+            stalled = await self._is_stalled()
         except BrokerError:
             return False
-        if not hungry:
-            self._lame_since, self._patience, self._renewals = None, self._stalled_after, 0
+        if not stalled:
+            self._stalled_since, self._stall_limit, self._renewals = None, self._stalled_after, 0
             return True
         now = asyncio.get_running_loop().time()
-        if self._lame_since is None:
-            self._lame_since = now
-        if now - self._lame_since < self._patience:
+        if self._stalled_since is None:
+            self._stalled_since = now
+        if now - self._stalled_since < self._stall_limit:
             return True
-        self._lame_since, self._patience = None, min(2 * self._patience, MOST_PATIENCE)
+        self._stalled_since, self._stall_limit = None, min(2 * self._stall_limit, MAX_STALL)
         self._renewals += 1
         logging.getLogger(LOGGER).warning("RabbitMQ delivers nothing of queue %s: attaching anew", self._queue)
         self._start(partial(self._attach_anew, repair=self._is_beyond(self._renewals)))
@@ -131,9 +131,9 @@ class Subscription:
     def delivered(self) -> None:
         """Know that a message came."""
         self.held += 1
-        self._lame_since = None
+        self._stalled_since = None
 
-    async def _is_hungry(self) -> bool:
+    async def _is_stalled(self) -> bool:
         if self.held:
             return False
         async with self._link.ask(f"depth of queue {self._queue}") as channel:

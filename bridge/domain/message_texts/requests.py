@@ -30,7 +30,7 @@ ACCESS: Final = {
     ),
     "login.password": msg("The name or the password is wrong."),
     "login.old_password": msg("The password until now is another one."),
-    "login.attempts": msg("Too many tries to log in: wait %(seconds)s s and try again."),
+    "login.attempts": msg("Too many login attempts: wait %(seconds)s s and try again."),
     "login.no_role": msg("Your account has no role here: ask an admin which group gives one."),
     "login.name_taken": msg("The name is taken here by another account: ask an admin."),
     "login.disabled": msg("Your account is disabled here: ask an admin."),

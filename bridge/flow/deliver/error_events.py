@@ -20,7 +20,7 @@ READ_AGAIN: Final = timedelta(hours=1)
 """After how long a definition is read again: the user may have got the right to, or the engine another database."""
 ASK_AGAIN: Final = timedelta(minutes=1)
 """After how long the engine is asked again that did not answer."""
-_PATIENCE: Final = 5.0
+_TIME_LIMIT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class ErrorEventDefinitions:
 
     async def _ask(self, definition: str) -> _Known:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIME_LIMIT):
                 found = await self._engine.throwing_activities(definition)
         except (EngineError, TimeoutError) as error:
             self._tell(definition, error)
@@ -97,5 +97,5 @@ class ErrorEventDefinitions:
         """Tell of the first that can't be read since one could be: the next ones are likely to fail alike."""
         if not self._is_told:
             self._is_told = True
-            why = str(error) or f"no answer within {_PATIENCE:g} s"
+            why = str(error) or f"no answer within {_TIME_LIMIT:g} s"
             self._journal.write("process_model_not_read", level=Level.WARNING, definition=definition, error=why)

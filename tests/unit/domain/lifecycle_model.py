@@ -237,7 +237,7 @@ class World:
     # recovery and operators
 
     def recover(self, process: str, task: Task) -> None:
-        """See a task that is due, and take it before anything else, so that one process looks after it.
+        """See a task that is due, and take it before anything else, so that one process handles it.
 
         What is written then goes by what was seen: a task that was renewed or taken meanwhile is due no longer.
         """

@@ -12,7 +12,7 @@ from bridge.domain.lifecycle import Event
 from bridge.domain.task import State, Task
 from bridge.flow.lease import MARGIN, RELEASE_WITHIN, Lease
 from tests.unit.fakes import LOCK, NOW, SECOND
-from tests.unit.flow_lab import LAPSED, THIEF, WORN, Lab, Work
+from tests.unit.flow_lab import LAPSED, NEEDS_RENEWAL, THIEF, Lab, Work
 
 
 def test_a_topic_may_have_a_lock_of_its_own() -> None:
@@ -47,9 +47,9 @@ async def test_a_lock_needs_renewal_when_a_third_of_it_has_gone() -> None:
 async def test_extending_tells_until_when_the_lock_holds_counted_from_the_question() -> None:
     lab = Lab()
     task = await lab.task()
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.before["extend_lock"] = lambda: lab.clock.advance(5 * SECOND)
-    assert await lab.lease.extend(task) == NOW + WORN + LOCK - MARGIN
+    assert await lab.lease.extend(task) == NOW + NEEDS_RENEWAL + LOCK - MARGIN
     assert lab.engine.calls == [("extend_lock", task.id)]
 
 
@@ -174,12 +174,12 @@ async def test_a_fresh_lock_is_not_extended_before_the_handler_begins() -> None:
 async def test_a_lock_that_needs_renewal_is_extended_before_the_handler_begins_and_kept_with_the_outcome() -> None:
     lab = Lab()
     task = await lab.task()
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.before["extend_lock"] = lambda: lab.order.extend(lab.work.runs)
     await lab.deliver(task)
     assert lab.order[0] == "extend_lock", "the handler had not begun when the engine was asked"
     assert lab.work.runs == [task.id]
-    assert lab.now(task).lease_until == NOW + WORN + LOCK - MARGIN
+    assert lab.now(task).lease_until == NOW + NEEDS_RENEWAL + LOCK - MARGIN
 
 
 async def test_a_lapsed_lock_that_nobody_took_is_locked_anew_before_the_handler_begins() -> None:
@@ -194,7 +194,7 @@ async def test_a_stolen_lock_supersedes_and_the_handler_does_not_run() -> None:
     lab = Lab()
     task = await lab.task()
     await lab.steal(task)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     assert (await lab.deliver(task)).given == ["ack"]
     assert lab.engine.of("extend_lock") == [task.id]
     assert (lab.work.runs, lab.state(task), len(lab.claims)) == ([], State.SUPERSEDED, 0)
@@ -205,7 +205,7 @@ async def test_a_task_that_is_gone_is_cancelled_and_the_handler_does_not_run() -
     lab = Lab()
     task = await lab.task()
     lab.engine.cancel(task.id)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     assert (await lab.deliver(task)).given == ["ack"]
     assert lab.engine.of("extend_lock") == [task.id]
     assert (lab.work.runs, lab.state(task)) == ([], State.CANCELLED)
@@ -215,7 +215,7 @@ async def test_a_task_that_is_gone_is_cancelled_and_the_handler_does_not_run() -
 async def test_under_a_live_lock_the_handler_runs_though_the_engine_can_not_extend_it(suspended: bool) -> None:
     lab = Lab()
     task = await lab.task()
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     if suspended:
         lab.engine.suspend(task.id)
     else:
@@ -246,7 +246,7 @@ async def test_a_loss_that_can_not_be_stored_leaves_the_claim_to_expire_and_no_h
     lab = Lab()
     task = await lab.task()
     await lab.steal(task)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.store.fail_next("move")
     assert (await lab.deliver(task)).given == ["requeue"]
     assert lab.store.struck == ["move"]

@@ -1,4 +1,4 @@
-"""A failed task is tried again at a person's wish: once, at once, and only while that makes sense."""
+"""A person retries a failed task: once, at once, and only while that makes sense."""
 
 from __future__ import annotations
 

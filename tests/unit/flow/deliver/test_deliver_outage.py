@@ -113,7 +113,7 @@ async def test_an_engine_that_goes_away_again_leaves_the_rest_for_later() -> Non
     assert flow.engine.reports == []
 
 
-async def test_an_outage_does_not_use_up_the_patience_with_refusals() -> None:
+async def test_an_outage_does_not_use_up_the_limit_of_refusals() -> None:
     flow = Flow()
     (task,) = await flow.decided(1)
     flow.engine.away = True

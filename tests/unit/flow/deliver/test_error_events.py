@@ -113,7 +113,7 @@ async def test_what_can_not_be_read_throws_nothing_and_is_told_once(error: Excep
 
 
 async def test_an_engine_that_does_not_answer_holds_up_no_completion_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(error_events, "_PATIENCE", 0.001)
+    monkeypatch.setattr(error_events, "_TIME_LIMIT", 0.001)
     flow = Flow()
     flow.engine.answers.clear()
     assert not await flow.may_throw()

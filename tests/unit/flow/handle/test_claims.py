@@ -10,7 +10,7 @@ from bridge.domain.replica import Load
 from bridge.domain.task import Completion, Outcome
 from bridge.flow.handle.claims import Claim, Claims, HandlerCancelled
 from tests.unit.fakes import LOCK, NOW, SECOND, a_task
-from tests.unit.flow_lab import WORN, Lab
+from tests.unit.flow_lab import NEEDS_RENEWAL, Lab
 
 
 def a_claim(claim_id: str = "c1", topic: str = "orders") -> Claim:
@@ -163,7 +163,7 @@ async def test_a_slot_is_taken_from_the_claim_to_the_stored_outcome() -> None:
     """A slow engine, which has to be asked for the lock first, makes slots scarce, however short the handler."""
     lab = Lab()
     task = await lab.task()
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.before["extend_lock"] = lambda: lab.clock.advance(3 * SECOND)
     lab.store.before["move"] = lambda: lab.clock.advance(2 * SECOND)
     await lab.deliver(task)
@@ -175,7 +175,7 @@ async def test_a_slot_was_taken_by_a_task_whose_lock_was_lost_too() -> None:
     lab = Lab()
     task = await lab.task()
     await lab.steal(task)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.before["extend_lock"] = lambda: lab.clock.advance(3 * SECOND)
     await lab.deliver(task)
     assert lab.work.runs == []

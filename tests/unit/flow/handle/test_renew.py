@@ -13,7 +13,7 @@ from bridge.flow.handle.claims import Claim
 from bridge.flow.handle.renew import Renew
 from bridge.flow.lease import MARGIN
 from tests.unit.fakes import LOCK, NOW, SECOND
-from tests.unit.flow_lab import CLAIM, LAPSED, THIEF, WORN, Acknowledger, Lab, Work
+from tests.unit.flow_lab import CLAIM, LAPSED, NEEDS_RENEWAL, THIEF, Acknowledger, Lab, Work
 
 
 async def at_work(lab: Lab) -> tuple[Task, asyncio.Task[Acknowledger], Claim]:
@@ -56,11 +56,11 @@ async def test_all_claims_are_extended_in_one_write_and_locks_that_are_fresh_are
 async def test_a_lock_is_extended_once_a_third_of_it_has_gone_and_then_not_again_at_once() -> None:
     lab = Lab(Work(held=True))
     task, running, claim = await at_work(lab)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     await lab.renew.run_once()
     await lab.renew.run_once()
     assert lab.engine.calls == [("extend_lock", task.id)]
-    assert claim.lease_until == NOW + WORN + LOCK - MARGIN
+    assert claim.lease_until == NOW + NEEDS_RENEWAL + LOCK - MARGIN
     assert lab.now(task).lease_until == claim.lease_until, "whoever takes the task over knows of it"
     await ended(lab, running)
 
@@ -91,7 +91,7 @@ async def test_a_stolen_lock_cancels_the_handler_and_supersedes() -> None:
     lab = Lab(Work(held=True))
     task, running, _ = await at_work(lab)
     await lab.steal(task)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     await lab.renew.run_once()
     await running
     assert lab.engine.of("extend_lock") == [task.id]
@@ -103,7 +103,7 @@ async def test_an_instance_that_is_deleted_in_mid_run_cancels_the_handler_and_th
     lab = Lab(Work(held=True))
     task, running, _ = await at_work(lab)
     lab.engine.cancel(task.id)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     await lab.renew.run_once()
     await running
     assert lab.engine.of("extend_lock") == [task.id]
@@ -114,7 +114,7 @@ async def test_an_instance_that_is_deleted_in_mid_run_cancels_the_handler_and_th
 async def test_the_handler_goes_on_while_the_engine_is_away_or_has_the_task_suspended(suspended: bool) -> None:
     lab = Lab(Work(held=True))
     task, running, claim = await at_work(lab)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     if suspended:
         lab.engine.suspend(task.id)
     else:
@@ -126,7 +126,7 @@ async def test_the_handler_goes_on_while_the_engine_is_away_or_has_the_task_susp
     lab.engine.suspend(task.id, suspended=False)
     lab.clock.advance(LAPSED)
     await lab.renew.run_once()
-    assert claim.lease_until == NOW + WORN + LAPSED + LOCK - MARGIN, "nobody took it, so it is taken up again"
+    assert claim.lease_until == NOW + NEEDS_RENEWAL + LAPSED + LOCK - MARGIN, "nobody took it, so it is taken up again"
     await ended(lab, running)
     assert lab.state(task) is State.COMPLETED
 
@@ -135,11 +135,11 @@ async def test_one_lock_that_is_lost_does_not_keep_the_others_from_being_renewed
     lab = Lab(Work(held=True))
     (gone, first, _), (task, second, claim) = await at_work(lab), await at_work(lab)
     lab.engine.cancel(gone.id)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     await lab.renew.run_once()
     await first
     assert (lab.state(gone), lab.state(task)) == (State.CANCELLED, State.RUNNING)
-    assert claim.lease_until == NOW + WORN + LOCK - MARGIN
+    assert claim.lease_until == NOW + NEEDS_RENEWAL + LOCK - MARGIN
     await ended(lab, second)
 
 
@@ -177,7 +177,7 @@ async def test_a_task_that_its_own_outcome_ended_is_not_taken_for_cancelled() ->
     """The engine's "gone" comes by a call that was under way as the handler ended; the delivery's answer is lost."""
     lab = Lab(Work(held=True))
     task, running, _ = await at_work(lab)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.hangs = asyncio.Event()
     lab.engine.fail_next("complete", EngineUnavailable("cut"), after=True)
     renewing = asyncio.create_task(lab.renew.run_once())
@@ -195,7 +195,7 @@ async def test_a_lock_is_not_extended_for_a_task_that_ended_while_it_waited_its_
     lab = Lab(Work(held=True))
     lab.renew = Renew(lab.store, lab.lease, lab.claims, lab.clock, lab.notes, claim=CLAIM, at_once=1)
     (first, running, _), (second, waiting, claim) = await at_work(lab), await at_work(lab)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.hangs = asyncio.Event()
     renewing = asyncio.create_task(lab.renew.run_once())
     await lab.engine.asked.wait()
@@ -212,7 +212,7 @@ async def test_an_engine_that_hangs_does_not_let_the_claims_expire() -> None:
     lab = Lab(Work(held=True))
     lab.renew = Renew(lab.store, lab.lease, lab.claims, lab.clock, lab.notes, claim=SECOND / 1000)
     task, running, claim = await at_work(lab)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.hangs = asyncio.Event()
     async with asyncio.timeout(10):
         await lab.renew.run_once()
@@ -223,7 +223,7 @@ async def test_an_engine_that_hangs_does_not_let_the_claims_expire() -> None:
     assert claim.lost is None
     lab.engine.hangs.set()
     await lab.renew.run_once()
-    assert claim.lease_until == NOW + WORN + LOCK - MARGIN
+    assert claim.lease_until == NOW + NEEDS_RENEWAL + LOCK - MARGIN
     await ended(lab, running)
 
 
@@ -231,7 +231,7 @@ async def test_what_the_engine_says_late_is_kept_by_the_next_round() -> None:
     lab = Lab(Work(held=True))
     lab.renew = Renew(lab.store, lab.lease, lab.claims, lab.clock, lab.notes, claim=SECOND / 1000)
     task, running, _ = await at_work(lab)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.hangs = asyncio.Event()
     async with asyncio.timeout(10):
         await lab.renew.run_once()
@@ -262,7 +262,7 @@ async def test_a_loss_that_can_not_be_stored_cancels_the_handler_all_the_same() 
     lab = Lab(Work(held=True))
     task, running, _ = await at_work(lab)
     await lab.steal(task)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.before["extend_lock"] = lambda: lab.store.fail_next("move")
     with pytest.raises(StoreUnavailable):
         await lab.renew.run_once()
@@ -275,7 +275,7 @@ async def test_a_loss_that_could_not_be_stored_is_stored_by_the_next_round() -> 
     lab = Lab(Work(held=True))
     task, running, _ = await at_work(lab)
     await lab.steal(task)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.engine.before["extend_lock"] = lambda: lab.store.fail_next("move")
     with pytest.raises(StoreUnavailable):
         await lab.renew.run_once()
@@ -290,12 +290,12 @@ async def test_locks_are_extended_while_the_store_is_away() -> None:
     """A lock that ended would have the engine offer the task again, and its handler run a second time."""
     lab = Lab(Work(held=True))
     task, running, claim = await at_work(lab)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.store.fail_next("move")
     with pytest.raises(StoreUnavailable):
         await lab.renew.run_once()
     assert (lab.store.struck, lab.engine.of("extend_lock")) == (["move"], [task.id])
-    assert claim.lease_until == NOW + WORN + LOCK - MARGIN
+    assert claim.lease_until == NOW + NEEDS_RENEWAL + LOCK - MARGIN
     await lab.renew.run_once()
     assert lab.now(task).lease_until == claim.lease_until
     await ended(lab, running)
@@ -305,7 +305,7 @@ async def test_a_store_that_hangs_is_not_waited_for_until_the_claims_expire() ->
     lab = Lab(Work(held=True))
     lab.renew = Renew(lab.store, lab.lease, lab.claims, lab.clock, lab.notes, claim=SECOND / 1000)
     task, running, claim = await at_work(lab)
-    lab.clock.advance(WORN)
+    lab.clock.advance(NEEDS_RENEWAL)
     lab.store.hangs = asyncio.Event()
     async with asyncio.timeout(10):
         with pytest.raises(StoreUnavailable, match="did not take renewals within"):

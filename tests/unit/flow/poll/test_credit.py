@@ -272,7 +272,7 @@ async def test_a_broker_that_does_not_answer_is_told_and_asked_again() -> None:
     assert await rig.capacity() == 16
 
 
-async def test_a_census_that_fails_is_taken_again() -> None:
+async def test_a_count_of_waiting_tasks_that_fails_is_repeated() -> None:
     rig = Rig()
     rig.works(8)
     waiting, errors = rig.store.waiting, [StoreUnavailable("away")]

@@ -24,7 +24,7 @@ def _loop(rig: PollRig) -> Loop:
     return Loop("poll", rig.poll.run_once, rig.notes)
 
 
-async def _until_told(rig: PollRig) -> None:
+async def _until_raised(rig: PollRig) -> None:
     """Take turns until a failure is raised."""
     for _ in range(3):
         await rig.round()
@@ -40,7 +40,7 @@ async def test_a_fetch_that_fails_is_told_once_and_then_made_good(error: Gateway
     (task_id,) = rig.add("a")
     rig.engine.fail_next("fetch", error)
     with pytest.raises(type(error), match=str(error)):
-        await _until_told(rig)
+        await _until_raised(rig)
     assert rig.store.tasks == {}, "the fault struck"
     await rig.round()
     assert [task.id for task in rig.kept("a")] == [task_id]
@@ -74,7 +74,7 @@ async def test_a_fetch_that_breaks_in_an_unknown_way_is_told_with_its_stack_and_
     error = KeyError("surprise")
     rig.engine.fail_next("fetch", error)
     with pytest.raises(EngineUnavailable, match="surprise"):
-        await _until_told(rig)
+        await _until_raised(rig)
     (line,) = rig.notes.of("fetch_error")
     assert (line.level, line.values["stack"]) == (Level.ERROR, error)
     assert await is_full_again(rig)
@@ -88,7 +88,7 @@ async def test_what_was_locked_for_an_answer_that_was_lost_is_unlocked_and_fetch
     ids = rig.add("a", 3)
     rig.engine.fail_next("fetch", AWAY, after=True)
     with pytest.raises(EngineUnavailable):
-        await _until_told(rig)
+        await _until_raised(rig)
     (cut,) = rig.engine.calls
     assert rig.engine.locked("a") == set(ids), "the fault struck"
     assert rig.store.tasks == {}
@@ -139,7 +139,7 @@ async def test_fetching_goes_on_while_orphaned_locks_can_not_be_listed_which_is_
     for _ in range(3):
         rig.engine.fail_next("locked_by", error)
     with pytest.raises(EngineUnavailable):
-        await _until_told(rig)
+        await _until_raised(rig)
     for calls in (2, 3, 4):
         await rig.round()
         assert len(rig.engine.calls) == calls, "the list is asked for beside the fetches"
@@ -164,7 +164,7 @@ async def test_a_list_that_never_ends_holds_up_no_fetch() -> None:
     rig.engine.locked_by = hangs  # type: ignore[method-assign, assignment]
     rig.engine.fail_next("fetch", AWAY, after=True)
     with pytest.raises(EngineUnavailable):
-        await _until_told(rig)
+        await _until_raised(rig)
     more = rig.add("a", 2)
     await rig.poll.run_once()
     while len(rig.kept("a")) < 2:
@@ -178,7 +178,7 @@ async def test_locks_that_have_lapsed_are_not_looked_for() -> None:
     (task_id,) = rig.add("a")
     rig.engine.fail_next("fetch", AWAY, after=True)
     with pytest.raises(EngineUnavailable):
-        await _until_told(rig)
+        await _until_raised(rig)
     rig.clock.advance(61 * SECOND)
     rig.engine.fail_next("locked_by", AWAY)
     for _ in range(3):
@@ -193,7 +193,7 @@ async def test_a_lock_that_can_not_be_given_back_is_told_and_ends_by_itself() ->
     rig.engine.fail_next("fetch", AWAY, after=True)
     rig.engine.fail_next("unlock", AWAY)
     with pytest.raises(EngineUnavailable):
-        await _until_told(rig)
+        await _until_raised(rig)
     await rig.round()
     assert [line.values["task_id"] for line in rig.notes.of("orphaned_lock_left")] == [first]
     assert [task.id for task in rig.kept("a")] == [second]
@@ -206,7 +206,7 @@ async def test_the_end_is_not_held_up_by_an_engine_that_is_away() -> None:
     rig = PollRig({"a": 4})
     rig.engine.fail_next("fetch", AWAY, after=True)
     with pytest.raises(EngineUnavailable):
-        await _until_told(rig)
+        await _until_raised(rig)
     rig.engine.fail_next("locked_by", AWAY)
     await rig.poll.stop()
     (line,) = rig.notes.of("orphaned_locks_left")
@@ -244,7 +244,7 @@ async def test_a_store_that_keeps_nothing_is_told_and_gives_the_room_back() -> N
     (task_id,) = rig.add("a")
     rig.store.away.add("accept")
     with pytest.raises(StoreUnavailable):
-        await _until_told(rig)
+        await _until_raised(rig)
     assert rig.store.refused == ["accept"]
     assert (await rig.credit.capacities())["a"] == rig.credit.limit("a")
     rig.store.away.clear()
@@ -263,7 +263,7 @@ async def test_an_intake_that_breaks_is_told_with_its_stack_and_backed_off() -> 
     rig.intake.accept = accept  # type: ignore[method-assign, assignment]
     rig.add("a")
     with pytest.raises(GatewayError, match="surprise"):
-        await _until_told(rig)
+        await _until_raised(rig)
     (line,) = rig.notes.of("intake_error")
     assert (line.level, line.values["stack"]) == (Level.ERROR, error)
     assert await is_full_again(rig)
@@ -274,7 +274,7 @@ async def test_a_broker_that_does_not_tell_its_depths_stops_the_fetching() -> No
     rig.add("a")
     rig.broker.drop()
     with pytest.raises(BrokerUnavailable):
-        await _until_told(rig)
+        await _until_raised(rig)
     assert rig.engine.calls == []
     rig.broker.restore()
     await rig.round()

@@ -36,7 +36,7 @@ def large_rig(slots: Mapping[str, int]) -> PollRig:
     return rig
 
 
-async def until_told(rig: PollRig) -> None:
+async def until_raised(rig: PollRig) -> None:
     """Take turns until a failure is raised."""
     for _ in range(5):
         await rig.round()
@@ -91,7 +91,7 @@ async def test_where_the_engine_locked_nothing_the_loop_backs_off() -> None:
     rig = PollRig({"a": 4}, config=PollConfig(NONE, 1, min_interval=NONE))
     rig.engine.fail_next("fetch", AnswerTooLarge("larger than 1 byte"))
     with pytest.raises(AnswerTooLarge):
-        await until_told(rig)
+        await until_raised(rig)
     assert rig.engine.incidents() == []
 
 
@@ -100,7 +100,7 @@ async def test_what_can_not_be_refused_now_is_released() -> None:
     (bad,) = rig.add("large", priority=LIMIT + 1)
     rig.engine.fail_next("locked_by", EngineUnavailable("away"))
     with pytest.raises(EngineUnavailable, match="away"):
-        await until_told(rig)
+        await until_raised(rig)
     assert rig.engine.locked("large") == {bad}
     rig.clock.advance(SECOND)
     await rig.round()

@@ -150,7 +150,7 @@ async def test_two_processes_finish_it_once() -> None:
     assert await rig.offer.finish(task.id) is None
 
 
-# what is taken back
+# what is undone
 
 
 async def test_a_refusal_after_the_variables_were_set_keeps_the_edit_and_the_incident() -> None:

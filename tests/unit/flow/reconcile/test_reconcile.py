@@ -11,7 +11,7 @@ from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import Completion, Failure, Source, State, TaskKey, TypedValue
 from tests.unit.fakes import LOCK, NOW, SECOND
 from tests.unit.flow.reconcile.sweeper import LOST_CLAIMS, STALE, Sweeper
-from tests.unit.flow_lab import LAPSED, THIEF, WORN, SlowBroker
+from tests.unit.flow_lab import LAPSED, NEEDS_RENEWAL, THIEF, SlowBroker
 
 
 async def test_what_is_not_due_is_left() -> None:
@@ -36,10 +36,10 @@ async def test_a_received_task_is_published_again_until_the_broker_confirms() ->
 async def test_a_received_task_whose_lock_is_worn_is_published_under_a_new_one() -> None:
     flow = Sweeper()
     task = await flow.due(State.RECEIVED)
-    flow.lab.clock.advance(WORN)
+    flow.lab.clock.advance(NEEDS_RENEWAL)
     await flow.sweep()
     assert flow.lab.engine.of("extend_lock") == [task.id]
-    assert (flow.published, flow.lab.now(task).lease_until) == ([task.id], NOW + WORN + LOCK - SECOND)
+    assert (flow.published, flow.lab.now(task).lease_until) == ([task.id], NOW + NEEDS_RENEWAL + LOCK - SECOND)
 
 
 async def test_the_lock_of_a_queued_task_is_renewed_when_it_needs_renewal() -> None:
@@ -47,18 +47,18 @@ async def test_the_lock_of_a_queued_task_is_renewed_when_it_needs_renewal() -> N
     task = await flow.due(State.QUEUED)
     await flow.sweep()
     assert flow.lab.engine.calls == []
-    flow.lab.clock.advance(WORN)
+    flow.lab.clock.advance(NEEDS_RENEWAL)
     await flow.sweep()
     kept = flow.lab.now(task)
     assert flow.lab.engine.calls == [("extend_lock", task.id)]
-    assert (kept.state, kept.lease_until, flow.published) == (State.QUEUED, NOW + WORN + LOCK - SECOND, [])
-    assert kept.next_at == NOW + WORN + LOCK / 3
+    assert (kept.state, kept.lease_until, flow.published) == (State.QUEUED, NOW + NEEDS_RENEWAL + LOCK - SECOND, [])
+    assert kept.next_at == NOW + NEEDS_RENEWAL + LOCK / 3
 
 
 async def test_a_queued_task_is_kept_while_the_engine_is_away() -> None:
     flow = Sweeper()
     task = await flow.due(State.QUEUED)
-    flow.lab.clock.advance(WORN)
+    flow.lab.clock.advance(NEEDS_RENEWAL)
     flow.lab.engine.fail_next("extend_lock", EngineUnavailable("cut"))
     await flow.sweep()
     assert len(flow.lab.notes.of("lock_not_renewed")) == 1
@@ -71,7 +71,7 @@ async def test_a_waiting_task_that_is_lost_gets_its_end_and_no_message(state: St
     gone, stolen = await flow.due(state), await flow.due(state)
     flow.lab.engine.cancel(gone.id)
     await flow.lab.steal(stolen)
-    flow.lab.clock.advance(WORN)
+    flow.lab.clock.advance(NEEDS_RENEWAL)
     await flow.sweep()
     assert set(flow.lab.engine.of("extend_lock")) == {gone.id, stolen.id}
     assert [flow.lab.state(task) for task in (gone, stolen)] == [State.CANCELLED, State.SUPERSEDED]
@@ -81,7 +81,7 @@ async def test_a_waiting_task_that_is_lost_gets_its_end_and_no_message(state: St
 async def test_a_task_that_was_completed_since_it_was_read_is_not_taken_for_cancelled() -> None:
     flow = Sweeper()
     task = await flow.due(State.QUEUED)
-    flow.lab.clock.advance(WORN)
+    flow.lab.clock.advance(NEEDS_RENEWAL)
 
     def complete() -> None:
         flow.lab.put(task, state=State.REPORTING, outcome=Completion())

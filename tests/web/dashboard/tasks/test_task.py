@@ -44,7 +44,7 @@ async def test_each_state_is_told_in_plain_words(client: Any, lab: DashboardLab,
 async def test_why_it_failed_where_and_what_to_do(client: Any, lab: DashboardLab) -> None:
     task = await lab.failed()
     text = await page_of(client, task)
-    words = text.partition('id="verdict"')[2].partition('id="acts"')[0]
+    words = text.partition('id="task-summary"')[2].partition('id="acts"')[0]
     assert "It failed after 2 runs" in words
     assert "ConnectTimeout: the bank did not answer within 30 s" in words
     assert "replica-a" in words

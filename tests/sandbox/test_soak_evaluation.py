@@ -12,10 +12,10 @@ from bridge.domain.task import FINAL, State
 from sandbox.errors import SandboxError
 from sandbox.parts import Part
 from sandbox.soak.durations import CLAIM, LOCK, STORED, STORED_AFTER
+from sandbox.soak.evaluation import Entry, Evidence, evaluate
 from sandbox.soak.fates import INCIDENT, ONCE, RETRIED, Fate
 from sandbox.soak.plan import Deed, Plan, read_plan
 from sandbox.soak.runs import Run, Strike, read_runs
-from sandbox.soak.verdict import Entry, Evidence, judge
 
 
 def run(task: str, key: str = "", attempt: int = 1, fate: Fate = Fate.WELL, **known: float | None) -> Run:
@@ -37,19 +37,19 @@ WITHOUT_END = {"i1": True, "i2": False}
 
 
 def numbers(evidence: Evidence) -> tuple[int, int, int]:
-    verdict = judge(evidence)
-    of_ids = (verdict.lost, verdict.duplicated, verdict.stuck)
-    assert verdict.holds is (not any((*of_ids, verdict.misled, verdict.unexplained)))
-    return len(verdict.lost), len(verdict.duplicated), len(verdict.stuck)
+    evaluation = evaluate(evidence)
+    of_ids = (evaluation.lost, evaluation.duplicated, evaluation.stuck)
+    assert evaluation.holds is (not any((*of_ids, evaluation.misled, evaluation.unexplained)))
+    return len(evaluation.lost), len(evaluation.duplicated), len(evaluation.stuck)
 
 
 def ran_again(first: Run, *strikes: Strike, pid: int = 2, began: float = 20.0) -> int:
     """Return how many runs are unexplained where the task of the first ran again."""
     second = run(first.task, attempt=2, pid=pid, began=began, ended=began + 1)
-    verdict = judge(replace(GOOD, runs=[GOOD.runs[0], second, first], strikes=strikes))
-    assert verdict.reruns == 1
-    assert verdict.holds is (len(verdict.unexplained) == 0)
-    return len(verdict.unexplained)
+    evaluation = evaluate(replace(GOOD, runs=[GOOD.runs[0], second, first], strikes=strikes))
+    assert evaluation.reruns == 1
+    assert evaluation.holds is (len(evaluation.unexplained) == 0)
+    return len(evaluation.unexplained)
 
 
 def test_a_run_too_many_is_unexplained() -> None:
@@ -101,8 +101,8 @@ def test_no_outage_of_the_store_or_the_broker_explains_a_run(deed: Deed) -> None
 def test_of_three_runs_each_needs_its_own_explanation() -> None:
     killed = Strike(Deed.KILL, 0, 15, 15, 1)
     runs = [run("t2", ended=None), run("t2", pid=2, began=20, ended=21), run("t2", pid=3, began=30, ended=31)]
-    verdict = judge(replace(GOOD, runs=[GOOD.runs[0], *runs], strikes=[killed]))
-    assert verdict.unexplained == [(runs[1], runs[2])]
+    evaluation = evaluate(replace(GOOD, runs=[GOOD.runs[0], *runs], strikes=[killed]))
+    assert evaluation.unexplained == [(runs[1], runs[2])]
 
 
 @pytest.mark.parametrize("fate", Fate)
@@ -116,7 +116,7 @@ def test_who_ends_otherwise_than_their_handler_has_them_end_is_misled(fate: Fate
     right = incident if fate in INCIDENT else thrown if fate is Fate.REFUSES else well
     for evidence in (well, thrown, incident):
         assert numbers(evidence) == (0, 0, 0)
-        assert judge(evidence).misled == (set() if evidence is right else {"i2"})
+        assert evaluate(evidence).misled == (set() if evidence is right else {"i2"})
 
 
 def test_diaries_are_read() -> None:
@@ -153,7 +153,7 @@ def test_duplicated(evidence: Evidence) -> None:
 
 
 def test_two_successes_are_duplicated_as_task_and_as_instance() -> None:
-    assert judge(replace(GOOD, log=[*GOOD.log, Entry("i2", "t2", True)])).duplicated == {"t2", "i2"}
+    assert evaluate(replace(GOOD, log=[*GOOD.log, Entry("i2", "t2", True)])).duplicated == {"t2", "i2"}
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in FINAL])

@@ -38,7 +38,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Evaluation:
     """The ids of what went wrong.
 
     `unexplained` has the runs, each after the one before it, that neither a failure nor the end of a process nor a
@@ -59,7 +59,7 @@ class Verdict:
         return not (self.lost or self.duplicated or self.stuck or self.unexplained or self.misled)
 
 
-def judge(evidence: Evidence) -> Verdict:
+def evaluate(evidence: Evidence) -> Evaluation:
     """Hold the evidence against the promise."""
     tasks: dict[str, set[str]] = defaultdict(set)
     for entry in evidence.log:
@@ -77,7 +77,7 @@ def judge(evidence: Evidence) -> Verdict:
         elif ended and any(state is not State.COMPLETED for state in states):
             stuck.add(instance)
     keys = {(run.task, run.key) for run in evidence.runs}
-    return Verdict(
+    return Evaluation(
         lost=frozenset(lost),
         duplicated=_twice(evidence) | {task for task, times in Counter(task for task, _ in keys).items() if times > 1},
         stuck=frozenset(stuck),

@@ -11,16 +11,16 @@ from aiohttp import web
 from yarl import URL
 
 
-class ImpatientProxy:
+class TimingOutProxy:
     """Listens on a port of its own and passes on to the engine at `url`; use it as a context.
 
-    A call that takes longer than `patience` is answered with 504, while the engine goes on with it. `asked` counts the
-    calls by the last part of their paths, `cut` those that were answered so.
+    A call that takes longer than `time_limit` is answered with 504, while the engine goes on with it. `asked` counts
+    the calls by the last part of their paths, `cut` those that were answered so.
     """
 
-    def __init__(self, url: str, patience: timedelta) -> None:
+    def __init__(self, url: str, time_limit: timedelta) -> None:
         self._target = URL(url)
-        self._patience = patience.total_seconds()
+        self._time_limit = time_limit.total_seconds()
         self._runner = web.ServerRunner(web.Server(self._handle))
         self._session: aiohttp.ClientSession | None = None
         self._calls: set[asyncio.Task[web.Response]] = set()
@@ -28,7 +28,7 @@ class ImpatientProxy:
         self.cut: Counter[str] = Counter()
         self.port = 0
 
-    async def __aenter__(self) -> ImpatientProxy:
+    async def __aenter__(self) -> TimingOutProxy:
         self._session = aiohttp.ClientSession(auto_decompress=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -54,7 +54,7 @@ class ImpatientProxy:
         call = asyncio.create_task(self._pass_on(request, await request.read()))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
-        await asyncio.wait({call}, timeout=self._patience)
+        await asyncio.wait({call}, timeout=self._time_limit)
         if call.done():
             return call.result()
         self.cut[operation] += 1
