@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any
 
-from bridge.domain.errors import TopicError
+from bridge.domain.errors import TopicError, TopicsPackageMissing
 from bridge.domain.topic import Topic
 
 
@@ -48,11 +48,10 @@ def load_topics(package: str, supported: tuple[str, ...] | None = None) -> Regis
 
     Files and folders whose names start with `_` are left out. Raises `TopicError`, which names the file, for one that
     can't be imported or declares no topic and for a topic that is declared twice; also where `supported` names a
-    topic that no file declares.
+    topic that no file declares. It is `TopicsPackageMissing` where there is no such package at all.
     """
     importlib.invalidate_caches()
-    with _Naming(f"topics package {package!r}"):
-        root = importlib.import_module(package)
+    root = _import_package(package)
     if not hasattr(root, "__path__"):
         raise TopicError(f"topics package {package!r} is a single file: name the package that holds the topics' files")
     found = _by_name(list(_import_files(root)))
@@ -62,6 +61,17 @@ def load_topics(package: str, supported: tuple[str, ...] | None = None) -> Regis
         known = ", ".join(sorted(found)) or "none"
         raise TopicError(f"SUPPORTED_TOPICS names {', '.join(unknown)}: no such topic in {package!r}; known: {known}")
     return Registry({name: found[name] for name in supported})
+
+
+def _import_package(package: str) -> ModuleType:
+    try:
+        with _Naming(f"topics package {package!r}"):
+            return importlib.import_module(package)
+    except TopicError as error:
+        missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+        if missing is not None and f"{package}.".startswith(f"{missing}."):
+            raise TopicsPackageMissing(str(error)) from error.__cause__
+        raise
 
 
 class _Naming:

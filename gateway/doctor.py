@@ -53,7 +53,10 @@ async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
         stack.push_async_callback(gateway.engine.close)
         found = await asyncio.gather(*(_test(name, where, test) for name, (where, test) in tests.items()))
     listed = ", ".join(topics.names) or "none"
-    return (*found, Finding("topics", ok=bool(topics), says=listed if topics else "none: add a file to topics/"))
+    return (
+        *found,
+        Finding("topics", ok=bool(topics), says=listed if topics else "none: `gateway topics new NAME` writes one"),
+    )
 
 
 async def _test(name: str, where: str, test: Callable[[], Awaitable[str]]) -> Finding:

@@ -55,6 +55,10 @@ class TopicError(SetupError):
     default_code = "topic.invalid"
 
 
+class TopicsPackageMissing(TopicError):
+    """There is no package of the name that TOPICS_PACKAGE has."""
+
+
 class EngineError(GatewayError):
     """The engine did not do what was asked."""
 

@@ -11,30 +11,30 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 import uvloop
 from dotenv import dotenv_values
 
 from bridge.adapters.logging.journal import OURS, StructlogJournal, configure_logging, task_log, wants_json
-from bridge.domain.errors import GatewayError, ServerEnded, SetupError
+from bridge.domain.errors import ServerEnded, SetupError
 from bridge.ports.journal import Level
-from bridge.registry import Registry, load_topics
+from bridge.registry import Registry
 from gateway.cli.access import keys_app, users_app
 from gateway.cli.engine import engine_app
+from gateway.cli.start import fail, settings_of, topics_for, topics_of
+from gateway.cli.topics import topics_app
 from gateway.doctor import diagnose
 from gateway.event_loop import run_to_end
 from gateway.process import Process
-from gateway.scaffold import write_topic
-from gateway.settings import Role, Settings, read_settings
+from gateway.settings import Role, Settings
 from gateway.shutdown import LAST, OVERTIME, exit_after, left_threads
 from gateway.wiring import Gateway, PartWrapper, TaskLog, gateway_version, unwrapped
 
 app = typer.Typer(
     no_args_is_help=True, help="Worker API Gateway.", add_completion=False, pretty_exceptions_enable=False
 )
-topics_app = typer.Typer(no_args_is_help=True, help="The topics that this gateway works.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(users_app, name="users")
 app.add_typer(keys_app, name="keys")
@@ -50,32 +50,11 @@ def main(wrap: PartWrapper = unwrapped) -> None:
     app(prog_name="gateway", obj=wrap)
 
 
-def _fail(error: GatewayError, code: int = 2) -> NoReturn:
-    typer.secho(f"gateway: {error}", fg="red", err=True)
-    raise typer.Exit(code)
-
-
-def _settings(**overrides: object) -> Settings:
-    try:
-        return read_settings(**{name: value for name, value in overrides.items() if value is not None})
-    except SetupError as error:
-        _fail(error)
-
-
-def _topics(settings: Settings) -> Registry:
-    # The topics of a checkout, or of the folder that holds them, come before any that are installed.
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return load_topics(settings.topics_package, settings.supported_topics)
-    except SetupError as error:
-        _fail(error)
-
-
 def _roles(text: str) -> frozenset[Role]:
     try:
         return frozenset(Role(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
-        _fail(SetupError(f"--roles {text}: choose from {', '.join(Role)}"))
+        fail(SetupError(f"--roles {text}: choose from {', '.join(Role)}"))
 
 
 @app.command()
@@ -88,21 +67,21 @@ def serve(
     """Run the gateway until SIGTERM or Ctrl-C."""
     chosen = _roles(roles)
     if not chosen:
-        _fail(SetupError("--roles is empty: choose from web,intake,work"))
-    _run(_settings(host=host, port=port), chosen, context.obj or unwrapped)
+        fail(SetupError("--roles is empty: choose from web,intake,work"))
+    _run(settings_of(host=host, port=port), chosen, context.obj or unwrapped)
 
 
 @app.command()
 def worker(context: typer.Context) -> None:
     """Run handlers only: the same as `serve --roles work`."""
-    _run(_settings(), frozenset({Role.WORK}), context.obj or unwrapped)
+    _run(settings_of(), frozenset({Role.WORK}), context.obj or unwrapped)
 
 
 @app.command()
 def doctor() -> None:
     """Test every connection and say what to mend; ends with 1 when something is wrong."""
-    settings = _settings()
-    topics = _topics(settings)
+    settings = settings_of()
+    topics = topics_of(settings)
     configure_logging(level="ERROR", json=False)
     findings = uvloop.run(diagnose(settings, topics))
     for finding in findings:
@@ -118,30 +97,6 @@ def version() -> None:
     typer.echo(gateway_version())
 
 
-@topics_app.command("list")
-def list_topics() -> None:
-    """List the topics with their terms."""
-    settings = _settings()
-    for topic in _topics(settings).values():
-        timeout = settings.task_timeout if topic.timeout is None else topic.timeout.total_seconds()
-        retries = settings.task_retry_limit if topic.retries is None else topic.retries
-        kind = "async" if topic.is_async else "thread"
-        typer.echo(f"{topic.name:30} timeout={timeout:g}s concurrency={topic.concurrency} retries={retries} {kind}")
-        typer.echo(f"{'':30} variables={'*' if topic.variables is None else ','.join(topic.variables) or 'none'}")
-        for name, value in topic.filters.items():
-            typer.echo(f"{'':30} {name}={value}")
-
-
-@topics_app.command("new")
-def new_topic(name: Annotated[str, typer.Argument(help="The topic's name in the process model.")]) -> None:
-    """Write a topic's file and its test."""
-    try:
-        for path in write_topic(name, Path.cwd()):
-            typer.echo(f"wrote {path.relative_to(Path.cwd())}")
-    except SetupError as error:
-        _fail(error)
-
-
 def _read_otel(file: Path) -> None:
     """Give OpenTelemetry the OTEL_* variables of the settings' file: it reads the environment alone."""
     for name, value in dotenv_values(file).items():
@@ -153,9 +108,11 @@ def _run(settings: Settings, roles: frozenset[Role], wrap: PartWrapper) -> None:
     json = wants_json(settings.log_format, sys.stderr.isatty())
     ours = (*OURS, settings.topics_package)
     configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json, ours=ours)
-    topics = _topics(settings)
+    topics = topics_for(settings, roles)
     _read_otel(Path(".env.gateway"))
     journal, code = StructlogJournal(), 1
+    if not topics:
+        journal.write("no_topics", level=Level.WARNING, package=settings.topics_package, roles=sorted(roles))
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
         run_to_end(
@@ -166,9 +123,9 @@ def _run(settings: Settings, roles: frozenset[Role], wrap: PartWrapper) -> None:
         code = 0
     except SetupError as error:
         code = 2
-        _fail(error, code)
+        fail(error, code)
     except ServerEnded as error:
-        _fail(error, code)
+        fail(error, code)
     except BaseException as error:
         # Told here: what is left running may keep Python from telling it at its end.
         journal.write("process_failed", level=Level.ERROR, error=repr(error), stack=error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.domain.errors import TopicError
+from bridge.domain.errors import TopicError, TopicsPackageMissing
 from bridge.registry import Registry, load_topics
 
 NUMBERS = count(1)
@@ -39,7 +39,8 @@ def drop(tmp_path: Path, package: str) -> Drop:
 
     def write(**files: str) -> None:
         for name, text in files.items():
-            path = tmp_path / package / f"{name.replace('__', '/', 1)}.py"
+            inner = name if name == "__init__" else name.replace("__", "/", 1)
+            path = tmp_path / package / f"{inner}.py"
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
 
@@ -140,6 +141,19 @@ def test_a_person_can_interrupt_an_import(package: str, drop: Drop) -> None:
 def test_a_package_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(TopicError, match=rf"^topics package '{name}' can't be imported: "):
         load_topics(name)
+
+
+@pytest.mark.parametrize("name", ["no_such_package", "no.such.package", "bridge.no_such_package"])
+def test_a_package_that_is_not_there_is_told_apart(name: str) -> None:
+    with pytest.raises(TopicsPackageMissing):
+        load_topics(name)
+
+
+def test_a_package_that_imports_what_is_not_there_is_a_broken_one(package: str, drop: Drop) -> None:
+    drop(__init__="import nowhere_at_all")
+    with pytest.raises(TopicError, match="No module named 'nowhere_at_all'") as caught:
+        load_topics(package)
+    assert not isinstance(caught.value, TopicsPackageMissing)
 
 
 def test_a_file_is_not_a_package(package: str, drop: Drop) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bridge.domain.errors import TopicError
-from gateway.scaffold import module_name, write_topic
+from gateway.scaffold.names import module_name
+from gateway.scaffold.topics import package_folder, write_topic
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
@@ -62,11 +63,74 @@ def test_what_is_written_is_loaded_as_a_topic(tmp_path: Path) -> None:
 
 def test_what_is_written_is_clean(tmp_path: Path) -> None:
     write_topic("charge-card", tmp_path)
-    ours = "lint.isort.known-first-party=['bridge', 'topics']"
-    checked = run(tmp_path, "ruff", "check", "--no-cache", "--config", str(PYPROJECT), "--config", ours, ".")
+    own = "lint.isort.known-first-party=['topics']"
+    checked = run(tmp_path, "ruff", "check", "--no-cache", "--config", str(PYPROJECT), "--config", own, ".")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     formatted = run(tmp_path, "ruff", "format", "--no-cache", "--check", "--config", str(PYPROJECT), ".")
     assert formatted.returncode == 0, formatted.stdout + formatted.stderr
+
+
+def test_what_is_written_into_the_gateways_own_checkout_is_clean(tmp_path: Path) -> None:
+    (tmp_path / "bridge").mkdir()
+    (tmp_path / "bridge" / "topic.py").touch()
+    write_topic("charge-card", tmp_path)
+    own = "lint.isort.known-first-party=['bridge', 'topics']"
+    checked = run(tmp_path, "ruff", "check", "--no-cache", "--config", str(PYPROJECT), "--config", own, ".")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("folders", "package", "expected"),
+    [
+        ((), "topics", "topics"),
+        ((), "company.topics", "company/topics"),
+        (("src",), "topics", "src/topics"),
+        (("src/company",), "company.topics", "src/company/topics"),
+        (("src", "topics"), "topics", "topics"),
+        (("src/topics", "topics"), "topics", "topics"),
+        (("src/topics",), "topics", "src/topics"),
+    ],
+)
+def test_where_a_package_is_and_where_it_belongs(
+    tmp_path: Path, folders: tuple[str, ...], package: str, expected: str
+) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    assert package_folder(package, tmp_path) == tmp_path / expected
+
+
+def test_a_folder_src_that_is_a_package_holds_no_others(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "__init__.py").touch()
+    assert package_folder("topics", tmp_path) == tmp_path / "topics"
+    assert package_folder("src.topics", tmp_path) == tmp_path / "src" / "topics"
+
+
+def test_a_package_that_an_editable_installation_has_elsewhere_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("python/company_a", ".venv/site-packages/company_b"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "__init__.py").touch()
+        monkeypatch.syspath_prepend((tmp_path / place).parent)
+    assert package_folder("company_a.topics", tmp_path) == tmp_path / "python" / "company_a" / "topics"
+    assert package_folder("company_b.topics", tmp_path) == tmp_path / "company_b" / "topics"
+
+
+@pytest.mark.parametrize("package", ["", "my-topics", "../topics", "a..b", "class.topics", "/topics"])
+def test_what_is_no_package_writes_nothing(tmp_path: Path, package: str) -> None:
+    with pytest.raises(TopicError, match=r"^TOPICS_PACKAGE="):
+        write_topic("charge-card", tmp_path, package)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_goes_into_the_package_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "src" / "company").mkdir(parents=True)
+    code, test = write_topic("charge-card", tmp_path, "company.topics")
+    assert code == tmp_path / "src" / "company" / "topics" / "charge_card.py"
+    assert test == tmp_path / "tests" / "company" / "topics" / "test_charge_card.py"
+    assert "from company.topics.charge_card import Input" in test.read_text()
+    assert not (tmp_path / "topics").exists()
 
 
 @pytest.mark.parametrize(
