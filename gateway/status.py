@@ -35,6 +35,8 @@ def status_snapshot(
         queued={topic: depth.ready for topic, depth in depths.items()},
         consumers={topic: depth.consumers for topic, depth in depths.items()},
         states=found.counts or {},
+        incidents=found.incidents or {},
+        paused=found.paused or {},
         oldest_waiting=found.oldest_waiting,
         open_tasks={topic: of.tasks for topic, of in backlog.items()},
         oldest_open={topic: of.oldest for topic, of in backlog.items() if of.oldest is not None},

@@ -391,7 +391,7 @@ class Gateway:
                 _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
             ),
         )
-        self.measure = Measure(self.publisher, store, self.topics.names, clock)
+        self.measure = Measure(self.publisher, store, self.dashboard_store, self.topics.names, clock=clock)
         self.dead_letters = DeadLetterReconciler(self.publisher.dead_letters(), store, store, clock, journal)
         self.operate = Operate(
             engine=self.engine,

@@ -24,7 +24,10 @@ _SHARE: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class TopicBacklog:
-    """Open tasks that a worker can get, locked or not, and the age of the oldest in seconds (None: not known)."""
+    """How many open tasks a worker can get, locked or not, and the age in seconds of the oldest that no worker holds.
+
+    The age is 0 where there is no such task, and None where it is not known.
+    """
 
     tasks: int
     oldest: float | None
@@ -98,4 +101,4 @@ class EngineBacklog:
             # An engine before 7.21 has no such order.
             self._tells_age = False
             return None
-        return None if oldest is None else max(0.0, (now - oldest).total_seconds())
+        return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())

@@ -166,7 +166,10 @@ class Engine(Protocol):
         ...
 
     async def oldest(self, topic: str) -> datetime | None:
-        """Return when the topic's oldest workable task was created; None where there is none, or no time is told."""
+        """Return when the topic's oldest workable task that no worker holds was created.
+
+        None where there is none, or the engine tells no times.
+        """
         ...
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:

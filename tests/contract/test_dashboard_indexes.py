@@ -204,6 +204,7 @@ async def note(dashboard_store: MongoDashboardStore) -> None:
         (lambda store: store.count_of(State.RECEIVED), Cover.COVERED),
         (lambda store: store.waiting(), Cover.COVERED),
         (lambda store: store.waiting_by_topic(), Cover.COVERED),
+        (lambda store: store.incidents(["orders"]), Cover.COVERED),
         (lambda store: store.unstarted("r", 10), Cover.ANCHORED),
     ],
 )

@@ -50,9 +50,9 @@ async def test_the_backlog_of_a_topic_is_what_a_worker_can_get(engine_lab: Engin
     assert (await engine.count(topic, workable=True), await engine.oldest(topic)) == (0, None)
     incident, suspended = await engine_lab.start(topic, retries=0), await engine_lab.start(topic)
     await engine_lab.suspend(suspended)
-    first = await engine_lab.start(topic)
     locked = await engine_lab.start(topic)
     await engine.lock(locked, "w1", MINUTE)
+    first = await engine_lab.start(topic)
     assert (await engine.get(incident)).retries == 0
     assert await engine.count(topic) == 4
     assert await engine.count(topic, workable=True) == 2
@@ -62,6 +62,7 @@ async def test_the_backlog_of_a_topic_is_what_a_worker_can_get(engine_lab: Engin
     assert oldest is not None
     (told,) = [task.created_at for task in await fetch(engine_lab, topic) if task.id == first]
     assert oldest == told
+    assert await engine.oldest(topic) is None, "all are locked"
 
 
 async def test_a_topic_whose_tasks_are_all_incidents_has_no_backlog(engine_lab: EngineLab, topic: str) -> None:

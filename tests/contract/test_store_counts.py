@@ -30,6 +30,19 @@ async def test_counts_and_the_oldest_of_a_state(mongo: MongoStore) -> None:
     assert await mongo.count_of(State.FAILED) == 0
 
 
+async def test_incidents_are_counted_by_topic(mongo: MongoStore) -> None:
+    assert await mongo.incidents(["orders", "mail"]) == {}
+    await mongo.accept(
+        [
+            *(task(name, state=State.FAILED) for name in "ab"),
+            task("c", topic="mail", state=State.FAILED),
+            task("d", topic="mail"),
+            task("e", topic="another", state=State.FAILED),
+        ]
+    )
+    assert await mongo.incidents(["orders", "mail"]) == {"orders": 2, "mail": 1}
+
+
 async def test_the_oldest_is_found_though_it_was_published_again(mongo: MongoStore) -> None:
     await mongo.accept(
         [

@@ -57,6 +57,8 @@ def snapshot() -> StatusSnapshot:
         queued={"a": 2},
         consumers={"a": 1},
         states={State.QUEUED: 2},
+        incidents={"a": 0},
+        paused={"a": 1.0},
         oldest_waiting=1.5,
         open_tasks={"a": 3},
         oldest_open={"a": 60.0},
@@ -100,6 +102,26 @@ def test_every_metric_that_is_asked_for_is_exported(place: str) -> None:
     assert named <= exported(), sorted(named - exported())
 
 
+def test_no_moments_of_creation_are_exported() -> None:
+    metrics = Metrics()
+    metrics.expect(["a"])
+    metrics.waits.labels("a").observe(1)
+    samples = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    assert "gateway_task_wait_seconds_bucket" in samples
+    assert [name for name in samples if name.endswith("_created")] == []
+
+
+def test_what_alerts_ask_an_increase_of_begins_at_zero() -> None:
+    """Of a counter that begins at one Prometheus sees no increase."""
+    metrics = Metrics()
+    metrics.expect(["a"])
+    events = re.search(r'event=~"([^"]+)"', ALERTS["GatewayTasksRefused"]["expr"])
+    assert events is not None
+    for event in events[1].split("|"):
+        for topic in ("a", ""):
+            assert metrics.registry.get_sample_value("gateway_events_total", {"event": event, "topic": topic}) == 0
+
+
 def test_the_names_are_found_in_queries() -> None:
     query = 'sum by (topic) (rate(gateway_a_total{gateway_b="c"}[5m])) / gateway_d > 0'
     assert set(NAME.findall(LABELS.sub("{}", query))) == {"gateway_a_total", "gateway_d"}
@@ -125,7 +147,8 @@ def test_every_alert_says_what_to_do(name: str) -> None:
     rule = ALERTS[name]
     assert rule["labels"]["severity"] in {"page", "warn", "info"}
     assert rule["annotations"]["summary"]
-    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{name.lower()}"
+    base = "{{ $externalLabels.runbook_base }}"
+    assert rule["annotations"]["runbook_url"] == f"{base}docs/runbook.md#{name.lower()}"
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     paragraph = re.search(rf"^### {name}\n\n(.+?)(?=\n### |\n## |\Z)", runbook, re.MULTILINE | re.DOTALL)
     assert paragraph is not None, f"docs/runbook.md says nothing of {name}"

@@ -35,8 +35,8 @@ async def read_topic_names(client: CamundaClient) -> Sequence[str]:
 
 
 async def find_oldest(client: CamundaClient, topic: str) -> EngineTask | UnreadableRow | None:
-    """Return the row of the oldest workable task. Engines before 7.21 refuse the order by a 400."""
-    query = f"topicName={_quoted(topic)}&{_WORKABLE}&sortBy=createTime&sortOrder=asc&maxResults=1"
+    """Return the row of the oldest workable task without a lock. Engines before 7.21 refuse the order by a 400."""
+    query = f"topicName={_quoted(topic)}&{_WORKABLE}&notLocked=true&sortBy=createTime&sortOrder=asc&maxResults=1"
     found = await client.ask("oldest", "GET", f"{client.external_task_base_url}?{query}", read=rows(read_row))
     return found[0] if found else None
 

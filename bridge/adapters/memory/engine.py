@@ -282,7 +282,8 @@ class MemoryEngine:
 
     async def oldest(self, topic: str) -> datetime | None:
         _raise(self._faults.before("oldest"))
-        return oldest_of(open_tasks(self._seen().values(), topic, workable=True))
+        found = open_tasks(self._seen().values(), topic, workable=True)
+        return oldest_of(task for task in found if not self._is_locked(task))
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first."""

@@ -23,7 +23,7 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from bridge.adapters.mongo.documents import RecordDocument, TaskDocument
+from bridge.adapters.mongo.documents import BY_TOPIC_STATE, RecordDocument, TaskDocument
 from bridge.adapters.mongo.index_builds import OnBuild, create_indexes
 from bridge.documents.payload import WITHOUT_PAYLOAD
 from bridge.documents.raw import Raw
@@ -165,6 +165,15 @@ class StoreReader:
             return await self._tasks.count_documents(
                 {"state": {"$eq": state.value}}, limit=WAITING_CAP, maxTimeMS=self._max_time_ms
             )
+
+    async def incidents(self, topics: Sequence[str]) -> Mapping[str, int]:
+        """Count the incidents of these topics, from the index alone, up to `WAITING_CAP` together; without zeros."""
+        wanted: Raw = {"topic": {"$in": list(topics)}, "state": {"$eq": State.FAILED.value}}
+        counted: Raw = {"$group": {"_id": "$topic", "tasks": {"$sum": 1}}}
+        pipeline: list[Raw] = [{"$match": wanted}, {"$limit": WAITING_CAP}, counted]
+        with translated("incidents"):
+            found = await self._tasks.aggregate(pipeline, hint=BY_TOPIC_STATE, maxTimeMS=self._max_time_ms)
+            return {str(row["_id"]): int(row["tasks"]) async for row in found}
 
     async def oldest(self, state: State) -> datetime | None:
         """Return when the oldest task in a state was accepted; None where there is none.

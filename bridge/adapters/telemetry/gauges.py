@@ -45,6 +45,8 @@ class StatusSnapshot:
     queued: Mapping[str, int] = field(default_factory=dict)
     consumers: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[State, int] = field(default_factory=dict)
+    incidents: Mapping[str, int] = field(default_factory=dict)
+    paused: Mapping[str, float] = field(default_factory=dict)
     oldest_waiting: float | None = None
     open_tasks: Mapping[str, int] = field(default_factory=dict)
     oldest_open: Mapping[str, float] = field(default_factory=dict)
@@ -104,10 +106,12 @@ def _of_intake(snapshot: StatusSnapshot) -> Iterator[Metric]:
     yield _per("gateway_consumers", "Subscribers of the topic's queue, of all processes.", "topic", snapshot.consumers)
     text = "Open tasks of the engine that a worker can get, locked or not; known to one process at a time."
     yield _per("gateway_engine_open_tasks", text, "topic", snapshot.open_tasks)
-    text = "Since the creation of the oldest of them."
+    text = "Since the creation of the oldest of them that no worker holds."
     yield _per("gateway_engine_oldest_open_seconds", text, "topic", snapshot.oldest_open)
     states = {state.value: count for state, count in snapshot.states.items()}
     yield _per("gateway_tasks_in_state", "Tasks in the store by state, up to 10,000 each.", "state", states)
+    yield _per("gateway_incidents", "Incidents that wait for a person.", "topic", snapshot.incidents)
+    yield _per("gateway_topic_paused_seconds", "Since when topics are paused.", "topic", snapshot.paused)
     if snapshot.poll_wait is not None:
         text = "How long a fetch waits at the engine at present, where it has nothing to give."
         yield _one("gateway_poll_wait_seconds", text, snapshot.poll_wait)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
 from bridge.domain.task import Task
@@ -29,12 +29,16 @@ _DEAD = {
     "dead_letter_settled": "settled",
 }
 """The events of dead letters, and what became of each."""
+_REFUSALS = ("leases_refused", "leases_expired", "task_refused", "incident_not_raised")
+"""The events of tasks that the engine gave and that are not kept; an alert asks for their increase."""
 
 
 class Metrics:
     """The gateway's own metrics in a registry of their own."""
 
     def __init__(self) -> None:
+        # Of the library as a whole: the moments of creation are a third more series that nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has it so
         self.registry = CollectorRegistry()
         self._known: dict[tuple[object, ...], Any] = {}
         self._topics = {""}
@@ -115,6 +119,10 @@ class Metrics:
                     counter.labels(topic, result)
             for each in (self.fetched, self.deferred):
                 each.labels(topic)
+            for event in _REFUSALS:
+                self._events.labels(event, topic)
+        for event in _REFUSALS:
+            self._events.labels(event, "")
         for why in ("queue", "collector", "shutdown"):
             self.spans_dropped.labels(why)
 
