@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bridge.domain.errors import GatewayError
+from bridge.domain.messages import Message
 from bridge.ports.journal import Journal, Level
 
 
@@ -17,6 +18,10 @@ class AdapterWarnings:
     def queue_failed(self, topic: str, error: GatewayError) -> None:
         """Tell that a topic's queue, or the dead letters', can't be used."""
         self._journal.write("queue_failed", level=Level.WARNING, topic=topic, error=str(error))
+
+    def token_not_renewed(self, why: Message) -> None:
+        """Tell that the token for the engine could not be renewed, while the one before is still good."""
+        self._journal.write("engine_token_not_renewed", level=Level.WARNING, error=why)
 
     def string_limit_lowered(self, limit: int) -> None:
         """Tell that the engine's column for texts holds fewer characters than was set."""

@@ -82,6 +82,13 @@ class Settings(BaseSettings):
     camunda_username: str | None = None
     camunda_password: SecretStr | None = None
     camunda_token: SecretStr | None = None
+    camunda_oauth_token_url: str | None = None
+    camunda_oauth_client_id: str | None = None
+    camunda_oauth_client_secret: SecretStr | None = None
+    camunda_oauth_scope: str | None = None
+    camunda_oauth_audience: str | None = None
+    camunda_oauth_client_authentication: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
+    camunda_headers: SecretStr | None = None
     camunda_connections: int = Field(default=16, ge=2, le=256)
     camunda_timeout: float = Field(default=30, gt=0)
     camunda_timeout_max: float = Field(default=600, gt=0, le=86_400)
@@ -203,6 +210,15 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://, as in http://camunda:8080/engine-rest")
         _require_usable(value, ("http", "https"))
         return value.rstrip("/")
+
+    @field_validator("camunda_oauth_token_url")
+    @classmethod
+    def _token_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            _require_usable(value, ("http", "https"))
+            if urlsplit(value).username is not None:
+                raise ValueError("it has credentials in it: put them into CAMUNDA_OAUTH_CLIENT_ID and its secret")
+        return value
 
     @field_validator("rabbitmq_url")
     @classmethod

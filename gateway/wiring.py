@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from bridge.access.accounts import Accounts
 from bridge.access.sessions import SessionService
-from bridge.adapters.camunda.client import authorization
 from bridge.adapters.camunda.engine import CamundaEngine
 from bridge.adapters.camunda.string_column import StringColumn
 from bridge.adapters.mongo.access import MongoAccessStore
@@ -70,6 +69,7 @@ from bridge.runtime.lag import Lag
 from bridge.runtime.loop_watch import LoopWatch
 from bridge.topic import Context, Log
 from gateway.adapter_warnings import AdapterWarnings
+from gateway.engine_login import engine_login
 from gateway.settings import Role, Settings
 
 TaskLog = Callable[[Task, Collection[str]], Log]
@@ -156,9 +156,12 @@ class Gateway:
         warnings = AdapterWarnings(self.journal)
         self.unreadable_rows = UnreadableRows(self.journal, self.metrics.observe_unreadable_row)
         self.foreign_answers = ForeignAnswers(self.journal, self.metrics.observe_foreign_answer)
+        login = engine_login(settings, warnings.token_not_renewed)
         self.engine = CamundaEngine(
             settings.camunda_url,
-            credentials=authorization(settings.camunda_username, settings.camunda_password, settings.camunda_token),
+            credentials=login.credentials,
+            tokens=login.tokens,
+            fixed_headers=login.headers,
             connections=settings.camunda_connections,
             timeout=_seconds(settings.camunda_timeout),
             outcome_timeout=_seconds(settings.camunda_timeout_max),

@@ -9,7 +9,7 @@ from uuid import uuid4
 import aiohttp
 from pydantic import SecretStr
 
-from bridge.adapters.camunda.client import authorization
+from bridge.adapters.camunda.login import authorization
 from bridge.domain.rights import ANY, GRANTS, Resource, Right
 from sandbox.parts import ADMIN
 

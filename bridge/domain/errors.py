@@ -77,6 +77,12 @@ class CallNotMade(EngineUnavailable):
     default_code = "engine.call_not_made"
 
 
+class TokenUnavailable(CallNotMade):
+    """The token endpoint gives no token for the engine: it does not answer, or refuses the gateway."""
+
+    default_code = "engine.token"
+
+
 class EngineChanged(EngineUnavailable):
     """Another engine than the one whose tasks are kept answers: what it says of them counts for nothing."""
 

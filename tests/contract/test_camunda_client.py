@@ -13,8 +13,8 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bridge.adapters.camunda.answers import Answer as Answered
-from bridge.adapters.camunda.client import authorization
 from bridge.adapters.camunda.engine import DETAILS_LIMIT, CamundaEngine
+from bridge.adapters.camunda.login import authorization
 from bridge.domain.errors import (
     CallCut,
     EngineRejected,
@@ -49,6 +49,7 @@ async def engine(url: str, stub: Stub) -> AsyncIterator[CamundaEngine]:
         credentials="Bearer s3cret",
         connections=1,
         timeout=timedelta(seconds=5),
+        fixed_headers={"X-Api-Key": "k3y"},
         headers=lambda: {"traceparent": "00-1"},
         observe=stub.observe,
         foreign=stub.observe_foreign,
@@ -63,6 +64,7 @@ async def test_each_call_carries_credentials_and_the_callers_headers(engine: Cam
     ((request, body),) = stub.requests
     assert request.path == "/engine-rest/external-task/t1/complete"
     assert (request.headers["Authorization"], request.headers["traceparent"]) == ("Bearer s3cret", "00-1")
+    assert request.headers["X-Api-Key"] == "k3y"
     assert body == {"workerId": "w1", "variables": {}}
     assert stub.calls == [("complete", 204)]
 

@@ -9,6 +9,8 @@ const provider = new Provider(issuer, {
   jwks,
   cookies: { keys: ["only for tests"] },
   pkce: { required: () => true },
+  scopes: ["openid", "offline_access", "engine"],
+  features: { clientCredentials: { enabled: true } },
   claims: { openid: ["sub"], profile: ["preferred_username", "groups", "topics"], email: ["email", "email_verified"] },
   findAccount: (_context, id) =>
     id in accounts ? { accountId: id, claims: () => ({ sub: id, ...accounts[id] }) } : undefined,

@@ -80,6 +80,7 @@ class Provider:
             "client_secret": SECRET,
             "redirect_uris": [f"{PUBLIC}/dashboard/login/callback"],
             "post_logout_redirect_uris": [f"{PUBLIC}/dashboard/login"],
+            "grant_types": ["authorization_code", "client_credentials"],
         }
         config = {
             "issuer": self.issuer, "port": self.port, "accounts": self.accounts, "clients": [client],

@@ -66,6 +66,12 @@ class Answer:
         return self.content_type.partition(";")[0].strip().lower()
 
     @property
+    def is_login_refused(self) -> bool:
+        """Whether the login was refused: by the engine's own, or by what stands before the engine."""
+        told = _told(self) if self.status == 401 else None
+        return self.status == 401 and (told is None or told[:2] != _NOBODY_LOGGED_IN)
+
+    @property
     def told_at(self) -> datetime | None:
         """The engine's own time, in whole seconds (RFC 9110, 6.6.1); None where it tells none that can be read."""
         try:

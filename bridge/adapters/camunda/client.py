@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,7 +15,6 @@ import aiohttp
 import orjson
 from aiohttp.abc import AbstractStreamWriter
 from camunda.client.async_external_task_client import AsyncExternalTaskClient
-from pydantic import SecretStr
 
 from bridge.adapters.camunda.answers import Answer, Read, interpret
 from bridge.adapters.camunda.bounds import SMALL_ANSWER, read_bounded
@@ -28,6 +27,7 @@ from bridge.domain.errors import (
     EngineUnavailable,
     ForeignAnswer,
     SetupError,
+    TokenUnavailable,
 )
 from bridge.domain.messages import message
 from bridge.ports.engine import TopicPoll
@@ -56,6 +56,22 @@ class Guard(Protocol):
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T: ...
 
 
+class Tokens(Protocol):
+    """Gives bearer tokens that end after some time."""
+
+    async def current(self) -> str:
+        """Return a token that is good as far as is known. Raises `TokenUnavailable`."""
+        ...
+
+    async def replace(self, refused: str) -> str | None:
+        """Return another token than the one that was refused; None where there is none. Raises `TokenUnavailable`."""
+        ...
+
+    async def close(self) -> None:
+        """End what is under way."""
+        ...
+
+
 async def unguarded(call: Callable[[], Awaitable[T]]) -> T:
     """Make the call, whatever became of those before."""
     return await call()
@@ -73,31 +89,6 @@ class _Content(aiohttp.BytesPayload):
         self.sent = True
 
 
-def authorization(
-    username: str | None = None, password: SecretStr | None = None, token: SecretStr | None = None
-) -> str | None:
-    """Return the Authorization header for basic (`username`, `password`) or bearer (`token`) authentication.
-
-    A token may come with its "Bearer " or without. None where nothing is given; `SetupError` where both kinds are, or
-    half of one.
-    """
-    if token is not None:
-        if username is not None or password is not None:
-            raise SetupError("CAMUNDA_TOKEN and CAMUNDA_USERNAME/CAMUNDA_PASSWORD: set one kind, not both")
-        secret = token.get_secret_value().strip()
-        kind, _, rest = secret.partition(" ")
-        secret = rest.strip() if kind.lower() == "bearer" else secret
-        if not secret.isascii() or not secret.isprintable() or not secret:
-            raise SetupError("CAMUNDA_TOKEN is empty, or has characters that no HTTP header may have")
-        return f"Bearer {secret}"
-    if username is None and password is None:
-        return None
-    if username is None or password is None:
-        raise SetupError("CAMUNDA_USERNAME and CAMUNDA_PASSWORD: set both, or neither")
-    pair = f"{username}:{password.get_secret_value()}"
-    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
-
-
 class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the package has no types
     """The client library's URLs, headers and request shape, over pooled connections.
 
@@ -111,6 +102,8 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         base_url: str,
         *,
         credentials: str | None,
+        tokens: Tokens | None,
+        fixed_headers: Mapping[str, str],
         connections: int,
         timeout: timedelta,
         tls: ssl.SSLContext | bool,
@@ -134,6 +127,8 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         )
         self.base_url = base_url
         self._credentials = credentials
+        self._tokens = tokens
+        self._fixed_headers = fixed_headers
         self._connections = connections
         self._tls = tls
         self._call_headers = headers
@@ -157,6 +152,8 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         for pool in pools:
             if pool is not None:
                 await pool.close()
+        if self._tokens is not None:
+            await self._tokens.close()
 
     def _pool(self, connections: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -167,7 +164,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
 
     def _get_headers(self) -> dict[str, str]:
         """Return what each call has; a call's own come on top of that."""
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {**self._fixed_headers, "Content-Type": "application/json", "Accept": "application/json"}
         if self._credentials is not None:
             headers["Authorization"] = self._credentials
         return headers
@@ -218,7 +215,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
             try:
                 answer = await self._send(operation, method, url, body, wait, most=deadline, most_bytes=most_bytes)
                 return interpret(operation, answer, read)
-            except AnswerTooLarge:
+            except (AnswerTooLarge, TokenUnavailable):
                 raise
             except EngineUnavailable as error:
                 took = time.monotonic() - began
@@ -245,10 +242,35 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         most: timedelta | None = None,
         most_bytes: int = SMALL_ANSWER,
     ) -> Answer:
+        """Make one call; once more with a new token where the first is refused: a 401 changed nothing in the engine."""
+        send = partial(self._send_once, operation, method, url, body, wait, most=most, most_bytes=most_bytes)
+        if self._tokens is None:
+            return await send()
+        token = await self._tokens.current()
+        answer = await send(token=token)
+        if answer.is_login_refused and (another := await self._tokens.replace(token)) is not None:
+            return await send(token=another)
+        return answer
+
+    async def _send_once(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        body: Any,
+        wait: timedelta | None,
+        *,
+        most: timedelta | None,
+        most_bytes: int,
+        token: str | None = None,
+    ) -> Answer:
         pool, slots = (self._calls, self._slots) if wait is None else (self._polls, self._poll_slots)
         if pool is None:
             raise EngineUnavailable(message("engine.closed", operation=operation))
         content = None if body is None else _Content(orjson.dumps(body))
+        headers = (
+            {**self._call_headers()} if token is None else {**self._call_headers(), "Authorization": f"Bearer {token}"}
+        )
         usual = self.http_timeout_seconds + (0.0 if wait is None else wait.total_seconds())
         deadline = usual if most is None else most.total_seconds()
         started, status = time.perf_counter(), None
@@ -257,12 +279,12 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
                 asyncio.timeout(deadline),
                 slots.slot(usual if most else None),
                 pool.request(
-                    method, url, data=content, headers=self._call_headers(), allow_redirects=False, timeout=_UNTIMED
+                    method, url, data=content, headers=headers, allow_redirects=False, timeout=_UNTIMED
                 ) as response,
             ):
                 status = response.status
                 answer = await read_bounded(operation, response, most_bytes)
-                headers = response.headers
+                told = response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status = None
             raise _no_answer(operation, error, deadline, content) from error
@@ -271,9 +293,9 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         return Answer(
             status,
             answer,
-            headers.get("Content-Type", ""),
-            headers.get("Content-Disposition", ""),
-            headers.get("Date"),
+            told.get("Content-Type", ""),
+            told.get("Content-Disposition", ""),
+            told.get("Date"),
             0 if content is None else content.size or 0,
         )
 

@@ -6,12 +6,13 @@ import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from bridge.adapters.camunda.answers import Answer, content, document, nothing, rows
 from bridge.adapters.camunda.backlog import count_tasks, find_oldest, read_topic_names
-from bridge.adapters.camunda.client import CamundaClient, Foreign, Guard, Headers, Observe, millis, unguarded
+from bridge.adapters.camunda.client import CamundaClient, Foreign, Guard, Headers, Observe, Tokens, millis, unguarded
 from bridge.adapters.camunda.identity import CamundaIdentity
 from bridge.adapters.camunda.models import MOST_BYTES, find_throwing_activities
 from bridge.adapters.camunda.rights import find_missing_rights
@@ -57,8 +58,8 @@ class CamundaEngine:
 
     `timeout` bounds each call (a poll: on top of its wait), but for an outcome's, which may take `outcome_timeout`: the
     engine answers when the next steps are done, as far as they run in the same transaction. `credentials` is what
-    `authorization` returned. `tls` is an SSL context for an own CA, or False to check nothing. `headers` is asked
-    before each call, for trace context.
+    `login.authorization` returned; `tokens` gives bearer tokens in its place. `fixed_headers` go with each call. `tls`
+    is an SSL context for an own CA, or False to check nothing. `headers` is asked before each call, for trace context.
     `observe` gets each: the operation, its HTTP status (None when no answer came) and its seconds. `foreign` is
     called for answers of others, `on_unreadable_row` for rows that can't be read. `guard` makes each call:
     a circuit breaker may refuse to. `answer_limit` is how many bytes are read of an answer that has variables in it.
@@ -69,6 +70,8 @@ class CamundaEngine:
         base_url: str,
         *,
         credentials: str | None = None,
+        tokens: Tokens | None = None,
+        fixed_headers: Mapping[str, str] = MappingProxyType({}),
         connections: int = 16,
         timeout: timedelta = timedelta(seconds=30),
         outcome_timeout: timedelta = timedelta(minutes=10),
@@ -89,6 +92,8 @@ class CamundaEngine:
         self._client = CamundaClient(
             base_url.rstrip("/"),
             credentials=credentials,
+            tokens=tokens,
+            fixed_headers=fixed_headers,
             connections=connections,
             timeout=timeout,
             tls=tls,

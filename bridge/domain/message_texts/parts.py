@@ -51,6 +51,20 @@ ENGINE: Final = {
     "engine.no_answer": msg("%(operation)s: no answer: %(error)s"),
     "engine.timeout": msg("%(operation)s: no answer within %(seconds)s s"),
     "engine.closed": msg("%(operation)s: the engine's client is not open"),
+    "engine.token.no_answer": msg(
+        "no token for the engine: the token endpoint does not answer: %(error)s; check CAMUNDA_OAUTH_TOKEN_URL"
+    ),
+    "engine.token.timeout": msg(
+        "no token for the engine: no answer of the token endpoint within %(seconds)s s; check CAMUNDA_OAUTH_TOKEN_URL"
+    ),
+    "engine.token.status": msg(
+        "no token for the engine: the token endpoint answers %(status)s; check CAMUNDA_OAUTH_TOKEN_URL"
+    ),
+    "engine.token.unreadable": msg("no token for the engine: the token endpoint's answer is no token: %(error)s"),
+    "engine.token.refused": msg(
+        "no token for the engine: the token endpoint refuses the gateway: %(error)s; check CAMUNDA_OAUTH_CLIENT_ID, "
+        "CAMUNDA_OAUTH_CLIENT_SECRET, CAMUNDA_OAUTH_SCOPE and CAMUNDA_OAUTH_AUDIENCE"
+    ),
     "engine.payload_refused": msg(
         "%(operation)s: the engine's address answers 413: what stands before the engine lets no request of "
         "%(count)s bytes through; raise its limit (nginx: client_max_body_size), or make the result smaller"
@@ -72,7 +86,10 @@ ENGINE: Final = {
     "engine.due.whole_list": msg("a JSON list is due: it ends early, or is none (%(count)s bytes)"),
     "engine.due.json": msg("the engine's JSON is due: %(fault)s"),
     "engine.hint.redirect": msg("a redirect: a login, or CAMUNDA_URL has http for https"),
-    "engine.hint.login": msg("a login, or CAMUNDA_USERNAME, CAMUNDA_PASSWORD or CAMUNDA_TOKEN are refused"),
+    "engine.hint.login": msg(
+        "a login, or what CAMUNDA_USERNAME and CAMUNDA_PASSWORD, CAMUNDA_TOKEN or the CAMUNDA_OAUTH settings say is "
+        "refused"
+    ),
     "engine.hint.refused": msg("a proxy or a firewall refuses the call"),
     "engine.hint.wrong_path": msg("another service, or CAMUNDA_URL has a wrong path"),
     "engine.hint.proxy_login": msg("a proxy asks for a login"),
