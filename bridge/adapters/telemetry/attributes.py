@@ -12,11 +12,7 @@ from bridge.domain.submission import Submission
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task
 from bridge.domain.trace_context import VARIABLE
 
-OPERATIONS: Final[Mapping[type[Outcome], tuple[str, str]]] = {
-    Completion: ("complete", "/external-task/{id}/complete"),
-    Failure: ("fail", "/external-task/{id}/failure"),
-    BpmnFault: ("bpmn_error", "/external-task/{id}/bpmnError"),
-}
+OPERATIONS: Final[Mapping[type[Outcome], str]] = {Completion: "complete", Failure: "fail", BpmnFault: "bpmn_error"}
 RESULTS: Final[Mapping[Event, str]] = {
     Event.DELIVERED_COMPLETION: "completed",
     Event.ENDED_BY_US: "completed",
@@ -37,11 +33,10 @@ def trace_given_by(submission: Submission) -> str | None:
 
 
 def describe(task: Task) -> Attributes:
-    """Return what each span of a task says of it."""
-    found: Attributes = {
-        "task.id": task.id,
-        "task.topic": task.topic,
-    }
+    """Return what a task is searched by: on its own span, and on those of faults, which may be written hours before."""
+    found: Attributes = {"task.id": task.id, "task.topic": task.topic}
+    if task.epoch > 1:
+        found["task.epoch"] = task.epoch
     if task.business_key:
         found["task.business_key"] = mask_text(task.business_key)
     if task.process_instance_id is not None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from opentelemetry import context as otel
@@ -31,6 +32,7 @@ _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
 
 
+@lru_cache(maxsize=1_024)  # a span's is asked for while its step lasts, when it is sent, and by its children
 def span_context(trace: str, span: str, sampled: bool) -> SpanContext:
     """Return the SDK's context of a span that is known by its ids."""
     return SpanContext(int(trace, 16), int(span, 16), False, _SAMPLED if sampled else _NOT_SAMPLED)

@@ -67,7 +67,6 @@ class OtelTracer:
             "server.address": address.hostname or "",
             "server.port": address.port or (443 if address.scheme == "https" else 80),
         }
-        self._broker: Attributes = {"messaging.system": "rabbitmq", "messaging.destination.name": around.exchange}
         self._fetches: OrderedDict[str, Draft] = OrderedDict()
         self._chance = random.Random()  # noqa: S311 - it makes ids, it keeps no secret
 
@@ -111,7 +110,6 @@ class OtelTracer:
         trace, span = span_of_fetch(worker_id)
         attributes: Attributes = {
             **self._engine,
-            "url.template": "/external-task/fetchAndLock",
             "worker.id": worker_id,
             "fetch.topics": ",".join(topics[:20]),
         }
@@ -143,7 +141,8 @@ class OtelTracer:
 
     @contextmanager
     def publish(self, topic: str, tasks: Sequence[Task]) -> Iterator[Publishing]:  # noqa: ARG002 - each task has it
-        drafts = [self._sending(task) for task in tasks]
+        now = self._now()
+        drafts = [self._sending(task, now) for task in tasks]
         keys = [
             TaskKey(
                 task.id,
@@ -166,21 +165,21 @@ class OtelTracer:
                 draft.fail(type(error).__name__, mask_text(str(error)), now)
             self._sink.put(draft, sampled)
 
-    def _sending(self, task: Task) -> tuple[Draft, bool] | None:
+    def _sending(self, task: Task, now: int) -> tuple[Draft, bool] | None:
         place = place_of(task.id, task.trace)
         if place is None:
             return None
         attributes: Attributes = {
-            **self._broker,
-            "messaging.operation.type": "send",
+            "messaging.system": "rabbitmq",
+            "messaging.destination.name": self._around.exchange,
             "messaging.rabbitmq.destination.routing_key": task.topic,
-            "messaging.message.id": f"{task.id}:{task.epoch}",
+            "messaging.operation.type": "send",
             "task.id": task.id,
         }
         links = (span_of_fetch(task.worker_id),) if task.source is Source.POLLED else ()
         if place.sampled and links:
             self._show_fetch(task.worker_id)
-        draft = self._draft(place, self._fresh(), f"send {task.topic}", SpanKind.PRODUCER, attributes)
+        draft = _draft(place, self._fresh(), f"send {task.topic}", SpanKind.PRODUCER, now, attributes)
         draft.links = links
         return draft, place.sampled
 
@@ -188,31 +187,30 @@ class OtelTracer:
         place = place_of(task.id, task.trace)
         if place is None:
             return UNSEEN
-        draft = self._processing(place, task, claim_id)
+        draft = self._processing(place, task, claim_id, self._now())
         sent = parse(message.trace)
         if sent is not None and sent[2] and sent[0] == place.trace_id:
             draft.parent = sent[1]
         if task.history:
             last = task.history[-1]
             draft.links = ((place.trace_id, span_of_attempt(place.trace_id, task.id, last.claim_id)),)
-            wait = self._draft(
-                place, self._fresh(), "wait for the next attempt", SpanKind.INTERNAL, {"task.id": task.id}
-            )
-            wait.start, wait.end = nanos(last.ended_at), draft.start
+            began, name = nanos(last.ended_at), "wait for the next attempt"
+            wait = _draft(place, self._fresh(), name, SpanKind.INTERNAL, began, {"task.id": task.id})
+            wait.end = draft.start
             self._sink.put(wait, place.sampled)
         return _Attempt(self, task, place, draft)
 
-    def _processing(self, place: Place, task: Task, claim_id: str) -> Draft:
+    def _processing(self, place: Place, task: Task, claim_id: str, start: int) -> Draft:
         attributes: Attributes = {
-            **self._broker,
+            "messaging.system": "rabbitmq",
             "messaging.operation.type": "process",
-            **describe(task),
+            "task.id": task.id,
+            "task.topic": task.topic,
             "task.attempt": task.attempts,
-            "task.epoch": task.epoch,
             "worker.id": task.worker_id,
         }
         span = span_of_attempt(place.trace_id, task.id, claim_id)
-        return self._draft(place, span, f"process {task.topic}", SpanKind.CONSUMER, attributes)
+        return _draft(place, span, f"process {task.topic}", SpanKind.CONSUMER, start, attributes)
 
     def end_attempt(self, task: Task, place: Place, draft: Draft, outcome: Outcome | None, why: str) -> None:
         """Write the span of an attempt that decided, or did not get to."""
@@ -220,7 +218,7 @@ class OtelTracer:
         hide = self.hiding(task)
         match outcome:
             case None:
-                draft.attributes["task.result"] = "abandoned"
+                draft.attributes |= {**describe(task), "task.result": "abandoned"}
                 draft.fail("Abandoned", hide(why), now)
             case Completion():
                 draft.attributes["task.result"] = "completed"
@@ -228,7 +226,7 @@ class OtelTracer:
                 # What a process is modelled for is no fault of the attempt.
                 draft.attributes |= {"task.result": "bpmn_error", "bpmn.error.code": hide(code)}
             case Failure(name, message, details, retries):
-                draft.attributes |= {"task.result": "failed", "task.retries": retries}
+                draft.attributes |= {**describe(task), "task.result": "failed", "task.retries": retries}
                 draft.fail(name, hide(message), now, hide(details))
         self._sink.put(draft, place.sampled)
         if isinstance(outcome, Failure) and not place.sampled:
@@ -252,9 +250,9 @@ class OtelTracer:
         if place is None or task.outcome is None:
             yield
             return
-        operation, template = OPERATIONS[type(task.outcome)]
-        attributes: Attributes = {**self._engine, "url.template": template, "task.id": task.id}
-        draft = self._draft(place, self._fresh(), operation, SpanKind.CLIENT, attributes)
+        attributes: Attributes = {**self._engine, "task.id": task.id}
+        name = OPERATIONS[type(task.outcome)]
+        draft = _draft(place, self._fresh(), name, SpanKind.CLIENT, self._now(), attributes)
         if task.reports:
             draft.attributes["http.request.resend_count"] = task.reports
         token = otel.attach(set_span_in_context(NonRecordingSpan(draft.context(place.sampled))))
@@ -262,6 +260,7 @@ class OtelTracer:
             yield
             draft.attributes["http.response.status_code"] = 204
         except (EngineRejected, EngineUnavailable) as error:
+            draft.attributes |= describe(task)
             self._refused(draft, error, self.hiding(task))
             raise
         finally:
@@ -288,11 +287,11 @@ class OtelTracer:
         place = place_of(task.id, task.trace)
         if place is None:
             return
-        draft = self._processing(place, task, task.claim_id or "")
-        now = draft.end = self._now()
-        if task.claimed_at is not None:
-            draft.start = nanos(task.claimed_at)
-        draft.attributes |= {"task.result": "lost", "task.replica": task.replica or ""}
+        now = self._now()
+        began = now if task.claimed_at is None else nanos(task.claimed_at)
+        draft = self._processing(place, task, task.claim_id or "", began)
+        draft.end = now
+        draft.attributes |= {**describe(task), "task.result": "lost", "task.replica": task.replica or ""}
         draft.fail("ClaimLost", f"replica {task.replica} sent no heartbeat", now)
         self._sink.put(draft, place.sampled)
         if not place.sampled:
@@ -313,13 +312,12 @@ class OtelTracer:
             **describe(task),
             "task.result": result,
             "task.attempts": task.attempts,
-            "task.epoch": task.epoch,
         }
         if task.process_definition_key is not None:
             attributes["process.definition.key"] = task.process_definition_key
-        draft = self._draft(place, place.span_id, f"task {task.topic}", SpanKind.INTERNAL, attributes)
-        draft.parent = place.parent
-        draft.start, draft.end = nanos(task.created_at), self._now()
+        began = nanos(task.created_at)
+        draft = _draft(place, place.span_id, f"task {task.topic}", SpanKind.INTERNAL, began, attributes)
+        draft.parent, draft.end = place.parent, self._now()
         for attempt in task.history:
             told: Attributes = {"attempt": attempt.number, "ended": attempt.ended, "replica": attempt.replica}
             if attempt.error is not None:
@@ -335,14 +333,17 @@ class OtelTracer:
         if not place.sampled:
             self._sink.forget(place.trace_id)
 
-    def _draft(self, place: Place, span: str, name: str, kind: SpanKind, attributes: Attributes) -> Draft:
-        return Draft(place.trace_id, span, place.span_id, name, kind, self._now(), attributes)
-
     def _fresh(self) -> str:
         return f"{self._chance.getrandbits(64) or 1:016x}"
 
     def _now(self) -> int:
         return nanos(self._clock.now())
+
+
+def _draft(  # noqa: PLR0917 - a draft's own fields
+    place: Place, span: str, name: str, kind: SpanKind, start: int, attributes: Attributes
+) -> Draft:
+    return Draft(place.trace_id, span, place.span_id, name, kind, start, attributes)
 
 
 class _Fetch:

@@ -163,6 +163,30 @@ def test_an_attempt_says_how_it_ended(outcome: Outcome, result: str, error: str 
     assert "1234" not in str(span.status.description)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "found"),
+    [(Completion(), False), (BpmnFault("REFUSED"), False), (Failure("ValueError", "no", "", 0), True), (None, True)],
+)
+def test_a_failed_attempt_is_found_by_what_its_task_is_searched_by(outcome: Outcome | None, found: bool) -> None:
+    bench = Bench()
+    task = bench.task(business_key="order 17", process_instance_id="p1", epoch=2)
+    bench.tracer.attempt(task, "c1", TaskKey("t1", 1)).ended(outcome, "the process stops")
+    searched = {"task.business_key": "order 17", "process.instance.id": "p1", "task.epoch": 2}
+    told = attributes(bench.one("process orders"))
+    assert {name: told.get(name) for name in searched} == (searched if found else dict.fromkeys(searched))
+    assert (told["task.id"], told["task.topic"]) == ("t1", "orders")
+
+
+def test_a_refused_delivery_is_found_by_what_its_task_is_searched_by() -> None:
+    bench = Bench()
+    task = bench.task(business_key="order 17", process_instance_id="p1", outcome=Completion())
+    with pytest.raises(EngineUnavailable), bench.tracer.delivery(task):
+        raise EngineUnavailable("away")
+    told = attributes(bench.one("complete"))
+    assert (told["task.topic"], told["task.business_key"], told["process.instance.id"]) == ("orders", "order 17", "p1")
+    assert "task.epoch" not in told, "the first lease is not told"
+
+
 def test_a_claim_that_was_taken_over_is_told_by_its_taker_alone() -> None:
     bench = Bench()
     task = bench.task(claim_id="c1", claimed_at=bench.clock.now(), replica="gone")
