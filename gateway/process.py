@@ -30,7 +30,7 @@ from gateway.readiness import ReadinessCheck
 from gateway.server import Server, listen, possible_connections
 from gateway.settings import Role
 from gateway.shutdown import Shutdown
-from gateway.status import status_snapshot
+from gateway.status import broker_version, engine_warnings, status_snapshot
 from gateway.wiring import Gateway
 from web.alpine import alpine_from
 from web.app import create_app
@@ -319,9 +319,9 @@ class Process:
         probes: Mapping[str, Probe] = {
             "engine": gateway.engine.version,
             "mongodb": gateway.store.version,
-            "rabbitmq": gateway.broker_version,
+            "rabbitmq": partial(broker_version, gateway),
         }
-        return await check(probes, _PROBE_WITHIN, {"engine": gateway.engine_warnings})
+        return await check(probes, _PROBE_WITHIN, {"engine": partial(engine_warnings, gateway)})
 
     async def ready(self, purpose: Purpose | None = None) -> Readiness:
         """Return whether the process does what its roles ask of it (None), or can do what is asked for, and why not."""

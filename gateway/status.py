@@ -1,10 +1,12 @@
-"""How one process stands now, put together for a scrape from the parts that know."""
+"""The status of one process: its snapshot for a scrape, and what its health check says of engine and broker."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from bridge.adapters.telemetry.gauges import StatusSnapshot
+from bridge.domain.errors import BrokerUnavailable
+from bridge.domain.messages import joined, message
 from bridge.runtime.loop import Loop
 from gateway.settings import Role
 from gateway.wiring import Gateway
@@ -13,7 +15,7 @@ from gateway.wiring import Gateway
 def status_snapshot(
     gateway: Gateway, *, ready: bool, loops: Sequence[Loop], attached: Mapping[str, bool]
 ) -> StatusSnapshot:
-    """Return it. What its roles don't know is left empty: another process exports it."""
+    """Return the snapshot. What its roles don't know is left empty: another process exports it."""
     fetches = Role.INTAKE in gateway.roles
     found = gateway.measure.sample
     depths = found.depths or {}
@@ -52,3 +54,26 @@ def _parts(gateway: Gateway, attached: Mapping[str, bool]) -> Mapping[str, bool]
     elif attached:
         parts["rabbitmq"] = any(attached.values())
     return parts
+
+
+def engine_warnings(gateway: Gateway) -> tuple[str, ...]:
+    """Return what is wrong with an engine that answers: answers of something else, and rights that its user lacks."""
+    foreign = gateway.wrong_answer()
+    return (*(() if foreign is None else (foreign,)), *(missing.message for missing in gateway.rights.missing))
+
+
+async def broker_version(gateway: Gateway) -> str:
+    """Ask RabbitMQ for its version: by the publisher's connection, or by the consumer's where there is no publisher.
+
+    Raises `BrokerUnavailable` where a queue can't be used; its text names each such queue.
+    """
+    publishes = bool(gateway.roles & {Role.WEB, Role.INTAKE})
+    version = await gateway.publisher.version() if publishes else "consuming"
+    faults = {**(gateway.publisher.faults() if publishes else {}), **gateway.consumer.faults()}
+    if faults:
+        raise BrokerUnavailable(joined(faults.values()))
+    if not publishes:
+        detached = [topic for topic, attached in (await gateway.consumer.consuming()).items() if not attached]
+        if detached:
+            raise BrokerUnavailable(message("broker.not_consumed", topics=", ".join(detached)))
+    return version

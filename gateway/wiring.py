@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from bridge.access.accounts import Accounts
 from bridge.access.sessions import SessionService
-from bridge.adapters.camunda.engine import CamundaEngine
-from bridge.adapters.camunda.string_column import StringColumn
-from bridge.adapters.mongo.access import MongoAccessStore
 from bridge.adapters.mongo.clock import SharedClock
-from bridge.adapters.mongo.dashboard import MongoDashboardStore
-from bridge.adapters.mongo.store import MongoStore
 from bridge.adapters.passwords import Argon2Passwords
-from bridge.adapters.rabbitmq.consumer import RabbitConsumer
-from bridge.adapters.rabbitmq.publisher import RabbitPublisher
 from bridge.adapters.telemetry.metered import MeteredTracer
 from bridge.adapters.telemetry.metrics import CountingJournal, Metrics
-from bridge.adapters.telemetry.telemetry import Identity, Telemetry, wants_traces
 from bridge.documents.task_codec import size_of
-from bridge.domain.errors import BrokerUnavailable
-from bridge.domain.messages import joined, message
 from bridge.domain.replica import Replica
-from bridge.domain.task import State, Task
+from bridge.domain.task import Task
 from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.deliver.in_flight import Deadlines
 from bridge.flow.edit_check import EditCheck
@@ -49,7 +37,7 @@ from bridge.flow.poll.unreadable_rows import UnreadableRows
 from bridge.flow.reconcile.dead_letters import DeadLetterReconciler
 from bridge.flow.reconcile.offer import Offer
 from bridge.flow.reconcile.reacquire import Reacquire
-from bridge.flow.reconcile.reconcile import ALL, WITHOUT_POLL, WITHOUT_PUBLISHER, ReconcilePolicy, Reconciler
+from bridge.flow.reconcile.reconcile import ReconcilePolicy, Reconciler, reconciled_states
 from bridge.flow.relay import Relay
 from bridge.flow.scope import context_of
 from bridge.flow.submit import Submit
@@ -68,9 +56,11 @@ from bridge.registry import Registry
 from bridge.runtime.lag import Lag
 from bridge.runtime.loop_watch import LoopWatch
 from bridge.topic import Context, Log
+from gateway import adapters
 from gateway.adapter_warnings import AdapterWarnings
-from gateway.engine_login import engine_login
+from gateway.part_wrapper import PartWrapper, unwrapped
 from gateway.settings import Role, Settings
+from gateway.version import gateway_version
 
 TaskLog = Callable[[Task, Collection[str]], Log]
 """Gives the logger that a handler's context has: bound to the task, with the topic's secrets masked."""
@@ -78,32 +68,10 @@ TaskLog = Callable[[Task, Collection[str]], Log]
 
 T = TypeVar("T")
 
-
-class PartWrapper(Protocol):
-    """Wraps the store, engine, publisher and consumer before anything uses them: where tests inject faults."""
-
-    def __call__(self, name: str, part: T, /) -> T:
-        """Return what stands in the place of `part`; `name` is its attribute of `Gateway`."""
-        ...
-
-
-def unwrapped(_name: str, part: T, /) -> T:
-    """Return the part itself."""
-    return part
-
-
 MIN_INTERVAL: Final = timedelta(milliseconds=10)
 """How long a busy process gathers claims, and outcomes, for one write. A task that comes alone waits for nothing."""
 LINGER: Final = timedelta(milliseconds=50)
 """The same for what no task waits for: that the engine has an outcome, and that the broker has a message."""
-
-
-def gateway_version() -> str:
-    """Return the installed version; the source tree's own where nothing is installed."""
-    try:
-        return version("worker-api-gateway")
-    except PackageNotFoundError:
-        return "1.0.0"
 
 
 def _seconds(value: float) -> timedelta:
@@ -145,83 +113,50 @@ class Gateway:
         self.accounts = Accounts(self.access_store, passwords, self.clock, self.journal)
 
     def _build_adapters(self) -> None:
-        settings = self.settings
-        self.store = MongoStore(
-            settings.mongodb_uri.get_secret_value(),
-            settings.mongodb_database,
-            document_limit=settings.document_limit,
-            retention=timedelta(days=settings.retention_days),
-        )
+        settings, wrap = self.settings, self._wrap
         self.breaker = Breaker(self.journal, trial_within=2 * _seconds(settings.camunda_timeout))
         warnings = AdapterWarnings(self.journal)
         self.unreadable_rows = UnreadableRows(self.journal, self.metrics.observe_unreadable_row)
         self.foreign_answers = ForeignAnswers(self.journal, self.metrics.observe_foreign_answer)
-        login = engine_login(settings, warnings.token_not_renewed)
-        self.engine = CamundaEngine(
-            settings.camunda_url,
-            credentials=login.credentials,
-            tokens=login.tokens,
-            fixed_headers=login.headers,
-            connections=settings.camunda_connections,
-            timeout=_seconds(settings.camunda_timeout),
-            outcome_timeout=_seconds(settings.camunda_timeout_max),
+        self.store = wrap("store", adapters.mongo_store(settings))
+        engine = adapters.camunda_engine(
+            settings,
             headers=self._trace_headers,
             observe=self.metrics.observe_engine,
             foreign=self.foreign_answers.observe,
             guard=self._guarded,
-            strings=StringColumn(settings.engine_string_limit, warnings.string_limit_lowered),
-            answer_limit=settings.engine_answer_limit,
+            on_token_not_renewed=warnings.token_not_renewed,
+            on_string_limit=warnings.string_limit_lowered,
             on_unreadable_row=self.unreadable_rows.observe,
         )
-        broker = settings.rabbitmq_url.get_secret_value()
-        self.publisher = RabbitPublisher(
-            broker,
-            settings.rabbitmq_exchange,
-            self.topics.names,
-            timeout=_seconds(settings.publish_timeout),
-            on_fault=warnings.queue_failed,
-        )
-        self.consumer = RabbitConsumer(
-            broker,
-            settings.rabbitmq_exchange,
-            tuple(self.topics.values()),
-            graceful=_seconds(settings.shutdown_grace),
+        self.engine = wrap("engine", engine)
+        self.publisher = wrap("publisher", adapters.rabbit_publisher(settings, self.topics, warnings.queue_failed))
+        consumer = adapters.rabbit_consumer(
+            settings,
+            self.topics,
+            warnings.queue_failed,
             on_undecodable=lambda message: self.dead_letters.keep_undecodable(message),  # noqa: PLW0108 - it is made later
-            on_fault=warnings.queue_failed,
         )
-        self.store = self._wrap("store", self.store)
-        self.engine = self._wrap("engine", self.engine)
-        self.publisher = self._wrap("publisher", self.publisher)
-        self.consumer = self._wrap("consumer", self.consumer)
+        self.consumer = wrap("consumer", consumer)
         self.clock = SharedClock(self.store.server_time, on_difference=warnings.clock_differs)
-        self._build_telemetry()
-        self.access_store = MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
-        self.dashboard_store = MongoDashboardStore(
-            settings.mongodb_uri.get_secret_value(),
-            settings.mongodb_database,
-            audit_kept=timedelta(days=settings.audit_days),
+        self.telemetry = adapters.telemetry(
+            settings,
+            self.topics,
+            self.clock,
+            version=self.version,
+            replica=self.replica,
+            dropped=self.metrics.drop_spans,
         )
+        self.tracer: Tracer = MeteredTracer(self.telemetry.tracer, self.metrics, self.clock)
+        self.lag = Lag(self.metrics.observe_lag)
+        self.loop_watch = LoopWatch(self.lag.late, self.journal, self.topics, self.metrics.observe_block)
+        self.access_store = adapters.mongo_access_store(settings)
+        self.dashboard_store = adapters.mongo_dashboard_store(settings)
         self.store.on_unreadable = self.dashboard_store.on_unreadable = UnreadableLog(self.journal)
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call to the engine: of ours, and while it answers."""
         return await self.breaker.guard(lambda: self.identity.guard(call))
-
-    def _build_telemetry(self) -> None:
-        settings = self.settings
-        secrets = {topic.name: topic.secrets for topic in self.topics.values()}
-        who = Identity(self.version, self.replica, settings.camunda_url, settings.rabbitmq_exchange, secrets)
-        if wants_traces(os.environ):
-            # The exporters take a tenth of a start, which a process that isn't traced need not wait for.
-            from bridge.adapters.telemetry.start import start_traces  # noqa: PLC0415
-
-            sampling, drop = settings.trace_sampling, self.metrics.drop_spans
-            self.telemetry = start_traces(os.environ, sampling, who, self.clock, drop)
-        else:
-            self.telemetry = Telemetry()
-        self.tracer: Tracer = MeteredTracer(self.telemetry.tracer, self.metrics, self.clock)
-        self.lag = Lag(self.metrics.observe_lag)
-        self.loop_watch = LoopWatch(self.lag.late, self.journal, self.topics, self.metrics.observe_block)
 
     def _build_flow(self) -> None:
         settings, clock, journal, store = self.settings, self.clock, self.journal, self.store
@@ -388,7 +323,7 @@ class Gateway:
             clock=clock,
             journal=journal,
             replica=self.replica,
-            states=self._swept_states(),
+            states=reconciled_states(polls=Role.INTAKE in self.roles, publishes=Role.WEB in self.roles),
             tracer=self.tracer,
             policy=ReconcilePolicy(
                 _seconds(settings.stale_after), settings.lost_claim_limit, _seconds(settings.report_within)
@@ -414,12 +349,6 @@ class Gateway:
         if not self.breaker.is_closed:
             await self.engine.version()
         return self.delivery.backlogged
-
-    def _swept_states(self) -> frozenset[State]:
-        """Return the states whose overdue tasks this process sweeps: outcomes can't wait for an intake that is gone."""
-        if Role.INTAKE in self.roles:
-            return ALL
-        return WITHOUT_POLL if Role.WEB in self.roles else WITHOUT_PUBLISHER
 
     def _build_operations(self) -> None:
         dashboard_store, clock = self.dashboard_store, self.clock
@@ -454,11 +383,6 @@ class Gateway:
     async def _paused(self) -> frozenset[str]:
         return frozenset(pause.topic for pause in await self.dashboard_store.pauses())
 
-    def engine_warnings(self) -> tuple[str, ...]:
-        """Tell what is wrong with an engine that answers: what isn't its answer, and rights that its user lacks."""
-        foreign = self.wrong_answer()
-        return (*(() if foreign is None else (foreign,)), *(missing.message for missing in self.rights.missing))
-
     def wrong_answer(self) -> str | None:
         """Tell what answers in the place of the engine whose tasks are kept, if anything does."""
         return self.identity.trouble or self.foreign_answers.latest
@@ -474,19 +398,3 @@ class Gateway:
 
     def _trace_headers(self) -> Mapping[str, str]:
         return self.tracer.headers()
-
-    async def broker_version(self) -> str:
-        """Ask RabbitMQ for its version: by the publisher's connection, or the consumer's where there is no other.
-
-        Raises `BrokerUnavailable` where a queue can't be used; its text names each.
-        """
-        publishes = bool(self.roles & {Role.WEB, Role.INTAKE})
-        version = await self.publisher.version() if publishes else "consuming"
-        faults = {**(self.publisher.faults() if publishes else {}), **self.consumer.faults()}
-        if faults:
-            raise BrokerUnavailable(joined(faults.values()))
-        if not publishes:
-            detached = [topic for topic, attached in (await self.consumer.consuming()).items() if not attached]
-            if detached:
-                raise BrokerUnavailable(message("broker.not_consumed", topics=", ".join(detached)))
-        return version

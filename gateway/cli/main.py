@@ -27,10 +27,12 @@ from gateway.cli.start import fail, settings_of, topics_for, topics_of
 from gateway.cli.topics import topics_app
 from gateway.doctor import diagnose
 from gateway.event_loop import run_to_end
+from gateway.part_wrapper import PartWrapper, unwrapped
 from gateway.process import Process
 from gateway.settings import Role, Settings
 from gateway.shutdown import LAST, OVERTIME, exit_after, left_threads
-from gateway.wiring import Gateway, PartWrapper, TaskLog, gateway_version, unwrapped
+from gateway.version import gateway_version
+from gateway.wiring import Gateway, TaskLog
 
 app = typer.Typer(
     no_args_is_help=True, help="Worker API Gateway.", add_completion=False, pretty_exceptions_enable=False

@@ -85,7 +85,7 @@ class CrashPoints:
         self._turns: Counter[Point] = Counter()
 
     def wrap(self, name: str, part: Part) -> Part:
-        """Return a part of the gateway with its calls watched: a `gateway.wiring.PartWrapper`."""
+        """Return a part of the gateway with its calls watched: a `gateway.part_wrapper.PartWrapper`."""
         return self.over_consumer(part) if name == "consumer" else self.over(part, name)
 
     def over(self, part: Part, name: str) -> Part:

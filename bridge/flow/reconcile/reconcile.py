@@ -52,6 +52,13 @@ WITHOUT_PUBLISHER: Final = frozenset({State.REPORTING, State.FAILED})
 """The states that need only the engine and the store: outcomes, and incidents."""
 
 
+def reconciled_states(*, polls: bool, publishes: bool) -> frozenset[State]:
+    """Return the states that a process can reconcile: outcomes must not wait for an intake that is gone."""
+    if polls:
+        return ALL
+    return WITHOUT_POLL if publishes else WITHOUT_PUBLISHER
+
+
 class Reconciler:
     """Looks at the tasks whose time has come. Any number of replicas may do so: every step is a compare-and-set.
 

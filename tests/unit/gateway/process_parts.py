@@ -52,7 +52,6 @@ class Parts:
         self.detached: Mapping[str, str] = {}
         self.loads: Mapping[str, Load] = {}
         self.notes = Notes()
-        self.engine_warnings: tuple[str, ...] = ()
         self.rig = PollRig({"orders": 4})
         self.stop = asyncio.Event()
         self.never = asyncio.get_running_loop().create_future()
@@ -85,14 +84,14 @@ class Parts:
                 self, "consumer", faults=lambda: self.detached,
                 consuming=self.part("consumer.consuming", lambda: self.attached),
             ),
-            rights=Stub(self, "rights"),
+            publisher=Stub(self, "publisher", faults=dict),
+            rights=Stub(self, "rights", missing=()),
+            wrong_answer=lambda: None,
             reconciler=self.reconciler,
             loop_watch=SimpleNamespace(start=lambda: None, stop=lambda: None),
             claims=SimpleNamespace(loads=lambda: self.loads),
-            engine_warnings=lambda: self.engine_warnings,
             handle=SimpleNamespace(stop=lambda: told.append("handle.stop")),
             run=SimpleNamespace(close=lambda: told.append("run.close")),
-            broker_version=self.part("broker.version"),
         )  # fmt: skip
 
     def gate(self, name: str) -> asyncio.Event:

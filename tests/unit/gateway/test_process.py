@@ -209,10 +209,11 @@ async def test_health_asks_every_part() -> None:
 
 async def test_health_warns_of_an_engine_that_answers() -> None:
     parts = Parts()
-    parts.engine_warnings = (str(MissingRight(Right.UPDATE, "orders")),)
+    missing = MissingRight(Right.UPDATE, "orders")
+    parts.process._gateway.rights.missing = (missing,)
     health = await parts.process.health()
     assert health.ok
-    assert [part.warnings for part in health.components] == [parts.engine_warnings, (), ()]
+    assert [part.warnings for part in health.components] == [(missing.message,), (), ()]
 
 
 # end
