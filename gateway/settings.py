@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     camunda_timeout_max: float = Field(default=600, gt=0, le=86_400)
     engine_timezone: str = "UTC"
     engine_string_limit: int = Field(default=4000, ge=100, le=1_000_000)
-    engine_answer_limit: int = Field(default=32_000_000, ge=1024, le=1_000_000_000)
+    engine_answer_limit: int = Field(default=20_000_000, ge=1024, le=1_000_000_000)
 
     mongodb_uri: SecretStr = SecretStr("mongodb://localhost:27017")
     mongodb_database: str = Field(default="worker_gateway", min_length=1)

@@ -14,6 +14,7 @@ from aiohttp import web
 from bridge.adapters.camunda.bounds import SMALL_ANSWER
 from bridge.adapters.camunda.engine import MOST_PAGES, PAGE, CamundaEngine
 from bridge.domain.errors import AnswerTooLarge, EngineRejected, VariableError
+from bridge.domain.json_values import MOST_VALUES
 from bridge.ports.engine import TopicPoll
 from tests.contract.stub_engine import Stub, stub_engine
 
@@ -101,12 +102,43 @@ async def test_up_to_the_bound_all_is_read_and_the_next_call_goes_on(engine: Cam
 
 
 async def test_a_call_without_variables_has_a_bound_of_its_own(engine: CamundaEngine, stub: Stub) -> None:
-    assert SMALL_ANSWER > LIMIT
-    stub.answers(200, b"[" + b" " * SMALL_ANSWER + b"]", "application/json")
+    assert SMALL_ANSWER.size > LIMIT
+    stub.answers(200, b"[" + b" " * SMALL_ANSWER.size + b"]", "application/json")
     with pytest.raises(AnswerTooLarge):
         await engine.locked_by("w1")
-    stub.answers(200, b"[" + b" " * (SMALL_ANSWER - 2) + b"]", "application/json")
+    stub.answers(200, b"[" + b" " * (SMALL_ANSWER.size - 2) + b"]", "application/json")
     assert await engine.locked_by("w1") == []
+
+
+@pytest.mark.parametrize("call", [name for name in CALLS if name not in ("throwing_activities", "complete")])
+async def test_what_would_decode_to_more_values_than_the_bound_is_not_decoded(stub: Stub, call: str) -> None:
+    """Three bytes of it would be an object of 64."""
+    stub.answers(200, b"[" + b"{}," * MOST_VALUES + b"{}]", "application/json")
+    async with stub_engine(stub) as url:
+        engine = CamundaEngine(url, timeout=timedelta(seconds=20))
+        await engine.open()
+        tracemalloc.start()
+        try:
+            with pytest.raises(AnswerTooLarge, match="more than 100000 values"):
+                await CALLS[call](engine)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            await engine.close()
+    assert peak < 50 * MOST_VALUES, "less than the objects would take"
+    assert stub.foreign == []
+
+
+async def test_a_file_is_not_decoded_and_may_hold_any_number_of_values(stub: Stub) -> None:
+    file = b"[" + b"{}," * MOST_VALUES + b"{}]"
+    stub.answers(200, file, "application/json", **{"Content-Disposition": "attachment; filename=rows.json"})
+    async with stub_engine(stub) as url:
+        engine = CamundaEngine(url, timeout=timedelta(seconds=20))
+        await engine.open()
+        try:
+            assert await engine.read_file("e1", "rows") == file
+        finally:
+            await engine.close()
 
 
 async def test_a_file_that_is_too_large_is_no_outage(engine: CamundaEngine, stub: Stub) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from litestar import Request
 from litestar.exceptions import ClientException, HTTPException, SerializationException, ValidationException
@@ -13,6 +13,7 @@ from litestar.serialization import decode_json
 from litestar.typing import FieldDefinition
 from pydantic import BaseModel, ValidationError
 
+from bridge.domain.json_values import MOST_VALUES, has_more_values
 from bridge.domain.messages import message
 from bridge.domain.submission import LARGE
 from web.offload import Offload
@@ -25,15 +26,33 @@ _FROM_REQUEST = ("data", "request")
 
 
 class JsonRequest(Request[Any, Any, Any]):
-    """A request whose body, if it is not usable JSON, is the client's fault in every case."""
+    """A request whose body, if it is not usable JSON, is the client's fault in every case.
+
+    The body is gone once it is decoded: a large one would else stay until the answer is sent, or until the last
+    traceback that has seen it is collected. `size` is how many bytes it had.
+    """
+
+    size: int = 0
+    _unread: bytearray | None = None
+
+    async def body(self) -> bytes:
+        """Return what has not been decoded of the body; raises as Litestar's does where it is larger than it may be."""
+        if self._unread is None:
+            self._unread = bytearray()
+            async for part in self.stream():
+                self._unread += part
+            self.size = len(self._unread)
+        return cast(bytes, self._unread)  # what decodes JSON takes both, and a copy of megabytes would be made for one
 
     async def json(self) -> Any:
         """Return the decoded body; a large one in the model of the route, for which it was checked in a thread.
 
-        Raises `ClientException` (400) where it is not one JSON object of a sane depth, `ValidationException` (400)
-        where a large one doesn't fit the model, and `Overloaded` (503) where too many large ones are being read.
+        Raises `ClientException` (400) where it is not one JSON object of a sane depth and number of values,
+        `ValidationException` (400) where a large one doesn't fit the model, and `Overloaded` (503) where too many large
+        ones are being read.
         """
-        body = await self.body()
+        await self.body()
+        body, self._unread = self._unread or bytearray(), bytearray()
         if len(body) <= LARGE:
             return _decoded(body)
         offload: Offload = self.app.state[OFFLOAD]
@@ -41,9 +60,9 @@ class JsonRequest(Request[Any, Any, Any]):
         return await offload.run(len(body), _checked, body, None if field is None else field.annotation)
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def _decoded(body: bytearray) -> dict[str, Any]:
     try:
-        decoded = decode_json(body or b"null")
+        decoded = decode_json(cast(bytes, body or b"null"))
     except RecursionError:
         raise ClientException(detail=message("request.json_depth")) from None
     except (SerializationException, UnicodeDecodeError) as error:
@@ -53,9 +72,14 @@ def _decoded(body: bytes) -> dict[str, Any]:
     return decoded
 
 
-def _checked(body: bytes, model: Any) -> Any:
-    """Decode a body and check it, as Litestar would: it takes an instance of the route's model as it is."""
-    decoded = _decoded(body)
+def _checked(body: bytearray, model: Any) -> Any:
+    """Decode a body, empty it, and check what it held, as Litestar would: it takes an instance of the route's model."""
+    try:
+        if has_more_values(body):
+            raise ClientException(detail=message("request.too_many_values", most=MOST_VALUES))
+        decoded = _decoded(body)
+    finally:
+        body.clear()
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return decoded
     try:

@@ -39,7 +39,7 @@ from web.api.filters import query_error
 from web.api.openapi import SECURITY
 from web.api.pagination import CursorError, read_cursor, write_cursor
 from web.api.problems import problem_responses
-from web.api.query import check_request
+from web.api.query import JsonRequest, check_request
 from web.api.schemas import (
     TASK_ID_EXACT,
     TASK_ID_PATTERN,
@@ -116,7 +116,7 @@ class TaskRoutes(Controller):
     )
     async def submit(
         self,
-        request: Request[Any, Any, AppState],
+        request: JsonRequest,
         data: JSONBody[SubmitRequest],
         dependencies: GivenDependencies,
         principal: GivenPrincipal,
@@ -125,7 +125,7 @@ class TaskRoutes(Controller):
         """Hand a submission to the flow, which answers for it once the task is kept."""
         require(principal, Scope.SUBMIT, data.topic)
         try:
-            return Accepted.of(await dependencies.submit(data.to_submission(traceparent, len(await request.body()))))
+            return Accepted.of(await dependencies.submit(data.to_submission(traceparent, request.size)))
         except TopicNotWorked as error:
             if principal.topics is not None:
                 raise  # a key that is bound to topics is not to learn the names of others

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from camunda.client.async_external_task_client import AsyncExternalTaskClient
 
 from bridge.adapters.camunda.answers import Answer, Read, interpret
-from bridge.adapters.camunda.bounds import SMALL_ANSWER, read_bounded
+from bridge.adapters.camunda.bounds import SMALL_ANSWER, AnswerLimit, read_bounded
 from bridge.adapters.camunda.call_slots import LONG_CALLS, CallSlots
 from bridge.domain.errors import (
     AnswerTooLarge,
@@ -199,12 +199,12 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         read: Read[T],
         wait: timedelta | None = None,
         deadline: timedelta | None = None,
-        most_bytes: int = SMALL_ANSWER,
+        limit: AnswerLimit = SMALL_ANSWER,
     ) -> T:
         """Make one call and return what `read` takes from its answer.
 
         `wait` is how long the engine may hold a poll, `deadline` how long this call may take instead of the usual time,
-        `most_bytes` how much is read of the answer, counted after decompression: beyond it `AnswerTooLarge` is raised.
+        `limit` how much is read of the answer, counted after decompression: beyond it `AnswerTooLarge` is raised.
 
         `operation` names the call for the observer. Raises as `ports.engine.Engine` says, and `CallCut` for a long one
         that ended while it was held. The answer is read within the guard: what isn't the engine's is none there either.
@@ -213,7 +213,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         async def call() -> T:
             began = time.monotonic()
             try:
-                answer = await self._send(operation, method, url, body, wait, most=deadline, most_bytes=most_bytes)
+                answer = await self._send(operation, method, url, body, wait, most=deadline, limit=limit)
                 return interpret(operation, answer, read)
             except (AnswerTooLarge, TokenUnavailable):
                 raise
@@ -240,10 +240,10 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         wait: timedelta | None,
         *,
         most: timedelta | None = None,
-        most_bytes: int = SMALL_ANSWER,
+        limit: AnswerLimit = SMALL_ANSWER,
     ) -> Answer:
         """Make one call; once more with a new token where the first is refused: a 401 changed nothing in the engine."""
-        send = partial(self._send_once, operation, method, url, body, wait, most=most, most_bytes=most_bytes)
+        send = partial(self._send_once, operation, method, url, body, wait, most=most, limit=limit)
         if self._tokens is None:
             return await send()
         token = await self._tokens.current()
@@ -261,7 +261,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         wait: timedelta | None,
         *,
         most: timedelta | None,
-        most_bytes: int,
+        limit: AnswerLimit,
         token: str | None = None,
     ) -> Answer:
         pool, slots = (self._calls, self._slots) if wait is None else (self._polls, self._poll_slots)
@@ -283,7 +283,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
                 ) as response,
             ):
                 status = response.status
-                answer = await read_bounded(operation, response, most_bytes)
+                answer = await read_bounded(operation, response, limit)
                 told = response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status = None

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from bridge.adapters.camunda.answers import Answer, content, document, nothing, rows
 from bridge.adapters.camunda.backlog import count_tasks, find_oldest, read_topic_names
+from bridge.adapters.camunda.bounds import AnswerLimit
 from bridge.adapters.camunda.client import CamundaClient, Foreign, Guard, Headers, Observe, Tokens, millis, unguarded
 from bridge.adapters.camunda.identity import CamundaIdentity
 from bridge.adapters.camunda.models import MOST_BYTES, find_throwing_activities
@@ -43,7 +44,7 @@ PAGE: Final = 100
 """How many rows a list call asks for: `queryMaxResultsLimit` of a hardened engine is seldom below it."""
 MOST_PAGES: Final = 100
 """How many pages are read of one list: a fetch locks a thousand tasks at most, a task's log is seldom a page long."""
-_MODEL_ANSWER: Final = 2 * MOST_BYTES
+_MODEL_ANSWER: Final = AnswerLimit(2 * MOST_BYTES)
 """How many bytes are read of an answer with a model, whose line ends and quotes are escaped."""
 _NOBODY: Final = "bridge-nobody"
 """A worker id under which nothing is ever locked."""
@@ -81,11 +82,11 @@ class CamundaEngine:
         foreign: Foreign = lambda _operation, _error: None,
         guard: Guard = unguarded,
         strings: StringColumn | None = None,
-        answer_limit: int = 32_000_000,
+        answer_limit: int = 20_000_000,
         on_unreadable_row: OnUnreadableRow = lambda _operation, _row: None,
     ) -> None:
         self._on_unreadable_row = on_unreadable_row
-        self._answer_limit = answer_limit
+        self._answer_limit = AnswerLimit(answer_limit)
         self._outcome_timeout = max(timeout, outcome_timeout)
         self._strings = strings or StringColumn()
         self._reader = OwnThreads("model", 1)
@@ -121,7 +122,7 @@ class CamundaEngine:
         body = self._client.fetch_body(worker_id, max_tasks, topics, wait)
         url = self._client.get_fetch_and_lock_url()
         limit = self._answer_limit
-        found = await self._client.ask("fetch", "POST", url, body, read=rows(read_row), wait=wait, most_bytes=limit)
+        found = await self._client.ask("fetch", "POST", url, body, read=rows(read_row), wait=wait, limit=limit)
         return self._readable("fetch", read_leases(found, {poll.topic for poll in topics}), are_locked=True)
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
@@ -208,7 +209,7 @@ class CamundaEngine:
                 "GET",
                 f"{url}?deserializeValues=false",
                 read=document(from_wire),
-                most_bytes=self._answer_limit,
+                limit=self._answer_limit,
             )
         except EngineRejected as error:
             raise _without_instance(error) from error
@@ -234,7 +235,7 @@ class CamundaEngine:
         url = f"{self._client.base_url}/process-instance/{_quoted(execution_id)}/variables/{_quoted(variable)}"
         try:
             return await self._client.ask(
-                "read_file", "GET", f"{url}/data", read=content, most_bytes=self._answer_limit
+                "read_file", "GET", f"{url}/data", read=content, limit=replace(self._answer_limit, values=None)
             )
         except AnswerTooLarge as error:
             raise _unreadable(variable, error) from error
@@ -276,7 +277,7 @@ class CamundaEngine:
     async def throwing_activities(self, process_definition_id: str) -> Collection[str]:
         url = f"{self._client.base_url}/process-definition/{_quoted(process_definition_id)}/xml"
         read = document(lambda row: str(row["bpmn20Xml"]))
-        model = await self._client.ask("read_model", "GET", url, read=read, most_bytes=_MODEL_ANSWER)
+        model = await self._client.ask("read_model", "GET", url, read=read, limit=_MODEL_ANSWER)
         # Not in the event loop, which would stand still for the tenths of a second that a large model takes.
         return await self._reader.run(find_throwing_activities, model)
 

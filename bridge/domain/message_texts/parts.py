@@ -139,6 +139,10 @@ ENGINE: Final = {
         "%(operation)s: the engine's answer is larger than %(most)s bytes: fetch fewer variables, make FETCH_SIZE "
         "smaller, or raise ENGINE_ANSWER_LIMIT"
     ),
+    "engine.answer_values": msg(
+        "%(operation)s: the engine's answer holds more than %(most)s values: fetch fewer variables, or make FETCH_SIZE "
+        "smaller"
+    ),
     "engine.right.task": msg(
         "get: the engine has task %(task)s, and its user may not read it: grant READ on ProcessInstance"
     ),

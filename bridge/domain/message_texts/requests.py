@@ -83,6 +83,9 @@ REQUESTS: Final = {
     "request.host": msg("This gateway isn't asked by the name %(name)s: whoever runs it adds that to ALLOWED_HOSTS."),
     "request.large": msg("Too many large requests are being read: send this one again a little later."),
     "request.listeners": msg("Too many pages listen for changes: close some."),
+    "request.too_many_values": msg(
+        "The JSON holds more than %(most)s values: send fewer, or send a large one as text, in Camunda's typed form."
+    ),
     "request.json_depth": msg("The JSON is nested too deeply; flatten it."),
     "request.not_json": msg("The body is not JSON in UTF-8: %(error)s. Send one JSON object."),
     "request.json_object": msg("The body must be one JSON object; it is empty or another kind of value."),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from bridge.domain.errors import Overloaded
+from bridge.domain.json_values import MOST_VALUES, has_more_values
 from bridge.domain.submission import LARGE
 from bridge.domain.task import Task
 from tests.web.conftest import Client, Stub
@@ -25,7 +27,7 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     threads: list[int] = []
     checked = query._checked
 
-    def watched(body: bytes, model: Any) -> Any:
+    def watched(body: bytearray, model: Any) -> Any:
         threads.append(threading.get_ident())
         return checked(body, model)
 
@@ -113,3 +115,38 @@ async def test_the_api_masks_errors(client: Client, stub: Stub, new_task: Callab
         assert answer.status_code == 200
         assert "c4nary" not in answer.text
         assert "refused: password=***, amqp://u:***@h" in answer.text
+
+
+async def test_what_holds_too_many_values_is_not_decoded(
+    client: Client,
+    stub: Stub,
+    small_is_large: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    check_problem: Callable[..., Any],
+) -> None:
+    decoded: list[int] = []
+    monkeypatch.setattr(query, "decode_json", lambda body: decoded.append(len(body)))
+    monkeypatch.setattr(query, "has_more_values", partial(has_more_values, most=100))
+    body = BODY | {"variables": {"many": [{}] * 100}}
+    problem = check_problem(await client.post("/tasks/submit", json=body), 400, "invalid-request")
+    assert f"more than {MOST_VALUES} values" in problem["detail"]
+    assert decoded == []
+    assert stub.submitted == []
+
+
+async def test_a_large_body_does_not_outlive_its_decoding(
+    client: Client, stub: Stub, small_is_large: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever still refers to it: a traceback does so until it is collected."""
+    bodies: list[bytearray] = []
+    checked = query._checked
+
+    def watched(body: bytearray, model: Any) -> Any:
+        bodies.append(body)
+        return checked(body, model)
+
+    monkeypatch.setattr(query, "_checked", watched)
+    for variables in ({"text": "x" * 300}, {"": "x" * 300}):
+        await client.post("/tasks/submit", json=BODY | {"variables": variables})
+    assert [submission.size > 300 for submission in stub.submitted] == [True]
+    assert [len(body) for body in bodies] == [0, 0]
