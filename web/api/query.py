@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from litestar import Request
+from litestar.enums import RequestEncodingType
 from litestar.exceptions import ClientException, HTTPException, SerializationException, ValidationException
 from litestar.params import QueryParameter
 from litestar.serialization import decode_json
@@ -23,6 +24,7 @@ MOST_PROBLEMS = 100
 OFFLOAD = "offload"
 """Under which the application's state has its `Offload`."""
 _FROM_REQUEST = ("data", "request")
+_FORMS: Final = {RequestEncodingType.URL_ENCODED, RequestEncodingType.MULTI_PART}
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -37,6 +39,8 @@ class JsonRequest(Request[Any, Any, Any]):
 
     async def body(self) -> bytes:
         """Return what has not been decoded of the body; raises as Litestar's does where it is larger than it may be."""
+        if self.content_type[0] in _FORMS:
+            return await super().body()
         if self._unread is None:
             self._unread = bytearray()
             async for part in self.stream():
