@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+THREAD_TURN: Final = 0.001
+"""Seconds that a thread keeps the interpreter's lock while others want it. With Python's 5 ms the loop waits for so
+long after each of its looks at the network while a thread is at work on a large value, or in a plain handler."""
 
 
 def run_to_end(runner: asyncio.Runner, main: Coroutine[Any, Any, T], on_exit: Callable[[BaseException], None]) -> T:

@@ -26,7 +26,7 @@ from gateway.cli.engine import engine_app
 from gateway.cli.start import fail, settings_of, topics_for, topics_of
 from gateway.cli.topics import topics_app
 from gateway.doctor import diagnose
-from gateway.event_loop import run_to_end
+from gateway.event_loop import THREAD_TURN, run_to_end
 from gateway.part_wrapper import PartWrapper, unwrapped
 from gateway.process import Process
 from gateway.settings import Role, Settings
@@ -115,6 +115,7 @@ def _run(settings: Settings, roles: frozenset[Role], wrap: PartWrapper) -> None:
     journal, code = StructlogJournal(), 1
     if not topics:
         journal.write("no_topics", level=Level.WARNING, package=settings.topics_package, roles=sorted(roles))
+    sys.setswitchinterval(THREAD_TURN)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
         run_to_end(

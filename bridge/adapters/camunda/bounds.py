@@ -12,6 +12,7 @@ from bridge.domain.errors import AnswerTooLarge
 from bridge.domain.json_values import MOST_VALUES, has_more_values
 from bridge.domain.messages import message
 from bridge.domain.submission import LARGE
+from bridge.runtime.own_threads import OwnThreads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,10 @@ _TURN: Final = 1_000_000
 """How many bytes are read before whatever else waits has its turn: some 10 ms of decompression."""
 
 
-async def read_bounded(operation: str, response: aiohttp.ClientResponse, most: AnswerLimit) -> bytes:
-    """Return an answer's body. Raises `AnswerTooLarge` beyond the limit, with the rest unread."""
+async def read_bounded(
+    operation: str, response: aiohttp.ClientResponse, most: AnswerLimit, threads: OwnThreads
+) -> bytes:
+    """Return an answer's body; the values of a large one are counted in a thread. Raises `AnswerTooLarge` beyond the limit, with the rest unread."""
     if response.content_length is not None and response.content_length > most.size:
         raise _too_large(operation, most)
     read, turn = bytearray(), _TURN
@@ -41,7 +44,7 @@ async def read_bounded(operation: str, response: aiohttp.ClientResponse, most: A
         if len(read) > turn:  # what decompresses to much is there at once, and nothing else would run until its end
             turn = len(read) + _TURN
             await asyncio.sleep(0)
-    if most.values is not None and len(read) > LARGE and await asyncio.to_thread(has_more_values, read, most.values):
+    if most.values is not None and len(read) > LARGE and await threads.run(has_more_values, read, most.values):
         raise AnswerTooLarge(message("engine.answer_values", operation=operation, most=most.values))
     return bytes(read)
 

@@ -31,6 +31,7 @@ from bridge.domain.errors import (
 )
 from bridge.domain.messages import message
 from bridge.ports.engine import TopicPoll
+from bridge.runtime.own_threads import OwnThreads
 
 # Below the 20 s after which the engine's Tomcat drops an idle connection: a request on one just dropped fails.
 _KEEP_ALIVE: Final = 15.0
@@ -137,6 +138,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         self._guard = guard
         self._slots = CallSlots(connections)
         self._poll_slots = CallSlots(_POLLS_AT_ONCE)
+        self._counting = OwnThreads("answer", 1)
         self._calls: aiohttp.ClientSession | None = None
         self._polls: aiohttp.ClientSession | None = None
 
@@ -154,6 +156,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
                 await pool.close()
         if self._tokens is not None:
             await self._tokens.close()
+        self._counting.close()
 
     def _pool(self, connections: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -283,7 +286,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
                 ) as response,
             ):
                 status = response.status
-                answer = await read_bounded(operation, response, limit)
+                answer = await read_bounded(operation, response, limit, self._counting)
                 told = response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status = None

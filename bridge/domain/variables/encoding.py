@@ -32,6 +32,7 @@ from enum import Enum
 from types import NoneType
 from typing import Any, Final
 
+import orjson
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from bridge.domain.messages import message, message_of
@@ -114,7 +115,7 @@ def without_enum(value: Any) -> Any:
 
 def _text_object(value: str) -> TypedValue:
     info = {"objectTypeName": "java.lang.String", "serializationDataFormat": JSON_FORMAT}
-    return TypedValue("Object", json.dumps(value, ensure_ascii=False), info)
+    return TypedValue("Object", orjson.dumps(value).decode(), info)
 
 
 def _as_object(variable: TypedValue) -> TypedValue:
