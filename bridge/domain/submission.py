@@ -49,7 +49,8 @@ def fingerprint(submission: Submission) -> str:
     try:
         # A large body is hashed in parts, of which none is kept; all at once is faster.
         for part in encoder.iterencode(body) if submission.size > LARGE else (encoder.encode(body),):
-            digest.update(part.encode("ascii"))
+            for start in range(0, len(part), LARGE):
+                digest.update(part[start : start + LARGE].encode("ascii"))
     except (TypeError, ValueError, RecursionError) as error:
         raise VariableError(message("submission.not_json", error=message_of(error))) from error
     return digest.hexdigest()

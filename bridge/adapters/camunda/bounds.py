@@ -33,7 +33,10 @@ _TURN: Final = 1_000_000
 async def read_bounded(
     operation: str, response: aiohttp.ClientResponse, most: AnswerLimit, threads: OwnThreads
 ) -> bytes:
-    """Return an answer's body; the values of a large one are counted in a thread. Raises `AnswerTooLarge` beyond the limit, with the rest unread."""
+    """Return an answer's body; the values of a large one are counted in a thread.
+
+    Raises `AnswerTooLarge` beyond the limit, with the rest unread.
+    """
     if response.content_length is not None and response.content_length > most.size:
         raise _too_large(operation, most)
     read, turn = bytearray(), _TURN
