@@ -8,7 +8,7 @@ OTHER_PYTHONS := 3.12 3.13
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links pyproject.toml
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept lint format bench bench-short bench-growth profile messages screenshots
+.PHONY: help setup demo test fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept rules lint format bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-growth            how a task's cost grows with backlog, topics, replicas and variables"
 	@echo "make screenshots             real servers, the demo's work, and the pictures of docs/images"
 	@echo "make messages                bring the catalogs of texts up to the templates"
+	@echo "make rules                   write the alerts into the manifests for Kubernetes"
 	@echo "make lock                    resolve pyproject.toml's bounds into requirements/ (needs uv)"
 	@echo "make lint | make format      check, or mend, the style"
 
@@ -89,6 +90,13 @@ bench-kept: setup
 
 bench-busy: setup
 	$(RUN)/python -m bench.busy
+
+# The alerts once more, as the Prometheus Operator takes them.
+rules: RULE := deploy/kubernetes/components/monitoring/prometheus-rule.yaml
+rules:
+	sed '/^spec:/q' $(RULE) > $(RULE).new
+	sed -n '/^groups:/,$$p' deploy/prometheus/alerts.yml | sed 's/^./  &/' >> $(RULE).new
+	mv $(RULE).new $(RULE)
 
 format: setup
 	$(RUN)/ruff format .
