@@ -6,28 +6,25 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from uuid import uuid4
 
 from bridge.adapters.memory.backlog import oldest_of, open_tasks
+from bridge.adapters.memory.external_tasks import ExternalTasks
 from bridge.adapters.memory.faults import Fault, Faults, Operation
 from bridge.adapters.memory.history import History, HistoryLevel
 from bridge.adapters.memory.models import ACTIVITY, ErrorWhen, Models
+from bridge.adapters.memory.refusals import FILE_TYPES, refuse_lock, refuse_variables, rejected
 from bridge.adapters.memory.scopes import Scopes, has_any, without_files
-from bridge.domain.errors import EngineForbidden, EngineRejected, LeaseLost, TaskGone, VariableError
+from bridge.domain.errors import TaskGone, VariableError
 from bridge.domain.rights import ANY, MissingRight, Right
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, TypedValue, Variables
 from bridge.domain.topic import File
 from bridge.domain.variables import STRING_LIMIT, decode, long_text_as_object
-from bridge.domain.variables.results import NAME_LIMIT
 from bridge.ports.clock import Clock
 from bridge.ports.engine import EngineActivity, EngineLogEntry, EngineTask, TopicPoll
 
 MESSAGE_LIMIT: Final = 666
-_FILE_TYPES: Final = frozenset({"File", "Bytes"})
-_TYPES: Final = frozenset(
-    {"Null", "Boolean", "Short", "Integer", "Long", "Double", "String", "Date", "Json", "Object", *_FILE_TYPES}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +43,28 @@ class MemoryEngine:
     by a new task and by `unlock`, but learns of an expired lock only when its time is up.
 
     `reports` has every accepted outcome in order. `variables` has, by process instance, what it was started with and
-    what completions and BPMN errors added. Each task has a scope of its own within its process instance. `lacking` are
-    the rights that the user hasn't: none, where all is well.
+    what completions and BPMN errors added. Each task has a scope of its own within its process instance.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.reports: list[Report] = []
         self._scopes = Scopes()
         self.variables = self._scopes.instances
-        self.lacking: set[Right] = set()
         self._clock = clock
-        self._tasks: dict[str, EngineTask] = {}
+        self._tasks = ExternalTasks(clock)
         self._models = Models()
         self._history = History()
         self._faults = Faults()
         self._news = asyncio.Event()
+
+    @property
+    def lacking(self) -> set[Right]:
+        """The rights that the user hasn't: none, where all is well."""
+        return self._tasks.lacking
+
+    @lacking.setter
+    def lacking(self, rights: set[Right]) -> None:
+        self._tasks.lacking = rights
 
     def add(
         self,
@@ -113,7 +117,7 @@ class MemoryEngine:
                 process_definition_id=definition, activity_id=ACTIVITY, activity_instance_id=f"{ACTIVITY}:{uuid4()}",
                 execution_id=self._scopes.open(outer, local), created_at=self._clock.now(), **fields,
             )  # fmt: skip
-            self._tasks[task.id] = task
+            self._tasks.add(task)
             self._history.created(task, self._clock.now())
             ids.append(task.id)
         if not on_another_node:
@@ -122,7 +126,7 @@ class MemoryEngine:
 
     def cancel(self, task_id: str) -> None:
         """Delete the task's process instance, as an operator would."""
-        self._end(self._find(task_id), interrupted=True)
+        self._end(self._tasks.find(task_id), interrupted=True)
 
     def keep_history(self, level: HistoryLevel) -> None:
         """Tell no more of what ended than the level has; `NONE` as well to a user without rights."""
@@ -130,7 +134,7 @@ class MemoryEngine:
 
     def suspend(self, task_id: str, suspended: bool = True) -> None:
         """Suspend the task's process instance, or activate it again."""
-        self._change(task_id, suspended=suspended)
+        self._tasks.change(task_id, suspended=suspended)
         self._wake()
 
     def fail_next(self, operation: Operation, error: BaseException, *, after: bool = False) -> None:
@@ -139,7 +143,7 @@ class MemoryEngine:
 
     def incidents(self) -> Sequence[EngineTask]:
         """Return the tasks that wait for an operator, having no retries left."""
-        return [task for task in self._tasks.values() if task.retries == 0]
+        return [task for task in self._tasks.all() if task.retries == 0]
 
     async def open(self) -> None:
         """Do nothing; the real engine's client has connections to make."""
@@ -152,7 +156,7 @@ class MemoryEngine:
     ) -> Sequence[EngineTask]:
         lost = self._faults.before("fetch")
         if any(poll.lock <= timedelta(0) for poll in topics):
-            raise _rejected(500, "lockTime is not greater than 0")
+            raise rejected(500, "lockTime is not greater than 0")
         found = self._lock_next(worker_id, max_tasks, topics)
         if not found and wait > timedelta(0):
             await self._await_news(wait, topics)
@@ -163,7 +167,7 @@ class MemoryEngine:
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None:
         lost = self._faults.before("complete")
-        task = self._held(task_id, worker_id)
+        task = self._tasks.held(task_id, worker_id)
         self._store(task.execution_id or "", variables)
         throws = self._throws(task, variables, None)
         self._end(task, succeeded=not throws, interrupted=throws)
@@ -174,14 +178,14 @@ class MemoryEngine:
     ) -> None:
         lost = self._faults.before("fail")
         if retries < 0 or retry_timeout < timedelta(0):
-            raise _rejected(500, "retries or retryDuration is not greater than or equal to 0")
-        task = self._held(task_id, worker_id)
+            raise rejected(500, "retries or retryDuration is not greater than or equal to 0")
+        task = self._tasks.held(task_id, worker_id)
         if self._throws(task, {}, details):
             self._end(task, interrupted=True)
         else:
             self._history.failed(task, self._clock.now(), message[:MESSAGE_LIMIT])
             until = self._clock.now() + retry_timeout
-            self._change(task_id, retries=retries, lock_until=until, error=message[:MESSAGE_LIMIT])
+            self._tasks.change(task_id, retries=retries, lock_until=until, error=message[:MESSAGE_LIMIT])
         self._accept(task_id, worker_id, Failure("", message, details, retries, retry_timeout), lost)
 
     async def raise_bpmn_error(
@@ -189,58 +193,58 @@ class MemoryEngine:
     ) -> None:
         lost = self._faults.before("bpmn_error")
         if not code:
-            raise _rejected(500, "errorCode is null")
-        task = self._held(task_id, worker_id)
+            raise rejected(500, "errorCode is null")
+        task = self._tasks.held(task_id, worker_id)
         self._store(task.execution_id or "", variables)
         self._end(task, interrupted=True)
         self._accept(task_id, worker_id, BpmnFault(code, message, variables), lost)
 
     async def lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
         lost = self._faults.before("lock")
-        task = self._find(task_id)
-        self._require(Right.UPDATE)
+        task = self._tasks.find(task_id)
+        self._tasks.require(Right.UPDATE)
         if duration <= timedelta(0):
-            _lose("lockDuration is not greater than 0")
-        if task.worker_id not in {None, worker_id} and self._is_locked(task):
-            _lose(f"External Task {task_id} cannot be locked by worker '{worker_id}'. Another worker holds it.")
-        self._change(task_id, worker_id=worker_id, lock_until=self._clock.now() + duration)
+            refuse_lock("lockDuration is not greater than 0")
+        if task.worker_id not in {None, worker_id} and self._tasks.is_locked(task):
+            refuse_lock(f"External Task {task_id} cannot be locked by worker '{worker_id}'. Another worker holds it.")
+        self._tasks.change(task_id, worker_id=worker_id, lock_until=self._clock.now() + duration)
         _raise(lost)
 
     async def extend_lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
         lost = self._faults.before("extend_lock")
-        task = self._held(task_id, worker_id)
-        if duration <= timedelta(0) or not self._is_locked(task):
-            _lose(f"The lock of the External Task {task_id} cannot be extended.")
-        self._change(task_id, lock_until=self._clock.now() + duration)
+        task = self._tasks.held(task_id, worker_id)
+        if duration <= timedelta(0) or not self._tasks.is_locked(task):
+            refuse_lock(f"The lock of the External Task {task_id} cannot be extended.")
+        self._tasks.change(task_id, lock_until=self._clock.now() + duration)
         _raise(lost)
 
     async def unlock(self, task_id: str) -> None:
         lost = self._faults.before("unlock")
-        self._find(task_id)
-        self._require(Right.UPDATE)
-        self._change(task_id, worker_id=None, lock_until=None)
+        self._tasks.find(task_id)
+        self._tasks.require(Right.UPDATE)
+        self._tasks.change(task_id, worker_id=None, lock_until=None)
         self._wake()
         _raise(lost)
 
     async def set_retries(self, task_id: str, retries: int) -> None:
         lost = self._faults.before("set_retries")
-        self._find(task_id)
-        self._require(Right.UPDATE)
+        self._tasks.find(task_id)
+        self._tasks.require(Right.UPDATE)
         if retries < 0:
-            raise _rejected(400, "The number of retries cannot be negative", "BadUserRequestException")
-        self._change(task_id, retries=retries)
+            raise rejected(400, "The number of retries cannot be negative", "BadUserRequestException")
+        self._tasks.change(task_id, retries=retries)
         _raise(lost)
 
     async def get(self, task_id: str) -> EngineTask:
         _raise(self._faults.before("get"))
-        found = self._find(task_id)
-        self._require(Right.READ)
+        found = self._tasks.find(task_id)
+        self._tasks.require(Right.READ)
         return replace(found, properties=None)
 
     async def get_many(self, task_ids: Sequence[str]) -> Sequence[EngineTask]:
         _raise(self._faults.before("get_many"))
         now = self._clock.now()
-        found = [task for task in map(self._seen().get, task_ids) if task is not None]
+        found = [task for task in map(self._tasks.visible().get, task_ids) if task is not None]
         ends = [task.lock_until for task in found]
         return [
             replace(task, properties=None, held_for=None if end is None or end <= now else end - now)
@@ -262,28 +266,32 @@ class MemoryEngine:
         _raise(self._faults.before("read_file"))
         self._check_runs(execution_id)
         found = self._scopes.seen(execution_id).get(variable)
-        if found is None or found.type not in _FILE_TYPES:
+        if found is None or found.type not in FILE_TYPES:
             raise VariableError(f"variable {variable!r}: there is no such file in the execution")
         content = decode({variable: found})[variable]
         return (content.content or b"") if isinstance(content, File) else bytes(content)
 
     async def locked_by(self, worker_id: str) -> Sequence[EngineTask]:
         _raise(self._faults.before("locked_by"))
-        return [task for task in self._seen().values() if task.worker_id == worker_id and self._is_locked(task)]
+        return [
+            task
+            for task in self._tasks.visible().values()
+            if task.worker_id == worker_id and self._tasks.is_locked(task)
+        ]
 
     async def count(self, topic: str | None = None, *, workable: bool = False) -> int:
         """Count the open external tasks, as the port says."""
         _raise(self._faults.before("count"))
-        return len(open_tasks(self._seen().values(), topic, workable=workable))
+        return len(open_tasks(self._tasks.visible().values(), topic, workable=workable))
 
     async def topic_names(self) -> Sequence[str]:
         _raise(self._faults.before("topic_names"))
-        return sorted({task.topic for task in self._seen().values() if task.retries != 0})
+        return sorted({task.topic for task in self._tasks.visible().values() if task.retries != 0})
 
     async def oldest(self, topic: str) -> datetime | None:
         _raise(self._faults.before("oldest"))
-        found = open_tasks(self._seen().values(), topic, workable=True)
-        return oldest_of(task for task in found if not self._is_locked(task))
+        found = open_tasks(self._tasks.visible().values(), topic, workable=True)
+        return oldest_of(task for task in found if not self._tasks.is_locked(task))
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first."""
@@ -298,7 +306,7 @@ class MemoryEngine:
         _raise(self._faults.before("throwing_activities"))
         found = self._models.throwing_activities(process_definition_id)
         if found is None:
-            raise _rejected(404, f"No matching definition with id {process_definition_id}", "InvalidRequestException")
+            raise rejected(404, f"No matching definition with id {process_definition_id}", "InvalidRequestException")
         return found
 
     async def version(self) -> str:
@@ -313,52 +321,18 @@ class MemoryEngine:
         _raise(self._faults.before("missing_rights"))
         return [MissingRight(right, key) for right in Right if right in self.lacking for key in definitions or (ANY,)]
 
-    def _find(self, task_id: str) -> EngineTask:
-        task = self._tasks.get(task_id)
-        if task is None:
-            raise TaskGone(f"External task with id {task_id} does not exist", status=404, code=0, kind="RestException")
-        return task
-
-    def _require(self, right: Right) -> None:
-        """Refuse as the real engine does, which says so only where it found the task; lists just leave it out."""
-        if right in self.lacking:
-            raise EngineForbidden(f"the user lacks {right}", status=403, code=0, kind="AuthorizationException")
-
-    def _seen(self) -> Mapping[str, EngineTask]:
-        return {} if Right.READ in self.lacking else self._tasks
-
-    def _held(self, task_id: str, worker_id: str) -> EngineTask:
-        """Return a task that the worker may report on: its lock may have expired, if no other worker took it."""
-        task = self._find(task_id)
-        if task.worker_id != worker_id:
-            _lose(f"External Task {task_id}: worker '{worker_id}' does not hold it, '{task.worker_id}' does.")
-        self._require(Right.UPDATE)
-        if task.suspended:
-            _lose(f"ExternalTask with id '{task_id}' is suspended.")
-        return task
-
-    def _is_locked(self, task: EngineTask) -> bool:
-        return task.lock_until is not None and task.lock_until > self._clock.now()
-
     def _check_runs(self, execution_id: str) -> None:
-        runs = any(task.process_instance_id == execution_id for task in self._tasks.values())
+        runs = any(task.process_instance_id == execution_id for task in self._tasks.all())
         if not runs and execution_id not in self._scopes:
             raise TaskGone(f"execution {execution_id} doesn't exist", status=500, kind="NullValueException")
 
     def _lock_next(self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll]) -> Sequence[EngineTask]:
-        ready = [(task, poll) for task in self._tasks.values() for poll in topics if self._is_ready(task, poll)]
+        ready = [(task, poll) for task in self._tasks.all() for poll in topics if self._is_ready(task, poll)]
         ready.sort(key=lambda pair: -pair[0].priority)
         return [self._lock_one(task, poll, worker_id) for task, poll in ready[:max_tasks]]
 
     def _is_ready(self, task: EngineTask, poll: TopicPoll) -> bool:
-        return (
-            task.topic == poll.topic
-            and not self.lacking & {Right.READ, Right.UPDATE}
-            and not task.suspended
-            and task.retries != 0
-            and not self._is_locked(task)
-            and self._is_wanted(task, poll)
-        )
+        return task.topic == poll.topic and self._tasks.is_free(task) and self._is_wanted(task, poll)
 
     def _is_wanted(self, task: EngineTask, poll: TopicPoll) -> bool:
         """Return whether the task is among those to which the poll narrows its topic."""
@@ -375,17 +349,17 @@ class MemoryEngine:
         )
 
     def _lock_one(self, task: EngineTask, poll: TopicPoll, worker_id: str) -> EngineTask:
-        self._change(task.id, worker_id=worker_id, lock_until=self._clock.now() + poll.lock)
+        locked = self._tasks.change(task.id, worker_id=worker_id, lock_until=self._clock.now() + poll.lock)
         known = without_files(self._scopes.seen(task.execution_id or "", local=poll.local_variables))
         wanted = {name: value for name, value in known.items() if poll.variables is None or name in poll.variables}
         properties = task.properties if poll.include_extension_properties else None
-        return replace(self._tasks[task.id], variables=wanted, properties=properties)
+        return replace(locked, variables=wanted, properties=properties)
 
     async def _await_news(self, wait: timedelta, topics: Sequence[TopicPoll]) -> None:
         """Return when a task may be ready for one of the topics, or when the time is up."""
         try:
             async with asyncio.timeout(wait.total_seconds()):
-                while not any(self._is_ready(task, poll) for task in self._tasks.values() for poll in topics):
+                while not any(self._is_ready(task, poll) for task in self._tasks.all() for poll in topics):
                     await self._news.wait()
         except TimeoutError:
             return
@@ -394,20 +368,9 @@ class MemoryEngine:
         self._news.set()
         self._news = asyncio.Event()
 
-    def _change(
-        self,
-        task_id: str,
-        **changes: str | int | bool | datetime | None,
-    ) -> None:
-        self._tasks[task_id] = replace(self._find(task_id), **changes)  # type: ignore[arg-type]  # by our own names
-
     def _store(self, execution_id: str, variables: Variables) -> None:
         """Set variables in their scopes, or refuse them as the real engine does."""
-        for name, variable in variables.items():
-            if variable.type not in _TYPES:
-                raise _rejected(400, f"Unsupported value type '{variable.type}'", "RestException")
-            if len(name) > NAME_LIMIT:
-                raise _rejected(500, f"{name}: too long for a name", "ProcessEnginePersistenceException", 10002)
+        refuse_variables(variables)
         for name, variable in long_text_as_object(variables, STRING_LIMIT).items():
             if variable.value_info.get("transient"):
                 continue
@@ -418,7 +381,7 @@ class MemoryEngine:
         return self._models.throws(task.process_definition_id or "", seen, details)
 
     def _end(self, task: EngineTask, *, succeeded: bool = False, interrupted: bool = False) -> None:
-        del self._tasks[task.id]
+        self._tasks.remove(task.id)
         self._scopes.close(task.execution_id or "")
         self._history.ended(task, self._clock.now(), succeeded=succeeded, interrupted=interrupted)
 
@@ -430,11 +393,3 @@ class MemoryEngine:
 def _raise(error: BaseException | None) -> None:
     if error is not None:
         raise error
-
-
-def _lose(message: str) -> NoReturn:
-    raise LeaseLost(message, status=400, code=0, kind="RestException")
-
-
-def _rejected(status: int, message: str, kind: str = "ProcessEngineException", code: int = 0) -> EngineRejected:
-    return EngineRejected(message, status=status, code=code, kind=kind)

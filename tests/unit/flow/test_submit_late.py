@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,7 +123,7 @@ async def test_rights_that_the_engines_user_has_not_are_waited_for() -> None:
 
 
 async def _of_another_topic(rig: SubmitRig, task_id: str) -> None:
-    rig.engine._tasks[task_id] = replace(rig.engine._tasks[task_id], topic="mail")
+    rig.engine._tasks.change(task_id, topic="mail")
 
 
 @pytest.mark.parametrize(

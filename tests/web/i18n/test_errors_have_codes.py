@@ -39,6 +39,7 @@ LOG_ALONE: Final = MappingProxyType(
 NOT_FOR_PAGES: Final = MappingProxyType(
     {
         "bridge/adapters/memory/engine.py": "it says what the engine says, in the engine's own words",
+        "bridge/adapters/memory/refusals.py": "it says what the engine says, in the engine's own words",
         "bridge/adapters/memory/broker.py": "no production wiring imports it",
         "gateway/doctor.py": "the command line alone, in English",
         "bridge/testing.py": "the test kit of the authors of topics",

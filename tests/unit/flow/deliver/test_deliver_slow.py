@@ -38,7 +38,7 @@ class SlowEngine(MemoryEngine):
         if task_id not in self.slow:
             await super().complete(task_id, worker_id, variables)
             return
-        read = self._held(task_id, worker_id)
+        read = self._tasks.held(task_id, worker_id)
         self.steps.append(task_id)
         transaction = asyncio.create_task(self._transaction(read, worker_id, variables))
         broken = asyncio.create_task(self.broken.wait())
@@ -52,7 +52,7 @@ class SlowEngine(MemoryEngine):
     async def _transaction(self, read: object, worker_id: str, variables: Variables) -> None:
         await self.commit.wait()
         task_id = str(getattr(read, "id", ""))
-        if self._tasks.get(task_id) is not read:
+        if self._tasks.visible().get(task_id) is not read:
             raise EngineRejected("the task was updated by another transaction", status=500, code=1)
         await MemoryEngine.complete(self, task_id, worker_id, variables)
 

@@ -93,7 +93,7 @@ class AskedEngine(MemoryEngine):
 
     def locked(self, topic: str) -> set[str]:
         """Return the ids of the tasks whose locks have not ended."""
-        return {task.id for task in self._tasks.values() if task.topic == topic and self._is_locked(task)}
+        return {task.id for task in self._tasks.all() if task.topic == topic and self._tasks.is_locked(task)}
 
     async def _hold(self, call: Call) -> None:
         async def news() -> None:
