@@ -31,6 +31,7 @@ LOG_ALONE: Final = MappingProxyType(
     {
         "SetupError": "the gateway does not start: the command line and the log show it, in English",
         "TopicError": "the gateway does not start: its reader is the author of the topic",
+        "TopicsPackageMissing": "the gateway does not start: the command line names the package",
         "ServerEnded": "the process ends: there is no page any more",
         "ProcessEnding": "the process ends: the task is left to another one",
         "ModelUnreadable": "the boundary events of a model are not known: the log says why, and tasks are worked",
