@@ -8,9 +8,12 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
+from bridge.adapters.memory.store import MemoryStore
+from bridge.adapters.mongo.store import MongoStore
 from tests.contract.brokers import RabbitLab
 from tests.contract.dashboard_stores import Lab, memory_lab, mongo_lab
 from tests.contract.engines import CamundaLab, EngineLab, MemoryLab
+from tests.contract.stores import Store, mongo_store
 
 
 @pytest.fixture(params=["memory", "camunda"])
@@ -56,4 +59,19 @@ def dashboard_lab(request: pytest.FixtureRequest) -> Lab:
     if request.param == "memory":
         return memory_lab()
     found: Lab = request.getfixturevalue("mongo_dashboard_lab")
+    return found
+
+
+@pytest.fixture
+async def mongo(servers: dict[str, str]) -> AsyncIterator[MongoStore]:
+    async with mongo_store(servers["MONGODB_URI"]) as store:
+        yield store
+
+
+@pytest.fixture(params=["memory", "mongo"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """A store; the test runs once in memory and once on a real server."""
+    if request.param == "memory":
+        return MemoryStore()
+    found: MongoStore = request.getfixturevalue("mongo")
     return found

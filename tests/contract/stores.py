@@ -188,3 +188,10 @@ async def flaky(uri: str) -> AsyncIterator[FlakyProxy]:
     proxy.uri = f"mongodb://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/"
     async with server:
         yield proxy
+
+
+async def kept(store: Store, task_id: str = "t1") -> Task:
+    """Return a task that the store has."""
+    found = await store.get(task_id)
+    assert found is not None
+    return found
