@@ -12,20 +12,29 @@ RUN python -m venv /opt/gateway
 COPY requirements/run.txt /tmp/run.txt
 RUN /opt/gateway/bin/python -m pip install --require-hashes --only-binary=:all: -r /tmp/run.txt
 
-WORKDIR /app
-COPY pyproject.toml ./
+# What builds the wheel is no part of the image.
+COPY requirements/build.txt /tmp/build.txt
+RUN python -m venv /opt/build \
+    && /opt/build/bin/python -m pip install --require-hashes --only-binary=:all: -r /tmp/build.txt
+
+WORKDIR /src
+COPY pyproject.toml README.md ./
 COPY gateway gateway
 COPY bridge bridge
 COPY web web
 # `gateway sandbox` is a part of the command; it can start nothing in here.
 COPY sandbox sandbox
-COPY topics topics
 
-# The code is run from /app, as `make setup` runs it from the checkout; compiled here, as nothing can be written later.
-RUN printf '/app\n' > "$(/opt/gateway/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/app.pth" \
-    && printf '#!/bin/sh\nexec /opt/gateway/bin/python -m gateway "$@"\n' > /opt/gateway/bin/gateway \
-    && chmod 0755 /opt/gateway/bin/gateway \
-    && /opt/gateway/bin/python -m compileall -q /app
+# Installed as the wheel, so that pip knows it where an image adds topics, and compiled, as nothing can be written later.
+# The constraints hold such an image to the libraries that are tested.
+RUN /opt/build/bin/python -m hatchling build -t wheel -d /tmp/wheel \
+    && /opt/gateway/bin/python -m pip install --no-index --no-deps /tmp/wheel/*.whl \
+    && /opt/gateway/bin/python -m pip list --format=freeze --exclude pip --exclude setuptools > /opt/gateway/constraints.txt
+
+# An image without topics of its own works the two of the older gateway.
+WORKDIR /app
+COPY topics topics
+RUN /opt/gateway/bin/python -m compileall -q /app
 
 
 FROM python:3.11-slim-bookworm

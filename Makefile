@@ -5,15 +5,16 @@ EXIT ?=
 BENCH ?=
 VENV := .venv
 OTHER_PYTHONS := 3.12 3.13
-UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links pyproject.toml
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept rules lint format bench bench-short bench-growth profile messages screenshots
+.PHONY: help setup demo test wheel fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept rules lint format bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
 	@echo "make test-pythons            the unit tests on Python 3.12 and 3.13, where they are installed"
+	@echo "make wheel                   what is installed elsewhere: dist/*.whl, for repositories of topics"
 	@echo "make fuzz [MINUTES=10]       hostile random input at every interface of a gateway on real servers; tells how to repeat"
 	@echo "make audit                   known vulnerabilities, licences, and the bill of materials (build/sbom.cdx.json)"
 	@echo "make faults [N=10]           the fault tests on real servers, N times, until one fails"
@@ -58,10 +59,15 @@ test: lint
 test-pythons: setup
 	for version in $(OTHER_PYTHONS); do sh .ci/unit-tests "$$version" || exit 1; done
 
+# Without isolation, as the lock has what builds it.
+wheel: setup
+	$(RUN)/python -m hatchling build -t wheel -d dist
+
 # The locks hold for each Python that `requires-python` allows: hashes of all wheels, markers where packages differ.
 lock: setup
-	$(UV_COMPILE) --extra dev -o requirements/dev.txt
-	$(UV_COMPILE) -o requirements/run.txt
+	$(UV_COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml -o requirements/run.txt
+	printf 'hatchling>=1.33,<2\n' | $(UV_COMPILE) - -o requirements/build.txt
 
 # The tools have an environment of their own, so that they are no part of what they look at.
 audit: setup

@@ -23,6 +23,7 @@ from bridge.ports.journal import Level
 from bridge.registry import Registry
 from gateway.cli.access import keys_app, users_app
 from gateway.cli.engine import engine_app
+from gateway.cli.init import init
 from gateway.cli.start import fail, settings_of, topics_for, topics_of
 from gateway.cli.topics import topics_app
 from gateway.doctor import diagnose
@@ -37,6 +38,7 @@ from gateway.wiring import Gateway, TaskLog
 app = typer.Typer(
     no_args_is_help=True, help="Worker API Gateway.", add_completion=False, pretty_exceptions_enable=False
 )
+app.command("init")(init)
 app.add_typer(topics_app, name="topics")
 app.add_typer(users_app, name="users")
 app.add_typer(keys_app, name="keys")

@@ -1,0 +1,25 @@
+"""A repository of one's own, from an empty folder by the wheel alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.unit.packaging.installation import Installation
+
+
+def test_a_new_repository_has_a_topic_whose_test_and_types_pass(installed: Installation, tmp_path: Path) -> None:
+    written = installed.gateway(tmp_path, "init", "my-topics")
+    assert (written.code, "    cd my-topics\n" in written.text) == (0, True), written.text
+    root = tmp_path / "my-topics"
+    listed = installed.gateway(root, "topics", "list")
+    assert (listed.code, listed.text.split()[0]) == (0, "count_words"), listed.text
+
+    another = installed.gateway(root, "topics", "new", "charge-card")
+    assert another.text == "wrote my_topics/charge_card.py\nwrote tests/my_topics/test_charge_card.py\n"
+    tested = installed.module(root, "pytest", "-q", "-p", "no:cacheprovider")
+    assert (tested.code, "4 passed" in tested.text) == (0, True), tested.text
+    typed = installed.module(root, "mypy", "--cache-dir", str(tmp_path / "mypy"))
+    assert typed.code == 0, typed.text
+
+    again = installed.gateway(root, "init", ".")
+    assert (again.code, "remove what is there" in again.text) == (2, True), again.text
