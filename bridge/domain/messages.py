@@ -78,15 +78,24 @@ def _json_fault(said: str) -> Message:
     return Message(said, _JSON.get(said, ""))
 
 
-def _field_fault(fault: Any) -> Message:
+def fault_of(fault: Any) -> Message:
     """Return what is wrong with one field of a model. `type` and `ctx` are pydantic's, as its errors are documented."""
-    field = ".".join(str(part) for part in fault["loc"]) or "input"
     context = fault.get("ctx", {})
-    parameters = {_MODEL_PARAMETERS[name]: str(value) for name, value in context.items() if name in _MODEL_PARAMETERS}
+    parameters = {
+        _MODEL_PARAMETERS[name]: _quoted(value) for name, value in context.items() if name in _MODEL_PARAMETERS
+    }
     plural = "_one" if parameters.get("count") == "1" else ""
     code = f"input.{fault['type']}{plural}"
-    error = Message(fault["msg"], code if code in TEXTS else "", parameters)
-    return message("input.field", field=field, error=error)
+    return Message(fault["msg"], code if code in TEXTS else "", parameters)
+
+
+def _field_fault(fault: Any) -> Message:
+    field = ".".join(str(part) for part in fault["loc"]) or "input"
+    return message("input.field", field=field, error=fault_of(fault))
+
+
+def _quoted(value: object) -> str:
+    return message_of(value) if isinstance(value, Exception) else str(value)
 
 
 _JSON: Final = {

@@ -9,7 +9,7 @@ from typing import Annotated
 from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
 
-from bridge.domain.messages import message
+from bridge.domain.messages import Message, message
 from bridge.domain.task import Source, State
 from bridge.ports.reader import TaskFilter
 from bridge.search.moments import read_instant
@@ -17,7 +17,7 @@ from bridge.search.moments import read_instant
 MAX_CHOICES = 50
 
 
-def query_error(name: str, why: str) -> ValidationException:
+def query_error(name: str, why: Message) -> ValidationException:
     """Return the error (400) that says what is wrong with the query parameter `name`."""
     return ValidationException(
         detail=message("request.fields"), extra=[{"key": name, "source": "query", "message": why}]
@@ -73,7 +73,7 @@ def _moment(name: str, text: str | None) -> datetime | None:
         return None
     moment = read_instant(text)
     if moment is None and read_instant(text, UTC) is not None:
-        raise query_error(name, "needs an offset from UTC, such as 2026-01-31T08:00:00Z")
+        raise query_error(name, message("parameter.offset"))
     if moment is None:
-        raise query_error(name, "is no moment of the years 1 to 9999 in UTC; write it such as 2026-01-31T08:00:00Z")
+        raise query_error(name, message("parameter.moment"))
     return moment

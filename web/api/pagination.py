@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 
+from bridge.domain.messages import message
 from bridge.ports.reader import TaskFilter
 from bridge.search import cursor
 
@@ -27,11 +28,9 @@ def read_cursor(text: str, wanted: TaskFilter) -> tuple[datetime, str]:
     try:
         return cursor.read_cursor(text, datetime, _digest(wanted))
     except cursor.NotACursor:
-        hint = "not a cursor of this gateway; pass `next` of the last answer unchanged, or leave it out"
-        raise CursorError(hint) from None
+        raise CursorError(message("parameter.no_cursor")) from None
     except cursor.AnotherListing:
-        hint = "the cursor belongs to another filter; keep the filter while paging, or start without it"
-        raise CursorError(hint) from None
+        raise CursorError(message("parameter.other_cursor")) from None
 
 
 def _digest(wanted: TaskFilter) -> str:

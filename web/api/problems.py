@@ -251,14 +251,17 @@ class _Fault:
 
     field: str
     where: str
-    message: str
+    message: Message
 
 
 def _fields(error: Exception) -> list[FieldProblem] | None:
     faults = _faults(error)
     if faults is None:
         return None
-    return [FieldProblem(field=fault.field, where=fault.where, message=str(fault.message)) for fault in faults]
+    return [
+        FieldProblem(field=fault.field, where=fault.where, message=str(fault.message), code=fault.message.code or None)
+        for fault in faults
+    ]
 
 
 def _faults(error: Exception) -> list[_Fault] | None:

@@ -15,7 +15,7 @@ from litestar.typing import FieldDefinition
 from pydantic import BaseModel, ValidationError
 
 from bridge.domain.json_values import MOST_VALUES, has_more_values
-from bridge.domain.messages import message
+from bridge.domain.messages import Message, fault_of, message
 from bridge.domain.submission import LARGE
 from web.offload import Offload
 
@@ -49,19 +49,20 @@ class JsonRequest(Request[Any, Any, Any]):
         return cast(bytes, self._unread)  # what decodes JSON takes both, and a copy of megabytes would be made for one
 
     async def json(self) -> Any:
-        """Return the decoded body; a large one in the model of the route, for which it was checked in a thread.
+        """Return the decoded body in the model of the route; a large one is decoded and checked in a thread.
 
         Raises `ClientException` (400) where it is not one JSON object of a sane depth and number of values,
-        `ValidationException` (400) where a large one doesn't fit the model, and `Overloaded` (503) where too many large
-        ones are being read.
+        `ValidationException` (400) where it doesn't fit the model, and `Overloaded` (503) where too many large ones are
+        being read.
         """
         await self.body()
         body, self._unread = self._unread or bytearray(), bytearray()
-        if len(body) <= LARGE:
-            return _decoded(body)
-        offload: Offload = self.app.state[OFFLOAD]
         field = self.route_handler.parsed_fn_signature.parameters.get("data")
-        return await offload.run(len(body), _checked, body, None if field is None else field.annotation)
+        model = None if field is None else field.annotation
+        if len(body) <= LARGE:
+            return _fitted(_decoded(body), model)
+        offload: Offload = self.app.state[OFFLOAD]
+        return await offload.run(len(body), _checked, body, model)
 
 
 def _decoded(body: bytearray) -> dict[str, Any]:
@@ -77,21 +78,26 @@ def _decoded(body: bytearray) -> dict[str, Any]:
 
 
 def _checked(body: bytearray, model: Any) -> Any:
-    """Decode a body, empty it, and check what it held, as Litestar would: it takes an instance of the route's model."""
+    """Decode a body, empty it, and check what it held."""
     try:
         if has_more_values(body):
             raise ClientException(detail=message("request.too_many_values", most=MOST_VALUES))
         decoded = _decoded(body)
     finally:
         body.clear()
+    return _fitted(decoded, model)
+
+
+def _fitted(decoded: dict[str, Any], model: Any) -> Any:
+    """Return an instance of the route's model, which Litestar takes as it is; its own errors have no codes."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return decoded
     try:
         return model.model_validate(decoded)
     except ValidationError as error:
         problems = [
-            {"key": ".".join(map(str, item["loc"]))[:MAX_NAME_SHOWN], "source": "body", "message": item["msg"]}
-            for item in error.errors(include_input=False, include_url=False, include_context=False)
+            {"key": ".".join(map(str, item["loc"]))[:MAX_NAME_SHOWN], "source": "body", "message": fault_of(item)}
+            for item in error.errors(include_input=False, include_url=False)
         ]
         raise ValidationException(detail=message("request.fields"), extra=problems[:MOST_PROBLEMS]) from None
 
@@ -129,11 +135,11 @@ def _refuse_unknown_query(request: Request[Any, Any, Any], known: Mapping[str, F
         raise ValidationException(detail=message("request.fields"), extra=problems)
 
 
-def _query_problem(name: str, times: int, known: Mapping[str, FieldDefinition]) -> str | None:
+def _query_problem(name: str, times: int, known: Mapping[str, FieldDefinition]) -> Message | None:
     if name not in known:
-        return f"unknown query parameter; known here: {', '.join(sorted(known)) or 'none'}"
+        return message("parameter.unknown", names=", ".join(sorted(known)) or "-")
     if times > 1 and not _takes_many(known[name]):
-        return "may be given only once"
+        return message("parameter.repeated")
     return None
 
 

@@ -30,7 +30,7 @@ from bridge.domain.errors import (
     UnknownTask,
     VariableError,
 )
-from bridge.domain.messages import message
+from bridge.domain.messages import message, message_of
 from bridge.domain.task import Task, UnreadableTask
 from bridge.operations.health import Purpose
 from bridge.ports.reader import TaskFilter
@@ -217,7 +217,7 @@ class TaskRoutes(Controller):
         try:
             position = None if after is None else read_cursor(after, wanted)
         except CursorError as error:
-            raise query_error("after", str(error)) from None
+            raise query_error("after", message_of(error)) from None
         page = await dependencies.reader.page(wanted, limit, position)
         return TaskList(
             tasks=[
@@ -318,7 +318,7 @@ def _purpose(text: str) -> Purpose:
     try:
         return Purpose(text)
     except ValueError:
-        raise query_error("for", f"choose from {', '.join(Purpose)}") from None
+        raise query_error("for", message("parameter.choice", choices=", ".join(Purpose))) from None
 
 
 async def _task(dependencies: WebDependencies, task_id: str, principal: Principal, action: Scope) -> Task:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bridge.domain.dead_letter import DeadLetter
+from bridge.domain.messages import message
 from bridge.domain.redaction import mask_start
 from bridge.domain.submission import Submission
 from bridge.domain.task import Source, State, Task, UnreadableTask
@@ -76,12 +77,12 @@ class SubmitRequest(BaseModel):
     @classmethod
     def _bound(cls, variables: dict[str, Any]) -> dict[str, Any]:
         if len(variables) > MAX_VARIABLES:
-            raise ValueError(f"more than {MAX_VARIABLES} variables; send fewer, or gather them in one JSON value")
+            raise ValueError(message("submission.too_many_variables", most=MAX_VARIABLES))
         for name in variables:
             if not 0 < len(name) <= MAX_NAME_LENGTH:
-                raise ValueError(f"a variable's name must have 1 to {MAX_NAME_LENGTH} characters")
+                raise ValueError(message("submission.variable_name", most=MAX_NAME_LENGTH))
         if depth_exceeds(variables, MAX_DEPTH):
-            raise ValueError(f"nested more than {MAX_DEPTH} levels deep; flatten the value or pass it as a string")
+            raise ValueError(message("submission.too_deep", most=MAX_DEPTH))
         return variables
 
     def to_submission(self, trace: str | None = None, size: int = 0) -> Submission:
@@ -317,7 +318,11 @@ class FieldProblem(_Answer):
 
     field: Annotated[str, Field(description="Path of the field, its parts separated by dots.", examples=["worker_id"])]
     where: Annotated[str, Field(description="`body`, `query` or `path`.", examples=["body"])]
-    message: Annotated[str, Field(examples=["Field required"])]
+    message: Annotated[str, Field(description="What is wrong; in English.", examples=["Field required"])]
+    code: Annotated[
+        str | None,
+        Field(description="Identifies what is wrong; stable. Left out where it has none.", examples=["input.missing"]),
+    ] = None
 
 
 class Problem(_Answer):

@@ -79,6 +79,17 @@ REQUESTS: Final = {
     "field.unusable": msg("has more than %(count)s characters, or one of no use"),
     "field.too_long": msg("has more than %(count)s characters"),
     "field.ids": msg("are more than %(count)s, or some can't be ids"),
+    "parameter.unknown": msg("unknown query parameter; known here: %(names)s"),
+    "parameter.repeated": msg("may be given only once"),
+    "parameter.offset": msg("needs an offset from UTC, such as 2026-01-31T08:00:00Z"),
+    "parameter.moment": msg("is no moment of the years 1 to 9999 in UTC; write it such as 2026-01-31T08:00:00Z"),
+    "parameter.no_cursor": msg(
+        "not a cursor of this gateway; pass `next` of the last answer unchanged, or leave it out"
+    ),
+    "parameter.other_cursor": msg(
+        "the cursor belongs to another filter; keep the filter while paging, or start without it"
+    ),
+    "parameter.choice": msg("choose from %(choices)s"),
     "request.no_need": msg("This path says nothing of who may use it, and so nobody may: tell who wrote it."),
     "request.host": msg("This gateway isn't asked by the name %(name)s: whoever runs it adds that to ALLOWED_HOSTS."),
     "request.large": msg("Too many large requests are being read: send this one again a little later."),

@@ -57,6 +57,9 @@ SUBMISSIONS: Final = {
     "submission.ended": msg("task %(task)s was handed in and ended just now; ask for its status"),
     "submission.changed": msg("task %(task)s changed just now; ask for its status before handing it in again"),
     "submission.size": msg("the task takes %(size)s bytes, %(most)s are kept at most: send fewer variables"),
+    "submission.too_many_variables": msg("more than %(most)s variables; send fewer, or gather them in one JSON value"),
+    "submission.variable_name": msg("a variable's name must have 1 to %(most)s characters"),
+    "submission.too_deep": msg("nested more than %(most)s levels deep; flatten the value or pass it as a string"),
     "submission.suspended": msg("task %(task)s is suspended: activate its process instance, then submit it again"),
     "submission.no_retries": msg(
         "task %(task)s has no retries left in the engine: set some there, then submit it again"

@@ -13,6 +13,7 @@ from litestar.testing import AsyncTestClient
 
 from bridge.domain.access import Scope
 from bridge.domain.errors import StoreUnavailable, TaskConflict, TaskUnreadable
+from bridge.domain.message_texts import TEXTS
 from bridge.domain.records import AuditEntry
 from bridge.domain.submission import Submission
 from bridge.domain.task import Completion, Source, State, TypedValue, UnreadableTask
@@ -66,12 +67,14 @@ async def test_submit_names_the_field_at_fault(
 ) -> None:
     document = check_problem(await client.post("/tasks/submit", json=BODY | change), 400, "invalid-request")
     assert [(error["field"], error["where"]) for error in document["errors"]] == [(field, "body")]
+    assert {error["code"] for error in document["errors"]} <= TEXTS.keys()
     assert stub.submitted == []
 
 
 async def test_submit_names_all_missing_fields(client: Any, check_problem: Any) -> None:
     document = check_problem(await client.post("/tasks/submit", json={}), 400, "invalid-request")
     assert {error["field"] for error in document["errors"]} == {"task_id", "worker_id", "topic"}
+    assert {(error["message"], error["code"]) for error in document["errors"]} == {("Field required", "input.missing")}
 
 
 @pytest.mark.parametrize(
@@ -242,6 +245,7 @@ async def test_a_cursor_holds_for_its_filter_only(
     response = await client.get("/tasks", params={"limit": 1, "status": "failed", "after": cursor})
     document = check_problem(response, 400, "invalid-request")
     assert "another filter" in document["errors"][0]["message"]
+    assert document["errors"][0]["code"] == "parameter.other_cursor"
 
 
 async def audited_retry(stub: Stub, lab: AccessLab, task_id: str = "t1") -> tuple[int, list[AuditEntry]]:

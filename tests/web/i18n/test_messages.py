@@ -21,7 +21,7 @@ from bridge.domain import errors
 from bridge.domain.access import LEAST_PASSWORD, Kind, Principal, Role, Scope
 from bridge.domain.errors import ForeignPage, GatewayError
 from bridge.domain.message_texts import TEXTS
-from bridge.domain.messages import Message, message, message_of
+from bridge.domain.messages import Message, fault_of, message, message_of
 from bridge.domain.task import State
 from bridge.domain.variables import encode, parse_submitted
 from bridge.flow.handle.run import explained
@@ -31,6 +31,7 @@ from tests.web.conftest import make_task
 from tests.web.dashboard.dashboard_lab import flash, seen
 from tests.web.dashboard.operations_lab import OperationsLab
 from web.api.problems import PROBLEMS, STATUSES
+from web.api.schemas import SubmitRequest
 from web.auth.guard import require
 from web.auth.security import require_own_page
 from web.hosts import AllowedHosts
@@ -170,6 +171,26 @@ def test_what_a_model_refuses(given: dict[str, Any]) -> None:
     told = foreign(text)
     for error in caught.value.errors():
         assert ".".join(map(str, error["loc"])) in told
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"task_id": 1}, "texto"),
+        ({"task_id": "../x"}, "padrão"),
+        ({"priority": 1}, "permitid"),
+        ({"variables": []}, "objeto"),
+        ({"variables": {"": 1}}, "caracteres"),
+        ({"variables": {f"v{number}": 1 for number in range(1001)}}, "1000"),
+        ({"variables": {"deep": json.loads("[" * 40 + "]" * 40)}}, "níveis"),
+    ],
+)
+def test_a_field_of_a_body(change: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SubmitRequest.model_validate({"task_id": "t", "worker_id": "w", "topic": "orders"} | change)
+    (error,) = caught.value.errors()
+    assert fault_of(error) == error["msg"]
+    assert word in foreign(fault_of(error))
 
 
 def test_every_kind_of_problem_that_says_the_same_to_everybody() -> None:
