@@ -58,6 +58,8 @@ class TopicError(SetupError):
 class TopicsPackageMissing(TopicError):
     """There is no package of the name that TOPICS_PACKAGE has."""
 
+    default_code = "topic.package_missing"
+
 
 class EngineError(GatewayError):
     """The engine did not do what was asked."""
