@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from tests.unit.packaging.installation import ROOT, Installation
 
 PACKAGES = ("bridge", "gateway", "sandbox", "web")
+ENTRY = "worker_api_gateway.py"
 LEFT_OUT = ("sandbox/demo/", "sandbox/soak/")
 
 
@@ -24,7 +25,7 @@ def files(wheel: Path) -> set[str]:
 
 def test_it_has_every_file_of_its_packages_and_no_other(files: set[str]) -> None:
     tracked = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES, ENTRY],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -36,7 +37,7 @@ def test_it_has_every_file_of_its_packages_and_no_other(files: set[str]) -> None
 
 
 def test_it_has_no_topics(files: set[str]) -> None:
-    assert {path.split("/")[0] for path in files} == set(PACKAGES)
+    assert {path.split("/")[0] for path in files} == {*PACKAGES, ENTRY}
     assert not [path for path in files if "say_hello" in path or "nova_publicacao" in path]
 
 
