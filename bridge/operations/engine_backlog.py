@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from bridge.domain.errors import EngineError, EngineRejected, StoreError
+from bridge.domain.errors import EngineError, EngineRejected, ForeignAnswer, StoreError
 from bridge.ports.clock import Clock
 from bridge.ports.dashboard import Turn, Turns
 from bridge.ports.engine import Engine
@@ -18,6 +18,9 @@ MOST_TOPICS: Final = 100
 """How many topics are asked for one by one; of all others together only the number of tasks is known."""
 OTHER: Final = "other"
 """The name under which those others are counted."""
+WHERE_REFUSED: Final = timedelta(minutes=15)
+"""How long an engine is left alone that refuses the question: an older one, or a proxy, may not know the path."""
+_PASSING: Final = frozenset({401, 408, 429})
 _SHARE: Final = 20
 """Asking takes at most this part of the time: an engine that needs two seconds for it is asked every 40."""
 
@@ -66,6 +69,8 @@ class EngineBacklog:
                 await self._go_on(now)
         except (EngineError, StoreError) as error:
             self.topics = None
+            if _is_refused(error):
+                self._next_at = now + WHERE_REFUSED
             if not self._is_failing:
                 self._journal.write("engine_backlog_unknown", level=Level.WARNING, error=str(error))
             self._is_failing = True
@@ -102,3 +107,10 @@ class EngineBacklog:
             self._tells_age = False
             return None
         return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
+
+
+def _is_refused(error: EngineError | StoreError) -> bool:
+    """Return whether the same question would get the same answer: a login or an outage passes."""
+    return (
+        isinstance(error, EngineRejected | ForeignAnswer) and 400 <= error.status < 500 and error.status not in _PASSING
+    )

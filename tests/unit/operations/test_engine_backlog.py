@@ -9,8 +9,15 @@ import pytest
 from bridge.adapters.memory.dashboard import MemoryDashboardStore
 from bridge.adapters.memory.engine import MemoryEngine
 from bridge.adapters.memory.store import MemoryStore
-from bridge.domain.errors import EngineRejected, EngineUnavailable, StoreUnavailable
-from bridge.operations.engine_backlog import EVERY, MOST_TOPICS, OTHER, EngineBacklog, TopicBacklog
+from bridge.domain.errors import EngineRejected, EngineUnavailable, ForeignAnswer, StoreUnavailable
+from bridge.operations.engine_backlog import (
+    EVERY,
+    MOST_TOPICS,
+    OTHER,
+    WHERE_REFUSED,
+    EngineBacklog,
+    TopicBacklog,
+)
 from bridge.ports.dashboard import Turn
 from tests.unit.fakes import HandClock, Notes
 
@@ -148,6 +155,30 @@ async def test_a_failure_of_the_engine_is_no_word_on_what_it_knows(
     assert backlog.topics is None
     await backlog.run_once()
     assert backlog.topics == {"orders": TopicBacklog(1, 0.0), "mail": TopicBacklog(0, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [
+        (ForeignAnswer("a proxy lets no such path pass", status=403), WHERE_REFUSED),
+        (EngineRejected("no such path", status=404, code=None, kind="NotFoundException"), WHERE_REFUSED),
+        (ForeignAnswer("busy", status=429), EVERY),
+        (ForeignAnswer("away", status=503), EVERY),
+    ],
+)
+async def test_who_refuses_the_question_is_not_asked_again_and_again(
+    engine: MemoryEngine, turns: MemoryDashboardStore, clock: HandClock, error: Exception, pause: timedelta
+) -> None:
+    engine.fail_next("topic_names", error)
+    backlog = of(engine, turns, clock)
+    await backlog.run_once()
+    clock.advance(pause - SECOND)
+    if pause > EVERY:
+        await backlog.run_once()
+        assert backlog.topics is None
+    clock.advance(SECOND)
+    await backlog.run_once()
+    assert backlog.topics is not None
 
 
 async def test_of_more_topics_than_can_be_asked_for_the_rest_is_one_number(
