@@ -1,4 +1,4 @@
-"""After an edit: is what the engine's next lease brought what was saved? Where it isn't, the audit log has it."""
+"""Checks after an edit that the engine's next lease brings the saved variables; else the audit log says so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GATEWAY: Final = "gateway"
 
 
 class EditCheck:
-    """Compares the first lease after an edit with the edit; the page of the task does so for every later one."""
+    """Compares the first lease after an edit with the edit; the task's page compares every later lease."""
 
     def __init__(
         self, *, audit: Callable[[AuditEntry], Awaitable[None]], clock: Clock, journal: Journal, replica: str
@@ -29,7 +29,7 @@ class EditCheck:
         self._replica = replica
 
     async def check(self, tasks: Sequence[Task]) -> None:
-        """Write down which of the tasks came back without what was edited. Raises `StoreUnavailable`."""
+        """Write an audit entry for each task that came back without its edit. Raises `StoreUnavailable`."""
         for task in tasks:
             if task.edit is None or task.epoch != task.edit.epoch + 1:
                 continue

@@ -26,14 +26,14 @@ _FEWER: Final = "fetch fewer variables by `variables=` of the topic, or keep lar
 
 
 Admit = Callable[[Collection[str]], Awaitable[None]]
-"""Raises `EngineChanged` where tasks of these process definitions are another engine's."""
+"""Raises `EngineChanged` where another engine has the tasks of these process definitions."""
 
 
 async def _admit_any(_: Collection[str]) -> None: ...
 
 
 class Intake:
-    """Keeps leases as tasks; returns only when each is kept, so that what follows can't lose them."""
+    """Keeps leases as tasks, and returns once each is stored, so that a later failure can't lose them."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Intake:
         self._tracer = tracer
 
     async def accept(self, leases: Sequence[EngineTask], worker_id: str, lease_until: datetime) -> None:
-        """Keep the leases and hand them on. A lease that has run out meanwhile is left: it may be another's by now."""
+        """Store the leases and hand them on, but those that ran out meanwhile: another worker may hold their tasks."""
         now = self._clock.now()
         if lease_until <= now:
             self._journal.write("leases_expired", level=Level.WARNING, tasks=len(leases), worker_id=worker_id)
@@ -76,9 +76,9 @@ class Intake:
         await self.keep([self._task(lease, worker_id, lease_until, now) for lease in leases])
 
     async def keep(self, tasks: Sequence[Task]) -> None:
-        """Store tasks and publish them; what a lease brings back with an undelivered outcome is reported instead.
+        """Store tasks and publish them; a task that comes back with an undelivered outcome is delivered instead.
 
-        One that can't be kept is an incident, and doesn't hold up the others. Raises `StoreUnavailable`.
+        A task that can't be stored becomes an incident, and doesn't hold up the others. Raises `StoreUnavailable`.
         """
         if not tasks:
             return
@@ -109,7 +109,7 @@ class Intake:
             await self._refuse(task, fault)
 
     async def _run_again(self, tasks: Sequence[Task]) -> Sequence[Task]:
-        """Let tasks run again of which the engine has the failure; return those that do, as they then stand.
+        """Let tasks run again whose failure the engine has; return them with their new state.
 
         A fetch may be faster than the write that records the engine's confirmation: the failure is not sent again.
         """
@@ -127,7 +127,7 @@ class Intake:
         return again
 
     def _tell_of_known(self, leases: Sequence[Task], kept: Sequence[object]) -> None:
-        """Log leases on tasks that had ended, and ids that are other tasks' now."""
+        """Log leases on tasks that had ended, and ids that the engine uses for other tasks now."""
         for lease, task in zip(leases, kept, strict=True):
             if not isinstance(task, Task):
                 continue
@@ -169,7 +169,7 @@ class Intake:
         )
 
     async def _refuse(self, task: Task, fault: Exception) -> None:
-        """Raise an incident for a task that can't be kept; if that fails its lock ends, and it's fetched again."""
+        """Raise an incident for a task that can't be stored; if that fails the lock ends, and the task comes again."""
         message = f"{fault}; {_FEWER}" if isinstance(fault, TaskTooLarge) else str(fault)
         self._journal.write("task_refused", task=task, level=Level.ERROR, error=message)
         try:

@@ -1,4 +1,4 @@
-"""Keeps the engine's lock on a task of ours, and tells what it means where that fails."""
+"""The engine's locks on our tasks: renewal, release, and the move that follows from a lost lock."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bridge.ports.engine import Engine
 from bridge.ports.tracer import NoTracer, Tracer
 
 MARGIN = timedelta(seconds=1)
-"""By how much earlier than the engine we take a lock to end: for the call's way back, and clocks that drift."""
+"""How much earlier than in the engine a lock counts as ended: for the call's way back, and clocks that drift."""
 RELEASE_WITHIN = timedelta(seconds=3)
-"""How long an unlock is waited for: it is a courtesy to others, and the end of a process must not hang on it."""
+"""The timeout of an unlock: it only lets others have the task sooner, and must not hold up the end of a process."""
 
 
 async def unlock(engine: Engine, task_id: str, within: timedelta = RELEASE_WITHIN) -> None:
@@ -35,7 +35,7 @@ async def unlock(engine: Engine, task_id: str, within: timedelta = RELEASE_WITHI
 
 
 class Lease:
-    """The engine's locks; `lock` is the duration where a topic has none of its own."""
+    """The engine's locks; `lock` is the duration for topics without a duration of their own."""
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Lease:
         return self._lock if known is None or known.lock is None else known.lock
 
     def expiry(self, topic: str, asked_at: datetime) -> datetime:
-        """Return until when a lock holds for sure that was asked for at that moment."""
+        """Return until when a lock certainly holds that was requested at that moment."""
         duration = self.duration(topic)
         return asked_at + duration - min(MARGIN, duration / 4)
 
     def reported_expiry(self, topic: str, held_for: timedelta, asked_at: datetime) -> datetime:
-        """Return until when a lock holds of which the engine, asked at that moment, told how long it holds.
+        """Return until when a lock holds, by the remaining time that the engine gave at that moment.
 
-        No longer than a lock of the topic can hold: what is told rests on a clock that may be a proxy's, and wrong.
+        At most as long as a lock of the topic can hold: the answer's clock may be a proxy's, and wrong.
         """
         held = min(held_for, self.duration(topic))
         return asked_at + held - min(MARGIN, held / 4)
@@ -77,10 +77,10 @@ class Lease:
         return lease_until - self._clock.now() < self.duration(task.topic) * 2 / 3
 
     async def extend(self, task: Task) -> datetime:
-        """Extend the lock and return until when it holds; one that ran out and that no worker took is locked again.
+        """Extend the lock and return until when it holds; lock the task again where the lock ran out and it is free.
 
-        Raises `LeaseStolen`, `TaskGone` and `TaskSuspended` for what is certain; any other `EngineError` leaves the
-        lock as it was.
+        Raises `LeaseStolen`, `TaskGone` and `TaskSuspended` where the lock is certainly lost; any other `EngineError`
+        leaves the lock as it was.
         """
         asked_at = self._clock.now()
         duration = self.duration(task.topic)
@@ -102,10 +102,10 @@ class Lease:
             raise LeaseStolen(message("lock.taken"), status=taken.status) from taken
 
     async def release(self, task: Task, lease_until: datetime) -> None:
-        """Unlock a released task. The engine does not check the worker id for that, so only while the lock is ours.
+        """Unlock a released task, only while the lock is ours: the engine does not check the worker id of an unlock.
 
-        One that ends soon is left to end: a slow engine would free the lock of a worker that has fetched the task
-        since. Raises `EngineError`, also where the engine is slow to answer: the lock ends by itself then.
+        A lock that ends soon is left to end: a slow engine would free the lock of a worker that has fetched the task
+        since. Raises `EngineError`, also where the engine is slow to answer: the lock then ends by itself.
         """
         soon = min(self._release_within, self.duration(task.topic) / 4)
         if lease_until <= self._clock.now() + soon:
@@ -113,7 +113,7 @@ class Lease:
         await unlock(self._engine, task.id, self._release_within)
 
     def lost(self, task: Task, error: LeaseStolen | TaskGone) -> Move:
-        """Return the move that follows when the task is no longer ours."""
+        """Return the move that follows from the loss of a lock."""
         now = self._clock.now()
         event = Event.GONE if isinstance(error, TaskGone) else Event.SUPERSEDE
         why = "the task is gone from the engine" if isinstance(error, TaskGone) else str(error)

@@ -20,17 +20,16 @@ from bridge.ports.tracer import NoTracer, Tracer
 from bridge.runtime.batch import Batch
 
 _FAILING: Final = 2
-"""For how many times `again_after` the last publish of a topic, which failed, says that the next would fail as well."""
+"""A topic counts as failing for so many times `again_after` after a publish that failed."""
 
 
 class Relay:
-    """Publishes tasks with confirms; one that gets none stays RECEIVED and is published again when it is due.
+    """Publishes tasks with confirms; a task without a confirm stays RECEIVED, and is published again when it is due.
 
-    Each topic has batches of its own: one whose queue takes nothing keeps no other waiting. What was confirmed is
-    written down `linger` later. Most tasks are claimed by then, here or by another process, and have moved on by
-    themselves: that write would only be in the way of their claims. Of those that were claimed here, which `begun`
-    tells, there is nothing to write at all. At most `put_limit` tasks of a topic are `put` at a time: the outbox is
-    the store, and not this process's memory.
+    Each topic has batches of its own, so that a queue that takes nothing holds up no other. Confirms are written to
+    the store `linger` later. Most tasks are claimed by then, here or by another process, and the write would only be
+    in the way of their claims; for tasks claimed here, which `begun` records, nothing is written. At most `put_limit`
+    tasks of a topic are `put` at a time: the outbox is the store, not this process's memory.
     """
 
     def __init__(
@@ -63,9 +62,9 @@ class Relay:
         self.unconfirmed: Counter[str] = Counter()
 
     def put(self, task: Task) -> None:
-        """Begin to publish a task, and don't wait: what fails stays in its outbox and is found there when it is due.
+        """Begin to publish a task, without waiting; a task that fails stays in the outbox, and is published when due.
 
-        So does what comes while too many of its topic wait for the broker: it is only left where it is.
+        While too many tasks of the topic wait for the broker, further ones are left in the outbox at once.
         """
         sent = self._put[task.topic]
         if len(sent) >= self._put_limit:
@@ -83,17 +82,17 @@ class Relay:
             self._full.discard(topic)
 
     def begun(self, task: Task) -> None:
-        """Know that the task was claimed here."""
+        """Record that the task was claimed here."""
         self._awaited.discard((task.id, task.epoch))
 
     def is_failing(self, topic: str) -> bool:
-        """Return whether the broker takes nothing of the topic, as far as the last publishes tell."""
+        """Return whether, by the last publishes, the broker takes no message of the topic."""
         at = self._failed_at.get(topic)
-        # It must be tried again some time, and there may be nothing left to publish but what is not fetched yet.
+        # Fetching must go on some time: there may be nothing left to publish but tasks that are not fetched yet.
         return at is not None and self._clock.now() - at < _FAILING * self._again_after
 
     async def drain(self) -> None:
-        """Wait for all that was `put`."""
+        """Wait for all tasks that were `put`."""
         await asyncio.gather(*(sending for sent in self._put.values() for sending in sent))
 
     async def _send(self, task: Task) -> None:
@@ -103,7 +102,7 @@ class Relay:
             self._journal.write("publish_not_recorded", task=task, level=Level.WARNING, error=str(error))
 
     async def publish(self, tasks: Sequence[Task]) -> int:
-        """Publish the tasks together with whatever else waits; return how many were confirmed, once that is stored."""
+        """Publish the tasks together with others that wait; return how many were confirmed, once that is stored."""
         by_topic: defaultdict[str, list[Task]] = defaultdict(list)
         for task in tasks:
             by_topic[task.topic].append(task)
@@ -128,7 +127,7 @@ class Relay:
         return len(confirmed)
 
     async def _confirm(self, groups: Sequence[Sequence[Task]]) -> Sequence[None]:
-        """Write down that the broker has them, and when to look at them: before the first of their locks ends."""
+        """Write down that the broker has the messages, and the next check: before the first of their locks ends."""
         tasks = [task for group in groups for task in group if (task.id, task.epoch) in self._awaited]
         self._awaited.difference_update((task.id, task.epoch) for task in tasks)
         if tasks:
@@ -136,7 +135,7 @@ class Relay:
         return [None] * len(groups)
 
     async def _confirm_again(self, group: Sequence[Task]) -> None:
-        # None of them is awaited any more; the write matches none that was claimed meanwhile.
+        # Nothing waits for these writes; a task that was claimed meanwhile is not matched.
         await self._write_confirms(group)
 
     async def _write_confirms(self, tasks: Sequence[Task]) -> None:

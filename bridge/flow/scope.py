@@ -1,4 +1,4 @@
-"""The variables of a task: which of them are fetched, and where a handler reads them."""
+"""The variables of a task: which to fetch, and the scope in which a handler reads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.ports.store import Records
 
 
 def fetched_variables(topic: Topic[Any, Any]) -> tuple[str, ...] | None:
-    """Return the variables to ask the engine for, None for all: the topic's, and the one that a trace comes in."""
+    """Return the variables to ask the engine for: the topic's, and the one with the trace context; None for all."""
     if topic.variables is None or refuses_others(topic.input):
         return topic.variables
     return tuple(dict.fromkeys((*topic.variables, VARIABLE)))

@@ -46,7 +46,7 @@ T = TypeVar("T")
 Kept = TypeVar("Kept", Task, EngineTask)
 
 MOST_RACES: Final = 5
-"""How often the engine is asked again that refused because another transaction was at the task."""
+"""How often a call is repeated that the engine refused because of another transaction on the task."""
 RACE_DELAY: Final = timedelta(milliseconds=20)
 
 _FROM_ENGINE: Final = (
@@ -98,10 +98,10 @@ class Submit:
         self._accepted: Batch[Task, Task | None] = Batch(store.accept, alone=self._accept_again, limit=100)
 
     async def submit(self, submission: Submission) -> Task:
-        """Keep the task and return it as it stands; the same submission again gets the same task.
+        """Store the task and return it; the same submission again gets the same task.
 
         Raises `UnknownTask`, `TaskConflict`, `UnacceptableTask`, `VariableError`, `TaskTooLarge`, `StoreUnavailable`.
-        An engine that is away doesn't matter now: it is asked before the task is published.
+        While the engine is away the task is stored unchecked, and is checked before it is published.
         """
         with self._tracer.submission(submission) as traced:
             return await self._submit(traced)
@@ -116,7 +116,7 @@ class Submit:
         try:
             task = await self._checked(self._task(submission, given, mark))
         except (EngineError, Refusal):
-            # The same submission may have come twice at once, and the other one be kept, or even worked, by now.
+            # The same submission may have come twice at once, and the other may be stored, or even worked, by now.
             raced = await self._store.get(submission.task_id)
             if raced is None or raced.state is State.SUPERSEDED or raced.topic != submission.topic:
                 raise
@@ -140,7 +140,7 @@ class Submit:
         return kept
 
     async def _stands(self, known: Task, topic: str) -> bool:
-        """Return whether what is kept is the answer: the submission's task, and if it ended, the engine agrees."""
+        """Return whether the stored task is the submission's own; where it has ended, the engine is asked as well."""
         if known.topic != topic or known.state is State.SUPERSEDED:
             return False
         if known.state not in FINAL:
@@ -159,10 +159,10 @@ class Submit:
         return found if ours else None
 
     async def check_late(self, task: Task) -> Task | None:
-        """Ask the engine about a task that was kept unasked; None when it isn't to be worked, or not yet."""
+        """Check a task that was stored unchecked; None where it must not be worked, or not yet."""
         try:
             checked = await self._ask_late(task)
-            # One that the store would refuse must not hold up what else is due.
+            # A task that the store would refuse must not hold up other due tasks.
             self._measure(checked)
         except EngineError as error:
             self._journal.write("submission_unchecked", task=task, level=Level.WARNING, error=str(error))
@@ -183,7 +183,7 @@ class Submit:
         try:
             return await self._ask(task)
         except UnknownTask:
-            # That a list leaves the task out is no proof: its row may be one that can't be read.
+            # A list without the task is no proof: the task's row may be unreadable.
             with suppress(TaskGone):
                 await self._engine.get(task.id)
             raise
@@ -199,15 +199,15 @@ class Submit:
         return await self._threads.run(function, *args, **kwargs)
 
     def _measure(self, task: Task) -> None:
-        """Raise `TaskTooLarge` for a task that is more than may be kept, `VariableError` where that is not known."""
+        """Raise `TaskTooLarge` for a task too large to be stored, `VariableError` where its size is not known."""
         size = self._size_of(task)
         if size > self._size_limit:
             raise TaskTooLarge(message("submission.size", size=size, most=self._size_limit))
 
     async def _give_new_lease(self, known: Task, task: Task, mark: str) -> Task:
-        """Give a known task its new lease: its submitter holds it (again), or the engine has another under its id.
+        """Give a known task its new lease: its submitter holds it (again), or the engine uses the id for another task.
 
-        From now on it is this submission's task. Of several at once only the first gives a lease, by the epoch.
+        From now on it is this submission's task. Of several submissions at once only the first gives a lease, by epoch.
         """
         lease = lease_anew(known, task) or replace(refetch(task), epoch=known.epoch)
         own = {"source": task.source, "fingerprint": mark, "given": task.given, "verified": task.verified}
@@ -243,7 +243,7 @@ class Submit:
         asked_at = self._clock.now()
         found = await self._described_as.put(task.id)
         if found is None or found.topic != task.topic:
-            # Whether it is there under another topic is nothing that a submitter is to learn.
+            # A submitter must not learn whether the task exists under another topic.
             raise _unknown(task.id, task.topic)
         if found.suspended:
             raise TaskConflict(message("submission.suspended", task=task.id))
@@ -321,7 +321,7 @@ class Submit:
 
 
 async def _by_id(read: Callable[[Sequence[str]], Awaitable[Sequence[Kept]]], ids: Sequence[str]) -> list[Kept | None]:
-    """Read the tasks of these ids, each once; return them in the order that was asked for, None for one unknown."""
+    """Read the tasks of these ids, each once; return them in the order of the ids, None for an unknown id."""
     found = {task.id: task for task in await read(list(set(ids)))}
     return [found.get(task_id) for task_id in ids]
 

@@ -1,4 +1,4 @@
-"""Tells the log once of each document that can't be read, however often it is met."""
+"""Logs each document that can't be read once, however often it is read."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from bridge.domain.task import UnreadableTask
 from bridge.ports.journal import Journal, Level
 
 _MOST: Final = 10_000
-"""How many are remembered: after so many others one is logged again."""
+"""How many documents are remembered: after so many others a document is logged again."""
 
 
 class UnreadableLog:
-    """Called with whatever is met."""
+    """Called with each unreadable document."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

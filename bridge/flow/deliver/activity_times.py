@@ -1,4 +1,4 @@
-"""After which activities the engine's transaction takes long, as deliveries of their outcomes showed."""
+"""Slow activities: those after which the engine's transaction takes long, measured by deliveries of outcomes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.domain.task import Task
 _ACTIVITIES: Final = 1000
 """How many slow activities are remembered, the latest."""
 _QUICK: Final = 20
-"""After how many quick deliveries in a row an activity is no longer taken for a slow one: its model was mended."""
+"""After so many quick deliveries in a row an activity counts as quick again: its model was changed."""
 
 
 @dataclass(slots=True)
@@ -21,19 +21,19 @@ class _Slow:
 
 
 class ActivityTimes:
-    """The longest delivery of each activity that has one longer than `slow`, by process definition key."""
+    """Keeps the longest delivery of each slow activity, by process definition key; slow is longer than `slow`."""
 
     def __init__(self, slow: timedelta) -> None:
         self._slow = slow
         self._activities: dict[tuple[str | None, str | None], _Slow] = {}
 
     def longest(self, task: Task) -> timedelta | None:
-        """Return how long the engine took for an outcome of the activity at the most; None where it is quick."""
+        """Return the longest time that the engine took for an outcome of the activity; None for a quick activity."""
         known = self._activities.get(_activity(task)) if self._activities else None
         return None if known is None else known.longest
 
     def learn(self, task: Task, took: timedelta) -> bool:
-        """Take in a delivery that has taken so long; return whether it is the first slow one of its activity."""
+        """Record the duration of a delivery; return whether it is the first slow delivery of its activity."""
         key = _activity(task)
         known = self._activities.get(key)
         if took >= self._slow:

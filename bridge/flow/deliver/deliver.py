@@ -98,9 +98,9 @@ class OutcomeDelivery:
 
     @property
     def backlogged(self) -> bool:
-        """Whether outcomes go first: those that an outage held up, or more than are soon delivered.
+        """Whether outcomes go before fetches: an outage held them up, or more wait than are soon delivered.
 
-        A single outcome that the engine doesn't take while it answers others is no outage, and holds up nothing.
+        One outcome that the engine refuses while it answers others is no outage, and does not hold up fetching.
         """
         away = self._breaker is not None and not self._breaker.is_closed and bool(self._undelivered)
         redelivers = self._redelivery is not None and not self._redelivery.done()
@@ -115,7 +115,7 @@ class OutcomeDelivery:
 
     def _start(self) -> None:
         while (entry := self._queue.next()) is not None:
-            # In a context of its own: it may begin as the delivery of another task ends.
+            # In a context of its own: the delivery may begin where the delivery of another task ends.
             delivery = asyncio.create_task(self._deliver_in_turn(entry), context=Context())
             self._deliveries.add(delivery)
             delivery.add_done_callback(self._deliveries.discard)
@@ -139,13 +139,13 @@ class OutcomeDelivery:
             self._pending.pop(entry.task.id).set_result(None)
 
     async def _reread(self, task: Task) -> Task | None:
-        """Return a task as it stands by now; None where its outcome is delivered, or is to be under another lease."""
+        """Return the task's present state; None where its outcome is delivered, or belongs to a newer lease."""
         found = await self._store.get(task.id)
         ours = found is not None and found.state is State.REPORTING and found.epoch == task.epoch
         return found if ours else None
 
     async def _let_go(self, task: Task, move: Move) -> None:
-        """Let an outcome be sent under its new lease at once, which it got while the engine was at work on it."""
+        """Make an outcome due now: its task got a new lease while the engine was at work on the outcome."""
         if move.changes.get("in_flight_until") is not None or "in_flight_until" not in move.changes:
             return
         found = await self._store.get(task.id)
@@ -158,7 +158,7 @@ class OutcomeDelivery:
         self._start()
 
     async def drain(self, within: timedelta | None = None) -> None:
-        """Wait for the deliveries under way; what the engine has not answered `within` that time is left to others."""
+        """Wait for the deliveries under way; other processes repeat those without an answer `within` that time."""
         try:
             async with asyncio.timeout(None if within is None else within.total_seconds()):
                 if self._redelivery is not None:
@@ -182,14 +182,14 @@ class OutcomeDelivery:
             self._redelivery = asyncio.create_task(self._deliver_undelivered())
 
     async def _deliver_undelivered(self) -> None:
-        """Deliver what the outage held up, oldest first, until that is done or the engine is away again."""
+        """Deliver the outcomes that an outage held up, oldest first, until none is left or the engine is away again."""
         while self._undelivered:
             ids = list(self._undelivered)[:AT_ONCE]
             for task_id in ids:
                 del self._undelivered[task_id]
             try:
                 tasks = await self._store.get_many(ids)
-            except StoreError as error:  # they are found when they are due
+            except StoreError as error:  # the reconciler finds the tasks when they are due
                 self._journal.write("outcomes_not_read", level=Level.WARNING, tasks=len(ids), error=str(error))
                 return
             for task in tasks:
@@ -225,13 +225,13 @@ class OutcomeDelivery:
         return done
 
     async def _write_down(self, moves: Sequence[Move]) -> Sequence[bool]:
-        """Write them together. What the engine took meanwhile is completed at one moment, and so is one write."""
+        """Write moves together. All completions get the same moment, so that the store can write them as one."""
         now = self._clock.now()
         return await self._store.move([_at(move, now) for move in moves])
 
 
 def _at(move: Move, now: datetime) -> Move:
-    """Return a completion with its moment; another move has its own."""
+    """Return a completion with its moment set; any other move has a moment already."""
     if move.event is not Event.DELIVERED_COMPLETION:
         return move
     changes = {**move.changes, "updated_at": now, "finished_at": now}

@@ -1,4 +1,4 @@
-"""Tells how a task ended in the engine: where its answer was lost, and where its 204 may hide a BPMN error."""
+"""How a task ended in the engine: for an answer that was lost, and for a 204 that may stand for a BPMN error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BY_SOMEBODY: Final = (
 
 
 class How(Enum):
-    """How a task ended; THROWN: by the BPMN error that the model threw in place of our outcome."""
+    """How a task ended; THROWN: by a BPMN error that the model threw in place of the outcome sent."""
 
     BY_US = "by us"
     THROWN = "thrown"
@@ -50,13 +50,13 @@ class How(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a task ended, and what is to be said of that."""
+    """How a task ended, and the text for its page; None where the outcome says enough."""
 
     how: How
     why: str | None = None
 
     def move(self, task: Task, outcome: Outcome, now: datetime) -> Move:
-        """Return the move that writes it down."""
+        """Return the move that writes the ending down."""
         changes: dict[str, Any] = {"updated_at": now, "finished_at": now, "error": self.why}
         match self.how:
             case How.BY_US | How.THROWN:
@@ -81,8 +81,8 @@ _DELETED: Final = Ending(How.UNTOLD, DELETED)
 class Endings:
     """Asks the engine's history how a task ended.
 
-    First the external task log, which history level `full` keeps; then the activity's history, from level `activity`
-    on. What the engine refuses to tell is untold.
+    The external task log is asked first; history level `full` keeps it. The activity's history is next, from level
+    `activity` on. Where the engine refuses both, the ending is UNTOLD.
     """
 
     def __init__(
@@ -94,11 +94,12 @@ class Endings:
         self._replicas = replicas
 
     async def after_answer(self, task: Task, outcome: Outcome) -> Ending | None:
-        """Tell how the engine ended a task whose outcome it took (204), where that is not what the outcome says.
+        """Return how the engine ended a task after a 204, where the outcome does not say so; else None.
 
-        The model may throw a BPMN error in place of a failure and of a completion; the engine answers 204 all the same.
-        After a failure the engine is asked for the task, which stays otherwise; after a completion for its history,
-        where the activity has an errorEventDefinition. Raises `EngineUnavailable` and `EngineRejected`.
+        The model may throw a BPMN error in place of a failure or a completion; the engine answers 204 all the same.
+        After a failure the engine is asked for the task, which exists unless an error was thrown. After a completion
+        the history is asked, where the activity has an errorEventDefinition. Raises `EngineUnavailable` and
+        `EngineRejected`.
         """
         match outcome:
             case Completion():
@@ -117,7 +118,7 @@ class Endings:
         return None
 
     async def look_back(self, task: Task, outcome: Outcome) -> Ending:
-        """Return whether `outcome` ended the task, the engine's answer having been lost. Raises `EngineUnavailable`."""
+        """Return how the task ended, after the answer to `outcome` was lost. Raises `EngineUnavailable`."""
         last = await self._last_line(task)
         activity = await self._activity(task) if last is None else None
         deleted = _GONE
@@ -128,9 +129,9 @@ class Endings:
         return Ending(How.UNTOLD, UNTOLD) if activity is None else _by_activity(activity, task, outcome, deleted)
 
     async def _is_ours(self, worker_id: str | None, task: Task) -> bool:
-        """Return whether it is the task's worker id, or that of an earlier lease which this gateway had of it.
+        """Return whether a worker id is the task's own, or belongs to an earlier lease of any replica.
 
-        The outcome is kept over leases: a delivery under the lease before may reach the engine after the next began.
+        The outcome is kept over leases: a delivery under an earlier lease may reach the engine after the next began.
         Raises `StoreError`.
         """
         if worker_id == task.worker_id:
@@ -141,14 +142,14 @@ class Endings:
         return any(known.id == replica for known in await self._replicas.replicas(self._clock.now() - KEPT))
 
     async def _was_deleted(self, task: Task) -> bool:
-        """Return whether the engine deleted a task that it was told to complete; what isn't told, it did not."""
+        """Return whether the engine deleted a task instead of completing it; False where the history has no answer."""
         if (last := await self._last_line(task)) is not None:
             return last.deleted
         activity = await self._activity(task)
         return activity is not None and activity.cancelled
 
     async def _last_line(self, task: Task) -> EngineLogEntry | None:
-        """Return the line that the task's end left in its log; None where that is not known."""
+        """Return the log entry of the task's end; None where there is none or the engine refuses to tell."""
         try:
             log = await self._engine.history(task.id)
         except EngineRejected:
@@ -165,7 +166,7 @@ class Endings:
 
 
 def _by_log(last: EngineLogEntry, outcome: Outcome, deleted: Ending) -> Ending:
-    """Tell by the line that a task's end under our lock left; `deleted`: a completion's whose task was deleted."""
+    """Decide by the log entry of an end under our lock; `deleted` is the ending of a completion that was deleted."""
     if last.succeeded:
         return _OURS
     match outcome:
@@ -173,7 +174,7 @@ def _by_log(last: EngineLogEntry, outcome: Outcome, deleted: Ending) -> Ending:
             # The engine logs a thrown BPMN error only as a deletion by the holder of the lock.
             return _OURS
         case Failure(retries=retries):
-            # It was deleted in place of the failure: one that is taken sets the retries first.
+            # The task was deleted in place of the failure: a failure that is taken sets the retries first.
             return _FAILURE_THROWN if last.retries != retries else _GONE
         case Completion():
             return deleted
@@ -182,7 +183,7 @@ def _by_log(last: EngineLogEntry, outcome: Outcome, deleted: Ending) -> Ending:
 
 
 def _by_activity(activity: EngineActivity, task: Task, outcome: Outcome, deleted: Ending) -> Ending:
-    """Decide by the activity, whose history doesn't say who ended it: while our lock held it was no other worker."""
+    """Decide by the activity, whose history names no worker: while our lock held no other worker ended it."""
     if activity.cancelled:
         return deleted if isinstance(outcome, Completion) else Ending(How.UNTOLD, INTERRUPTED)
     if activity.ended_at is None or activity.ended_at > task.lease_until:

@@ -15,11 +15,11 @@ from bridge.ports.journal import Journal, Level
 
 MOST_DEFINITIONS: Final = 1_000
 MOST_CHARACTERS: Final = 1_000_000
-"""How many process definitions, and characters of their activities' ids, are remembered; the oldest are forgotten."""
+"""How many process definitions, and characters of their activities' ids, are kept; the oldest are dropped."""
 READ_AGAIN: Final = timedelta(hours=1)
-"""After how long a definition is read again: the user may have got the right to, or the engine another database."""
+"""How long until a definition is read again: the user may have got the right, or the engine another database."""
 ASK_AGAIN: Final = timedelta(minutes=1)
-"""After how long the engine is asked again that did not answer."""
+"""How long until an engine that did not answer is asked again."""
 _TIME_LIMIT: Final = 5.0
 
 
@@ -36,7 +36,7 @@ class _Known:
 class ErrorEventDefinitions:
     """Which activities have a `camunda:errorEventDefinition`.
 
-    Each process definition is read once, when it is first asked for; one that can't be read counts as having none.
+    Each process definition is read once, when it is first needed; an unreadable definition counts as having none.
     """
 
     def __init__(self, engine: Engine, clock: Clock, journal: Journal) -> None:
@@ -60,7 +60,7 @@ class ErrorEventDefinitions:
         return known is not None and activity in known.activities
 
     async def _read(self, definition: str) -> None:
-        """Read it, or wait for the read under way."""
+        """Read the definition, or wait for the read under way."""
         if (reading := self._reading.get(definition)) is not None:
             await reading.wait()
             return
@@ -94,7 +94,7 @@ class ErrorEventDefinitions:
             self._size -= known.size
 
     def _tell(self, definition: str, error: Exception) -> None:
-        """Tell of the first that can't be read since one could be: the next ones are likely to fail alike."""
+        """Log the first unreadable definition after a readable one: the next ones are likely to fail alike."""
         if not self._is_told:
             self._is_told = True
             why = str(error) or f"no answer within {_TIME_LIMIT:g} s"

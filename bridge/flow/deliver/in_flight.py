@@ -1,7 +1,7 @@
-"""Deliveries that the engine may be at work on: they are stored in the task, so that no process sends it again.
+"""Deliveries that the engine may be at work on: the task's document says so, so that no process repeats them.
 
-The engine answers `complete` when the transaction ends in which the next steps of the process run too. One that is
-sent again meanwhile runs those steps a second time; one whose lock is extended or taken meanwhile fails in the end.
+The engine answers `complete` when its transaction ends, in which the next steps of the process run too. A `complete`
+that is repeated meanwhile runs those steps a second time; one whose lock is changed meanwhile fails at its end.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from bridge.ports.journal import Journal, Level
 from bridge.ports.store import TaskStore
 
 _TIMED_OUT: Final = frozenset({408, 504})
-"""The answers by which a proxy says that it waited for the engine in vain."""
+"""The statuses of a proxy that waited for the engine in vain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """`answer`: how long the engine may take before its silence is told (CAMUNDA_TIMEOUT). `most`: for how long an
-    outcome that the engine may be at work on is not sent again (CAMUNDA_TIMEOUT_MAX). `written_after`: after how long
-    a delivery is written to the task, for other processes to see."""
+    """`answer`: how long the engine may be silent before that is logged (CAMUNDA_TIMEOUT). `most`: how long an outcome
+    that the engine may be at work on is not repeated (CAMUNDA_TIMEOUT_MAX). `written_after`: how long until a delivery
+    is written to the task's document, for other processes to see."""
 
     answer: timedelta = timedelta(seconds=30)
     most: timedelta = timedelta(minutes=10)
@@ -42,7 +42,7 @@ class Deadlines:
 class Delivery:
     """An outcome on its way to the engine. `outlasts` is called once the engine has been silent for too long.
 
-    `is_slow`: the engine answers other calls meanwhile, and so it is the next steps that take so long.
+    `is_slow`: the engine answers other calls meanwhile, so the next steps of the process take the time.
     """
 
     task: Task
@@ -59,7 +59,7 @@ class Delivery:
 
 
 class InFlight:
-    """Watches deliveries. What ends soon costs no more than a timer."""
+    """Watches deliveries. A delivery that ends soon costs no more than a timer."""
 
     def __init__(
         self, engine: Engine, store: TaskStore, clock: Clock, journal: Journal, deadlines: Deadlines = Deadlines()
@@ -76,14 +76,14 @@ class InFlight:
         return self._times.longest(task) is not None
 
     def lock(self, task: Task) -> timedelta | None:
-        """Return for how long a task's lock must hold for its outcome to be delivered; None where any will do."""
+        """Return how long a task's lock must hold for the delivery of its outcome; None where any lock will do."""
         longest = self._times.longest(task)
         if longest is None and task.in_flight_until is None:
             return None
         return min(2 * max(longest or timedelta(0), self._deadlines.answer), self._deadlines.most)
 
     def watch(self, task: Task, outlasts: Callable[[], None]) -> Delivery:
-        """Begin to watch a delivery; `end` it whatever becomes of it."""
+        """Begin to watch a delivery; the caller calls `end` in every case."""
         delivery = Delivery(task, self._clock.now(), outlasts)
         after = timedelta(0) if self.is_slow(task) else min(self._deadlines.written_after, self._deadlines.answer / 2)
         delivery._timer = asyncio.get_running_loop().call_later(after.total_seconds(), self._begin, delivery)
@@ -98,15 +98,15 @@ class InFlight:
             await asyncio.wait([delivery._watching])
 
     def answered(self, delivery: Delivery) -> None:
-        """Learn from how long the engine took."""
+        """Record how long the engine took."""
         if delivery.is_slow or self._times.longest(delivery.task) is not None:
             self._times.learn(delivery.task, delivery.took(self._clock.now()))
 
     def unanswered(self, delivery: Delivery, error: EngineUnavailable) -> datetime | None:
-        """Return until when the engine may be at work on a delivery that ended without an answer; None for not at all.
+        """Return until when the engine may be at work on a delivery without an answer; None where it is not.
 
-        What was not sent is none; nor what failed at once, where the engine is known to be quick: a 504 at once is of
-        a proxy that finds no engine, and not of one that waited for it.
+        The engine is not at work on a call that was not sent, nor on a call of a quick activity that failed at once: a
+        504 at once comes from a proxy that finds no engine, not from a proxy that waited for it.
         """
         if isinstance(error, CallNotMade):
             return None
@@ -122,13 +122,13 @@ class InFlight:
         return None
 
     async def leave(self, delivery: Delivery) -> None:
-        """Write of a delivery of which this process will not see the end."""
+        """Write down a delivery whose end this process will not see."""
         await self._write(delivery, self._deadlines.most if delivery.is_slow else 2 * self._deadlines.answer)
         if delivery._watching is not None:
             delivery._watching.cancel()
 
     def _begin(self, delivery: Delivery) -> None:
-        # In a context of its own: its calls are no part of the delivery.
+        # In a context of its own: the calls of the watch are no part of the delivery's trace.
         delivery._watching = asyncio.create_task(self._watch(delivery), context=Context())
 
     async def _watch(self, delivery: Delivery) -> None:
@@ -170,11 +170,11 @@ class InFlight:
         await self._write(delivery, self._deadlines.most, error=why)
 
     async def _write(self, delivery: Delivery, within: timedelta, **changes: object) -> None:
-        """Write to the task until when its outcome is in flight, whatever lease it has got meanwhile."""
+        """Write to the task until when its outcome is in flight, also where the task has a newer lease by now."""
         task, until = delivery.task, delivery.began_at + within
         delivery.is_written = True
         now = self._clock.now()
-        # Others ask the engine now and then: where this process ends before the delivery, they see what became of it.
+        # Other processes ask the engine now and then, in case this process ends before the delivery does.
         next_at = min(until, now + 2 * self._deadlines.answer)
         fields = {"in_flight_until": until, "next_at": next_at, "updated_at": now, **changes}
         try:

@@ -12,7 +12,7 @@ from bridge.runtime.turns import Turns
 
 @dataclass(slots=True)
 class _Part:
-    """The deliveries of one pace: `total` counts those that wait and those under way."""
+    """The quick deliveries, or the slow ones: `total` counts those that wait and those under way."""
 
     limit: int
     waiting: Turns[Entry] = field(default_factory=Turns)

@@ -1,4 +1,4 @@
-"""One delivery of an outcome: send it to the engine, and tell from the engine's answer what to write down."""
+"""One delivery of an outcome: send it to the engine, and decide by the engine's answer what to write down."""
 
 from __future__ import annotations
 
@@ -99,14 +99,14 @@ class OutcomeSender:
         return replace(move, changes={**move.changes, "in_flight_until": until})
 
     async def _prepare(self, task: Task, outcome: Outcome) -> Move | None:
-        """Make sure that an outcome which the engine takes long for may be sent; else return what is to be written."""
+        """Lock the task for long enough for a slow delivery; return a move where the outcome can't be sent now."""
         until, lock = task.in_flight_until, self._in_flight.lock(task)
         if lock is None:
             return None
         if until is not None and (known := await self._ask(task, outcome, until)) is not None:
             return known
         try:
-            # Before the outcome and not meanwhile: a transaction whose task is changed by another fails at its end.
+            # Locked before the outcome is sent: a lock during the engine's transaction would make it fail at its end.
             await self._engine.lock(task.id, task.worker_id, lock)
         except (LeaseLost, TaskGone):
             return await self._reconcile(task, outcome)
@@ -115,7 +115,7 @@ class OutcomeSender:
         return None
 
     async def _ask(self, task: Task, outcome: Outcome, until: datetime) -> Move | None:
-        """Ask the engine about an outcome that it may be at work on; None where it is to be sent again."""
+        """Ask the engine about an outcome that it may be at work on; None where the outcome can be sent again."""
         try:
             found = await self._engine.get(task.id)
         except TaskGone:
@@ -129,7 +129,7 @@ class OutcomeSender:
         return None
 
     async def _send_held(self, task: Task, outcome: Outcome) -> None:
-        """Send; a task that somebody unlocked, and no worker took, is locked again under its worker id for that."""
+        """Send the outcome; lock the task again first where somebody unlocked it and no other worker locked it."""
         try:
             await self._send(task, outcome)
         except LeaseLost:
@@ -154,11 +154,11 @@ class OutcomeSender:
                 )
 
     async def _taken(self, task: Task, outcome: Outcome) -> Move:
-        """Return what follows from the engine's 204: it may have thrown a BPMN error instead, as the model has it."""
+        """Return the move after the engine's 204; the model may have thrown a BPMN error in place of the outcome."""
         try:
             ending = await self._endings.after_answer(task, outcome)
         except (EngineUnavailable, EngineRejected) as error:
-            # The outcome was taken; what became of a failed task is looked at when it is due.
+            # The engine took the outcome; the reconciler checks a failed task when it is due.
             self._journal.write("outcome_unconfirmed", task=task, level=Level.WARNING, error=str(error))
             ending = None
         return self._delivered(task, outcome) if ending is None else ending.move(task, outcome, self._clock.now())
@@ -173,7 +173,7 @@ class OutcomeSender:
         return Move(task.id, event, task.epoch, changes={"error": None})
 
     async def _reconcile(self, task: Task, outcome: Outcome) -> Move:
-        """Ask the engine what became of a task on which our worker id can't report."""
+        """Ask the engine about a task for which it refused our worker id."""
         try:
             found = await self._engine.get(task.id)
             if found.worker_id in {None, task.worker_id}:
@@ -187,7 +187,7 @@ class OutcomeSender:
     async def end_of(self, task: Task) -> Move | None:
         """Return the move that ends a task which the engine no longer has; None where that is not known now.
 
-        One that still has an outcome may have been ended by it, through a delivery that never came to write that down.
+        Where the task still has an outcome, a delivery whose end was not written down may have ended the task.
         """
         if task.outcome is not None:
             move = await self._look_back(task, task.outcome)
@@ -196,7 +196,7 @@ class OutcomeSender:
         return self._move(task, Event.GONE, finished_at=now, error=GONE)
 
     async def _look_back(self, task: Task, outcome: Outcome) -> Move:
-        """Tell from the engine's history whether our own report ended the task, its answer having been lost."""
+        """Return the move that follows from the engine's history: our own outcome may have ended the task."""
         try:
             ending = await self._endings.look_back(task, outcome)
         except EngineUnavailable as error:
@@ -227,7 +227,7 @@ class OutcomeSender:
         return self._move(task, Event.UNDELIVERABLE, **ends)
 
     def _incident(self, now: datetime) -> dict[str, datetime]:
-        """Return the times of a task that waits for a person; its process may be cancelled meanwhile, untold to us."""
+        """Return the times of a task that waits for a person; the engine sends no notice of a cancelled process."""
         return {"finished_at": now, "next_at": now + INCIDENT_CHECK_AFTER}
 
     def _defer(self, task: Task, why: str, **changes: object) -> Move:

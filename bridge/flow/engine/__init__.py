@@ -1,1 +1,1 @@
-"""The engine itself: whether it answers, which one it is, what its user may do. Imports no other stage."""
+"""The state of the engine: whether it answers, its identity, the rights of its user. Imports no other stage."""

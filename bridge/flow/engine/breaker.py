@@ -1,4 +1,4 @@
-"""A circuit breaker for the engine: while it doesn't answer, it is asked now and then, and not by every task."""
+"""A circuit breaker for the engine: while the engine doesn't answer, one trial call at a time is made."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bridge.runtime.loop import delay_after
 T = TypeVar("T")
 
 _WEIGHT = 0.05
-"""How much one call counts in the moving rate of errors."""
+"""The weight of one call in the moving error rate."""
 
 
 class Circuit(StrEnum):
-    """CLOSED: calls go through. OPEN: none does. HALF_OPEN: one is let through to try."""
+    """CLOSED: calls go through. OPEN: no call does. HALF_OPEN: one trial call does."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -29,16 +29,16 @@ class Circuit(StrEnum):
 
 
 class Breaker:
-    """Opens after `limit` calls in a row without an answer; tries again after a growing, spread delay.
+    """Opens after `limit` calls in a row without an answer; makes a trial call after a growing, spread delay.
 
-    While it is open only the trial counts: calls that were under way when it opened neither lengthen the delay nor
-    close it, and those that outlast the outage don't open it again. There is one trial at a time; one that takes
-    longer than `trial_within`, which is to be above the client's own timeout, is given up for the next.
+    While the circuit is open only the trial counts: calls that were under way when it opened neither lengthen the
+    delay nor close it, and calls that outlast the outage don't open it again. There is one trial at a time; a trial
+    that takes longer than `trial_within`, which must be above the client's own timeout, is given up for the next.
 
-    Any answer of the engine to the trial closes it, an error of its own as well: a refusal is an answer. What
-    another answers in its place is no answer, but for a 413: that is about one request, and tells nothing of the
-    engine, and no more does an answer that is too large to be read. `error_rate` counts answers that
-    say that the engine is in trouble (5xx, but for optimistic locking), and calls without one.
+    Any answer of the engine to the trial closes the circuit, an error of the engine as well: a refusal is an answer.
+    A foreign answer is no answer, with two exceptions that say nothing of the engine: a 413, which is about one
+    request, and an answer that is too large to be read. `error_rate` counts answers of an engine in trouble (5xx, but
+    not optimistic locking), and calls without an answer.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Breaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the engine answers, as far as is known."""
+        """Whether the circuit is closed: as far as is known, the engine answers."""
         return self.circuit is Circuit.CLOSED
 
     def when_closed(self, act: Callable[[], None]) -> None:
-        """Call `act` each time that the engine answers again."""
+        """Call `act` each time that the circuit closes."""
         self._closed_again.append(act)
 
     async def guard(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -93,13 +93,13 @@ class Breaker:
             self._answered(phase, bad=False)
             return result
         finally:
-            # Still the trial: it was cancelled. Nothing is known, and the next one may try.
+            # The trial was cancelled. Nothing is known, and the next call may be the trial.
             if phase == self._phase and self.circuit is Circuit.HALF_OPEN:
                 self._enter(Circuit.OPEN)
                 self._try_at = self._monotonic()
 
     def _admit(self) -> int:
-        """Return the phase in which the call begins: once that is over, its end tells nothing of the circuit."""
+        """Return the phase in which the call begins: once that phase is over, the call's end no longer counts."""
         if self.circuit is not Circuit.CLOSED:
             now = self._monotonic()
             if now < self._try_at:

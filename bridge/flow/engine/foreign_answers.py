@@ -1,4 +1,4 @@
-"""What answers in the engine's place: a login page, a proxy, another service. Logged once, and not for every call."""
+"""Answers that something else gives in the engine's place: a login page, a proxy, another service. Logged once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Count = Callable[[str, int], None]
 
 
 class ForeignAnswers:
-    """`count` gets the operation and the HTTP status of each; the log has a status when it first comes, and again
-    after it has not come for `quiet`."""
+    """Counts and logs foreign answers. `count` gets the operation and the HTTP status of each answer; a status is
+    logged when it first comes, and again after it has not come for `quiet`."""
 
     def __init__(
         self,
@@ -34,16 +34,16 @@ class ForeignAnswers:
 
     @property
     def latest(self) -> Message | None:
-        """The message of the latest one that is not longer than `quiet` ago.
+        """The message of the latest foreign answer; None where that is longer ago than `quiet`.
 
-        A refused payload is a matter of its own task, which shows it, and tells nothing of the other calls.
+        A payload that a proxy refuses is left out: it concerns one task, whose page shows it.
         """
         if self._latest is None or self._monotonic() - self._latest[0] > self._quiet:
             return None
         return self._latest[1]
 
     def observe(self, operation: str, error: ForeignAnswer) -> None:
-        """Count one, and log it if it is new."""
+        """Count a foreign answer, and log it if it is new."""
         now = self._monotonic()
         self._count(operation, error.status)
         if not isinstance(error, PayloadRefused):

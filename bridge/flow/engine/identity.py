@@ -1,4 +1,4 @@
-"""Asks whether the engine that answers is the one whose tasks are kept: an address may lead elsewhere for a while."""
+"""Checks that the engine that answers is the engine whose tasks are kept: an address may lead elsewhere for a while."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _AGAIN_AFTER: Final = timedelta(minutes=1)
 
 
 class IdentityProbe(Protocol):
-    """What is asked of the engine; both calls go past the guard that they serve."""
+    """The calls that identify the engine; the guard that they serve does not apply to them."""
 
     async def installation(self) -> str | None:
-        """Return the id of the engine's database; None where the engine doesn't tell it."""
+        """Return the id of the engine's database; None where the user may not read it."""
         ...
 
     async def existing_definitions(self, ids: Collection[str]) -> Collection[str]:
-        """Return those of the process definitions that the engine has, and its user sees."""
+        """Return which of the process definitions the engine has and its user sees."""
         ...
 
 
 class IdentityCheck:
-    """Guards calls to the engine: its 404 counts only if a check that began after it finds the engine to be ours.
+    """Guards calls to the engine: a 404 counts only if a check that began after it finds the right engine.
 
-    So a bulk deletion in the engine, with a wave of 404s, goes its way, and one of another engine ends no task.
+    So a bulk deletion in the engine, with a wave of 404s, ends its tasks, and the 404s of another engine end none.
     """
 
     def __init__(self, probe: IdentityProbe, store: EngineIdentityStore, clock: Clock, journal: Journal) -> None:
@@ -51,7 +51,7 @@ class IdentityCheck:
     async def guard(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make the call; raises `EngineChanged` where another engine answers.
 
-        After a 404 the call is made once more: another engine may have answered the first, and ours the check.
+        After a 404 the call is repeated once: another engine may have answered the call, and the right one the check.
         """
         if self.trouble is not None:
             await self.confirm()
@@ -62,9 +62,9 @@ class IdentityCheck:
         return await call()
 
     async def confirm(self) -> None:
-        """Check; what was begun before this call proves nothing, what others begin while this one waits is shared.
+        """Check the engine, by a check that begins after this call; callers that wait meanwhile share it.
 
-        Raises `EngineChanged`, and `EngineUnavailable` where that is not known.
+        Raises `EngineChanged`, and `EngineUnavailable` where the engine is not known.
         """
         before = self._begun
         async with self._turn:
@@ -75,7 +75,7 @@ class IdentityCheck:
             raise EngineChanged(self.trouble)
 
     async def admit(self, definitions: Collection[str]) -> None:
-        """Check before tasks of process definitions are kept that were never seen; raises as `confirm`."""
+        """Check before tasks of unknown process definitions are kept; raises as `confirm` does."""
         new = set(definitions) - self._known
         if not new:
             return
@@ -91,7 +91,7 @@ class IdentityCheck:
         self._known |= new
 
     async def run_once(self) -> None:
-        """Check now and again, and soon while another engine answers; an engine that is away tells nothing."""
+        """Check at intervals, shorter while another engine answers; an engine that is away changes nothing."""
         now = self._clock.now()
         if self.trouble is None and self._checked_at is not None and now - self._checked_at < _AGAIN_AFTER:
             return

@@ -1,4 +1,4 @@
-"""Asks now and again whether the engine's user may do what the gateway does: without rights all looks idle and well."""
+"""Checks at intervals that the engine's user has the rights that the gateway needs: without them all looks idle."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _AGAIN_AFTER: Final = timedelta(minutes=1)
 
 
 class RightsCheck:
-    """Keeps what is missing as `missing`, and writes it to the log when that changes.
+    """Keeps the rights that are missing as `missing`, and logs each change.
 
-    `definitions` are the keys of the process definitions to ask for; empty where topics take tasks of any of them.
+    `definitions` are the keys of the process definitions to ask for; empty where topics take tasks of all definitions.
     """
 
     def __init__(self, engine: Engine, clock: Clock, journal: Journal, definitions: Collection[str]) -> None:
@@ -30,7 +30,7 @@ class RightsCheck:
         self.missing: Sequence[MissingRight] = ()
 
     async def run_once(self) -> None:
-        """Ask, unless all were there less than a minute ago; while the engine is away what it said last still holds."""
+        """Ask, unless no right was missing less than a minute ago; while the engine is away `missing` stays."""
         now = self._clock.now()
         if not self.missing and self._asked_at is not None and now - self._asked_at < _AGAIN_AFTER:
             return

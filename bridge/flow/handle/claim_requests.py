@@ -1,4 +1,4 @@
-"""Claim requests, gathered for the store: what is requested together is one write."""
+"""Claim requests, gathered for the store: requests that come together are one write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.runtime.batch import Batch
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What requests have in common, and the tasks they are for."""
+    """The claim id and moment that requests share, and the tasks that they are for."""
 
     claim_id: str
     now: datetime
@@ -27,8 +27,8 @@ class _Shared:
 class ClaimBatcher:
     """Makes claim requests, and sends them to the store together: `min_interval` is the least time between two writes.
 
-    Those that go together have their claim id and their moment in common, so that the store has the same to write for
-    all of them. No two for the same task have the same claim id: with the task's id it names one claim.
+    Requests of one write share their claim id and their moment, so that the store can write them as one. Two requests
+    for one task never share a claim id: with the task's id it names one claim.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class ClaimBatcher:
         return ClaimRequest(topic, key, shared.claim_id, self._replica, shared.now, shared.until)
 
     def again(self, request: ClaimRequest) -> ClaimRequest:
-        """Return the request as it is to be sent again: under its own id, as the first may have been granted."""
+        """Return the request to send again, under the same id: the first may have been granted."""
         now = self._clock.now()
         return replace(request, now=now, until=now + self._claim)
 
     async def put(self, request: ClaimRequest) -> Task | None:
-        """Return the task as claimed, or None, as `TaskStore.claim` does. Raises what that raises."""
+        """Return the claimed task or None, and raise, as `TaskStore.claim` does."""
         return await self._batch.put(request)
 
     async def _put_again(self, request: ClaimRequest) -> Task | None:
@@ -66,7 +66,7 @@ class ClaimBatcher:
         return await self.granted(request) if task is None else task
 
     async def granted(self, request: ClaimRequest) -> Task | None:
-        """Return the task of a request that was granted without an answer; None where it wasn't, or no longer holds."""
+        """Return the task of a request that was granted without an answer; None where no such claim holds."""
         try:
             found = await self._store.get(request.key.id)
         except TaskUnreadable:  # its claim is given back

@@ -1,4 +1,4 @@
-"""The claims that this process holds: each with the handler that runs under it."""
+"""The claims that this process holds, each with the handler that runs under it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bridge.domain.replica import Load
 from bridge.domain.task import Outcome, Task
 
 _WEIGHT = 0.1
-"""How much one run counts in the moving mean of a topic's times."""
+"""The weight of one run in the moving mean of a topic's times."""
 
 
 UNWIND: Final = 3.0
-"""Seconds that a handler has for what it does when the process ends and it is cancelled."""
+"""Seconds that a cancelled handler has to end."""
 
 
 class HandlerCancelled(Exception):
-    """The handler was not cancelled by the gateway: it, or something that it awaited, raised that error."""
+    """The handler, or something that it awaited, raised `CancelledError`; the gateway had not cancelled it."""
 
 
 class Claim:
-    """A task that is ours to work on, until we lose it; others may have the same claim id."""
+    """A task that this process may work on until the claim is lost; other tasks may have the same claim id."""
 
     def __init__(self, task: Task, claim_id: str, now: datetime) -> None:
         self.task = task
@@ -36,14 +36,14 @@ class Claim:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What names it: the task's id and the claim's."""
+        """The claim's name: the task's id and the claim id."""
         return self.task.id, self.claim_id
 
     async def run(self, work: asyncio.Task[Outcome]) -> Outcome | None:
-        """Wait for the handler; None when the claim was lost meanwhile, and the handler cancelled for that.
+        """Wait for the handler; None where the claim was lost meanwhile, which cancels the handler.
 
-        Cancelled, it cancels the handler, and waits no longer than `UNWIND` for one that goes on all the same.
-        Raises `HandlerCancelled` where the handler ended as cancelled, and neither its caller nor a loss was the cause.
+        A cancellation of this call cancels the handler, and waits `UNWIND` at the longest for its end.
+        Raises `HandlerCancelled` where the handler ended as cancelled without a cancellation of this call or a loss.
         """
         self._work = work
         if self.lost is not None:
@@ -63,11 +63,11 @@ class Claim:
 
     @property
     def decided(self) -> bool:
-        """Whether the handler has ended: only the write of its outcome can tell what becomes of that."""
+        """Whether the handler has ended: from then on only the write of its outcome decides about the claim."""
         return self._work is not None and self._work.done()
 
     def lose(self, why: str) -> None:
-        """Cancel the handler: what it does is no longer wanted."""
+        """Cancel the handler: its outcome would be refused."""
         if self.lost is None:
             self.lost = why
             if self._work is not None:
@@ -77,7 +77,7 @@ class Claim:
 class Claims:
     """All claims of this process, and how long its topics' runs take.
 
-    `slots` has each topic's concurrency; `stuck` tells which of them stuck threads keep, by topic.
+    `slots` has each topic's concurrency; `stuck` returns how many of those slots stuck threads hold, by topic.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Claims:
         _learn(self._occupied, topic, seconds)
 
     def loads(self) -> dict[str, Load]:
-        """Return what is being done, by topic."""
+        """Return the load of each topic."""
         running, stuck = [claim.task.topic for claim in self._held.values()], self._stuck()
         return {
             topic: Load(

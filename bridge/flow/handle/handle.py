@@ -1,4 +1,4 @@
-"""From the broker to a stored outcome: claim the task, prove its lock, run its handler, keep what it decided."""
+"""From the broker to a stored outcome: claim the task, check its lock, run its handler, store the outcome."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ _LONGEST_WAIT = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class HandleConfig:
-    """`claim`: how long a claim stands without a renewal. `report_within`: after how long an outcome that its own
-    process did not deliver is delivered by another. `release_after`: when a released task is checked.
-    `return_after`: after how long a message goes back whose task the store refuses to have claimed.
-    `min_interval`: the least time between two writes, so that more goes to the store together."""
+    """`claim`: how long a claim holds without a renewal. `report_within`: how long until another process delivers an
+    outcome that its own process did not. `release_after`: when a released task is checked. `return_after`: how long
+    until a message goes back whose claim the store refuses. `min_interval`: the least time between two writes."""
 
     replica: str
     claim: timedelta
@@ -60,7 +59,7 @@ class HandleConfig:
 
 
 class Handle:
-    """What a subscriber does with a message. The message is acknowledged once the outcome is stored, or needs none.
+    """Handles a message of a topic's queue. The message is acknowledged once the outcome is stored, or there is none.
 
     `begun` is called for each task that was claimed.
     """
@@ -103,7 +102,7 @@ class Handle:
         self._stopping = False
 
     def stop(self) -> None:
-        """From now on give back what the store can't be asked about, or has no thread, instead of waiting for that."""
+        """From now on requeue messages that would have to wait for the store or for a thread."""
         self._stopping = True
         self._run.stop()
 
@@ -112,14 +111,14 @@ class Handle:
             async with self._run.slot(self._topics[topic]) as slot:
                 await self._process(topic, key, slot)
             if slot is not None:
-                # As long as its thread is stuck the message stays in its place: none is delivered for it.
+                # While its thread is stuck the message stays unacknowledged, so that no other takes its place.
                 await slot.settled()
         except (StoreUnavailable, ProcessEnding) as error:
             self._journal.write("message_requeued", level=Level.WARNING, topic=topic, error=str(error))
             with suppress(BrokerError):
                 await acknowledger.requeue()
             return
-        # Where the acknowledgement is lost the message comes again, and finds nothing to claim.
+        # If the acknowledgement is lost the message comes again, and there is nothing to claim.
         with suppress(BrokerError):
             await acknowledger.ack()
 
@@ -145,7 +144,7 @@ class Handle:
             self._claims.occupy(claim.task.topic, (self._clock.now() - claim.started_at).total_seconds())
 
     async def _log_unmatched(self, topic: str, key: TaskKey) -> None:
-        """Tell a duplicate, or a message of an earlier lease, from one that names a task of another topic."""
+        """Log why nothing was claimed: a duplicate or a message of an earlier lease, or a task of another topic."""
         try:
             found = await self._store.topic_of(key.id)
         except StoreError:  # the message is done with all the same
@@ -192,7 +191,7 @@ class Handle:
         await asyncio.sleep(delay.total_seconds())
 
     async def _verify_lock(self, claim: Claim) -> bool:
-        """Make sure that the engine's lock holds before the handler begins; else give the task up, and say so."""
+        """Make sure that the engine's lock holds before the handler begins; else give the task up and log it."""
         if not self._lease.needs_renewal(claim.task, claim.lease_until):
             return True
         try:
@@ -232,7 +231,7 @@ class Handle:
         return outcome
 
     async def _decide(self, claim: Claim, outcome: Outcome) -> None:
-        """Store the outcome, however long that takes; then let it be delivered."""
+        """Store the outcome, however long that takes; then start its delivery."""
         try:
             kept = await self._keep(claim, outcome)
         except Exception as error:  # noqa: BLE001 - a handler may return anything, and what can't be kept is its failure
@@ -256,7 +255,7 @@ class Handle:
                 failures += 1
                 if _is_cancelled():
                     raise asyncio.CancelledError from error
-                # Also while the process ends: its grace bounds this, and a finished outcome is worth it.
+                # Also during the shutdown, which SHUTDOWN_GRACE bounds: a lost outcome means a second run.
                 await self._wait_for_store(failures, error, at_the_end=True)
                 continue
             known = {**self._cause(task, outcome), "lease_until": claim.lease_until}
@@ -267,7 +266,7 @@ class Handle:
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
-            # The grace time is over. The write is under way all the same: only its end tells whose the task is now.
+            # The grace is over. The write is still under way, and only its end tells who owns the task now.
             return await writing
 
     async def _decide_again(self, move: Move) -> bool:
@@ -278,9 +277,10 @@ class Handle:
         return happened
 
     async def _decided_before(self, decision: Move) -> Task | None:
-        """Find the task where a decision whose answer was lost had been written; it may have moved on since then.
+        """Return the task where a write without an answer was made; the task may have moved on since then.
 
-        The attempt tells, as it is written with the outcome: a claim id stays on a task that was given up, too.
+        The attempt proves the write, as both are written together; the claim id does not, as it stays on a task that
+        was given up.
         """
         found = await self._store.get(decision.task_id)
         if found is None:
@@ -317,7 +317,7 @@ class Handle:
                 return Attempt(*base, "failed", name, message, details)
 
     async def _give_back(self, claim: Claim, why: str) -> None:
-        """Let the engine offer the task again, without burning a retry."""
+        """Let the engine offer the task again, without using a retry."""
         now = self._clock.now()
         changes = {"next_at": now + self._config.release_after, "updated_at": now, "error": why}
         move = Move(claim.task.id, Event.RELEASE, claim.task.epoch, claim.claim_id, changes)

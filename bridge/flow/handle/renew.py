@@ -24,11 +24,11 @@ class _Lost:
 
 
 class Renew:
-    """`at_once` bounds the calls to the engine, so that renewals never crowd out the delivery of outcomes.
+    """Renews claims and locks. `at_once` bounds the calls to the engine, so that outcomes can be delivered meanwhile.
 
-    An engine that hangs, or a store, is waited for only a part of `claim`: claims must be renewed before they expire,
-    or others take them for those of a dead process. Calls to the engine go on beside that. Locks are extended while
-    the store is away, too: the engine would offer the tasks again, and their handlers would run twice.
+    An engine or a store that hangs is waited for only a part of `claim`: a claim that is not renewed before it expires
+    counts as that of a dead process. Calls to the engine go on beside that. Locks are extended while the store is
+    away, too: else the engine would offer the tasks again, and their handlers would run twice.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Renew:
     async def run_once(self) -> None:
         """Renew every claim of this process, and the locks that are older than a third of their time.
 
-        `StoreError`, raised once the locks are seen to, says that the claims were not renewed.
+        Raises `StoreError`, after the locks were extended, where the claims were not renewed.
         """
         claims = [claim for claim in self._claims if claim.lost is None]
         away: StoreError | None = None
         if claims:
-            # First the claims: they cost one write, and the engine may take its time.
+            # Claims first: they cost one write, and the engine may be slow.
             try:
                 await self._renew_claims(claims)
             except StoreError as error:
@@ -95,7 +95,7 @@ class Renew:
         now = self._clock.now()
         kept = await self._move([self._renewal(claim, now) for claim in claims])
         for claim, yes in zip(claims, kept, strict=True):
-            # One that has just decided is no longer RUNNING, and is not to be cancelled.
+            # A task whose handler has just ended is no longer RUNNING, and must not be cancelled.
             if not yes and self._works(claim):
                 self._lose(claim, "the claim was taken over")
 
@@ -118,7 +118,7 @@ class Renew:
                 claim.lease_until = await self._lease.extend(claim.task)
             except (LeaseStolen, TaskGone) as error:
                 if not self._works(claim):
-                    # It may be its own outcome that ended the task: the delivery tells, by the engine's history.
+                    # Its own outcome may have ended the task: the delivery decides that by the engine's history.
                     return None
                 self._lose(claim, str(error))
                 return _Lost(claim, self._lease.lost(claim.task, error))

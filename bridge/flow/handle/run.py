@@ -25,15 +25,15 @@ from bridge.runtime.loop import delay_after
 
 MESSAGE_LIMIT: Final = 4_000
 STACK_LIMIT: Final = 50_000
-"""How many characters of an error are kept: up to twenty attempts have theirs in the task's document."""
+"""How many characters of an error are kept: a task's document has the errors of up to twenty attempts."""
 
 
 class HandlerTimeout(Exception):
-    """The handler ran longer than its topic's timeout, and was cancelled; its thread, if it has one, runs on."""
+    """The handler ran longer than its topic's timeout, and was cancelled; a plain handler's thread runs on."""
 
 
 class Run:
-    """Runs handlers: async ones on this loop, plain ones in one of the `threads`, which they have a slot of."""
+    """Runs handlers: async handlers on this loop, plain handlers in a slot of the `threads`."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Run:
 
     @asynccontextmanager
     async def slot(self, topic: Topic[Any, Any]) -> AsyncIterator[Slot | None]:
-        """Wait until a handler of the topic may begin; there is None to wait for where it is async.
+        """Wait until a handler of the topic may begin, and hold its slot; None for an async handler.
 
         Raises `ProcessEnding` where the process ends before that.
         """
@@ -67,14 +67,14 @@ class Run:
         self._threads.stop()
 
     def close(self) -> None:
-        """Let go of the threads; a plain handler that runs can't be stopped, its result is dropped."""
+        """Close the threads; a plain handler that runs can't be stopped, and its result is dropped."""
         self._threads.close()
 
     async def run(self, topic: Topic[Any, Any], task: Task, context: Context, slot: Slot | None) -> Outcome:
-        """Return the outcome for the engine. Only cancellation passes through. `slot` is one of this topic.
+        """Return the outcome for the engine; raises cancellation alone. `slot` is a slot of this topic.
 
-        Not even `SystemExit` and `KeyboardInterrupt`: asyncio raises what ends a task so out of its loop, and one
-        handler's `sys.exit()` would be the end of all that run beside it.
+        A handler's `SystemExit` and `KeyboardInterrupt` are failures: asyncio raises them out of its loop, and the
+        `sys.exit()` of one handler would end all others.
         """
         try:
             given = read_input(topic.input, task.inputs, self._format.zone)
@@ -84,7 +84,7 @@ class Run:
         try:
             async with asyncio.timeout(limit.total_seconds()) as deadline:
                 with working_for(task, topic.secrets):
-                    # A slot has its thread at once: no time passes before the function begins.
+                    # A slot has a free thread: the function begins at once.
                     result = await _call(topic, given, task, context, slot)
             return Completion(encode_result(result, task.inputs, self._format))
         except asyncio.CancelledError:
@@ -132,7 +132,7 @@ class Run:
 
 
 def unstorable(error: Exception) -> Failure:
-    """Return the failure of a task whose outcome the store refused: trying again would have the same outcome."""
+    """Return the failure, without retries, of a task whose outcome the store refused: another run would end alike."""
     name, message = _name(error), _shortened(f"the result can't be stored: {_text(error)}", MESSAGE_LIMIT)
     return Failure(name, message, message, 0)
 
@@ -157,7 +157,7 @@ def _stack(error: BaseException) -> str:
 
 
 def _shortened(text: str, limit: int) -> str:
-    """Cut the middle out of what is too long: a stack tells the most at its beginning and its end."""
+    """Cut the middle out of a text that is too long: the beginning and the end of a stack say the most."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -165,21 +165,21 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def _name(error: BaseException) -> str:
-    """Return the name of the error's class: of the class itself, whatever its metaclass says."""
+    """Return the name of the error's class, past any metaclass that answers with another name."""
     name: str = type.__dict__["__name__"].__get__(type(error))
     return name
 
 
 def _text(error: BaseException) -> str:
     try:
-        # As plain text: a class may answer with text of a kind of its own, which isn't what it looks like.
+        # As a plain `str`: a class may return a subclass of `str` that behaves in its own way.
         return str.__str__(str(error))
     except BaseException:  # noqa: BLE001 - an error that can't be told is a failure all the same
         return "(its text can't be read)"
 
 
 def explained(error: BaseException) -> str:
-    """Return what is wrong with variables, without their values."""
+    """Return which variables are wrong and why, without their values."""
     if not isinstance(error, ValidationError):
         return _text(error) if isinstance(error, VariableError) else f"{_name(error)}: {_text(error)}"
     return str(message_of(error))

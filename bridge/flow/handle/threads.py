@@ -1,4 +1,4 @@
-"""The threads that plain handlers run in. A function can't be stopped: one that is given up keeps its slot."""
+"""The threads of plain handlers. A function can't be stopped: a run that is given up keeps its slot until it ends."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Job = Callable[[], None]
 
 
 class Threads:
-    """Gives each topic with a plain handler as many slots as its `concurrency`, and a thread to each run.
+    """Gives each topic with a plain handler as many slots as its `concurrency`, and each run a thread.
 
     A run that is given up while its function goes on (its time is over, or its lock is lost) leaves a *stuck* thread.
-    Its slot is free again when the function ends, so that a function that hangs takes no thread from the tasks after
-    it: they wait in the queue. The threads are daemons, which no end of the process waits for.
+    The slot is free again when the function ends; until then the next tasks wait in the queue. The threads are
+    daemons: the end of the process does not wait for them.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -37,7 +37,7 @@ class Threads:
     async def slot(self, topic: Topic[Any, Any]) -> AsyncIterator[Slot]:
         """Wait for a slot, and hold it at least as long as this context.
 
-        Raises `ProcessEnding` where `stop` is called before there is one.
+        Raises `ProcessEnding` where `stop` is called before a slot is free.
         """
         pool = self._pools.get(topic.name)
         if pool is None:
@@ -52,7 +52,7 @@ class Threads:
             slot.leave()
 
     def stuck(self) -> Mapping[str, int]:
-        """Return how many threads of each topic run on after their run was given up; those with none are left out."""
+        """Return how many stuck threads each topic has; topics without any are left out."""
         return {name: pool.stuck for name, pool in self._pools.items() if pool.stuck}
 
     def stop(self) -> None:
@@ -62,7 +62,7 @@ class Threads:
             pool.refuse()
 
     def close(self) -> None:
-        """End the threads that have nothing to do; the others end with their function, or with the process."""
+        """End the idle threads; the others end with their function, or with the process."""
         for pool in self._pools.values():
             pool.close()
 
@@ -77,9 +77,9 @@ class Slot:
         self._run: _Run | None = None
 
     async def call(self, function: Callable[[], Any], task: Task) -> Any:
-        """Run `function` in a thread that is free for it, and return or raise as it does.
+        """Run `function` in a free thread, and return or raise as the function does.
 
-        Cancelled, it returns at once, and the thread is stuck until the function ends.
+        A cancelled call returns at once, and the thread is stuck until the function ends.
         """
         run = self._run = _Run(function, asyncio.get_running_loop())
         self._pool.begin(run)
@@ -91,7 +91,7 @@ class Slot:
             raise
 
     def leave(self) -> None:
-        """Free the slot; while its function runs, when that ends."""
+        """Free the slot, at the end of the function that runs in it."""
         if self._run is None or self._run.ended.done():
             self._pool.leave()
         else:
@@ -128,7 +128,7 @@ class _Answer:
 
 
 class _Run:
-    """One call of a function in a thread: `result` is what its caller waits for, `ended` whether the thread is free."""
+    """One call of a function in a thread: its caller waits for `result`; `ended` is set once the thread is free."""
 
     def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -142,7 +142,7 @@ class _Run:
             answer = _Answer(self._context.run(self._function))
         except BaseException as error:  # noqa: BLE001 - any error goes to the caller that waits for the result
             answer = _Answer(error=error)
-        with suppress(RuntimeError):  # the loop is closed: there is no caller any more
+        with suppress(RuntimeError):  # the loop is closed, and the caller gone
             self.loop.call_soon_threadsafe(self._end, answer)
 
     def _end(self, answer: _Answer) -> None:

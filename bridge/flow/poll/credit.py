@@ -1,4 +1,4 @@
-"""How much may be locked now: no more than can be worked before the locks end."""
+"""How many tasks may be locked now: no more than the handlers can work before the locks end."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bridge.ports.store import Replicas, TaskStore
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`backlog` bounds what a topic may have in its queue, `received` what may wait for the broker in the store.
+    """`backlog` bounds the tasks in a topic's queue, `received` the tasks in the store that wait for the broker.
 
     `scarce_age`: how old a queue's depth may be where little capacity is left, `ample_age` where there is plenty.
     `refresh_every`: how often replicas, pauses and the outbox are read.
-    `replica_life`: after how long without a heartbeat a replica's consumers don't count.
+    `replica_life`: how long the consumers of a replica count after its last heartbeat.
     """
 
     backlog: int
@@ -40,11 +40,11 @@ class _DepthSample:
 
 
 class Credit:
-    """Gives each topic its capacity: what its consumers can work in a third of a lock, less what is already locked.
+    """Computes each topic's capacity: the tasks that its consumers can work in a third of a lock, less those locked.
 
-    Nothing has capacity while `takes_writes` says that the store keeps nothing, and all have less by the engine's
-    `error_rate` (0 to 1). A topic that is `paused` has none: what is being fetched by then, or was before, is worked.
-    Nor has one that is `failing`, as the broker takes nothing of it.
+    No topic has capacity while `takes_writes` returns False, and all have less by the engine's `error_rate` (0 to 1).
+    A topic that is `paused` has none: tasks that are fetched already are worked. A topic that is `failing` has none
+    either, as the broker takes no message of it.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Credit:
         self._refreshed_at: datetime | None = None
 
     def take(self, topic: str, tasks: int) -> None:
-        """Count tasks that are locked or being asked for, until `settle`."""
+        """Count tasks as locked, or requested by a fetch, until `settle`."""
         self._held[topic] += tasks
 
     def settle(self, topic: str, tasks: int, *, queued: int) -> None:
-        """Count tasks no more as held; so many of them are in the queue now."""
+        """Count tasks as locked no more; so many of them are in the queue now."""
         self._held[topic] -= tasks
         self._since[topic] += queued
 
@@ -99,15 +99,15 @@ class Credit:
             return dict.fromkeys(self._topics, 0)
         limits = {topic: 0 if self._is_held_up(topic) else self.limit(topic) for topic in self._topics}
         await self._sample_depths(limits, now)
-        # Each replica that fetches sees the same capacity, and the others' locks only at its next sample.
+        # Each replica that fetches sees the same capacity, and the locks of the others only at its next sample.
         self._shares = max(1, sum("intake" in replica.roles for replica in self._workers))
         capacities = {topic: max(0, limit - self._locked(topic)) for topic, limit in limits.items()}
         return {topic: -(-free // self._shares) for topic, free in capacities.items()}
 
     def _is_held_up(self, topic: str) -> bool:
-        """Return whether, where too many tasks wait for the broker, the topic has its even share of them.
+        """Return whether the topic has its even share, or more, of too many tasks that wait for the broker.
 
-        Where all topics wait alike all are held up; where it is one queue's fault the others go on.
+        Where all topics wait alike all are held up; where one queue is at fault the other topics go on.
         """
         waiting = sum(self._waiting.values())
         return waiting > 0 and self._waiting.get(topic, 0) * len(self._waiting) >= waiting
@@ -127,7 +127,7 @@ class Credit:
         return max(1, min(self._bounds.backlog, healthy))
 
     def minimum_fetch(self, topic: str) -> int:
-        """Return how many tasks a call is to bring where a topic has a backlog: our share of half of its limit.
+        """Return how many tasks to fetch by one call where a topic has a backlog: our share of half of its limit.
 
         The other half keeps the handlers busy meanwhile.
         """
@@ -151,14 +151,14 @@ class Credit:
         self._refreshed_at = now
 
     async def _sample_depths(self, limits: Mapping[str, int], now: datetime) -> None:
-        """Ask for the depths of queues of which too little is known."""
+        """Ask for the depths of queues whose last sample is too old."""
         wanted = [topic for topic, limit in limits.items() if limit and self._is_old(topic, limit, now)]
         if not wanted:
             return
         before = {topic: self._since[topic] for topic in wanted}
         depths = await self._publisher.depths(wanted)
         for topic, depth in depths.items():
-            # What was published while the answer was on its way may or may not be in it: count it rather twice.
+            # A message published while the answer was on its way may or may not be in it: better counted twice.
             self._since[topic] -= before[topic]
             self._samples[topic] = _DepthSample(depth.ready, now)
 

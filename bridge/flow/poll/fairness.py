@@ -7,20 +7,20 @@ from collections.abc import Iterable
 from typing import Final
 
 Whose = tuple[str, ...] | None
-"""The tenants that a call asks for; None stands for everybody's tasks, those of no tenant among them."""
+"""The tenants that a call asks for; None stands for all tasks, with and without a tenant."""
 
 KNOWN_AT_MOST: Final = 100
 ALL_AFTER: Final = 8
-"""How many calls of single tenants there may be before one for all, by which new tenants are met."""
+"""How many calls for single tenants come before a call for all, which discovers new tenants."""
 
 
 class Tenants:
-    """The tenants of one topic that were met, and a round in which each has its turn.
+    """The known tenants of one topic, and a round in which each has its turn.
 
-    A tenant that may have more than its last call brought has a call of its own in each round; the others share one,
-    as they cost little and may have something by now. A call for all of the topic's tasks comes in now and then, and
-    once a round while it brings tasks of no tenant, whose turn it is. `declared` are the tenants that the topic
-    names; it asks for no other tasks.
+    A tenant that may have more than its last call brought has a call of its own in each round; the others share a
+    call, which costs little. A call for all of the topic's tasks is made now and then, and once a round while it
+    brings tasks without a tenant, as their turn. `declared` are the tenants that the topic names: it asks for no
+    other tasks.
     """
 
     def __init__(self, declared: Whose) -> None:
@@ -34,7 +34,7 @@ class Tenants:
 
     @property
     def everybody(self) -> Whose:
-        """What a call for all of the topic's tasks asks for."""
+        """The tenants of a call for all of the topic's tasks."""
         return self._all
 
     @property
@@ -52,7 +52,7 @@ class Tenants:
         return whose
 
     def meet(self, tenants: Iterable[str | None]) -> None:
-        """Remember whose tasks were seen; those that weren't for the longest time are forgotten first."""
+        """Keep the tenants of tasks that came; the tenant without tasks for the longest time is dropped first."""
         for tenant in tenants:
             if tenant is not None:
                 self._met.pop(tenant, None)
@@ -63,7 +63,7 @@ class Tenants:
             self._busy.pop(oldest, None)
 
     def learn(self, whose: Whose, tenants: Iterable[str | None], *, full: bool) -> bool:
-        """Take in whose tasks a call for `whose` brought; return whether the topic may have more."""
+        """Record which tenants' tasks a call for `whose` brought; return whether the topic may have more."""
         seen = set(tenants)
         self.meet(sorted(tenant for tenant in seen if tenant is not None))
         if whose == self._all:

@@ -6,22 +6,22 @@ from datetime import timedelta
 from typing import Final
 
 FIRST: Final = 100
-"""How many tasks a call asks for while calls are quick, and how many of what a larger one brought are kept at once."""
+"""The size of a call while calls are quick, and how many tasks of a larger call are stored together."""
 SLOW: Final = timedelta(milliseconds=100)
-"""How long a call takes that is worth being made rarer."""
+"""A call that takes longer is worth being larger and rarer."""
 GAIN: Final = 0.8
-"""What a task may take in a call of twice the size, for that size to be kept: this part of what it took before."""
+"""A size is kept where a task takes at most this part of its time in a call of half the size."""
 SETTLED: Final = 20
-"""After how many calls a size that was found is questioned again."""
+"""After so many calls another size is tried."""
 
 
 class FetchSize:
     """The size of one topic's calls while it has a backlog; `most` is where it ends.
 
-    For each call the engine looks at everything that is open under the topic, and sorts it: with 60,000 tasks that is
-    600 ms of CPU for 50 tasks, and 800 ms for 500. So a slow call's size is doubled for as long as that pays. Where it
-    doesn't, as with large variables, the size goes back to what it was. An answer that was too large to be read halves
-    it, until so many calls of that size went well.
+    For each call the engine reads and sorts all open tasks of the topic: with 60,000 tasks that is 600 ms of CPU for 50
+    tasks, and 800 ms for 500. So a slow call's size is doubled for as long as that pays. Where it doesn't, as with
+    large variables, the size goes back to what it was. An answer that is too large to be read halves the size, until
+    so many calls of that size went well.
     """
 
     def __init__(self, most: int) -> None:
@@ -35,15 +35,15 @@ class FetchSize:
 
     @property
     def now(self) -> int:
-        """How many tasks the next call asks for at the most."""
+        """The most tasks that the next call asks for."""
         return min(self._size, self._readable)
 
     def halve(self, size: int) -> None:
-        """Take in that the answer to a call of this size was larger than what is read."""
+        """Record that the answer to a call of this size was too large to be read."""
         self._readable, self._readable_calls, self._before = max(1, min(size, self.now) // 2), 0, None
 
     def learn(self, size: int, took: timedelta) -> None:
-        """Take in that a call of this size, as large as its topic may have it, was filled in this time."""
+        """Record that a call of this size, the largest that its topic may have, came back full in this time."""
         if self._readable < self._most:
             self._readable_calls += 1
             if self._readable_calls >= SETTLED:

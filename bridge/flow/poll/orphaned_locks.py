@@ -1,4 +1,4 @@
-"""Orphaned locks: what the engine locked for a fetch whose answer never came is unlocked, beside the fetching."""
+"""Orphaned locks: tasks that the engine locked for a fetch whose answer was lost are unlocked, beside the fetching."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class _Orphan:
 
 
 class OrphanedLocks:
-    """Lists what the worker id of each such fetch holds, and unlocks it; `released` gets the topics.
+    """Lists the tasks that the worker id of each such fetch holds, and unlocks them; `released` gets their topics.
 
-    A list that the engine refuses, or doesn't answer, is asked for again after a growing delay, and told once.
+    A list that the engine does not give is asked for again after a growing delay, and logged once.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class OrphanedLocks:
         self._orphans[worker_id] = _Orphan(held_until, held_until + lock)
 
     def due_in(self) -> timedelta | None:
-        """Return in what time there is something to release; None where nothing is expected."""
+        """Return the time until something can be released; None where nothing is expected."""
         if not self._orphans:
             return None
         due = min(orphan.held_until for orphan in self._orphans.values())
@@ -73,7 +73,7 @@ class OrphanedLocks:
             await self._releasing
 
     async def release_all(self) -> None:
-        """Release at the end of the process, as no fetch is under way; what can't be released lapses by itself."""
+        """Release at the end of the process, when no fetch is under way; other locks lapse by themselves."""
         await self.idle()
         try:
             for worker_id in list(self._orphans):
@@ -106,7 +106,7 @@ class OrphanedLocks:
             self._released({task.topic for task in found})
 
     async def unlock(self, tasks: Sequence[EngineTask]) -> None:
-        """Unlock these; one that can't be unlocked, or is about to lapse, lapses by itself.
+        """Unlock the tasks; a lock that can't be released, or is about to lapse, lapses by itself.
 
         The engine does not check the worker id of an unlock: a late one would free a lock of a worker that fetched
         the task since.

@@ -1,4 +1,4 @@
-"""A task that alone is larger than what is read of an engine's answer becomes an incident, and holds up no other."""
+"""A task that alone makes the engine's answer too large to be read becomes an incident, and holds up no other."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bridge.ports.journal import Journal, Level
 
 
 async def refuse_oversized(engine: Engine, journal: Journal, worker_id: str, error: AnswerTooLarge) -> int:
-    """Raise an incident for what a fetch of one task locked; return for how many. Raises `EngineError`.
+    """Raise an incident for the task that a fetch of one task locked; return how many. Raises `EngineError`.
 
-    Left as it is the task would be fetched again and again, the first of its topic each time.
+    Without the incident the task would be fetched again and again, as the first of its topic.
     """
     found = await engine.locked_by(worker_id)
     for task in found:

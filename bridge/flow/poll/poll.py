@@ -46,7 +46,7 @@ class PollConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    """A call under way: for these topics, so many tasks; `waits` when the engine holds it until there are some.
+    """A call under way: for these topics and so many tasks; `waits`: the engine holds the call until there are some.
 
     A call for one topic alone may be for some of its tenants only.
     """
@@ -62,12 +62,12 @@ async def _never() -> bool:
 
 
 class Poll:
-    """`held_back` says that something goes first: outcomes that an outage held up.
+    """Fetches. `held_back` says that something goes first: outcomes that an outage held up.
 
-    Topics that are quiet share one waiting call. A call that came back full says that there may be more: then its
-    topics are asked for one by one, in turn, as one call for all would give everything to the one with the oldest
+    Topics without a backlog share one waiting call. After a call that came back full there may be more: then its
+    topics are asked for one by one, in turn, as one call for all would give everything to the topic with the oldest
     tasks; for the same reason the calls of such a topic take turns by tenant. Each call has a worker id of its own,
-    which is the fencing token of all that it locks.
+    which is the fencing token of all tasks that it locks.
     """
 
     def __init__(
@@ -111,18 +111,18 @@ class Poll:
 
     @property
     def wait(self) -> timedelta:
-        """How long a fetch waits at the engine at present, where it has nothing to give."""
+        """How long a fetch waits at the engine at present, where there are no tasks."""
         return self._waits.now
 
     def nudge(self, topics: Collection[str]) -> None:
-        """Fetch for these topics now, without waiting: something that the engine doesn't tell of has become ready."""
+        """Fetch for these topics now, without waiting: a task became ready without the engine waking a waiting call."""
         self._due |= {topic for topic in topics if topic in self._topics}
         self._news.wake()
 
     async def run_once(self) -> None:
-        """Start the calls that there is room for, and wait until something happened that may make room for more.
+        """Start the calls that capacity allows, and wait for an event that may allow more.
 
-        Raises what a call, or the keeping of what it brought, failed by: once, and in the turn that saw it, so that
+        Raises the error of a call, or of storing its tasks, once and in the turn in which it happened, so that
         failures in a row are counted as such.
         """
         self._raise_failure()
@@ -138,9 +138,9 @@ class Poll:
         self._raise_failure()
 
     async def stop(self) -> None:
-        """Start no more calls; return when those under way are back and all that they locked is kept or unlocked.
+        """Start no more calls; return when those under way are back and their tasks are stored or unlocked.
 
-        They are not cut off: the engine would lock the next task for a caller that is gone.
+        Waiting calls are not cut off: the engine would lock the next task for a caller that is gone.
         """
         self._stopping = True
         self._news.wake()
@@ -150,7 +150,7 @@ class Poll:
         await self._orphans.release_all()
 
     async def idle(self) -> None:
-        """Return when no call is under way and all that was locked is kept."""
+        """Return when no call is under way and all locked tasks are stored."""
         await self._join(raises=True)
 
     async def _join(self, *, raises: bool) -> None:
@@ -164,7 +164,7 @@ class Poll:
             raise failure
 
     def _pause(self, capacities: Mapping[str, int]) -> timedelta:
-        """Return how long to wait for news: not for long where there will be none of what there is to do."""
+        """Return how long to wait for an event: not for long where work can become due without one."""
         # for capacity, or for a call to end
         if any(capacities[topic] == 0 for topic in capacities) or self._busy or self._due:
             return self._config.min_interval
@@ -203,7 +203,7 @@ class Poll:
         return [*sorted(self._due), *(topic for topic in self._busy if topic not in self._due)]
 
     def _whose(self, topic: str) -> Whose:
-        """Return whose tasks to ask for: of a nudge it's not known whose task is ready."""
+        """Return the tenants to ask for: all after a nudge, as the tenant of the task is not known."""
         tenants = self._tenants[topic]
         return tenants.next() if topic in self._busy and topic not in self._due else tenants.everybody
 
@@ -269,7 +269,7 @@ class Poll:
             await asyncio.sleep(max(0.0, pause))
 
     async def _fetch_less(self, fetch: _Fetch, worker_id: str, error: AnswerTooLarge) -> None:
-        """Ask for what was locked once more: topic by topic, then for fewer tasks. One task alone is an incident.
+        """Fetch less after an answer too large: topic by topic, then fewer tasks. One task alone is an incident.
 
         Raises `AnswerTooLarge` where nothing is locked, `EngineError` where that is not known or done.
         """
@@ -292,14 +292,14 @@ class Poll:
         return max(self._lease.duration(topic) for topic in fetch.topics)
 
     def _wait(self, fetch: _Fetch) -> timedelta:
-        """Return how long the engine may hold the call: a lock counts from when it was asked for, so not for long."""
+        """Return how long the engine may hold the call: a part of the lock, which counts from the call."""
         is_first = not any(other.waits for other in self._fetches.values() if other is not fetch)
         shortest = min(self._lease.duration(topic) for topic in fetch.topics)
         wait = self._waits.begin()
         return min(wait if is_first else min(wait, self._config.second_wait), shortest / 4)
 
     def _age(self, lease: EngineTask) -> timedelta | None:
-        """Return how old a task was when the engine first locked it, by the engine's clock; None for a later lock."""
+        """Return a task's age at its first lock, by the engine's clock; None for a later lock."""
         if lease.created_at is None or lease.lock_until is None or lease.retries is not None:
             return None
         try:

@@ -1,4 +1,4 @@
-"""How long a fetch may wait at the engine: less where a proxy cuts it, or where no engine node wakes it in time."""
+"""How long a fetch may wait at the engine: less where a proxy cuts waiting calls, or no engine node wakes them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Why(StrEnum):
 @dataclass(frozen=True, slots=True)
 class PollWaitPolicy:
     """`least` is the shortest wait after cuts, and `interval` the least time from one waiting call to the next while
-    the engine doesn't hold calls, or doesn't wake them. After a cut a longer wait is tried after `grow_after`, and ever
-    more seldom up to `grow_most` while that is cut too.
+    the engine doesn't hold calls, or doesn't wake them. After a cut a longer wait is tried after `grow_after`, and
+    less and less often, up to `grow_most`, while that is cut too.
 
-    A task is `late` when it was made while a call waited and came that long after, at the call's end. So many `proofs`
-    within `proof_life` make calls `short`: with 0.8 s, 95 of 100 tasks are fetched within a second. Long calls come
-    back when `woken` calls in a row were answered before their end and `proof_life` is over, or when no task came for
-    `quiet`.
+    A task is `late` when it was created while a call waited, and came that long after, at the call's end. So many
+    `proofs` within `proof_life` make calls `short`: with 0.8 s, 95 of 100 tasks are fetched within a second. Long calls
+    come back when `woken` calls in a row were answered before their end and `proof_life` is over, or when no task came
+    for `quiet`.
     """
 
     least: timedelta = timedelta(milliseconds=500)
@@ -46,7 +46,7 @@ class PollWaitPolicy:
 
 
 class PollWait:
-    """Learns from each call that waited. `most` is the wait as it is set (POLL_WAIT).
+    """Adapts the wait by each call that waited. `most` is the setting (POLL_WAIT).
 
     Ages of tasks are by the engine's own clock: from a task's creation to its lock.
     """
@@ -76,7 +76,7 @@ class PollWait:
         return min(self._uncut, self._most if self._wakes else self._policy.short)
 
     def due_in(self) -> timedelta:
-        """Return in what time the next waiting call may begin: an engine that answers at once is asked calmly."""
+        """Return the time until the next waiting call may begin: an engine that answers at once is asked less often."""
         if self._began_at is None or (self._wakes and not self._early):
             return NONE
         return max(NONE, self._began_at + self._policy.interval - self._clock.now())
@@ -92,9 +92,9 @@ class PollWait:
         return self.now
 
     def cut(self, waited: timedelta, took: timedelta) -> bool:
-        """Take in that a call that might have waited so long ended after `took`, without an answer of the engine.
+        """Record that a call that might have waited so long ended after `took`, without an answer of the engine.
 
-        False where calls are as short already as they are to be, and so it is no wait that is too long.
+        Return False where calls are as short as they can be already: then a long wait is not the cause.
         """
         self._early = max(self._early, 1)
         if waited > self._uncut:  # it began before the one by which that was learned
@@ -108,7 +108,7 @@ class PollWait:
         return True
 
     def answered(self, waited: timedelta, took: timedelta, ages: Sequence[timedelta], tasks: int) -> None:
-        """Take in the engine's answer: how many tasks, and the ages of those that never were locked before."""
+        """Record the engine's answer: the number of tasks, and the ages of those that never were locked before."""
         if waited <= NONE:
             return
         self._early = self._early + 1 if not tasks and took < waited / 2 else 0
@@ -157,4 +157,4 @@ class PollWait:
 
 
 _EARLY: Final = 3
-"""After how many calls in a row that were answered at once with nothing the engine counts as one that holds none."""
+"""After so many calls in a row that were answered at once without tasks the engine counts as holding no calls."""

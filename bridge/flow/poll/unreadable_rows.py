@@ -15,14 +15,14 @@ from bridge.ports.journal import Journal, Level
 T = TypeVar("T")
 
 _MOST: Final = 1_000
-"""How many are remembered: after so many others one is logged, and unlocked, again."""
+"""How many rows are remembered: after so many others a row is logged, and unlocked, again."""
 
 
 class UnreadableRows:
-    """`count` is called for each, by the call that brought it.
+    """Logs unreadable rows, and unlocks their tasks. `count` gets the operation of each.
 
-    A lock is released once. The engine then offers the task again, to any worker; where it comes here again
-    its lock is left to lapse, so that it isn't fetched again and again without a pause.
+    A lock is released once. The engine then offers the task again, to any worker; if the task comes here again its
+    lock is left to lapse, so that the task isn't fetched again and again without a pause.
     """
 
     def __init__(self, journal: Journal, count: Callable[[str], None]) -> None:
@@ -33,7 +33,7 @@ class UnreadableRows:
         self._locked: dict[str, None] = {}
 
     def observe(self, operation: str, row: UnreadableRow) -> None:
-        """Know of one."""
+        """Record a row."""
         self._count(operation)
         if _is_new(self._told, (row.id, row.reason)):
             self._journal.write(
@@ -48,7 +48,7 @@ class UnreadableRows:
             self._locked[row.id] = None
 
     async def release(self, engine: Engine) -> None:
-        """Unlock what is held of them; one that can't be unlocked lapses by itself."""
+        """Unlock the tasks of unreadable rows; a lock that can't be released lapses by itself."""
         while self._locked:
             task_id = next(iter(self._locked))
             del self._locked[task_id]

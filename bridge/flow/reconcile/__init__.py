@@ -1,1 +1,1 @@
-"""Tasks that a crash, an outage or time left: requeued, delivered, asked about. Imports all stages but `flow.poll`."""
+"""Overdue steps, after a crash, an outage or a delay: requeue, deliver, ask the engine. Imports all but `flow.poll`."""

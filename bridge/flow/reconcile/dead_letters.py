@@ -1,4 +1,4 @@
-"""From the dead letters back: the task that a message named gets another message, and what names none is kept."""
+"""Dead letters: a task that still waits gets another message, and a message without a task is kept for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.ports.store import TaskStore
 
 
 class DeadLetterReconciler:
-    """Looks at each dead letter once. A message is nothing but a pointer: of its attempts the task itself knows."""
+    """Handles each dead letter once. A message is only a pointer: the task's document has the attempts."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class DeadLetterReconciler:
         self._batch = batch
 
     async def run_once(self) -> int:
-        """Examine what lies there, up to a batch; return how many messages that were."""
+        """Handle the dead letters that wait, up to a batch; return how many."""
         return await self._letters.take(self._batch, self._examine)
 
     async def keep_undecodable(self, message: DeadMessage) -> None:
@@ -47,7 +47,7 @@ class DeadLetterReconciler:
         try:
             task = None if message.key is None else await self._store.get(message.key.id)
         except TaskUnreadable as error:
-            # It gets another message once a version runs that can read it.
+            # The task gets another message once a version runs that can read its document.
             self._journal.write("dead_letter_settled", level=Level.WARNING, reason=str(error))
             return
         if task is None or message.key is None:

@@ -1,4 +1,4 @@
-"""Has retries fetched that are due, and asks the engine about those that it did not offer again."""
+"""Due retries: fetch them, and ask the engine about those that no fetch brings."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from bridge.ports.store import TaskStore
 
 @dataclass(frozen=True, slots=True)
 class RetryLooks:
-    """`nudges`: how often a due retry is fetched for before the engine is asked what became of it. `first` is the time
-    between two such looks, which grows up to `most`."""
+    """`nudges`: how many fetches a due retry gets before the engine is asked about it. `first` is the time between two
+    checks, which grows up to `most`."""
 
     nudges: int
     first: timedelta
@@ -31,9 +31,8 @@ class RetryLooks:
 
 
 class DueRetries:
-    """`nudge` gets the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of
-    an expired lock only every 30 s. `reacquire` is given due retries that are free in the engine, and were fetched for
-    in vain.
+    """`nudge` gets the topics of due retries, to fetch them now: the engine itself wakes a waiting poll for an expired
+    lock only every 30 s. `reacquire` gets due retries that are free in the engine, and that no fetch brought.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class DueRetries:
         self._looks = looks
 
     async def look(self, tasks: Sequence[Task]) -> None:
-        """Look at due retries that were taken for it."""
+        """Check due retries that this replica has taken."""
         moves = [*await self._offered(tasks), *await self._settled(tasks)]
         if moves:
             await self._store.move(moves)
@@ -80,7 +79,7 @@ class DueRetries:
         return min(self._looks.first * int(2 ** min(task.reports, 10)), self._looks.most)
 
     async def _offered(self, tasks: Sequence[Task]) -> list[Move]:
-        """Offer the retries that did not reach the engine: an operator asked for them, and their process ended."""
+        """Finish operators' retries that did not reach the engine, as their process ended."""
         ends = await asyncio.gather(*(self._offer_one(task) for task in tasks if task.is_retry_pending))
         return [move for move in ends if move is not None]
 
@@ -89,7 +88,7 @@ class DueRetries:
             return await self._offer.finish(task.id)
 
     async def _settled(self, tasks: Sequence[Task]) -> list[Move]:
-        """Return the moves that end retries which will not come back, as the engine says."""
+        """Return the moves that end retries which, by the engine's answer, will not come back."""
         overdue = [task for task in tasks if task.reports >= self._looks.nudges and not task.is_retry_pending]
         found = await self._view.of(overdue, "retry_not_checked")
         moves = await self._view.ends_of([task for task in overdue if task.id in found and found[task.id] is None])

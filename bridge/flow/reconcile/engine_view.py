@@ -1,4 +1,4 @@
-"""What the engine has of tasks that wait for it: many are asked about at once, and one alone where it isn't listed."""
+"""The engine's state of tasks that wait for it: by one list for many tasks, and by a call for each task not listed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.ports.store import TaskStore
 
 
 class EngineView:
-    """Asks the engine about tasks that were read without their outcomes; `end_of` tells how one that is gone ended."""
+    """Asks the engine about tasks that were read without their outcomes; `end_of` returns the end of a gone task."""
 
     def __init__(
         self,
@@ -31,9 +31,9 @@ class EngineView:
         self._end_of = end_of
 
     async def of(self, tasks: Sequence[Task], unanswered: str) -> Mapping[str, EngineTask | None]:
-        """Return the engine's tasks by id, None where it says itself that there is none.
+        """Return the engine's tasks by id; None where the engine itself says that there is no such task.
 
-        A task about which there is no answer is left out, and `unanswered` is the event that tells of it.
+        A task without an answer is left out, and logged as the event `unanswered`.
         """
         if not tasks:
             return {}
@@ -57,7 +57,7 @@ class EngineView:
                 self._journal.write(unanswered, task=task, level=Level.WARNING, error=str(error))
 
     async def ends_of(self, tasks: Sequence[Task]) -> list[Move]:
-        """Return the moves that end tasks which the engine no longer has, where that can be told now."""
+        """Return the moves that end tasks which the engine no longer has, where their end is known now."""
         if not tasks:
             return []
         kept = {task.id: task for task in await self._store.get_many([task.id for task in tasks])}

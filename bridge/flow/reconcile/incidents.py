@@ -1,4 +1,4 @@
-"""Looks at incidents now and then, ever more seldom: the engine sends no notice of a cancelled process."""
+"""Checks incidents at growing intervals: the engine sends no notice of a cancelled process."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Incidents:
 
     @staticmethod
     def next_look(task: Task, now: datetime) -> timedelta:
-        """Return in what time to look again: as long as it has stood, within bounds."""
+        """Return the time until the next check: the incident's age, within bounds."""
         return min(max(now - (task.finished_at or now), INCIDENT_CHECK_AFTER), _MOST_SELDOM)
 
     async def look(self, tasks: Sequence[Task]) -> None:
-        """Ask the engine about incidents that were taken for a look, all at once."""
+        """Ask the engine about incidents that this replica has taken, by one call."""
         found = await self._view.of(tasks, "incident_not_checked")
         moves = await self._view.ends_of([task for task in tasks if task.id in found and found[task.id] is None])
         for task in tasks:

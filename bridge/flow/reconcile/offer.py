@@ -1,4 +1,4 @@
-"""What an operator's retry asks of the engine. The task's document says so first: it is an outbox, as an outcome is."""
+"""The engine calls of an operator's retry. The task's document has the retry first, as an outbox."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bridge.ports.journal import Journal, Level
 from bridge.ports.store import TaskStore
 
 OFFER_WITHIN: Final = timedelta(seconds=60)
-"""After how long another process finishes a retry whose own process has not come to do so."""
+"""How long until another process finishes a retry that its own process did not."""
 
 
 class Offer:
-    """Has the engine offer a task again, as its `pending_retry` says. `end_of` tells how a task that is gone ended."""
+    """Lets the engine offer a task again, by its `pending_retry`. `end_of` returns the end of a task that is gone."""
 
     def __init__(
         self,
@@ -45,18 +45,18 @@ class Offer:
             await self._engine.set_variables(task.scope, edited)
 
     async def make(self, task: Task) -> Move:
-        """Give the task its retries, and return what is to be written then. Every call of it is safe to repeat.
+        """Give the task its retries, and return the move to write then. All of its engine calls are safe to repeat.
 
-        Raises `TaskConflict` where another worker holds what is to be tried later, and `EngineError`.
+        Raises `TaskConflict` where another worker holds a task whose retry is for later, and `EngineError`.
         """
         found = await self._engine.get(task.id)
         now = self._clock.now()
         if found.retries == 0 and found.lock_until is not None and found.lock_until > now:
-            # While it has no retries no other worker can hold it, so this frees only what the failure left locked.
+            # Without retries no other worker can hold the task, so this releases only the lock that the failure left.
             await self._engine.unlock(task.id)
         at = now if task.pending_retry is None else max(now, task.pending_retry.at)
         if at > now:
-            # Until then the lock keeps everybody from it. It comes first: with retries the task is free at once.
+            # Until then the lock keeps all workers away. It comes first: with retries the task is free at once.
             try:
                 await self._engine.lock(task.id, task.worker_id, at - now)
             except LeaseLost as error:
@@ -66,7 +66,7 @@ class Offer:
         return Move(task.id, Event.TAKE, task.epoch, changes=changes)
 
     async def finish(self, task_id: str) -> Move | None:
-        """Do what a process that ended left undone of an operator's retry; return what is to be written.
+        """Finish an operator's retry whose process ended; return the move to write.
 
         None while the engine is away, or where the task has moved on.
         """

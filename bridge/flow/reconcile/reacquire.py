@@ -21,9 +21,9 @@ from bridge.ports.store import TaskStore
 
 
 class Reacquire:
-    """Locks a task by its id and takes it up under a new lease, as a fetch would. Topics that are `paused` wait.
+    """Locks a task by its id and gives it a new lease, as a fetch would. Topics that are `paused` wait.
 
-    Only tasks that were submitted: what is fetched comes again by fetching, as soon as its topic has room for it.
+    Only submitted tasks are locked so: a fetched task comes by a fetch again, as soon as its topic has capacity.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Reacquire:
         self._replica = replica
 
     async def try_once(self, task: Task, found: EngineTask) -> None:
-        """Lock a task that the engine describes as free; what the engine refuses is tried at the next look.
+        """Lock a task that is free in the engine; a lock that the engine refuses is tried again at the next check.
 
         Raises `StoreUnavailable`.
         """
@@ -60,7 +60,7 @@ class Reacquire:
         if task.topic in await self._paused():
             return
         worker_id = new_worker_id(self._replica)
-        # Before the lock: where this process ends after it, the next look finds the lock to be the task's own.
+        # Written before the lock: if this process ends after it, the next check finds the lock to be the task's own.
         (ours,) = await self._store.move([Move(task.id, Event.TAKE, task.epoch, changes={"worker_id": worker_id})])
         if not ours:
             return

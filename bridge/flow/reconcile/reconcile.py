@@ -1,4 +1,4 @@
-"""Picks up what a crash, an outage or the passing of time left: every live task has a moment when it is looked at."""
+"""Repeats the steps that a crash, an outage or a delay left overdue: every live task has a time for its next check."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from bridge.ports.tracer import NoTracer, Tracer
 
 @dataclass(frozen=True, slots=True)
 class ReconcilePolicy:
-    """`stale_after`: how long a message may be on its way before its queue is asked for it. `lost_claims`: how many
-    claims may be lost before the handler is taken to kill its process. `nudges`: how often a due retry is fetched
-    for before the engine is asked what became of it. `retry_look` is the time between two such looks, growing."""
+    """`stale_after`: how long a message may be on its way before its queue is checked. `lost_claims`: after so many
+    lost claims the handler counts as killing its process. `nudges`: how many fetches a due retry gets before the engine
+    is asked about it. `retry_look` is the time between two such checks, which grows up to `retry_look_most`."""
 
     stale_after: timedelta
     lost_claims: int
@@ -60,13 +60,13 @@ def reconciled_states(*, polls: bool, publishes: bool) -> frozenset[State]:
 
 
 class Reconciler:
-    """Looks at the tasks whose time has come. Any number of replicas may do so: every step is a compare-and-set.
+    """Reconciles the tasks that are due. Any number of replicas may do so: every step is a compare-and-set.
 
-    `states` are those that this process can reconcile; the others are left to the processes that can. Claims are
-    ended only while `sees_renewals` tells that this process has been in touch with the store for as long as a claim
-    lasts: after an outage of the store those who hold them renew them first. `nudge` is told
-    the topics of retries that are due, to fetch them now: the engine itself tells a waiting poll of an expired lock
-    only every 30 s. `reacquire` is given due retries that are free in the engine, and were fetched for in vain.
+    `states` are the states that this process can reconcile; other processes reconcile the others. Claims are ended
+    only while `sees_renewals` says that this process has reached the store for as long as a claim lasts: after an
+    outage of the store their holders renew them first. `nudge` gets the topics of due retries, to fetch them now: the
+    engine itself wakes a waiting poll for an expired lock only every 30 s. `reacquire` gets due retries that are free
+    in the engine, and that no fetch brought.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Reconciler:
         self._tracer = tracer
         self._slots = asyncio.Semaphore(policy.at_once)
         self.is_behind = False
-        """Whether the last look found as much of a state as one look takes: there may be more."""
+        """Whether the last sweep found a full batch of a state: there may be more."""
         self._seldom_at = clock.now()
         view = EngineView(engine, store, journal, self._slots, delivery.end_of)
         self._incidents = Incidents(view, store, clock)
@@ -123,9 +123,9 @@ class Reconciler:
         self._publishing: dict[str, asyncio.Task[None]] = {}
 
     async def run_once(self) -> int:
-        """Look at what is due, in each state the longest overdue first; return how much that was.
+        """Reconcile the tasks that are due, in each state the longest overdue first; return how many.
 
-        Each state is read by itself, so that what is due in one, however much, holds up none of another.
+        Each state is read by itself, so that many due tasks of one state don't hold up those of another.
         """
         now = self._clock.now()
         states = self._states_now(now)
@@ -141,14 +141,14 @@ class Reconciler:
             except StoreUnavailable:
                 raise
             except StoreError as error:
-                # A single document that takes no write must not keep all other states from being looked at.
+                # A single document that takes no write must not hold up all other states.
                 refused = error
         if refused is not None:
             raise refused
         return sum(len(found.tasks) for found in due.values())
 
     def _states_now(self, now: datetime) -> Sequence[State | None]:
-        """Return the states to look at, what may free the most first; None: those that this version lacks."""
+        """Return the states in the order of the sweep, the most urgent first; None: states that this version lacks."""
         ours = self._states if self._sees_renewals() else self._states - {State.RUNNING}
         states: list[State | None] = [state for state in _ORDER if state in ours]
         if now >= self._seldom_at:
@@ -176,7 +176,7 @@ class Reconciler:
                 now = self._clock.now()
                 await self._incidents.look(await self._take(tasks, lambda task: Incidents.next_look(task, now)))
             case State.COMPLETED | State.CANCELLED | State.SUPERSEDED | State.UNKNOWN:
-                # They have no next step; a version before may have left them one.
+                # Tasks that ended have no next step; an older version may have left them a due time.
                 self._journal.write("ended_tasks_due", level=Level.WARNING, state=state.value, tasks=len(tasks))
             case _:
                 assert_never(state)
@@ -221,7 +221,7 @@ class Reconciler:
             message=f"replica {task.replica} sent no heartbeat: it was killed, or cut off from the store",
         )
         changes = {"updated_at": now, "next_at": now + self._policy.report_within}
-        # By its due time: a claim that was renewed since it was read is none to end.
+        # Conditional on the due time: a claim that was renewed since it was read is not ended.
         if task.lost_claims + 1 < self._policy.lost_claims:
             return Move(task.id, Event.LOSE_CLAIM, task.epoch, task.claim_id, changes, attempt, now)
         message = f"ClaimLost: {task.lost_claims + 1} processes ended while they ran the handler"
@@ -230,7 +230,7 @@ class Reconciler:
         return Move(task.id, Event.GIVE_UP, task.epoch, task.claim_id, given_up, attempt, now)
 
     async def _publish(self, tasks: Sequence[Task]) -> None:
-        """Publish what is still in its outbox; a submission that the engine could not be asked about is asked first."""
+        """Publish tasks that are still in the outbox; a submission that was not checked yet is checked first."""
         busy = {topic for topic, sending in self._publishing.items() if not sending.done()}
         await self._wait_for_turn([task for task in tasks if task.topic in busy])
         tasks = [task for task in tasks if task.topic not in busy]
@@ -243,13 +243,13 @@ class Reconciler:
         self._start([*held, *await self._hold(to_renew)])
 
     async def _wait_for_turn(self, tasks: Sequence[Task]) -> None:
-        """Look at the tasks a little later: if they stayed the longest overdue, no sweep would get past them."""
+        """Check the tasks a little later: if they stayed the longest overdue, no sweep would get past them."""
         later = self._clock.now() + self._policy.retry_look
         if tasks:
             await self._store.move([Move(t.id, Event.RENEW, t.epoch, changes={"next_at": later}) for t in tasks])
 
     def _start(self, tasks: Sequence[Task]) -> None:
-        """Publish beside the sweep, topic by topic: neither outcomes nor other topics wait for a queue that is sick."""
+        """Publish beside the sweep, topic by topic: neither outcomes nor other topics wait for a broken queue."""
         for topic in {task.topic for task in tasks}:
             self._publishing[topic] = asyncio.create_task(self._send([t for t in tasks if t.topic == topic]))
 
@@ -260,7 +260,7 @@ class Reconciler:
             self._journal.write("publishes_not_recorded", level=Level.WARNING, tasks=len(tasks), error=str(error))
 
     async def settle(self) -> None:
-        """Wait for what is being published."""
+        """Wait for the publishes under way."""
         await asyncio.gather(*self._publishing.values())
 
     async def _checked(self, task: Task) -> Task | None:
@@ -268,11 +268,11 @@ class Reconciler:
             return await self._submit.check_late(task)
 
     async def _renew_or_requeue(self, tasks: Sequence[Task]) -> None:
-        """Renew the locks of tasks in the queues, and publish again what is in no queue any more."""
+        """Renew the locks of tasks in the queues, and publish tasks again whose messages are in no queue any more."""
         now = self._clock.now()
         old = [task for task in tasks if now - task.updated_at >= self._policy.stale_after]
         empty = await self._empty({task.topic for task in old})
-        # Where the queue is never empty a lost message would go unnoticed: another one costs little, and is harmless.
+        # In a queue that is never empty a lost message would go unnoticed: a second message is cheap and harmless.
         long_ago = now - _LONG * self._policy.stale_after
         stale = [task for task in old if task.topic in empty or task.updated_at <= long_ago]
         moves = [Move(t.id, Event.STALE, t.epoch, changes={"updated_at": now}) for t in stale]
@@ -292,7 +292,7 @@ class Reconciler:
         return {topic for topic, depth in depths.items() if depth.ready == 0}
 
     async def _hold(self, tasks: Sequence[Task]) -> Sequence[Task]:
-        """Extend the locks of waiting tasks that need renewal; return those that are still ours."""
+        """Extend the locks of waiting tasks that need renewal; return the tasks whose locks we still hold."""
         ends = await asyncio.gather(*(self._extend(task) for task in tasks))
         moves = [move for move, _ in ends if move is not None]
         if moves:
@@ -300,7 +300,7 @@ class Reconciler:
         return [task.changed(lease_until=until) for task, (_, until) in zip(tasks, ends, strict=True) if until]
 
     async def _extend(self, task: Task) -> tuple[Move | None, datetime | None]:
-        """Return what to write of a waiting task, and until when its lock holds; None where it is not ours."""
+        """Return the move to write for a waiting task, and until when its lock holds; None without a lock of ours."""
         until = task.lease_until
         async with self._slots:
             if self._lease.needs_renewal(task, until):
@@ -315,9 +315,9 @@ class Reconciler:
         return Move(task.id, Event.RENEW, task.epoch, changes=changes), until
 
     async def _lost(self, task: Task, error: LeaseStolen | TaskGone) -> Move | None:
-        """Return the move that ends the task; None where it is gone since its outcome may have reached the engine.
+        """Return the move that ends a task that is gone; None where its own outcome may have ended it.
 
-        It was read a while ago, and may have been worked and completed since: then its delivery tells the two apart.
+        The task was read a while ago, and may have been worked and completed since: then its delivery decides.
         """
         if isinstance(error, TaskGone):
             found = await self._store.get_many([task.id])
@@ -340,7 +340,7 @@ _ORDER: Final = (
     State.QUEUED,
     State.FAILED,
 )
-"""Outcomes end tasks, and lost claims hold up handlers that could run: they go first."""
+"""The states that go first: outcomes end tasks, and lost claims hold up handlers that could run."""
 _WITHOUT_STEP: Final = (State.SUPERSEDED, State.COMPLETED, State.CANCELLED, State.UNKNOWN)
 _SELDOM: Final = timedelta(minutes=1)
-"""How often is looked for what should not be due: tasks that ended, and states that this version lacks."""
+"""How often to sweep tasks that should not be due: those that ended, and those in states that this version lacks."""
