@@ -23,3 +23,19 @@ def test_a_new_repository_has_a_topic_whose_test_and_types_pass(installed: Insta
 
     again = installed.gateway(root, "init", ".")
     assert (again.code, "remove what is there" in again.text) == (2, True), again.text
+
+
+def test_a_handler_is_run_by_hand(installed: Installation, tmp_path: Path) -> None:
+    installed.gateway(tmp_path, "init", "my-topics")
+    root = tmp_path / "my-topics"
+    (root / "task.json").write_text('{"text": "three short words"}')
+    ran = installed.gateway(root, "topics", "run", "count_words", "--variables", "task.json")
+    assert (ran.code, "words counted" in ran.text) == (0, True), ran.text
+    assert "completed\n    words: Integer = 3\n" in ran.text
+
+    (root / "task.json").write_text('{"text": ""}')
+    refused = installed.gateway(root, "topics", "run", "count_words", "--variables", "task.json")
+    assert (refused.code, "failed: InvalidInput: text: " in refused.text) == (1, True), refused.text
+
+    unknown = installed.gateway(root, "topics", "run", "count")
+    assert (unknown.code, unknown.text) == (2, "gateway: no topic 'count' in 'my_topics'; known: count_words\n")
