@@ -1,4 +1,4 @@
-"""What adapters tell while they work on: each is a line of the log."""
+"""Warnings of adapters that go on with their work: each is a line of the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bridge.ports.journal import Journal, Level
 
 
 class AdapterWarnings:
-    """Writes what it is told to the journal."""
+    """Writes warnings to the journal."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

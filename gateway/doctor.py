@@ -1,4 +1,4 @@
-"""Tests every connection as the gateway would use it, and says what to mend."""
+"""Tests every connection as the gateway would use it, and says what to fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gateway.wiring import Gateway
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one test."""
+    """The result of one test."""
 
     part: str
     ok: bool
@@ -29,10 +29,10 @@ class Finding:
 
 
 class Silence:
-    """`bridge.ports.journal.Journal` of a command, whose output says what there is to say."""
+    """`bridge.ports.journal.Journal` of a command: its output is the log."""
 
     def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
-        """Tell nobody."""
+        """Write nothing."""
 
 
 async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
@@ -104,7 +104,7 @@ async def _store(gateway: Gateway) -> str:
         difference = abs((await gateway.store.server_time() - datetime.now(UTC)).total_seconds())
         skew = f"; its clock differs by {difference:.1f} s: set both by NTP" if difference > 2 else ""
         identity = await gateway.store.engine_identity()
-        if identity is not None:  # a first start is what writes down which engine it is
+        if identity is not None:  # the first start of a process stores the engine's identity
             await gateway.identity.confirm()
         return f"MongoDB {version}{skew}"
 

@@ -18,8 +18,8 @@ def run_to_end(runner: asyncio.Runner, main: Coroutine[Any, Any, T], on_exit: Ca
 
     A task that a handler starts itself may raise `SystemExit` or `KeyboardInterrupt`. asyncio keeps both as the task's
     result and raises them out of the loop as well (`asyncio.Task`), which would end all handlers beside it. `on_exit`
-    is told (of two in one turn of uvloop's only of the last), and the loop goes on: whoever awaits that task gets the
-    error, as with any other.
+    is called (of two in one turn of uvloop's only for the last), and the loop goes on: code that awaits that task gets
+    the error, as with any other.
     """
     loop = runner.get_loop()
     task = loop.create_task(main)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, within limits: no client keeps more than its part, or for longer than it works."""
+"""uvicorn's HTTP/1.1 protocol with limits: no client holds more than its share of connections, memory and time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RETRY_AFTER: Final = 5
 
 
 class BoundedConfig(uvicorn.Config):
-    """Uvicorn's settings, and the limits that its connections keep to."""
+    """Uvicorn's settings, and the limits of its connections."""
 
     def __init__(self, app: Any, connections: Connections, **options: Any) -> None:
         # No route speaks WebSocket; whoever asks for it is answered as if they had not (RFC 9110, 7.8).
@@ -36,7 +36,7 @@ class BoundedConfig(uvicorn.Config):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. The server calls `enforce` once a second; nothing is timed request by request.
 
-    A refused one is answered where an answer can't be taken for that of another request, and is closed.
+    A refused connection is answered, where the answer can't be taken for that of another request, and is closed.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_begun = False
         self._head_bytes = 0
         self._unclaimed = 0
-        """Bytes since the parser gave the last of a head or a body: a line, or a trailer, that doesn't end."""
+        """Bytes of a line or trailer that doesn't end: those since the parser's last event of a head or a body."""
         self._body_bytes = 0
         self._due: float | None = None
         """When what the client is to send next must be there; None while the server is at work, or keeps it alive."""
@@ -93,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._due = self.loop.time() + self._limits.head_within
 
     def enforce(self, now: float) -> None:
-        """Close the connection where the client takes longer than it may; called once a second."""
+        """Close the connection where the client is slower than the limits allow; called once a second."""
         unsent = self.transport.get_write_buffer_size()
         if self._unsent == 0 or unsent < self._unsent:
             self._unsent_since = now

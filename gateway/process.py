@@ -1,4 +1,4 @@
-"""One process from start to end: connect, run the loops of its roles, and leave in an order that loses nothing."""
+"""One process from start to end: connect, run the loops of its roles, and shut down in an order that loses nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PROBE_WITHIN: Final = timedelta(seconds=3)
 _SLOW_RETRY: Final = timedelta(seconds=15)
 _HEARTBEAT: Final = timedelta(seconds=2)
 _WORKERS_SWEEP: Final = 5
-"""How many times the pause of an intake's sweeps those of a worker have."""
+"""A worker's sweeps have so many times the pause of an intake's."""
 
 
 class Process:
@@ -66,8 +66,8 @@ class Process:
     async def run(self) -> None:
         """Start, wait for the signal, and end.
 
-        Raises `SetupError` for what only a change of settings can mend, and `ServerEnded` where the web server ended
-        before the rest: it ends in good order then, but by itself.
+        Raises `SetupError` for a fault that only a change of settings can mend, and `ServerEnded` where the web server
+        ended by itself: the process then shuts down in order.
         """
         gateway = self._gateway
         gateway.journal.write(
@@ -279,7 +279,7 @@ class Process:
             )
             self._loop("consumers", self._watch_consumers, timedelta(seconds=3))
         if gateway.roles & {Role.INTAKE, Role.WORK}:
-            # Workers make good what they can even where no intake lives; where one does it comes first.
+            # Workers sweep as well, in case no intake lives; an intake sweeps more often, and so comes first.
             seldom = 1 if Role.INTAKE in gateway.roles else _WORKERS_SWEEP
             self._reconcile_loop = self._loop(
                 "reconcile", self._sweep, seldom * timedelta(seconds=settings.sweep_every)
@@ -314,7 +314,7 @@ class Process:
     # -- health
 
     async def health(self) -> Health:
-        """Ask every part."""
+        """Probe every part."""
         gateway = self._gateway
         probes: Mapping[str, Probe] = {
             "engine": gateway.engine.version,
@@ -324,7 +324,7 @@ class Process:
         return await check(probes, _PROBE_WITHIN, {"engine": partial(engine_warnings, gateway)})
 
     async def ready(self, purpose: Purpose | None = None) -> Readiness:
-        """Return whether the process does what its roles ask of it (None), or can do what is asked for, and why not."""
+        """Return whether the process is ready for a purpose, or for all that its roles do (None), and why not."""
         return self._readiness.check(purpose)
 
     def _status_snapshot(self) -> StatusSnapshot:
@@ -334,7 +334,7 @@ class Process:
 
 
 def _settle_memory() -> None:
-    """Keep what stays as long as the process out of every collection, and collect less often: a tenth less CPU."""
+    """Exempt the objects of the start from garbage collection, and collect less often: a tenth less CPU."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -1,4 +1,4 @@
-"""Whether a process may be sent what it is asked for, from how its parts and loops are."""
+"""The readiness of a process, by the state of its parts and loops."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gateway.settings import Role
 from gateway.wiring import Gateway
 
 _FAILING: Final = 2
-"""A loop that has failed more often than that in a row is a reason."""
+"""A loop that has failed more often in a row makes the process not ready."""
 _ROLES: Final[Mapping[Purpose, Role]] = {
     Purpose.HTTP: Role.WEB,
     Purpose.INTAKE: Role.INTAKE,
     Purpose.WORK: Role.WORK,
 }
 _NOT_FOR_HTTP: Final = frozenset({"rabbitmq", "consumers"})
-"""The last that are connected. Submissions are kept without RabbitMQ: the store is the outbox."""
+"""Steps that are connected last. Submissions are stored without RabbitMQ: the store is the outbox."""
 _LOOPS: Final[Mapping[Purpose, frozenset[str]]] = {
     Purpose.HTTP: frozenset({"heartbeat"}),
     Purpose.INTAKE: frozenset({"heartbeat", "reconcile", "poll"}),
@@ -29,10 +29,9 @@ _LOOPS: Final[Mapping[Purpose, frozenset[str]]] = {
 
 
 class ReadinessCheck:
-    """Tells of a process whether it is ready. What it connects and starts fills `missing`, `attached` and `loops`.
+    """Computes whether a process is ready. Its start fills `missing`, `attached` and `loops`.
 
-    `missing` has what is not connected yet and why, in the order in which it is connected; `attached` the topics with
-    whether RabbitMQ delivers them.
+    `missing` has the step that is not done yet, and why; `attached` says of each topic whether RabbitMQ delivers it.
     """
 
     def __init__(self, gateway: Gateway, loops: Sequence[Loop], stop: asyncio.Event) -> None:
@@ -43,10 +42,10 @@ class ReadinessCheck:
         self.attached: Mapping[str, bool] = {}
 
     def check(self, purpose: Purpose | None = None) -> Readiness:
-        """Ask for one purpose, or for all that the process's roles are there for (None).
+        """Return the readiness for one purpose, or for all purposes of the process's roles (None).
 
-        Where all are asked for an engine that is away is no reason in a process with the role web: it takes
-        submissions meanwhile, and pages say what is wrong.
+        For all purposes an engine that is away does not count in a process with the role web: it takes submissions
+        meanwhile, and pages say what is wrong.
         """
         if self._stop.is_set():
             return Readiness(("the process is ending",))

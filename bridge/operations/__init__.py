@@ -1,1 +1,1 @@
-"""What operators and timers do to tasks beside their way: retry, bulk, statistics, heartbeats. Imports `flow`."""
+"""What operators and timers do to tasks outside the flow: retry, bulk, statistics, heartbeats. Imports `flow`."""

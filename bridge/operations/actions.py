@@ -1,4 +1,4 @@
-"""What a person may do to a task, and why not. Pure: pages disable an action by the reason that would refuse it."""
+"""The actions on a task, and the reason where one is not possible: pages disable it by that reason. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.domain.task import State, Task
 
 
 class Action(StrEnum):
-    """What can be done to a task."""
+    """An action of a person on a task."""
 
     RETRY = "retry"
     RETRY_AT = "retry_at"
@@ -25,7 +25,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShownVersion:
-    """The task as its page showed it when a person decided; what is None is not compared."""
+    """The task as its page showed it when a person decided; fields that are None are not compared."""
 
     state: State
     epoch: int
@@ -36,7 +36,7 @@ class ShownVersion:
         return cls(task.state, task.epoch, task.updated_at)
 
     def check(self, task: Task) -> None:
-        """Raise `TaskConflict` saying what changed, if the task is no longer what was shown."""
+        """Raise `TaskConflict` with the change, if the task is no longer as it was shown."""
         if task.state is not self.state:
             change = message("task.change.state", before=self.state, now=task.state)
         elif task.epoch != self.epoch:
@@ -79,7 +79,7 @@ _REFUSALS: Final[Mapping[Action, str]] = {
 
 
 def reason_against(action: Action, task: Task) -> Message | None:
-    """Return why the action is not possible as the task stands; None if it is."""
+    """Return why the action is not possible in the task's state; None if it is."""
     match action:
         case Action.RELEASE:
             return _RELEASE_REASONS.get(task.state)
@@ -92,12 +92,12 @@ def reason_against(action: Action, task: Task) -> Message | None:
 
 
 def reasons(task: Task) -> Mapping[Action, Message | None]:
-    """Return for every action why it is not possible as the task stands, or None."""
+    """Return for every action why it is not possible in the task's state, or None."""
     return {action: reason_against(action, task) for action in Action}
 
 
 def check(action: Action, task: Task, shown: ShownVersion | None) -> None:
-    """Raise `TaskConflict` if the task is no longer what was shown, or the action is not possible."""
+    """Raise `TaskConflict` if the task is no longer as it was shown, or the action is not possible."""
     if shown is not None:
         shown.check(task)
     reason = reason_against(action, task)

@@ -1,4 +1,4 @@
-"""What needs a person now: shown first on the overview."""
+"""What needs a person now; the overview shows it first."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Needs:
 
     `unattended` are topics that are not paused and have messages but no consumer; `depths` is None while the broker
     doesn't answer. `stale` are replicas that gave no heartbeat lately, and did not say that they end.
-    `foreign_answers` says what answers to those alive in the engine's place; `unreadable` counts the tasks that were
-    set aside as this version can't read them, as `incidents` does.
+    `foreign_answers` has the foreign answers that live replicas get in the engine's place; `unreadable` counts, as
+    `incidents` does, the tasks that were set aside because this version can't read them.
     """
 
     by_state: Mapping[State, int | None]

@@ -1,8 +1,8 @@
-"""Work on many tasks at once, in the background: shown exactly before, fixed at confirmation, and told item by item.
+"""Operations on many tasks, in the background: previewed exactly, fixed at confirmation, with a result for each item.
 
-An operation is taken for one step at a time, by compare-and-set, so any number of replicas may run this. A replica that
-is killed in a step leaves items that were tried again and not written down: who takes the step up finds by the task
-itself that this operation did that, and does not do it twice.
+A replica takes an operation for one step at a time, by compare-and-set, so any number of replicas may run this. A
+replica that is killed in a step leaves items that were retried and not written down: the replica that repeats the step
+sees by the task itself that this operation did so, and does not retry it twice.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ MOST_RATE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class BulkPace:
-    """`lease`: for how long a step is taken. `slice`: how many items a step has at most. `at_once`: how many of them
-    are asked of the engine side by side. `look`: how often the outcomes of what was requeued are asked for. `away`: how
-    long an engine that doesn't answer is left alone. `idle`: how often the store is asked while there is nothing to do,
-    and so how long another replica may take to see a new operation."""
+class BulkConfig:
+    """`lease`: how long a replica holds a step. `slice`: the most items of a step. `at_once`: how many of them are sent
+    to the engine side by side. `look`: how often the results of requeued tasks are read. `away`: how long an engine
+    that doesn't answer is left alone. `idle`: how often the store is read while there is nothing to do, and so how
+    long another replica may take to see a new operation."""
 
     lease: timedelta = timedelta(seconds=60)
     slice: int = 250
@@ -59,7 +59,7 @@ class BulkPace:
 
 
 class Bulk:
-    """Shows, starts, steers and runs bulk operations."""
+    """Previews, starts, controls and runs bulk operations."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Bulk:
         clock: Clock,
         journal: Journal,
         replica: str,
-        pace: BulkPace = BulkPace(),
+        config: BulkConfig = BulkConfig(),
     ) -> None:
         self._operations = operations
         self._search = search
@@ -82,11 +82,11 @@ class Bulk:
         self._replica = replica
         self._clock = clock
         self._journal = journal
-        self._pace = pace
+        self._config = config
         self._idle_until: datetime | None = None
 
     async def preview(self, wanted: Query | Sequence[str]) -> Preview | TooSlow:
-        """Tell exactly what an operation on a query's tasks, or on these ids, would touch; nothing is changed."""
+        """Return exactly which tasks of a query, or of these ids, an operation would change; nothing is changed."""
         chosen = await self._choose(wanted)
         if isinstance(chosen, TooSlow):
             return chosen
@@ -115,13 +115,14 @@ class Bulk:
         operation_id: str | None = None,
         confirmed: Callable[[Operation, int], Awaitable[None]] | None = None,
     ) -> Operation | TooSlow:
-        """Fix which tasks are tried again, and begin. `expected` is how many eligible ones the preview had shown.
+        """Fix which tasks are retried, and begin. `expected` is the number of eligible tasks that the preview showed.
 
-        `confirmed` is called with the operation and the number of its tasks before any replica can see it, to write it
-        down; nothing is begun where that fails.
+        `confirmed` is called with the operation and the number of its tasks before any replica can see it, to write an
+        audit entry; nothing begins where that fails.
 
-        Where there is an operation of this id already, that one is returned: a form that is sent twice starts one.
-        Raises `TaskConflict` where there are more or fewer by now, and `UnacceptableTask` without a reason or rate.
+        An operation with this id that exists already is returned: a form that is sent twice starts one operation.
+        Raises `TaskConflict` where there are more or fewer tasks by now, and `UnacceptableTask` without a reason or
+        rate.
         """
         known = None if operation_id is None else await self._operations.operation(operation_id)
         if known is not None:
@@ -154,35 +155,35 @@ class Bulk:
         return operation if found is None else found
 
     async def _begun(self, operation_id: str) -> Operation:
-        """Return what the same form has started when it was sent before, or side by side with this time."""
+        """Return the operation that the same form started when it was sent before, or at the same time."""
         found = await self._operations.operation(operation_id)
         if found is None:
             raise TaskConflict(message("operation.starting"))
         return found
 
     async def pause(self, operation_id: str) -> bool:
-        """Let an operation rest after the step under way; False where it doesn't run."""
+        """Pause an operation after the step under way; False where it doesn't run."""
         return await self._switch(operation_id, {OperationState.RUNNING}, OperationState.PAUSED)
 
     async def resume(self, operation_id: str) -> bool:
-        """Let a paused operation go on; False where it isn't paused."""
+        """Resume a paused operation; False where it isn't paused."""
         return await self._switch(operation_id, {OperationState.PAUSED}, OperationState.RUNNING)
 
     async def cancel(self, operation_id: str) -> bool:
-        """End an operation after the step under way: what is pending stays as it is. False where it has ended."""
+        """Cancel an operation after the step under way: pending tasks stay as they are. False where it has ended."""
         running = {OperationState.RUNNING, OperationState.PAUSED}
         return await self._switch(operation_id, running, OperationState.CANCELLED)
 
     async def run_once(self) -> int:
-        """Do one step of an operation that is due, and ask for outcomes; return how many items were worked off."""
+        """Do one step of an operation that is due, and read results; return how many items were done."""
         now = self._clock.now()
         if self._idle_until is not None and now < self._idle_until:
             return 0
-        until = now + self._pace.lease
+        until = now + self._config.lease
         operation = await self._operations.take(now, until)
         done = 0 if operation is None else await self._step(operation, now, until)
         settled = await self._settle(now)
-        self._idle_until = now + self._pace.idle if operation is None and not settled else None
+        self._idle_until = now + self._config.idle if operation is None and not settled else None
         return done
 
     async def _choose(self, wanted: Query | Sequence[str]) -> tuple[Sequence[Row], bool] | TooSlow:
@@ -204,19 +205,19 @@ class Bulk:
         if chunk is None:
             await self._end(operation, now)
             return 0
-        size = min(self._pace.slice, operation.rate)
+        size = min(self._config.slice, operation.rate)
         places = [place for place, item in enumerate(chunk.items) if item.result is Result.PENDING][:size]
         results = await self._work_off(operation, chunk, places)
-        if results and await self._operations.record(chunk, results, self._clock.now() + self._pace.look):
+        if results and await self._operations.record(chunk, results, self._clock.now() + self._config.look):
             self._journal.write("operation_progressed", operation=operation.id, level=Level.DEBUG, items=len(results))
-        # Without an answer from the engine nothing is known of the rest: they stay pending, for a little later.
+        # The engine did not answer: the other items stay pending, for a little later.
         away = len(results) < len(places)
-        rest = self._pace.away if away else timedelta(seconds=len(results) / operation.rate)
-        await self._operations.rest(operation.id, until, now + rest)
+        pause = self._config.away if away else timedelta(seconds=len(results) / operation.rate)
+        await self._operations.postpone(operation.id, until, now + pause)
         return len(results)
 
     async def _end(self, operation: Operation, now: datetime) -> None:
-        """End an operation that is worked off. Its entry comes first: a kill in between leaves two, and never none."""
+        """End an operation that is done. The audit entry comes first: a kill in between leaves two, never none."""
         found = await self._operations.operation(operation.id) or operation
         totals = found.totals
         after = {"requeued": totals.requeued, "skipped": totals.skipped, "failed": totals.failed}
@@ -231,7 +232,7 @@ class Bulk:
     async def _work_off(
         self, operation: Operation, chunk: Chunk, places: Sequence[int]
     ) -> dict[int, tuple[Result, str | None]]:
-        slots = asyncio.Semaphore(self._pace.at_once)
+        slots = asyncio.Semaphore(self._config.at_once)
         found: dict[int, tuple[Result, str | None]] = {}
         away: list[EngineUnavailable] = []
 
@@ -267,8 +268,8 @@ class Bulk:
         return Result.REQUEUED, None
 
     async def _settle(self, now: datetime) -> bool:
-        """Look what became of what was requeued; False where there is nothing to look at now."""
-        chunk = await self._operations.take_unsettled(now, now + self._pace.look)
+        """Read the results of requeued tasks; False where there are none to read now."""
+        chunk = await self._operations.take_unsettled(now, now + self._config.look)
         if chunk is None:
             return False
         waiting = {

@@ -1,4 +1,4 @@
-"""The engine's own backlog by topic, asked by one replica for all: also of topics that nobody here works."""
+"""The engine's own backlog by topic, read by one replica for all; also of topics that no worker here has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.ports.journal import Journal, Level
 
 EVERY: Final = timedelta(seconds=15)
 MOST_TOPICS: Final = 100
-"""How many topics are asked for one by one; of all others together only the number of tasks is known."""
+"""How many topics are read one by one; for all other topics together only the number of tasks is read."""
 OTHER: Final = "other"
 """The name under which those others are counted."""
 WHERE_REFUSED: Final = timedelta(minutes=15)

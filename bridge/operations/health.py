@@ -1,4 +1,4 @@
-"""Whether the parts that the gateway rests on answer, and whether this process may be sent work."""
+"""Health: whether the engine, the store and the broker answer. Readiness: whether this process may be sent work."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bridge.ports.probe import Probe
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part as its probe found it: its `version` when it answered, else the `error`.
+    """The result of one part's probe: its `version` when it answered, else the `error`.
 
-    `warnings` say what is wrong with one that answered.
+    `warnings` say what is wrong with a part that answered.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Health:
 
 
 class Purpose(StrEnum):
-    """What a process may be ready for: requests to its API and pages, the engine's tasks, or messages to work off."""
+    """What a process may be ready for: requests to its API and pages, fetches from the engine, or messages."""
 
     HTTP = "http"
     INTAKE = "intake"
@@ -61,9 +61,9 @@ async def check(
     within: timedelta,
     warnings: Mapping[str, Callable[[], Sequence[str]]] = MappingProxyType({}),
 ) -> Health:
-    """Ask all parts at once and give each `within` to answer; a probe that fails in any way makes its part not ok.
+    """Probe all parts at once, each for `within` at the most; a probe that fails in any way makes its part not ok.
 
-    `warnings` say of a part that answered what is wrong with it nevertheless.
+    `warnings` return what is wrong with a part that answered.
     """
     found = await asyncio.gather(*(_ask(name, probe, within) for name, probe in probes.items()))
     components = [_warned(component, warnings) for component in found]

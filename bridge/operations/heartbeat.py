@@ -1,4 +1,4 @@
-"""This process's heartbeat: what it can do and how busy it is, for the others that fetch, and for operators."""
+"""This process's heartbeat: its slots and its load, for the replicas that fetch and for operators."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bridge.ports.store import Replicas
 
 
 class Heartbeat:
-    """Writes the replica's state; `at` is the moment of the last one that the store took.
+    """Writes the replica's state; `at` is the moment of the last heartbeat that the store took.
 
-    The store is in reach without a break while it takes one at least every `gap`.
+    The store counts as reached without a break while it takes a heartbeat at least every `gap`.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class Heartbeat:
             self._since = None
             raise
         self.at, answered = now, self._clock.now()
-        # One that took long, or a clock that was set ahead, is a break too: others' renewals may be late as well.
+        # A slow heartbeat, or a clock that was set ahead, is a break too: renewals of others may be late as well.
         if self._since is None or answered - self._answered > self._gap:
             self._since = answered
         self._answered = answered
 
     def in_reach_for(self) -> timedelta:
-        """Return how long the store has been in reach without a break; zero while it is not."""
+        """Return how long the store has been reached without a break; zero while it is not."""
         if self._since is None or self._clock.now() - self._answered > self._gap:
             return timedelta(0)
         return self._answered - self._since
 
     async def leave(self) -> None:
-        """Take this process off the list."""
+        """Remove this process from the list of replicas."""
         await self._replicas.leave(self._replica.id)

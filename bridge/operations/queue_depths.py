@@ -35,7 +35,7 @@ class StateCounts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueueSample:
-    """What was found; None, or nothing of it, where the one who knows didn't answer.
+    """The last answers; None, or empty, where the store or the broker didn't answer.
 
     `incidents` and `paused`, which is in seconds, are by topic.
     """
@@ -62,7 +62,7 @@ class Measure:
         self.sample = QueueSample()
 
     async def run_once(self) -> None:
-        """Ask once. A part that is away shows as such: nothing else depends on this."""
+        """Take a sample. An outage shows in the sample and raises nothing: nothing else depends on it."""
         depths = await self._depths()
         now = self._clock.now()
         try:

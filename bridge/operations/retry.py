@@ -1,4 +1,4 @@
-"""What a person does to a task. Each call acts only while the task is what that person saw, and says what changed."""
+"""A person's actions on a task. Each acts only while the task is as its page showed it, and else says what changed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REVIVED: Final = (
     "pending_retry", "next_at", "updated_at", "finished_at", "retries", "reports", "lost_claims", "operation",
     "variables", "given", "edit",
 )  # fmt: skip
-"""What a retry changes of a task."""
+"""The fields of a task that a retry changes."""
 
 
 class Operate:
@@ -80,10 +80,10 @@ class Operate:
         retries: int | None = None,
         operation: str | None = None,
     ) -> Task:
-        """Resolve the incident of a failed task and have it tried again; return it as it stands then.
+        """Resolve the incident of a failed task and retry it; return the task with its new state.
 
-        Now, or `at` a later moment; with `variables` set in the task's scope before; with so many `retries`, or
-        its topic's. `operation` names the bulk operation that asks for it.
+        The retry is now, or `at` a later moment; after `variables` were set in the task's scope; with so many
+        `retries`, or its topic's. `operation` is the bulk operation that the retry belongs to.
         Raises `UnknownTask`, `TaskConflict` with the reason, `UnacceptableTask` for variables that the topic or the
         engine refuses, `EngineError` or `StoreUnavailable`. Safe to repeat.
         """
@@ -98,13 +98,13 @@ class Operate:
         move = await self._offer_again(action, task, revived)
         if move.changes["next_at"] <= self._clock.now():
             self._nudge({task.topic})
-        # Where the fetch was faster the task has moved on, as it was meant to.
+        # Where a fetch was faster the task runs again already, as intended.
         (happened,) = await self._store.move([move])
         self._journal.write("task_revived", task=task, retries=wanted, kept=happened)
         return await self._store.get(task_id) or task
 
     async def set_retries(self, task_id: str, retries: int, shown: ShownVersion | None = None) -> Task:
-        """Give a task that waits for its next run so many retries; one that failed is tried again with them now.
+        """Give a task that waits for its next run so many retries; a failed task is retried with them now.
 
         Raises as `retry` does.
         """
@@ -122,10 +122,9 @@ class Operate:
         return await self._store.get(task_id) or task
 
     async def release(self, task_id: str, shown: ShownVersion | None = None) -> Task:
-        """Free the engine's lock on a task that waits for its next run, or that another worker holds.
+        """Release the engine's lock on a task that waits for its next run, or that another worker holds.
 
-        Of the other worker's run nothing is known here: it may go on, and its outcome will be refused by the engine.
-        Raises as `retry` does.
+        The other worker's run may go on; the engine will refuse its outcome. Raises as `retry` does.
         """
         task = await self._found(Action.RELEASE, task_id, shown)
         try:
@@ -150,7 +149,7 @@ class Operate:
 
     async def _gone(self, action: Action, task: Task, error: TaskGone) -> NoReturn:
         lost = self._lease.lost(task, error)
-        # Nothing was tried again: neither the retry nor its bulk operation stays on the task.
+        # No retry was made: neither the retry nor its bulk operation stays on the task.
         changes = {**lost.changes, "operation": task.operation, "pending_retry": None}
         await self._store.move([replace(lost, changes=changes)])
         check(action, task.changed(state=State.CANCELLED), None)
@@ -161,7 +160,7 @@ class Operate:
     ) -> Task:
         """Record the request before the engine is called; of several concurrent requests one succeeds.
 
-        What then keeps this process from asking the engine is made up for when the task is due.
+        If this process then fails to call the engine, the reconciler does so when the task is due.
         """
         now = self._clock.now()
         pending = PendingRetry(task.epoch, now if at is None else at, tuple(variables or ()))
@@ -178,7 +177,7 @@ class Operate:
         return task.changed(state=State.RETRYING, **changes)
 
     async def _offer_again(self, action: Action, task: Task, revived: Task) -> Move:
-        """Make the recorded request; one that the engine refuses is removed, so that it can be made again."""
+        """Make the recorded request; a request that the engine refuses is removed, so that it can be made again."""
         edited = False
         try:
             await self._offer.set_variables(revived)
@@ -204,9 +203,9 @@ class Operate:
             raise TaskConflict(message("task.changed_since_edit", task=revived.id))
 
     async def _undo_revival(self, task: Task, revived: Task, *, edited: bool, unclear: bool) -> None:
-        """Let the task be failed as before, but for variables that the engine has taken over.
+        """Set the task back to failed, except variables that the engine has taken over.
 
-        Where it is unclear what the engine did it is asked soon: it may offer a task that no fetch brings.
+        Where it is unclear what the engine did, it is asked soon: it may offer the task without any fetch for it.
         """
         kept = {"variables", "given", "edit"} if edited else set()
         changes = {name: getattr(task, name) for name in _REVIVED if name not in kept}
@@ -215,9 +214,9 @@ class Operate:
         await self._store.move([Move(task.id, Event.EXHAUSTED, revived.epoch, changes=changes)])
 
     def _edited(self, task: Task, variables: Variables) -> dict[str, Any]:
-        """Return what editing changes of the task: what its submitter sent goes before what the engine has."""
+        """Return the fields that an edit changes: the variables that the submitter sent go before the engine's."""
         known = self._topics.get(task.topic)
-        # Of a topic that isn't known here it is not known either what is fetched; what came before will come again.
+        # For a topic that isn't known here the fetched variables aren't known: those that came before will come again.
         fetched = task.inputs.keys() if known is None else fetched_variables(known)
         edit = edit_of(task, variables, fetched)
         changes: dict[str, Any] = {"variables": {**task.variables, **variables}, "edit": edit}
@@ -227,7 +226,7 @@ class Operate:
         return changes
 
     def _validate(self, task: Task, variables: Variables) -> None:
-        """Raise `UnacceptableTask` where the handler would refuse its input: trying again would be of no use."""
+        """Raise `UnacceptableTask` where the handler would refuse its input: a retry would fail at once."""
         known = self._topics.get(task.topic)
         try:
             decode(variables)

@@ -1,7 +1,7 @@
-"""Counts what happens to tasks, for the dashboard: in memory by minute and topic, and from there into the store.
+"""Counts runs and ends of tasks for the dashboard: in memory by minute and topic, and from there into the store.
 
-A process that is killed takes with it what it had not flushed: two seconds of statistics, and never a task. A flush
-whose answer is lost is sent again, so that after a broken connection the counts may be too high by one flush.
+A process that is killed loses counts that were not flushed: two seconds of statistics. A flush whose answer is lost is
+sent again, so that after a broken connection the counts may be too high by one flush.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bridge.ports.dashboard import Statistics
 from bridge.ports.journal import Journal, Level
 
 MOST: Final = 5000
-"""How many rows are held at most while the store is away; then the oldest are dropped."""
+"""The most rows that are held while the store is away; then the oldest are dropped."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class StatisticsCollector:
         self._now(topic).counts[what] += by
 
     def started(self, task: Task) -> None:
-        """Count a run, and before a task's first one how long it had waited."""
+        """Count a run and, for a task's first run, how long the task had waited."""
         sums = self._now(task.topic)
         sums.counts[Count.STARTED] += 1
         if task.attempts == 1 and task.claimed_at is not None:
@@ -82,7 +82,7 @@ class StatisticsCollector:
         self._failures[key] = Failures(task.error_fp, task.topic, error, sample, first, now, count + 1)
 
     async def flush(self) -> None:
-        """Add what was counted to the store; what it doesn't take is kept for the next time, within bounds."""
+        """Add the counts to the store; counts that it doesn't take are kept for the next flush, within bounds."""
         if not self._sums and not self._failures:
             return
         sums, self._sums = self._sums, {}
@@ -116,7 +116,7 @@ class StatisticsCollector:
 
 
 class StatisticsJournal:
-    """A journal that has what is written to another counted: the flow tells each thing once."""
+    """A journal that counts events and passes them on to another: the flow writes each event once."""
 
     def __init__(self, journal: Journal, collector: StatisticsCollector) -> None:
         self._journal = journal

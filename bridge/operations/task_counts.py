@@ -1,4 +1,4 @@
-"""Keeps the numbers of tasks up to date beside the requests that ask for them, and finds out where they are wrong."""
+"""Keeps the numbers of tasks up to date in the background, and corrects those that are wrong."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bridge.ports.dashboard import TaskCounters, Turn
 from bridge.ports.journal import Journal, Level
 
 _SHARE: Final = 100
-"""Counting takes at most this part of the time: a store that needs a second for it is left alone for 100."""
+"""The most of the time that counting takes: a store that needs a second for a count is left alone for 100."""
 _TURN: Final = timedelta(minutes=1)
 _AFTER_FAILURE: Final = timedelta(seconds=30)
 
 
 class Recount:
-    """One replica of those that have the loop counts; where it ends another goes on a minute later.
+    """Counts by one of the replicas that have the loop; where it ends another goes on a minute later.
 
-    `refresh_every` and `recount_every` are the least times between two counts of either kind; a slow one is waited
-    for a hundred times as long.
+    `refresh_every` and `recount_every` are the least times between two counts of either kind; after a slow count the
+    pause is a hundred times its duration.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Recount:
         self._round: Iterator[tuple[str, State]] = iter(())
 
     async def run_once(self) -> None:
-        """Count what is due. A store that doesn't answer in time is left alone for a while: nothing waits for this."""
+        """Make the counts that are due. A store that doesn't answer in time is left alone for a while."""
         now = self._clock.now()
         if self._refresh_at is not None and now < self._refresh_at:
             return
@@ -70,7 +70,7 @@ class Recount:
         await self._counters.take_turn(Turn.TASK_COUNTS, self._replica, now, self._refresh_at + _TURN)
 
     async def _recount_next(self, now: datetime) -> None:
-        """Recount the next state of the round; a new round begins with the topics that there are then."""
+        """Recount the next state of the round; a new round begins with the topics of that moment."""
         following = next(self._round, None)
         if following is None:
             kept = await self._counters.task_counts()

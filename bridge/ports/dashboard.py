@@ -211,7 +211,7 @@ class Operations(Protocol):
         """Take a running operation whose next step is due; until then no other replica takes it."""
         ...
 
-    async def rest(self, operation_id: str, taken_until: datetime, next_at: datetime) -> None:
+    async def postpone(self, operation_id: str, taken_until: datetime, next_at: datetime) -> None:
         """Give back an operation that was taken until then; its next step is due at `next_at`."""
         ...
 

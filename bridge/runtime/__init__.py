@@ -1,1 +1,1 @@
-"""Parts for asyncio that know no neighbour: batches, loops, turns, threads. Imports `domain` and `ports`."""
+"""Parts for asyncio without knowledge of tasks: batches, loops, turns, threads. Imports `domain` and `ports`."""

@@ -1,4 +1,4 @@
-"""Many small calls made into few large ones: what comes in while one batch is under way makes up the next."""
+"""Makes many small calls into few large ones: items that come while one batch is under way make up the next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _OUTAGES: Final = (StoreUnavailable, BrokerUnavailable, EngineUnavailable)
-"""An error that no single item of a shared call causes, and that each of them gets if they call one by one."""
+"""Errors that no single item of a shared call causes: calls one by one would fail alike."""
 
 
 async def flush_each(
@@ -22,10 +22,10 @@ async def flush_each(
     items: Sequence[Item],
     alone: Callable[[Item], Awaitable[Result]] | None = None,
 ) -> list[Result | Exception]:
-    """Call `flush` for all items together; where that fails, call it for one after another. Return the end of each.
+    """Call `flush` for all items together; where that fails, for one after another. Return the result or error of each.
 
-    An outage is the end of all, and isn't asked about again. `alone` is the call for one item that `flush` has
-    failed with: some of the others' calls may have been made by then, and so may its own.
+    After an outage no call is repeated: all items get it. `alone` is the call for a single item after `flush` failed,
+    which may have had an effect for some items by then.
     """
     try:
         results = await flush(items)
@@ -62,11 +62,11 @@ async def _one_by_one(
 class Batch(Generic[Item, Result]):
     """Gathers items and hands them to `flush` together, at once when nothing is under way.
 
-    A lone item does not wait, and the busier it gets the larger the batches are. `flush` returns one result an
-    item, in order. Where it fails, its items go one by one, by `alone` if that is given, so that each caller gets the
-    failure of its own item only; an outage reaches every caller of that batch. `max_concurrent` batches may run
-    side by side. `min_interval` is the least time between the beginnings of two batches: what comes sooner goes
-    together. `linger` is for what is in no hurry: how long even a lone item waits for others.
+    A lone item does not wait, and batches grow with the load. `flush` returns one result an item, in order. Where it
+    fails, its items go one by one, by `alone` if that is given, so that each caller gets the failure of its own item
+    only; an outage reaches every caller of that batch. `max_concurrent` batches may run side by side. `min_interval`
+    is the least time between the beginnings of two batches: items that come sooner go together. `linger` is how long
+    even a lone item waits for others.
     """
 
     def __init__(
@@ -106,10 +106,10 @@ class Batch(Generic[Item, Result]):
         return future
 
     async def _drain(self) -> None:
-        # Counted here and not by the task's end, which is noticed a turn of the loop later: whoever puts in between
-        # would wait for one that takes nothing any more.
+        # Counted here and not by the task's end, which is noticed a turn of the loop later: an item that is put in
+        # between would wait for a task that takes no more items.
         try:
-            await asyncio.sleep(self._linger)  # at the least, everyone who is ready in this turn of the loop joins
+            await asyncio.sleep(self._linger)  # at the least, all callers that are ready in this turn of the loop join
             while self._waiting:
                 await self._pause()
                 batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]

@@ -1,4 +1,4 @@
-"""The task that running code works for: for what can't be handed it, as the standard library's logging can't."""
+"""The task that running code works for, as a context variable: logging and the like can't be handed the task."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CURRENT: Final[ContextVar[Current | None]] = ContextVar("current_task", default
 
 
 def current() -> Current | None:
-    """Return what the caller works for; threads and coroutines that a handler starts have its context, and so this."""
+    """Return the task that the caller works for; threads and coroutines that a handler starts inherit it."""
     return _CURRENT.get()
 
 
 @contextmanager
 def working_for(task: Task, secrets: frozenset[str]) -> Iterator[None]:
-    """Let what runs inside work for a task."""
+    """Make code inside the context work for a task."""
     before = _CURRENT.set(Current(task, secrets))
     try:
         yield

@@ -37,8 +37,8 @@ class HttpLimits:
     A request's head (its line and header lines) has `head_bytes` and `header_lines` at the most, and is whole within
     `head_within`; of its body comes `body_rate` bytes a second after `body_within`. Bodies that are larger than
     `small_body` take `bodies` at a time, all together. An answer of which the client reads nothing for `unread_for` is
-    given up. `pipelined` requests may wait for the one before them. `connections` of all clients are kept, and
-    `of_address` of one, in IPv6 of its /64.
+    closed. `pipelined` requests may wait for the request before them. `connections` of all clients are kept, and
+    `of_address` of one address, in IPv6 of its /64.
     """
 
     head_bytes: int = 65_536
@@ -57,7 +57,7 @@ class HttpLimits:
 class Connections:
     """Counts the connections of a server, and the bytes of the bodies that are under way.
 
-    Those of `proxies` are as many as they need to be. `observe` is called for each that is refused.
+    Connections from `proxies` are not limited by address. `observe` is called for each connection that is refused.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Connections:
         return self._count
 
     def admit(self, address: str) -> Refused | None:
-        """Count a connection from there, and return None; or why it can't be taken."""
+        """Count a connection from the address and return None; or return why it can't be taken."""
         side = neighbourhood(address)
         if self._count >= self.limits.connections:
             return Refused.TOO_MANY

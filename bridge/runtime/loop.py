@@ -1,4 +1,4 @@
-"""How the gateway's loops are kept going, and how long they wait after a failure."""
+"""The gateway's background loops, and how long they wait after a failure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Loop:
         self.name = name
         self.failures = 0
         self.fault: Exception | None = None
-        """What the last step failed with; None where it went well."""
+        """The error of the last step; None where it went well."""
         self._step = step
         self._journal = journal
         self._delays = (first_delay, most_delay)
@@ -75,12 +75,12 @@ class Loop:
         return self._stopping.is_set()
 
     def stop(self) -> None:
-        """Let the step under way be the last one."""
+        """Make the step under way the last one."""
         self._stopping.set()
         self._woken.wake()
 
     def wake(self) -> None:
-        """End the pause, or leave out the next one."""
+        """End the pause, or skip the next one."""
         self._woken.wake()
 
     async def run(self) -> None:

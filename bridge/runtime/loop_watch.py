@@ -33,10 +33,10 @@ class _Block:
 
 
 class LoopWatch:
-    """Looks at the loop from a thread of its own. `late` returns by how many seconds the loop is late.
+    """Watches the loop from a thread of its own. `late` returns by how many seconds the loop is late.
 
-    `observe` gets the seconds that a topic ("" where none is known) has blocked it. A block is reported again
-    whenever it has lasted twice as long. The loop itself does nothing for it.
+    `observe` gets the seconds that a topic ("" where none is known) has blocked the loop. A block is reported again
+    whenever it has lasted twice as long. The watch costs the loop nothing.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class LoopWatch:
         threading.Thread(target=self._run, name="loop-watch", daemon=True).start()
 
     def attach(self) -> None:
-        """Make the loop that runs in this thread the one to look at."""
+        """Watch the loop that runs in this thread."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._stop.set()
 
     def look(self) -> None:
-        """Look once, from another thread than the loop's."""
+        """Check once, from another thread than the loop's."""
         late, block = self._late(), self._block
         if late < BLOCKED_AFTER:
             if block is not None:

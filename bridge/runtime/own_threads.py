@@ -1,4 +1,4 @@
-"""Threads for work that would hold up the event loop. asyncio's own pool is the handlers': one that hangs takes it."""
+"""Threads for work that would hold up the event loop; asyncio's own pool could be full of handlers that hang."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class OwnThreads:
-    """At most `at_once` threads, made as they are needed; what comes besides waits in line."""
+    """At most `at_once` threads, made as they are needed; further calls wait in line."""
 
     def __init__(self, name: str, at_once: int) -> None:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=name)
@@ -25,5 +25,5 @@ class OwnThreads:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def close(self) -> None:
-        """Begin nothing more; what runs is not waited for."""
+        """Begin no further call; calls that run are not waited for."""
         self._threads.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""The commands `gateway users` and `gateway keys`: who may come in."""
+"""The commands `gateway users` and `gateway keys`: people and API keys."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _run(work: Callable[[Accounts], Awaitable[_Result]]) -> _Result:
 
 
 def _password(from_input: bool) -> str:
-    """Ask for a password twice, or read it where a program gives it: never from an argument, which others can see."""
+    """Ask for a password twice, or read it from standard input: never from an argument, which others can see."""
     if from_input:
         text = sys.stdin.readline().rstrip("\r\n")
     else:
@@ -140,7 +140,7 @@ def create_key(
     scope: Annotated[list[Scope], typer.Option(help="What the key may; repeat it to allow more.")],
     topic: Annotated[list[str] | None, typer.Option(help="Only on this topic; repeat it to name several.")] = None,
 ) -> None:
-    """Make a key and print it: this once, for nothing that is kept tells it again."""
+    """Make a key and print it. It can't be shown again: only its hash is kept."""
     key, text = _run(lambda accounts: accounts.create_key(label, scope, topic or None))
     typer.secho(f"{key.label}: {', '.join(sorted(key.scopes))} on {_topics(key.topics)}", err=True)
     typer.echo(text)
@@ -148,7 +148,7 @@ def create_key(
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """List all keys; what opens is not shown, and can't be."""
+    """List all keys by their prefixes; the keys themselves can't be shown."""
     for key in _run(lambda accounts: accounts.keys()):
         used = "never used" if key.used_at is None else f"used {_moment(key.used_at)}"
         state = used if key.revoked_at is None else f"revoked {_moment(key.revoked_at)}"
@@ -158,7 +158,7 @@ def list_keys() -> None:
 
 @keys_app.command("revoke")
 def revoke_key(prefix: Annotated[str, typer.Argument(help="The key's prefix, as `list` shows it.")]) -> None:
-    """Revoke a key: it opens nothing any more."""
+    """Revoke a key: it is refused from now on."""
     _run(lambda accounts: accounts.revoke_key(prefix))
     typer.echo(f"{prefix} opens nothing any more")
 

@@ -1,4 +1,4 @@
-"""What the commands change about people and keys, as the audit keeps it."""
+"""Audit entries of the commands that change people and keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ACTIONS: Final[Mapping[str, str]] = {
 
 
 class RecordedActions:
-    """A journal that tells nothing, as the command's own output does, and keeps what was changed."""
+    """A journal that keeps changes for the audit, and logs nothing: the command's output says what was done."""
 
     def __init__(self) -> None:
         self._changes: list[tuple[str, dict[str, object]]] = []

@@ -1,4 +1,4 @@
-"""The command `gateway engine`: which engine the tasks are of."""
+"""The command `gateway engine`: the engine whose tasks are kept."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def _run(settings: Settings, roles: frozenset[Role], wrap: PartWrapper) -> None:
     except ServerEnded as error:
         fail(error, code)
     except BaseException as error:
-        # Told here: what is left running may keep Python from telling it at its end.
+        # Written here: threads that are left may keep Python from showing the error at its end.
         journal.write("process_failed", level=Level.ERROR, error=repr(error), stack=error)
         raise
     finally:
@@ -161,7 +161,7 @@ async def _until_signalled(
     stop, limit_end = asyncio.Event(), _limit_end(settings, journal)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        # The loop learns of a signal when a handler lets it; Python calls this even while one blocks it.
+        # A handler that blocks the loop keeps it from a signal; Python calls this function even then.
         signal.signal(number, limit_end)
     try:
         log: TaskLog = lambda task, secrets: task_log(journal, task, secrets=secrets)  # noqa: E731

@@ -1,4 +1,4 @@
-"""What commands begin with: the settings and the topics; and how a command ends that can't use them."""
+"""The start of commands: read the settings and the topics, or end the command with what is wrong with them."""
 
 from __future__ import annotations
 

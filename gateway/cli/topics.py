@@ -1,4 +1,4 @@
-"""The commands `gateway topics`: what this gateway works."""
+"""The commands `gateway topics`: list topics, and write a new one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ topics_app = typer.Typer(no_args_is_help=True, help="The topics that this gatewa
 
 @topics_app.command("list")
 def list_topics() -> None:
-    """List the topics with their terms."""
+    """List the topics with their options."""
     settings = settings_of()
     for topic in topics_of(settings).values():
         timeout = settings.task_timeout if topic.timeout is None else topic.timeout.total_seconds()

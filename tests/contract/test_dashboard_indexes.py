@@ -157,7 +157,7 @@ async def operate(dashboard_store: MongoDashboardStore) -> None:
     await dashboard_store.operations(1, (NOW + MINUTE, "o"))
     await dashboard_store.items("o", None, 1)
     await dashboard_store.take(NOW, NOW + MINUTE)
-    await dashboard_store.rest("o", NOW + MINUTE, NOW)
+    await dashboard_store.postpone("o", NOW + MINUTE, NOW)
     chunk = await dashboard_store.next_chunk("o")
     assert chunk is not None
     await dashboard_store.record(chunk, {0: (Result.REQUEUED, None)}, NOW)

@@ -257,9 +257,9 @@ async def test_an_operation_is_taken_by_one_at_a_time(lab: Lab) -> None:
     until = NOW + 5 * MINUTE
     taken = await asyncio.gather(*(lab.dashboard_store.take(NOW + MINUTE, until) for _ in range(6)))
     assert sorted(one.id for one in taken if one is not None) == ["o1", "o2"]
-    await lab.dashboard_store.rest("o1", NOW, NOW)
+    await lab.dashboard_store.postpone("o1", NOW, NOW)
     assert await lab.dashboard_store.take(NOW + MINUTE, until) is None
-    await lab.dashboard_store.rest("o1", until, NOW + 2 * MINUTE)
+    await lab.dashboard_store.postpone("o1", until, NOW + 2 * MINUTE)
     assert await lab.dashboard_store.take(NOW + MINUTE, until) is None
     again = await lab.dashboard_store.take(NOW + 2 * MINUTE, until)
     assert again is not None

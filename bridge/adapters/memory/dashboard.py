@@ -203,7 +203,7 @@ class MemoryDashboardStore(MemorySearch, MemoryCounts):
         taken.next_at = until
         return taken.operation
 
-    async def rest(self, operation_id: str, taken_until: datetime, next_at: datetime) -> None:
+    async def postpone(self, operation_id: str, taken_until: datetime, next_at: datetime) -> None:
         kept = self._operations[operation_id]
         if kept.next_at == taken_until:
             kept.next_at = next_at

@@ -98,7 +98,7 @@ class OperationStore(StoreReader):
             )
         return None if found is None else _operation(found, Totals())
 
-    async def rest(self, operation_id: str, taken_until: datetime, next_at: datetime) -> None:
+    async def postpone(self, operation_id: str, taken_until: datetime, next_at: datetime) -> None:
         wanted = {"_id": {"$eq": operation_id}, "next_at": {"$eq": taken_until}}
         with translated("rest"):
             await self._operations.update_one(wanted, {"$set": {"next_at": next_at}})

@@ -22,14 +22,14 @@ from bridge.domain.records import Pause
 from bridge.domain.replica import Replica
 from bridge.domain.task import State, TaskKey
 from bridge.operations.attention import Attention
-from bridge.operations.bulk import MOST_RATE, Bulk, BulkPace
+from bridge.operations.bulk import MOST_RATE, Bulk, BulkConfig
 from bridge.ports.dashboard import TooSlow
 from bridge.search.grammar import parse
 from tests.unit.fakes import NOW, SECOND, a_task
 from tests.unit.operations.test_operate import OperateRig
 
 FAILED = parse("state:failed")
-PACE = BulkPace(slice=10, look=5 * SECOND, idle=SECOND / 10)
+CONFIG = BulkConfig(slice=10, look=5 * SECOND, idle=SECOND / 10)
 
 
 class CrashingDashboardStore(MemoryDashboardStore):
@@ -56,7 +56,7 @@ class Rig(OperateRig):
         return Bulk(
             operations=self.dashboard_store, search=self.dashboard_store, store=self.store, operate=self.operate,
             clock=self.clock,
-            audit=self.dashboard_store.write, journal=self.notes, replica="r1", pace=PACE,
+            audit=self.dashboard_store.write, journal=self.notes, replica="r1", config=CONFIG,
         )  # fmt: skip
 
     async def fail_some(self, count: int, topic: str = "orders") -> list[str]:
@@ -209,7 +209,7 @@ async def test_a_replica_that_dies_in_a_step_costs_nothing_but_time() -> None:
     assert (await rig.now(operation)).totals.pending == 4, "what was done is not written down"
     assert set(rig.states()) == {State.RETRYING}, "and it was done"
     assert await rig.another().run_once() == 0, "the step is still taken"
-    rig.clock.advance(PACE.lease)
+    rig.clock.advance(CONFIG.lease)
     assert await rig.another().run_once() == 4
     assert (await rig.now(operation)).totals.requeued == 4, "each is told as done by this operation, not as skipped"
     assert len(rig.notes.of("task_revived")) == 4
@@ -234,7 +234,7 @@ async def test_while_the_engine_is_away_items_wait() -> None:
     assert await rig.bulk.run_once() == 0
     assert (await rig.now(operation)).totals.pending == 3
     assert await rig.bulk.run_once() == 0, "and it isn't asked again at once"
-    rig.clock.advance(PACE.away)
+    rig.clock.advance(CONFIG.away)
     assert await rig.bulk.run_once() == 3
     assert [line.event for line in rig.notes.of("operation_waits")] == ["operation_waits"]
 
@@ -266,12 +266,12 @@ async def test_outcomes_are_told_when_they_are_known() -> None:
     ends = [State.COMPLETED, State.FAILED, State.CANCELLED]
     for task_id, state in zip(ids, ends, strict=False):
         rig.store.tasks[task_id] = rig.store.tasks[task_id].changed(state=state)
-    rig.clock.advance(PACE.look)
+    rig.clock.advance(CONFIG.look)
     await rig.bulk.run_once()
     totals = (await rig.now(operation)).totals
     assert (totals.waiting, totals.outcomes) == (1, {"completed": 1, "failed": 1, "cancelled": 1})
     del rig.store.tasks[ids[3]]
-    rig.clock.advance(PACE.look)
+    rig.clock.advance(CONFIG.look)
     await rig.bulk.run_once()
     assert (await rig.now(operation)).totals.outcomes["gone"] == 1
     assert (await rig.now(operation)).totals.waiting == 0
@@ -284,7 +284,7 @@ async def test_more_than_a_chunk_is_worked_off_in_order() -> None:
     bulk = Bulk(
         operations=rig.dashboard_store, search=rig.dashboard_store, store=rig.store, operate=rig.operate,
         clock=rig.clock,
-        audit=rig.dashboard_store.write, journal=rig.notes, replica="r1", pace=BulkPace(slice=400),
+        audit=rig.dashboard_store.write, journal=rig.notes, replica="r1", config=BulkConfig(slice=400),
     )  # fmt: skip
     operation = await bulk.start([row.id for row in rows], reason="x", by="ana", rate=400, expected=CHUNK + 3)
     assert isinstance(operation, Operation)
