@@ -86,14 +86,13 @@ def test_the_sandbox_is_the_gateways_own(repository: Path) -> None:
 
 
 def test_the_container_may_do_no_more_than_the_gateways_own(repository: Path) -> None:
-    own, ours = (
-        read_yaml(ROOT / "compose.yaml")["x-gateway"],
-        read_yaml(repository / "compose.yaml")["services"]["gateway"],
-    )
-    for name in ("read_only", "tmpfs", "cap_drop", "security_opt", "restart"):
-        assert ours[name] == own[name]
-    assert ours["environment"]["TOPICS_PACKAGE"] == "my_topics"
-    assert ours["build"]["args"]["GATEWAY_IMAGE"] == f"${{GATEWAY_IMAGE:-{IMAGE}}}"
+    compose = read_yaml(ROOT / "compose.yaml")
+    own, service = compose["x-gateway"], read_yaml(repository / "compose.yaml")["services"]["gateway"]
+    for name in ("env_file", "read_only", "tmpfs", "cap_drop", "security_opt", "restart", "logging"):
+        assert service[name] == own[name]
+    assert service["deploy"]["resources"] == compose["x-limits"]
+    assert service["environment"] == {"TOPICS_PACKAGE": "my_topics", **own["environment"]}
+    assert service["build"]["args"]["GATEWAY_IMAGE"] == f"${{GATEWAY_IMAGE:-{IMAGE}}}"
 
 
 def test_the_image_is_the_gateways_with_the_topics(repository: Path) -> None:
