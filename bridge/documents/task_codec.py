@@ -20,6 +20,7 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
+from bridge.documents.messages import from_code, to_code
 from bridge.documents.raw import Raw
 from bridge.domain.errors import VariableError
 from bridge.domain.lifecycle import Move
@@ -54,6 +55,9 @@ def to_document(task: Task) -> Raw:
         value = getattr(task, name)
         if value is not None:
             document[name] = _to_field(name, value)
+    code = _code_of(task.error)
+    if code is not None:
+        document[_ERROR_CODE] = code
     return document
 
 
@@ -103,6 +107,8 @@ def _from_fields(document: Mapping[str, Any]) -> Raw:
             values[name] = value if decoder is None else decoder(value)
         except Exception as error:  # whatever a value of another version, or of somebody else's, leads to
             raise UnreadableField(f"{name}: {_reason(error)}") from error
+    if "error" in values and _ERROR_CODE in document:
+        values["error"] = from_code(values["error"], document[_ERROR_CODE])
     return values
 
 
@@ -120,6 +126,8 @@ def to_fields(changes: Mapping[str, Any]) -> Raw:
         if name not in _CHANGEABLE:
             raise TypeError(f"a task has no field {name!r} that a move could change")
         encoded[name] = None if value is None else _to_field(name, value)
+    if "error" in changes:  # without a code, too: that of the error before must not stay
+        encoded[_ERROR_CODE] = _code_of(changes["error"])
     return encoded
 
 
@@ -310,10 +318,17 @@ def _from_pending_retry(text: str) -> PendingRetry:
 def _clean(text: str | None) -> str | None:
     """Return the text without what UTF-8 can't write: an exception's message may quote a file name that isn't text."""
     if text is None or text.isascii():
-        return text
+        return None if text is None else str(text)
     return text.encode("utf-8", "replace").decode()
 
 
+def _code_of(error: str | None) -> Raw | None:
+    """Return the code of an error with its parameters; none where they quote what UTF-8 can't write."""
+    return to_code(error) if error is not None and _clean(error) == error else None
+
+
+_ERROR_CODE: Final = "error_message"
+"""The field with the code of the error, where that is one of the gateway's own messages."""
 _FIELDS: Final = frozenset(name for name in Task.__struct_fields__ if name != "id")
 _CHANGEABLE: Final = _FIELDS - {"state", "history"}
 _MOMENTS: Final[Sequence[str]] = (

@@ -116,7 +116,7 @@ class Lease:
         """Return the move that follows from the loss of a lock."""
         now = self._clock.now()
         event = Event.GONE if isinstance(error, TaskGone) else Event.SUPERSEDE
-        why = "the task is gone from the engine" if isinstance(error, TaskGone) else str(error)
+        why = message("ending.gone") if isinstance(error, TaskGone) else error.message
         self._tracer.lost(task, event)
         changes = {"updated_at": now, "finished_at": now, "error": why}
         return traced(task, Move(task.id, event, task.epoch, changes=changes))

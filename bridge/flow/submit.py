@@ -171,7 +171,7 @@ class Submit:
         except (UnknownTask, TaskConflict, UnacceptableTask, TaskTooLarge, VariableError) as refusal:
             event = Event.GONE if isinstance(refusal, UnknownTask) else Event.SUPERSEDE
             now = self._clock.now()
-            changes = {"error": str(refusal), "updated_at": now, "finished_at": now}
+            changes = {"error": refusal.message, "updated_at": now, "finished_at": now}
             await self._store.move([Move(task.id, event, task.epoch, changes=changes)])
             self._journal.write("submission_refused", task=task, level=Level.WARNING, error=str(refusal))
             return None

@@ -9,6 +9,7 @@ import pytest
 from bridge.adapters.memory.store import MemoryStore
 from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.lifecycle import HISTORY_LIMIT, Event, Move
+from bridge.domain.messages import Message, message
 from bridge.domain.task import (
     Completion,
     Failure,
@@ -30,6 +31,25 @@ from tests.contract.stores import (
     kept,
     task,
 )
+
+
+async def test_an_error_keeps_its_code_until_there_is_another(store: Store) -> None:
+    held, ended = (
+        message("lock.held", worker="w9"),
+        message("submission.variables", task="t1", error=message("lock.taken")),
+    )
+    for number, error in enumerate((held, ended)):
+        await store.accept([task(f"t{number}", error=error)])
+        found = (await kept(store, f"t{number}")).error
+        assert isinstance(found, Message)
+        assert (found, found.code, dict(found.parameters)) == (error, error.code, dict(error.parameters))
+    for other in (ended, "a handler's own", held, None, "no \ud800 text", message("lock.held", worker="\ud800")):
+        assert await store.move([Move("t0", Event.RENEW, 1, changes={"error": other})]) == [True]
+        now = (await kept(store, "t0")).error
+        assert now == (None if other is None else other.replace("\ud800", "?"))
+        code = getattr(other, "code", "") if now == other else ""
+        assert getattr(now, "code", "") == code
+
 
 # claim
 

@@ -52,7 +52,7 @@ async def test_what_beanie_declares_is_what_is_written(mongo: MongoStore) -> Non
     found = await TaskDocument.get("t1")
     assert found is not None
     assert found.state is State.RECEIVED
-    own = {"revision_id", "tokens", "expire_at", "unreadable"}
+    own = {"revision_id", "tokens", "expire_at", "unreadable", "error_message"}
     assert TaskDocument.model_fields.keys() - own == set(Task.__struct_fields__)
     assert to_document(whole).keys() - {"_id"} <= TaskDocument.model_fields.keys()
 

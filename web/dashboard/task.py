@@ -23,13 +23,14 @@ from bridge.ports.broker import Depth
 from bridge.ports.engine import EngineLogEntry, EngineTask
 from web.api.schemas import LONGEST_ERROR, TASK_ID_EXACT
 from web.auth.guard import GivenPrincipal, needs
-from web.components.page import pages_of, render
+from web.components.page import language_of_reader, pages_of, render
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.reveal import revealed_of
 from web.dashboard.task_variables import Shown, shown
 from web.dashboard.task_view import Run, choices_of, cockpit_link, runs_of, trace_link, undelivered, way_of
 from web.dashboard.unreadable import show_unreadable
 from web.i18n.labels import ACTIONS
+from web.i18n.messages import translate
 from web.offload import size_of
 
 PATH: Final = "/dashboard/tasks"
@@ -89,7 +90,7 @@ class TaskPage:
             request,
             "task.html",
             task=task,
-            error=mask_start(task.error or "", LONGEST_ERROR, also),
+            error=mask_start(translate(language_of_reader(request), task.error or ""), LONGEST_ERROR, also),
             way=way_of(task),
             runs=runs,
             opened=int(wanted) if wanted.isdecimal() and len(wanted) < 10 else (runs[0].number if runs else 0),

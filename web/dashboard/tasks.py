@@ -40,7 +40,7 @@ from web.dashboard.task_listing import (
     read_listing,
 )
 from web.dashboard.unreadable import as_row
-from web.i18n.messages import mistake_of
+from web.i18n.messages import mistake_of, translate
 from web.i18n.texts import msg
 
 PATH: Final = "/dashboard/tasks"
@@ -80,6 +80,7 @@ class TaskList:
 
     async def show(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
         """Show the list as the URL has it; where that can't be read, what is wrong with it."""
+        language = language_of_reader(request)
         listing = listing_of(request, principal, self._dashboard)
         bad = listing.error is not None or bool(listing.wrong)
         lost = False
@@ -98,9 +99,9 @@ class TaskList:
             "tasks.html",
             status=400 if bad else 200,
             listing=listing,
-            problem=None if listing.error is None else mistake_of(language_of_reader(request), listing.error),
+            problem=None if listing.error is None else mistake_of(language, listing.error),
             lost=lost,
-            rows=None if isinstance(found, TooSlow) else [self._row(task) for task in found.tasks],
+            rows=None if isinstance(found, TooSlow) else [self._row(task, language) for task in found.tasks],
             next=None if isinstance(found, TooSlow) else found.next,
             slow=found if isinstance(found, TooSlow) else None,
             counts=counts.by_state,
@@ -142,12 +143,13 @@ class TaskList:
         any_at_all = await self._dashboard.store.search(EVERYTHING, listing.sort, 1, now=self._dashboard.clock.now())
         return isinstance(any_at_all, Found) and not any_at_all.tasks
 
-    def _row(self, task: Task | UnreadableTask) -> Row:
+    def _row(self, task: Task | UnreadableTask, language: str) -> Row:
         if isinstance(task, UnreadableTask):
             return Row(
                 as_row(task), mask_start(task.reason, LONGEST_ERROR, self._dashboard.secrets_of(task.topic or ""))
             )
-        return Row(task, mask_start(task.error or "", LONGEST_ERROR, self._dashboard.secrets_of(task.topic)))
+        error = translate(language, task.error or "")
+        return Row(task, mask_start(error, LONGEST_ERROR, self._dashboard.secrets_of(task.topic)))
 
     async def save(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
         """Keep the list's state under a name that all operators see."""

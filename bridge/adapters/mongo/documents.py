@@ -102,6 +102,7 @@ class TaskDocument(Document):
     refusals: int = 0
     in_flight_until: datetime | None = None
     error: str | None = None
+    error_message: dict[str, Any] | None = None
     error_type: str | None = None
     error_fp: str | None = None
     operation: str | None = None

@@ -7,10 +7,11 @@ from typing import Final
 
 from bridge.domain.message_texts.parts import ENGINE, PARTS
 from bridge.domain.message_texts.requests import ACCESS, INPUT, QUERIES, REQUESTS
-from bridge.domain.message_texts.tasks import OPERATIONS, SUBMISSIONS, TASKS, VARIABLES
+from bridge.domain.message_texts.tasks import ENDINGS, OPERATIONS, SUBMISSIONS, TASKS, VARIABLES
 
 TEXTS: Final[Mapping[str, str]] = {
     **TASKS,
+    **ENDINGS,
     **SUBMISSIONS,
     **OPERATIONS,
     **ACCESS,

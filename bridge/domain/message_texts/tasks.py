@@ -39,6 +39,8 @@ TASKS: Final = {
     "outcome.slow_step": msg(
         "the step after this task takes longer than %(time)s in the engine's transaction: set asyncBefore on it"
     ),
+    "outcome.unanswered": msg("the engine has not answered for %(time)s: %(error)s"),
+    "task.retry_refused": msg("the retry was refused: %(error)s"),
     "lock.held": msg("worker %(worker)s holds the task now"),
     "lock.taken": msg("another worker took the task just now"),
     "lock.suspended": msg("the task is suspended"),
@@ -52,6 +54,29 @@ TASKS: Final = {
     "task.move_not_storable": msg("a move can't be stored: %(error)s"),
     "topic.unknown": msg("topic %(topic)s is not worked here"),
     "topic.unknown_among": msg("topic %(topic)s is not worked here; these are: %(topics)s"),
+}
+ENDINGS: Final = {
+    "ending.gone": msg("the task is gone from the engine"),
+    "ending.failure_as_error": msg("the model's errorEventDefinition turned this failure into a BPMN error"),
+    "ending.completion_as_error": msg(
+        "the model's errorEventDefinition turned this completion into a BPMN error, after its result was written"
+    ),
+    "ending.untold": msg(
+        "the task ended in the engine, and whether with this outcome can't be told: the engine's history has nothing "
+        "of it (history level none, cleaned up, or the gateway's user has no READ_HISTORY)"
+    ),
+    "ending.interrupted": msg(
+        "the task ended in the engine, and whether with this outcome can't be told: its activity was interrupted, by a "
+        "BPMN error or by a cancellation (history level full tells more)"
+    ),
+    "ending.deleted": msg(
+        "the task ended in the engine, and whether with this outcome can't be told: it was deleted, by a cancellation "
+        "or as the model's errorEventDefinition turned this completion into a BPMN error"
+    ),
+    "ending.by_somebody": msg(
+        "the task ended in the engine, and whether with this outcome can't be told: its activity was completed after "
+        "our lock had run out (history level full tells by whom)"
+    ),
 }
 SUBMISSIONS: Final = {
     "submission.ended": msg("task %(task)s was handed in and ended just now; ask for its status"),

@@ -9,6 +9,7 @@ from typing import Any, Final, assert_never
 
 from bridge.domain.errors import EngineRejected, TaskGone
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import Message, message
 from bridge.domain.replica import KEPT, replica_of
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task
 from bridge.flow.deliver.error_events import ErrorEventDefinitions
@@ -16,27 +17,13 @@ from bridge.ports.clock import Clock
 from bridge.ports.engine import Engine, EngineActivity, EngineLogEntry
 from bridge.ports.store import Replicas
 
-GONE: Final = "the task is gone from the engine"
-FAILURE_AS_ERROR: Final = "the model's errorEventDefinition turned this failure into a BPMN error"
-COMPLETION_AS_ERROR: Final = (
-    "the model's errorEventDefinition turned this completion into a BPMN error, after its result was written"
-)
-UNTOLD: Final = (
-    "the task ended in the engine, and whether with this outcome can't be told: the engine's history has nothing of it "
-    "(history level none, cleaned up, or the gateway's user has no READ_HISTORY)"
-)
-INTERRUPTED: Final = (
-    "the task ended in the engine, and whether with this outcome can't be told: its activity was interrupted, by a "
-    "BPMN error or by a cancellation (history level full tells more)"
-)
-DELETED: Final = (
-    "the task ended in the engine, and whether with this outcome can't be told: it was deleted, by a cancellation or "
-    "as the model's errorEventDefinition turned this completion into a BPMN error"
-)
-BY_SOMEBODY: Final = (
-    "the task ended in the engine, and whether with this outcome can't be told: its activity was completed after our "
-    "lock had run out (history level full tells by whom)"
-)
+GONE: Final = message("ending.gone")
+FAILURE_AS_ERROR: Final = message("ending.failure_as_error")
+COMPLETION_AS_ERROR: Final = message("ending.completion_as_error")
+UNTOLD: Final = message("ending.untold")
+INTERRUPTED: Final = message("ending.interrupted")
+DELETED: Final = message("ending.deleted")
+BY_SOMEBODY: Final = message("ending.by_somebody")
 
 
 class How(Enum):
@@ -53,7 +40,7 @@ class Ending:
     """How a task ended, and the text for its page; None where the outcome says enough."""
 
     how: How
-    why: str | None = None
+    why: Message | None = None
 
     def move(self, task: Task, outcome: Outcome, now: datetime) -> Move:
         """Return the move that writes the ending down."""

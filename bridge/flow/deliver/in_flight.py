@@ -148,13 +148,13 @@ class InFlight:
             await self._engine.version()
         except EngineError as error:
             self._journal.write("outcome_unanswered", task=delivery.task, level=Level.WARNING, error=str(error))
-            why = f"the engine has not answered for {seconds}: {error}"
+            why = message("outcome.unanswered", time=seconds, error=error.message)
             await self._write(delivery, 2 * self._deadlines.answer, error=why)
             return
         if delivery._ended.is_set():
             return
         delivery.is_slow = True
-        why = str(message("outcome.slow_step", time=seconds))
+        why = message("outcome.slow_step", time=seconds)
         task, took = delivery.task, delivery.took(self._clock.now())
         is_first = self._times.learn(task, max(took, self._deadlines.answer))
         self._journal.write("delivery_slow", task=task, level=Level.DEBUG)
@@ -165,7 +165,7 @@ class InFlight:
                 level=Level.WARNING,
                 process=task.process_definition_key,
                 activity=task.activity_id,
-                why=why,
+                why=str(why),
             )
         await self._write(delivery, self._deadlines.most, error=why)
 

@@ -125,7 +125,7 @@ class OutcomeSender:
         if found.worker_id not in {None, task.worker_id}:
             return self._move(task, Event.SUPERSEDE, error=str(message("lock.held", worker=found.worker_id)))
         if self._clock.now() < until:
-            return self._defer(task, task.error or str(message("outcome.under_way")))
+            return self._defer(task, task.error or message("outcome.under_way"))
         return None
 
     async def _send_held(self, task: Task, outcome: Outcome) -> None:

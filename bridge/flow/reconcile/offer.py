@@ -84,7 +84,7 @@ class Offer:
         except (EngineRejected, TaskConflict) as error:
             self._journal.write("retry_refused", task=task, level=Level.WARNING, error=str(error))
             now = self._clock.now()
-            changes = {"pending_retry": None, "retries": 0, "error": f"the retry was refused: {error}"}
+            changes = {"pending_retry": None, "retries": 0, "error": message("task.retry_refused", error=error.message)}
             times = {"updated_at": now, "finished_at": now, "next_at": now + INCIDENT_CHECK_AFTER}
             return Move(task.id, Event.EXHAUSTED, task.epoch, changes={**changes, **times})
         self._journal.write("task_revived", task=task, retries=task.retries, kept=True)

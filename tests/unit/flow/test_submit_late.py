@@ -9,10 +9,13 @@ import pytest
 
 from bridge.domain.errors import EngineForbidden, EngineRejected, GatewayError, TaskConflict
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import Message
 from bridge.domain.task import Completion, Source, State, Task, TypedValue
 from bridge.ports.journal import Level
 from tests.unit.fakes import LOCK, NOW, SECOND, a_task
 from tests.unit.flow.submit_rig import AWAY, BUSY, LIMIT, TEXT, SubmitRig
+from web.i18n.messages import translate
+from web.i18n.texts import PORTUGUESE
 
 # the engine is away
 
@@ -146,6 +149,9 @@ async def test_what_would_have_been_refused_is_refused_later(arrange: Any, state
     kept = rig.store.tasks[task.id]
     assert (kept.state, kept.next_at, rig.published) == (state, None, [])
     assert says in (kept.error or "")
+    # The last is a text of the test's own, which no code stands for.
+    assert isinstance(kept.error, Message) is (arrange is not _odd)
+    assert (translate(PORTUGUESE, kept.error or "") != kept.error) is (arrange is not _odd)
     assert [line.task for line in rig.notes.of("submission_refused")] == [task]
 
 

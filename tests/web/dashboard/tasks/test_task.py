@@ -10,12 +10,26 @@ import pytest
 from bridge.domain import secret_text
 from bridge.domain.dead_letter import DeadLetter
 from bridge.domain.errors import EngineUnavailable
+from bridge.domain.messages import message
 from bridge.domain.task import Completion, State, TypedValue
 from tests.web.dashboard.dashboard_lab import DashboardLab, page_of
 from web.dashboard.task_variables import MOST_SHOWN
+from web.i18n.messages import translate
+from web.i18n.texts import PORTUGUESE
 
 HOSTILE = '<script>alert("x")</script>'
 AWAY = EngineUnavailable("the engine is away")
+
+
+async def test_what_the_gateway_says_of_a_task_is_told_in_the_readers_language(client: Any, lab: DashboardLab) -> None:
+    task = lab.task(state=State.SUPERSEDED, error=message("lock.held", worker="courier"), finished_at=lab.clock.now())
+    assert "worker courier holds the task now" in await page_of(client, task)
+    client.headers["accept-language"] = "pt-BR"
+    told = translate(PORTUGUESE, message("lock.held", worker="courier"))
+    for path in ("/dashboard/tasks/t1", "/dashboard/tasks"):
+        text = (await client.get(path)).text
+        assert told in text
+        assert "holds the task now" not in text
 
 
 @pytest.mark.parametrize(
