@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -22,6 +23,7 @@ from bridge.ports.clock import Clock
 from bridge.registry import Registry
 from gateway.engine_login import engine_login
 from gateway.settings import Settings
+from gateway.tls import tls_context, tls_files
 
 
 def mongo_store(settings: Settings) -> MongoStore:
@@ -31,20 +33,28 @@ def mongo_store(settings: Settings) -> MongoStore:
         settings.mongodb_database,
         document_limit=settings.document_limit,
         retention=timedelta(days=settings.retention_days),
+        options=tls_files(settings, "mongodb").driver_options(),
     )
 
 
-def mongo_access_store(settings: Settings) -> MongoAccessStore:
+def mongo_access_store(settings: Settings, *, pool_size: int = 8) -> MongoAccessStore:
     """Return the store of people and keys."""
-    return MongoAccessStore(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
+    return MongoAccessStore(
+        settings.mongodb_uri.get_secret_value(),
+        settings.mongodb_database,
+        pool_size=pool_size,
+        options=tls_files(settings, "mongodb").driver_options(),
+    )
 
 
-def mongo_dashboard_store(settings: Settings) -> MongoDashboardStore:
+def mongo_dashboard_store(settings: Settings, *, pool_size: int = 16) -> MongoDashboardStore:
     """Return the store of what the dashboard reads and writes."""
     return MongoDashboardStore(
         settings.mongodb_uri.get_secret_value(),
         settings.mongodb_database,
+        pool_size=pool_size,
         audit_kept=timedelta(days=settings.audit_days),
+        options=tls_files(settings, "mongodb").driver_options(),
     )
 
 
@@ -66,6 +76,7 @@ def camunda_engine(
         credentials=login.credentials,
         tokens=login.tokens,
         fixed_headers=login.headers,
+        tls=tls_context(tls_files(settings, "camunda"), settings.camunda_url, "https") or True,
         connections=settings.camunda_connections,
         timeout=timedelta(seconds=settings.camunda_timeout),
         outcome_timeout=timedelta(seconds=settings.camunda_timeout_max),
@@ -87,6 +98,7 @@ def rabbit_publisher(settings: Settings, topics: Registry, on_fault: OnFault) ->
         topics.names,
         timeout=timedelta(seconds=settings.publish_timeout),
         on_fault=on_fault,
+        tls=_broker_tls(settings),
     )
 
 
@@ -101,7 +113,12 @@ def rabbit_consumer(
         graceful=timedelta(seconds=settings.shutdown_grace),
         on_undecodable=on_undecodable,
         on_fault=on_fault,
+        tls=_broker_tls(settings),
     )
+
+
+def _broker_tls(settings: Settings) -> ssl.SSLContext | None:
+    return tls_context(tls_files(settings, "rabbitmq"), settings.rabbitmq_url.get_secret_value(), "amqps")
 
 
 def telemetry(

@@ -11,6 +11,7 @@ from bridge.adapters.camunda.oauth import ClientAuthentication, ClientCredential
 from bridge.domain.errors import SetupError
 from bridge.domain.messages import Message
 from gateway.settings import Settings
+from gateway.tls import TlsFiles, tls_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,16 @@ def engine_login(settings: Settings, on_failure: Callable[[Message], None]) -> E
         )
     if (client or credentials) and "authorization" in {name.lower() for name in headers}:
         raise SetupError("CAMUNDA_HEADERS has Authorization, which another setting of the engine's login gives, too")
-    tokens = None if client is None else ClientCredentials(client, on_failure=on_failure)
+    tls = tls_context(
+        TlsFiles("CAMUNDA_OAUTH", settings.camunda_oauth_ca_file), settings.camunda_oauth_token_url or "", "https"
+    )
+    tokens = None if client is None else ClientCredentials(client, tls=tls, on_failure=on_failure)
     return EngineLogin(credentials, tokens, headers)
 
 
 def _client(settings: Settings) -> OAuthClient | None:
     if settings.camunda_oauth_token_url is None:
-        parts = ("client_id", "client_secret", "scope", "audience")
+        parts = ("client_id", "client_secret", "scope", "audience", "ca_file")
         given = [name for part in parts if getattr(settings, name := f"camunda_oauth_{part}") is not None]
         if given:
             raise SetupError(f"{', '.join(given).upper()}: CAMUNDA_OAUTH_TOKEN_URL is missing, so there is no login")

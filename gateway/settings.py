@@ -88,7 +88,12 @@ class Settings(BaseSettings):
     camunda_oauth_scope: str | None = None
     camunda_oauth_audience: str | None = None
     camunda_oauth_client_authentication: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
+    camunda_oauth_ca_file: str | None = None
     camunda_headers: SecretStr | None = None
+    camunda_ca_file: str | None = None
+    camunda_cert_file: str | None = None
+    camunda_key_file: str | None = None
+    camunda_key_password: SecretStr | None = None
     camunda_connections: int = Field(default=16, ge=2, le=256)
     camunda_timeout: float = Field(default=30, gt=0)
     camunda_timeout_max: float = Field(default=600, gt=0, le=86_400)
@@ -98,8 +103,16 @@ class Settings(BaseSettings):
 
     mongodb_uri: SecretStr = SecretStr("mongodb://localhost:27017")
     mongodb_database: str = Field(default="worker_gateway", min_length=1)
+    mongodb_ca_file: str | None = None
+    mongodb_cert_file: str | None = None
+    mongodb_key_file: str | None = None
+    mongodb_key_password: SecretStr | None = None
     rabbitmq_url: SecretStr = SecretStr("amqp://guest:guest@localhost:5672/")
     rabbitmq_exchange: str = Field(default="worker.gateway", min_length=1, max_length=200)
+    rabbitmq_ca_file: str | None = None
+    rabbitmq_cert_file: str | None = None
+    rabbitmq_key_file: str | None = None
+    rabbitmq_key_password: SecretStr | None = None
 
     supported_topics: Annotated[tuple[str, ...] | None, NoDecode] = None
     topics_package: str = "topics"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, TypeVar
 
 import typer
 import uvloop
 
 from bridge.access.accounts import Accounts, check_password
-from bridge.adapters.mongo.access import MongoAccessStore
 from bridge.adapters.mongo.clock import SharedClock
-from bridge.adapters.mongo.dashboard import MongoDashboardStore
 from bridge.adapters.passwords import Argon2Passwords
 from bridge.domain.access import Role, Scope
 from bridge.domain.errors import GatewayError, Refusal
+from gateway.adapters import mongo_access_store, mongo_dashboard_store
 from gateway.cli.audit import RecordedActions
 from gateway.settings import read_settings
 
@@ -32,18 +31,14 @@ _Name = Annotated[str, typer.Argument(help="The name to log in with.")]
 def _run(work: Callable[[Accounts], Awaitable[_Result]]) -> _Result:
     async def with_store() -> _Result:
         settings = read_settings()
-        uri = settings.mongodb_uri.get_secret_value()
-        async with MongoAccessStore(uri, settings.mongodb_database, pool_size=2) as store:
+        async with mongo_access_store(settings, pool_size=2) as store:
             clock = SharedClock(store.server_time, samples=1)
             await clock.sync()
             recorded = RecordedActions()
             done = await work(Accounts(store, Argon2Passwords(), clock, recorded))
             entries = recorded.entries(clock.now())
         if entries:
-            kept = timedelta(days=settings.audit_days)
-            async with MongoDashboardStore(
-                uri, settings.mongodb_database, pool_size=2, audit_kept=kept
-            ) as dashboard_store:
+            async with mongo_dashboard_store(settings, pool_size=2) as dashboard_store:
                 for entry in entries:
                     await dashboard_store.write(entry)
         return done

@@ -10,11 +10,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
 from aiohttp.abc import AbstractStreamWriter
 from camunda.client.async_external_task_client import AsyncExternalTaskClient
+from yarl import URL
 
 from bridge.adapters.camunda.answers import Answer, Read, interpret
 from bridge.adapters.camunda.bounds import SMALL_ANSWER, AnswerLimit, read_bounded
@@ -30,6 +32,7 @@ from bridge.domain.errors import (
     TokenUnavailable,
 )
 from bridge.domain.messages import message
+from bridge.domain.tls_faults import tls_fault
 from bridge.ports.engine import TopicPoll
 from bridge.runtime.own_threads import OwnThreads
 
@@ -160,6 +163,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
 
     def _pool(self, connections: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
+            proxy=_proxy_of(self.base_url),
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._get_headers(),
@@ -329,11 +333,32 @@ def _is_cut(error: EngineUnavailable, seconds: float) -> bool:
     return seconds >= _HELD
 
 
+def _proxy_of(address: str) -> URL | None:
+    """Return the proxy that the environment names for the address (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
+
+    aiohttp's own `trust_env` would also take logins for the engine from the file ~/.netrc. Raises `SetupError` for a
+    proxy of another kind.
+    """
+    parts = urlsplit(address)
+    named = getproxies().get(parts.scheme)
+    if not named or proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = URL(named if "://" in named else f"http://{named}")
+    if proxy.scheme not in {"http", "https"}:
+        raise SetupError(f"{parts.scheme.upper()}_PROXY names a proxy of the kind {proxy.scheme}, not http")
+    return proxy
+
+
 def _no_answer(operation: str, error: Exception, deadline: float, content: _Content | None) -> EngineUnavailable:
     """Tell a request that the engine has, and may be at work on, from one that never reached it."""
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
         if content is not None and content.sent:
             return EngineTimeout(message("engine.timeout", operation=operation, seconds=f"{deadline:g}"))
         return CallNotMade(message("engine.timeout", operation=operation, seconds=f"{deadline:g}"))
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return CallNotMade(message("engine.no_proxy", operation=operation, error=error))
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return CallNotMade(message("engine.no_proxy", operation=operation, error=f"HTTP {error.status}"))
     no_answer = CallNotMade if isinstance(error, aiohttp.ClientConnectorError) else EngineUnavailable
-    return no_answer(message("engine.no_answer", operation=operation, error=str(error) or type(error).__name__))
+    said = tls_fault(str(error), "CAMUNDA") or str(error) or type(error).__name__
+    return no_answer(message("engine.no_answer", operation=operation, error=said))

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from bridge.domain.errors import TokenUnavailable
 from bridge.domain.messages import Message, message
+from bridge.domain.tls_faults import tls_fault
 
 _WITHIN: Final = 10.0
 """Seconds that the token endpoint may take."""
@@ -160,7 +161,8 @@ class ClientCredentials:
         except TimeoutError:
             return message("engine.token.timeout", seconds=f"{_WITHIN:g}")
         except httpx2.HTTPError as error:
-            return message("engine.token.no_answer", error=str(error) or type(error).__name__)
+            said = tls_fault(str(error), "CAMUNDA_OAUTH") or str(error) or type(error).__name__
+            return message("engine.token.no_answer", error=said)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             return message("engine.token.unreadable", error=self._without_secret(str(error)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from beanie import Document
@@ -123,8 +124,9 @@ class MongoAccessStore(StoreReader):
         pool_size: int = 8,
         timeout: timedelta = timedelta(seconds=10),
         max_time: timedelta = timedelta(seconds=3),
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, max_time=max_time)
+        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, max_time=max_time, options=options)
 
     # -- people
 

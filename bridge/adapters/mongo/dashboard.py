@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from beanie import Document
 
@@ -44,6 +45,7 @@ class MongoDashboardStore(
         timeout: timedelta = timedelta(seconds=10),
         max_time: timedelta = timedelta(seconds=5),
         audit_kept: timedelta = AUDIT_KEPT,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, max_time=max_time)
+        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, max_time=max_time, options=options)
         self._audit_kept = audit_kept

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
 from beanie import Document, init_beanie
@@ -32,6 +33,7 @@ from bridge.domain.addresses import ENCODE, LATE, ends_late
 from bridge.domain.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge, TaskUnreadable
 from bridge.domain.messages import message
 from bridge.domain.task import State, Task, UnreadableTask
+from bridge.domain.tls_faults import tls_fault
 from bridge.ports.reader import Page, TaskFilter
 
 WAITING_CAP: Final = 10_000
@@ -58,7 +60,8 @@ class StoreReader:
     """`bridge.ports.TaskReader` on MongoDB; `open` it before use and `close` it after, or use it as a context.
 
     `timeout` bounds each call once a server is found; for that it waits three seconds. `max_time` is how long the
-    server may work on a list or a count, `tell_every` how often is told of indexes that are being built.
+    server may work on a list or a count, `tell_every` how often is told of indexes that are being built. `options` are
+    the driver's own, as tlsCAFile; they win over the URI's.
     """
 
     models: ClassVar[Sequence[type[Document]]] = (TaskDocument, RecordDocument)
@@ -72,8 +75,10 @@ class StoreReader:
         timeout: timedelta = timedelta(seconds=10),
         max_time: timedelta = timedelta(seconds=5),
         tell_every: timedelta = timedelta(seconds=5),
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._uri = uri
+        self._options = options
         self._tell_every = tell_every
         self._database = database
         self._pool_size = pool_size
@@ -243,6 +248,7 @@ class StoreReader:
                 # The store repeats its writes itself, by their tokens: a server that doesn't know the driver's repeats
                 # by their number would run them a second time, and the answer would be that nothing happened.
                 retryWrites=False,
+                **self._options,
             )
         except (ConfigurationError, ValueError):
             raise SetupError(f"MONGODB_URI can't be used: {_fault_of(self._uri)}") from None  # it quotes passwords
@@ -275,7 +281,8 @@ def translated(operation: str) -> Iterator[None]:
         raise TaskTooLarge(message("store.too_large", operation=operation, error=error)) from error
     except PyMongoError as error:
         if unclear(error):
-            raise StoreUnavailable(message("store.no_answer", operation=operation, error=_first(error))) from error
+            said = tls_fault(str(error), "MONGODB") or _first(error)
+            raise StoreUnavailable(message("store.no_answer", operation=operation, error=said)) from error
         if REFUSING & codes_of(error):
             raise StoreRefusing(message("store.refuses", operation=operation, error=_first(error))) from error
         kind = TaskTooLarge if getattr(error, "code", None) in TOO_LARGE else StoreError

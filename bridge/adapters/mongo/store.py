@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from bson import ObjectId
@@ -62,8 +63,9 @@ class MongoStore(DueStore, CountStore, ReplicaStore, DeadLetterStore, IdentitySt
         pool_size: int = 32,
         timeout: timedelta = timedelta(seconds=10),
         tell_every: timedelta = timedelta(seconds=5),
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, tell_every=tell_every)
+        super().__init__(uri, database, pool_size=pool_size, timeout=timeout, tell_every=tell_every, options=options)
         self._limit = document_limit
         self._retention = retention
 

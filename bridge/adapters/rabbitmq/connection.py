@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -16,11 +17,13 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError,
 from faststream.exceptions import IncorrectState
 from faststream.middlewares import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker
+from faststream.security import BaseSecurity
 from yarl import URL
 
 from bridge.adapters.rabbitmq.frames import accept_any_properties
 from bridge.domain.errors import BrokerError, BrokerUnavailable, BrokerUnroutable
 from bridge.domain.messages import message
+from bridge.domain.tls_faults import tls_fault
 
 LOGGER: Final = "bridge.rabbit"
 HEARTBEAT: Final = 10
@@ -67,7 +70,9 @@ def _translate(operation: str, error: BaseException) -> BrokerError | None:
         case ChannelInvalidStateError() | IncorrectState():
             return BrokerUnavailable(message("broker.disconnected", operation=operation))
     if isinstance(error, CONNECTION_EXCEPTIONS):
-        return BrokerUnavailable(message("broker.failed", operation=operation, kind=type(error).__name__, error=error))
+        fault = tls_fault(str(error), "RABBITMQ")
+        kind = type(error).__name__ if fault is None else "TLS"
+        return BrokerUnavailable(message("broker.failed", operation=operation, kind=kind, error=fault or error))
     # aiormq throws this very class, without a word, into what waits on a connection that is closed.
     is_ours = type(error) is Exception
     return BrokerUnavailable(message("broker.connection_closed", operation=operation)) if is_ours else None
@@ -76,10 +81,11 @@ def _translate(operation: str, error: BaseException) -> BrokerError | None:
 class RabbitConnection:
     """A FastStream broker whose connection comes back by itself; `open` it before use and `close` it after.
 
-    `timeout` bounds opening and each call made under `call`; closing takes `PARTING` for each of its steps.
+    `timeout` bounds opening and each call made under `call`; closing takes `PARTING` for each of its steps. `tls` is
+    for an own CA or a client certificate; an address with amqps:// uses TLS without it, too.
     """
 
-    def __init__(self, url: str, name: str, timeout: timedelta) -> None:
+    def __init__(self, url: str, name: str, timeout: timedelta, tls: ssl.SSLContext | None = None) -> None:
         address = URL(url)
         self.timeout = timeout.total_seconds()
         self.broker = RabbitBroker(
@@ -89,6 +95,7 @@ class RabbitConnection:
             default_channel=Channel(publisher_confirms=True, on_return_raises=True),
             ack_policy=AckPolicy.MANUAL,
             apply_types=False,
+            security=None if tls is None else BaseSecurity(ssl_context=tls),
             logger=logging.getLogger(LOGGER),
             log_level=logging.DEBUG,
             app_id=None,

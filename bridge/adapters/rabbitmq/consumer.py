@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
@@ -92,12 +93,14 @@ class RabbitConsumer:
         rules: QueueRules = QueueRules(),
         on_undecodable: OnUndecodable = _log_undecodable,
         on_fault: OnFault = _log_fault,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         for topic in topics:
             rules.check(topic.name, topic.timeout)
         self._topology = Topology(exchange, rules)
         self._prefetch = {topic.name: topic.concurrency + reserve for topic in topics}
         self._url, self._timeout, self._graceful = url, timeout, graceful
+        self._tls = tls
         self._stalled_after = stalled_after.total_seconds()
         self._repair_after = repair_after
         self._on_undecodable = on_undecodable
@@ -112,7 +115,7 @@ class RabbitConsumer:
 
         A topic that fails is tried again by itself, and named by `faults` meanwhile.
         """
-        link = RabbitConnection(self._url, "gateway consumer", self._timeout)
+        link = RabbitConnection(self._url, "gateway consumer", self._timeout, self._tls)
         self._stopping = False
         subscriptions = {topic: self._subscription(link, topic, handle) for topic in self._prefetch}
         async with AsyncExitStack() as undo:

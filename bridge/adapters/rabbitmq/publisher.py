@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -60,10 +61,11 @@ class RabbitPublisher:
         rules: QueueRules = QueueRules(),
         repair_after: int | None = 3,
         on_fault: OnFault = _log_fault,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._topology = Topology(exchange, rules)
         self._channel: RobustChannel | None = None
-        self._link = RabbitConnection(url, "gateway publisher", timeout)
+        self._link = RabbitConnection(url, "gateway publisher", timeout, tls)
         self._queues = DeclaredQueues(self._link, self._topology, topics, on_fault)
         self._repair_after = repair_after
         self._unconfirmed: Counter[str] = Counter()

@@ -7,6 +7,18 @@ from typing import Final
 from bridge.domain.message_texts.marker import msg
 
 PARTS: Final = {
+    "tls.not_trusted": msg(
+        "the server's certificate is not trusted (%(error)s): name the CA that signed it in %(setting)s"
+    ),
+    "tls.other_name": msg(
+        "the server's certificate is for another name (%(error)s): ask for it by its own name in the address of the "
+        "%(setting)s settings"
+    ),
+    "tls.expired": msg("%(error)s, the server's: have it renewed, or check this machine's clock"),
+    "tls.not_yet_valid": msg("%(error)s, the server's: check this machine's clock, and the server's"),
+    "tls.none": msg("the server does not speak TLS at this port: check the port and the address's scheme"),
+    "tls.certificate_wanted": msg("the server wants a certificate of the gateway's: set %(setting)s"),
+    "tls.certificate_refused": msg("the server refuses the certificate of %(setting)s: %(alert)s"),
     "part.no_answer": msg("no answer within %(seconds)s s"),
     "part.probe_failed": msg("the probe failed: %(kind)s"),
     "store.no_answer": msg("MongoDB did not answer (%(operation)s): %(error)s"),
@@ -49,6 +61,10 @@ PARTS: Final = {
 ENGINE: Final = {
     "engine.waiting": msg("the engine did not answer lately; it is tried again soon: %(error)s"),
     "engine.no_answer": msg("%(operation)s: no answer: %(error)s"),
+    "engine.no_proxy": msg(
+        "%(operation)s: the proxy of HTTP_PROXY or HTTPS_PROXY lets no call through: %(error)s; name the engine's host "
+        "in NO_PROXY to do without it"
+    ),
     "engine.timeout": msg("%(operation)s: no answer within %(seconds)s s"),
     "engine.closed": msg("%(operation)s: the engine's client is not open"),
     "engine.token.no_answer": msg(
