@@ -79,7 +79,7 @@ audit: setup
 # with a few fixed examples.
 fuzz: setup
 	shares=$$(( $$($(RUN)/python -m pytest --collect-only -q tests/fuzz | grep -c ::) + 4 )) && \
-		FUZZ_SECONDS=$$(( ($(MINUTES) * 60 + shares - 1) / shares )) $(RUN)/python -m pytest -q tests/fuzz
+		FUZZ_SECONDS=$$(( ($(MINUTES) * 60 + shares - 1) / shares )) $(RUN)/python -m pytest -q --timeout=0 tests/fuzz
 
 # Each run has servers of its own. N is how often; `make demo` takes the same name for its instances.
 faults: setup

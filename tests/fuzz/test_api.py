@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ async def schemathesis(folder: Path, url: str, key: str, fuzzed: Fuzzed) -> tupl
         _CONFIG.format(key=key, tasks=json.dumps(fuzzed.tasks), topics=json.dumps([fuzzed.topic, "other"]))
     )
     seconds = fuzz_seconds()
-    bounds = ["--max-time", str(seconds)] if seconds else ["--max-examples", "3", "--seed", _SEED]
+    bounds = ["--max-time", str(math.ceil(seconds))] if seconds else ["--max-examples", "3", "--seed", _SEED]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(config), "run"),
         *(
