@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
-from tests.unit.packaging.installation import Installation
+from tests.unit.packaging.installation import ROOT, Installation, run
 
 
 def test_a_new_repository_has_a_topic_whose_test_and_types_pass(installed: Installation, tmp_path: Path) -> None:
@@ -39,3 +41,20 @@ def test_a_handler_is_run_by_hand(installed: Installation, tmp_path: Path) -> No
 
     unknown = installed.gateway(root, "topics", "run", "count")
     assert (unknown.code, unknown.text) == (2, "gateway: no topic 'count' in 'my_topics'; known: count_words\n")
+
+
+def test_the_tutorial_runs_as_it_is_written(installed: Installation, tmp_path: Path) -> None:
+    """Its commands that need no network and no server; the tests' own environment has what pip would install."""
+    page = (ROOT / "docs" / "topics.md").read_text("utf-8")
+    tutorial = page.partition("## A repository of your own, in ten minutes\n")[2].partition("\n## ")[0]
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", tutorial, re.MULTILINE | re.DOTALL)).splitlines()
+    elsewhere = ("python3 -m venv", ". .venv", "pip install", "gateway sandbox", "gateway doctor", "gateway serve")
+    kept = [line for line in commands if not line.startswith((*elsewhere, "curl", "    http", "docker"))]
+    assert len(kept) == 8
+    path = f"{installed.venv / 'bin'}:{os.environ['PATH']}"
+    ended = run(["sh", "-e", "-c", "\n".join(kept)], tmp_path, {"PATH": path})
+    assert ended.code == 0, ended.text
+    assert "2 passed" in ended.text
+    assert "4 passed" in ended.text
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", tutorial, re.MULTILINE | re.DOTALL)
+    assert shown in ended.text
