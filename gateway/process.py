@@ -27,7 +27,7 @@ from gateway.dashboard_parts import dashboard_dependencies
 from gateway.http_protocol import BoundedConfig
 from gateway.identity_provider import openid_config
 from gateway.readiness import ReadinessCheck
-from gateway.server import Server, listen, possible_connections
+from gateway.server import Server, listen_on_all, possible_connections
 from gateway.settings import Role
 from gateway.shutdown import Shutdown
 from gateway.status import broker_version, engine_warnings, status_snapshot
@@ -118,22 +118,23 @@ class Process:
             proxy_headers=settings.trusted_proxies is not None,
             forwarded_allow_ips=list(proxies),
         )
-        listener = listen(settings.host, port, name)
+        listeners = listen_on_all(settings.addresses, port, name)
         self._server = Server(config)
-        self._running.append(asyncio.create_task(self._serve(self._server, listener)))
-        gateway.journal.write("listening", host=settings.host, port=listener.getsockname()[1])
+        self._running.append(asyncio.create_task(self._serve(self._server, listeners)))
+        gateway.journal.write("listening", host=settings.host, port=listeners[0].getsockname()[1])
 
-    async def _serve(self, server: Server, listener: socket.socket) -> None:
+    async def _serve(self, server: Server, listeners: list[socket.socket]) -> None:
         """Serve until the process ends; where the server ends before that, the process ends with it."""
         fault: BaseException | None = None
         try:
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=listeners)
         except SystemExit as error:  # uvicorn's where the application didn't start; it would tear the loop down
             fault = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the process is not to go on unseen
             fault = error
         finally:
-            listener.close()
+            for listener in listeners:
+                listener.close()
         if not server.should_exit:
             self._fault = ServerEnded(f"the web server ended by itself: {fault!r}" if fault else "the web server ended")
             self._fault.__cause__ = fault

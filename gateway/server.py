@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -40,8 +40,26 @@ def possible_connections(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _OWN_FILES))
 
 
+def listen_on_all(hosts: Iterable[str], port: int, name: str) -> list[socket.socket]:
+    """Return a socket for each address, all of the same port; `SetupError` as `listen`, and none is left open then."""
+    listeners: list[socket.socket] = []
+    try:
+        for host in hosts:
+            listeners.append(listen(host, port, name))
+            port = listeners[0].getsockname()[1]
+    except SetupError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
 def listen(host: str, port: int, name: str) -> socket.socket:
-    """Return a socket that listens there; `SetupError` names the setting, `name`, where that can't be."""
+    """Return a socket that listens there; `SetupError` names the setting, `name`, where that can't be.
+
+    One of an IPv6 address takes IPv6 alone: else a client of IPv4 had an address of IPv6, which TRUSTED_PROXIES and the
+    limits don't know.
+    """
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

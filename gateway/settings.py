@@ -182,6 +182,13 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip()) or None
         return value
 
+    @field_validator("host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not value.strip(" ,"):
+            raise ValueError("names no address: 0.0.0.0 for IPv4, 0.0.0.0,:: for IPv4 and IPv6")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -263,10 +270,15 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that HTTP is served on: those of HOST."""
+        return tuple(part.strip().strip("[]") for part in self.host.split(",") if part.strip())
+
+    @property
     def hosts(self) -> tuple[str, ...] | None:
         """The names by which the gateway may be asked; None allows all, which is safe only where everybody is asked."""
         if self.allowed_hosts is None and self.auth == "open":
-            return ("localhost", self.host)
+            return ("localhost", *self.addresses)
         return self.allowed_hosts
 
     @property

@@ -31,6 +31,7 @@ class Served(Parts):
         super().__init__(roles)
         served = {
             "host": "127.0.0.1",
+            "addresses": ("127.0.0.1",),
             "metrics_port": 0,
             "trusted_proxies": None,
             "gateway_admin_user": None,
