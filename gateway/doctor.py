@@ -43,7 +43,10 @@ async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
         return (Finding("settings", ok=False, says=str(error)),)
     tests: dict[str, tuple[str, Callable[[], Awaitable[str]]]] = {
         "engine": (_address(settings.camunda_url), lambda: _engine(gateway)),
-        "rights": (settings.camunda_username or "the engine", lambda: _rights(gateway)),
+        "rights": (
+            settings.camunda_username or settings.camunda_oauth_client_id or "the engine",
+            lambda: _rights(gateway),
+        ),
         "time zone": (f"ENGINE_TIMEZONE={settings.engine_timezone}", lambda: _zone(gateway)),
         "mongodb": (_address(settings.mongodb_uri.get_secret_value()), lambda: _store(gateway)),
         "rabbitmq": (_address(settings.rabbitmq_url.get_secret_value()), lambda: _broker(gateway)),
@@ -129,7 +132,8 @@ def _address(url: str) -> str:
 
 
 _HINTS = {
-    "engine": "check CAMUNDA_URL (it ends with /engine-rest), CAMUNDA_USERNAME and CAMUNDA_PASSWORD or CAMUNDA_TOKEN",
+    "engine": "check CAMUNDA_URL (it ends with /engine-rest) and the login: CAMUNDA_USERNAME and CAMUNDA_PASSWORD, "
+    "CAMUNDA_TOKEN, or the CAMUNDA_OAUTH settings",
     "rights": "the manual lists them under `Rights in the engine`",
     "time zone": "it is the zone of the engine's JVM, its -Duser.timezone or TZ, and decides on which day a Date is",
     "mongodb": "check MONGODB_URI, and that a primary answers there",

@@ -6,6 +6,7 @@ from bridge.adapters.openid_provider import OpenIdProvider
 from bridge.domain.access import Role
 from bridge.domain.openid import ClaimMapping
 from gateway.settings import Settings
+from gateway.tls import TlsFiles, tls_context
 from web.dashboard.openid_login import CALLBACK, SIGNED_OUT
 from web.dependencies import OpenIdConfig
 
@@ -22,6 +23,7 @@ def openid_config(settings: Settings) -> OpenIdConfig | None:
         redirect_uri=f"{settings.public_url}{CALLBACK}",
         after_logout=f"{settings.public_url}{SIGNED_OUT}",
         scopes=settings.oidc_scopes,
+        tls=tls_context(TlsFiles("OIDC", settings.oidc_ca_file), settings.oidc_issuer, "https"),
     )
     values = {
         Role.VIEWER: settings.oidc_viewers,

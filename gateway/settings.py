@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     oidc_issuer: str | None = None
     oidc_client_id: str | None = None
     oidc_client_secret: SecretStr | None = None
+    oidc_ca_file: str | None = None
     oidc_scopes: str = "openid profile email"
     oidc_name_claim: str = "preferred_username"
     oidc_role_claim: str = "groups"

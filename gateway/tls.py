@@ -30,9 +30,15 @@ class TlsFiles:
     password: SecretStr | None = None
 
     @property
-    def is_given(self) -> bool:
-        """Whether any of them is set."""
-        return any((self.ca, self.certificate, self.key, self.password))
+    def given(self) -> tuple[str, ...]:
+        """The names of the settings that are set."""
+        values = {
+            "CA_FILE": self.ca,
+            "CERT_FILE": self.certificate,
+            "KEY_FILE": self.key,
+            "KEY_PASSWORD": self.password,
+        }
+        return tuple(f"{self.name}_{part}" for part, value in values.items() if value is not None)
 
     def context(self) -> ssl.SSLContext:
         """Return a client's context by these files. Raises `SetupError`, which names the setting to change."""
@@ -49,7 +55,7 @@ class TlsFiles:
 
     def driver_options(self) -> Mapping[str, Any]:
         """Return the files as options of MongoDB's driver, which reads them itself. Raises `SetupError`."""
-        if not self.is_given:
+        if not self.given:
             return {}
         self.context()
         options = {
@@ -113,12 +119,10 @@ def tls_context(files: TlsFiles, address: str, scheme: str) -> ssl.SSLContext | 
 
     Raises `SetupError`, also where files are set and the address has not the scheme that makes use of them.
     """
-    if not files.is_given:
+    if not files.given:
         return None
     if not address.startswith(f"{scheme}://"):
-        raise SetupError(
-            f"{files.name}_CA_FILE and {files.name}_CERT_FILE need an address that begins with {scheme}://"
-        )
+        raise SetupError(f"{', '.join(files.given)}: the address must begin with {scheme}://, or there is no TLS")
     return files.context()
 
 

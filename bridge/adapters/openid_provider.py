@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ from joserfc.errors import JoseError
 from bridge.domain.errors import ProviderUnavailable, Unauthenticated
 from bridge.domain.messages import message
 from bridge.domain.openid import Identity, LoginRequest
+from bridge.domain.tls_faults import tls_fault
 
 _ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
@@ -35,7 +37,10 @@ class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc
 
 
 class OpenIdProvider:
-    """`bridge.ports.identity_provider.IdentityProvider`. Keys are fetched again for one that is unknown."""
+    """`bridge.ports.identity_provider.IdentityProvider`. Keys are fetched again for one that is unknown.
+
+    `tls` is for an own CA.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class OpenIdProvider:
         redirect_uri: str,
         after_logout: str,
         scopes: str,
+        tls: ssl.SSLContext | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._issuer = issuer.rstrip("/")
@@ -63,6 +69,7 @@ class OpenIdProvider:
                 "timeout": _WITHIN.total_seconds(),
                 "follow_redirects": False,
                 "transport": transport,
+                **({} if tls is None else {"verify": tls}),
             },
         )
 
@@ -135,7 +142,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except httpx2.HTTPError as error:
-        raise ProviderUnavailable(message("provider.no_answer", kind=type(error).__name__)) from error
+        fault = tls_fault(str(error), "OIDC") or type(error).__name__
+        raise ProviderUnavailable(message("provider.no_answer", kind=fault)) from error
     except OAuthError as error:
         raise Unauthenticated(message("provider.refused", error=str(error.error)[:100])) from error
     except JoseError as error:

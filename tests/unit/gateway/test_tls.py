@@ -29,7 +29,7 @@ def test_an_own_ca_is_trusted_in_place_of_the_systems(certificates: Certificates
 
 @pytest.mark.parametrize("name", ["camunda", "mongodb", "rabbitmq"])
 def test_each_server_has_its_own_files(name: str, certificates: Certificates) -> None:
-    assert not tls_files(read_settings(), name).is_given
+    assert tls_files(read_settings(), name).given == ()
     given = {f"{name}_ca_file": "a", f"{name}_cert_file": "b", f"{name}_key_file": "c", f"{name}_key_password": "d"}
     assert tls_files(read_settings(**given), name) == TlsFiles(name.upper(), "a", "b", "c", SecretStr("d"))
 
@@ -40,7 +40,7 @@ def test_nothing_is_made_where_nothing_is_set() -> None:
 
 
 def test_files_for_an_address_without_tls_are_told(certificates: Certificates) -> None:
-    with pytest.raises(SetupError, match="X_CA_FILE and X_CERT_FILE need an address that begins with amqps://"):
+    with pytest.raises(SetupError, match="X_CA_FILE: the address must begin with amqps://, or there is no TLS"):
         tls_context(TlsFiles("X", certificates.ca_file), "amqp://u:s3cret@host", "amqps")
 
 
