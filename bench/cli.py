@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def _chosen(only: str | None, concurrency: int) -> tuple[list[Contender], dict[str, str]]:
-    """Return who runs, and who doesn't with the reason."""
+    """Return the contenders that run, and those that don't with the reason."""
     known = contenders(concurrency)
     names = [name for name, one in known.items() if one.by_default] if only is None else only.split(",")
     strange = sorted(set(names) - set(known))

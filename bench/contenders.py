@@ -1,4 +1,4 @@
-"""Who is measured against whom: each works one topic from when it is started until it is ended."""
+"""The contenders of the benchmark: each works one topic from its start to its end."""
 
 from __future__ import annotations
 

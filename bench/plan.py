@@ -24,7 +24,7 @@ _STARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who runs, how often and with how many tasks."""
+    """The contenders that run, how often and with how many tasks."""
 
     contenders: Sequence[Contender]
     rounds: int
@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def names(self) -> frozenset[str]:
-        """Who runs."""
+        """The contenders that run."""
         return frozenset(one.name for one in self.contenders)
 
 

@@ -28,7 +28,7 @@ class BoundedConfig(uvicorn.Config):
     """Uvicorn's settings, and the limits of its connections."""
 
     def __init__(self, app: Any, connections: Connections, **options: Any) -> None:
-        # No route speaks WebSocket; whoever asks for it is answered as if they had not (RFC 9110, 7.8).
+        # No route speaks WebSocket; a request to upgrade is answered as a plain request (RFC 9110, 7.8).
         super().__init__(app, http=BoundedProtocol, ws="none", **options)
         self.connections = connections
 

@@ -10,7 +10,7 @@ from bridge.topic import BpmnError, Context, topic
 
 
 class Person(BaseModel):
-    """Who is to be greeted, and in which language: English or Portuguese.
+    """The person to greet, and the language: English or Portuguese.
 
     `fail_times`: the first so many attempts fail, to see retries at work.
     """

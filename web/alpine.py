@@ -1,4 +1,4 @@
-"""Where pages get Alpine from: its CSP build, which evaluates no text as code, in one exact version."""
+"""The address and hash of Alpine for pages: its CSP build, which evaluates no text as code, in one exact version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that the web needs from the rest of the gateway, handed in by the composition root."""
+"""The parts of the gateway that the web depends on, passed in by the composition root."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class OpenIdConfig:
 
 @dataclass(frozen=True, slots=True)
 class AccessDependencies:
-    """How people and programs are identified, and what is open to all.
+    """How people and programs are authenticated, and what is open to all.
 
-    `open_api` asks nobody at the API (the dashboard asks always), `open_metrics` lets everybody read /metrics,
+    `open_api`: the API needs no key (the dashboard always needs a login); `open_metrics`: everybody may read /metrics;
     `insecure_cookies` is for a gateway that browsers reach by http. `audit` keeps logins, and failed attempts.
     `key_limit` and `address_limit` bound how many requests one of them makes; None bounds nothing.
     """

@@ -1,4 +1,4 @@
-"""Which hosts a request may be addressed to: else a page whose name resolves to us reads what is open here."""
+"""The allowed values of `Host`: else a page whose name resolves to the gateway could read its open routes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 Observe = Callable[[str, str, int, float], None]
-"""Told the method, the route, the status and the seconds."""
+"""Gets the method, the route, the status and the seconds."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -1,4 +1,4 @@
-"""Work on large values, done in threads: the event loop goes on meanwhile, and few such works are done at a time."""
+"""Work on large values in threads: the event loop goes on meanwhile, and only a few such calls run at a time."""
 
 from __future__ import annotations
 

@@ -131,11 +131,11 @@ class SessionService:
     async def admit(
         self, identity: Identity, grant: Grant, *, address: str, agent: str, before: str | None = None
     ) -> Opened:
-        """Open a session for who logged in at the identity provider, with the role and the topics that they have now.
+        """Open a session for a person who logged in at the identity provider, with their present role and topics.
 
-        The account at the provider decides who it is: a new name there changes nothing here. Raises `Forbidden` for who
-        has no role, and ends their sessions of before; for who was disabled here; and for a name that is another's, be
-        it of a password or of another account: else whoever can choose a name there would become who has it here.
+        The account at the provider identifies the person: a new name there changes nothing here. Raises `Forbidden` for
+        a person without a role, whose older sessions end; for a person who was disabled here; and for a name that a
+        person with a password or another account has: else a person who can choose a name there could take it over.
         """
         user = await self._store.user_by_account(identity.account)
         name = grant.name if user is None else user.name
@@ -272,7 +272,7 @@ class SessionService:
 
 
 def _password_of(user: User | None) -> str | None:
-    """Return what a password is compared with; None for who has none here, or isn't let in."""
+    """Return the hash that a password is compared with; None for a person without one here, or who is disabled."""
     return None if user is None or user.disabled_at is not None or user.account is not None else user.password
 
 

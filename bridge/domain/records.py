@@ -20,9 +20,9 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """What somebody did: `target` is what it was done to, as `task:…`, `topic:…`, `operation:…`, `user:…`.
+    """A person's action: `target` is its object, as `task:…`, `topic:…`, `operation:…`, `user:…`.
 
-    Never changed once written. `before` and `after` have what differs, with secrets masked by whoever writes it.
+    Never changed once written. `before` and `after` have the differences; the caller masks secrets.
     """
 
     id: str

@@ -87,7 +87,7 @@ def place_of(task_id: str, trace: str | None) -> Place | None:
 
 
 def span_of_attempt(trace: str, task_id: str, claim_id: str) -> str:
-    """Return the id of an attempt's span: whoever finds that its process died can write it in its stead."""
+    """Return the id of an attempt's span: the process that ends the claim of a dead process can write the span."""
     return _digest("attempt", trace, task_id, claim_id)
 
 

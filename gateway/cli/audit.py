@@ -47,7 +47,7 @@ class RecordedActions:
             self._changes.append((_ACTIONS[event], values))
 
     def entries(self, at: datetime) -> Sequence[AuditEntry]:
-        """Return the changes as entries of who is logged in on this machine."""
+        """Return the changes as entries of the user who is logged in on this machine."""
         return [_entry(at, action, dict(values)) for action, values in self._changes]
 
 

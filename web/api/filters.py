@@ -55,7 +55,7 @@ def given_filter(
         ),
     ] = None,
 ) -> TaskFilter:
-    """Parse the filter of a listing to typed values; raises `ValidationException` for what is no moment in UTC."""
+    """Parse the filter of a listing to typed values; raises `ValidationException` for one that is no time in UTC."""
     return TaskFilter(
         states=tuple(status),
         topics=tuple(topic),

@@ -78,7 +78,7 @@ _START = """SwaggerUIBundle({
 
 
 class ClosedModels(PydanticSchemaPlugin):
-    """Says of a model that takes no other fields than its own that it doesn't, and which texts and keys it takes.
+    """Adds to the schema of a closed model that it takes no other fields, and which texts and keys it takes.
 
     Litestar leaves that out.
     """

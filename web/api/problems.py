@@ -1,4 +1,4 @@
-"""The one map from what can go wrong to HTTP. Every error leaves as `application/problem+json` (RFC 9457)."""
+"""The one map from errors to HTTP. Every error is answered as `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CHALLENGE = 'Bearer realm="worker-api-gateway"'
 class Kind:
     """A kind of problem.
 
-    `detail` is what every client is told; None shows the message of the error, which is written for clients.
-    `retry_after` is in seconds. `challenge` names the way to say who one is, as HTTP asks of a 401.
+    `detail` is the text for every client; None shows the message of the error, which is written for clients.
+    `retry_after` is in seconds. `challenge` names the authentication scheme, which HTTP requires with a 401.
     """
 
     slug: str
@@ -131,7 +131,7 @@ class PageWriter(Protocol):
 
 
 def kind_of(error: Exception) -> Kind:
-    """Return the kind of problem that `error` is; anything unknown is an internal error."""
+    """Return the kind of problem of `error`; an unknown error is an internal error."""
     if _is_disconnect(error):
         return STATUSES[400]
     if isinstance(error, HTTPException):
@@ -147,7 +147,7 @@ def _is_disconnect(error: Exception) -> bool:
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    """Turn any error into the response that tells the client what to do; log what the client is not told."""
+    """Turn any error into a response that says what the client can do; log the details that it leaves out."""
     problem = _problem(request, error)
     return Response(
         problem.model_dump(mode="json", exclude_none=True),
@@ -160,7 +160,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[s
 def page_answer(
     pages: PageWriter, to_login: Callable[[Request[Any, Any, Any]], Response[Any]]
 ) -> Callable[[Request[Any, Any, Any], Exception], Response[Any]]:
-    """Return what `answer` is for pages: whoever isn't logged in is sent to the login, and the rest told in a page."""
+    """Return the error as a page; without a login the browser is sent to the login."""
 
     def answer_page(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         if isinstance(error, errors.Unauthenticated):
@@ -228,7 +228,7 @@ def _example(kind: Kind) -> dict[str, Any]:
 
 
 def message_for(error: Exception) -> Message:
-    """Return what a client is told of `error`; its code is there always."""
+    """Return the detail of `error` for clients, with its code."""
     kind = kind_of(error)
     if kind.detail is not None:
         return kind.detail

@@ -1,4 +1,4 @@
-"""Checks that come before a request is read: only known query parameters, and only JSON bodies."""
+"""Checks before a request is read: only known query parameters, and only JSON bodies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from web.offload import Offload
 MAX_NAME_SHOWN = 64
 MOST_PROBLEMS = 100
 OFFLOAD = "offload"
-"""Under which the application's state has its `Offload`."""
+"""The key of the `Offload` in the application's state."""
 _FROM_REQUEST = ("data", "request")
 _FORMS: Final = {RequestEncodingType.URL_ENCODED, RequestEncodingType.MULTI_PART}
 

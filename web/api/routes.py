@@ -1,4 +1,4 @@
-"""The routes of the API; what they do is behind `WebDependencies`."""
+"""The routes of the API; `WebDependencies` has the calls behind them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class TaskRoutes(Controller):
         principal: GivenPrincipal,
         traceparent: GivenTrace = None,
     ) -> Accepted:
-        """Hand a submission to the flow, which answers for it once the task is kept."""
+        """Hand a submission to the flow, which is responsible for the task once it is stored."""
         require(principal, Scope.SUBMIT, data.topic)
         try:
             return Accepted.of(await dependencies.submit(data.to_submission(traceparent, request.size)))
@@ -163,7 +163,7 @@ class TaskRoutes(Controller):
         dependencies: GivenDependencies,
         principal: GivenPrincipal,
     ) -> Accepted:
-        """Ask the flow to revive a failed task, and write down before who asked; and after that, what was refused."""
+        """Retry a failed task; the audit has an entry before the retry, and another where it was refused."""
         if principal.topics is not None:
             await _task(dependencies, task_id, principal, Scope.OPERATE)
 
@@ -264,7 +264,7 @@ class HealthRoutes(Controller):
         responses=problem_responses(400),
     )
     async def live(self) -> LiveStatus:
-        """Answer; that is the whole proof."""
+        """Answer: an answer proves that the process lives."""
         return LiveStatus()
 
     @get(
@@ -290,7 +290,7 @@ class HealthRoutes(Controller):
             ),
         ] = None,
     ) -> Response[ReadyStatus]:
-        """Ask the composition root, which knows the role."""
+        """Return the readiness, which the composition root computes by the process's roles."""
         readiness = await dependencies.ready(None if purpose is None else _purpose(purpose))
         return Response(ReadyStatus.of(readiness), status_code=200 if readiness.ok else 503)
 
@@ -309,7 +309,7 @@ async def dead_letters(
     principal: GivenPrincipal,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many.")] = 50,
 ) -> DeadLetterList:
-    """List what nobody could work with."""
+    """List the dead letters."""
     require(principal, Scope.READ)
     return DeadLetterList.of(await dependencies.dead_letters(limit), dependencies.secrets_of)
 
@@ -322,7 +322,7 @@ def _purpose(text: str) -> Purpose:
 
 
 async def _task(dependencies: WebDependencies, task_id: str, principal: Principal, action: Scope) -> Task:
-    """Return a task that `principal` may do `action` on; one of another's topic is as unknown to it as none."""
+    """Return a task on which `principal` may do `action`; a task of another topic counts as unknown."""
     unknown = UnknownTask(message("task.not_kept", task=task_id))
     try:
         task = await dependencies.reader.get(task_id)
@@ -358,5 +358,5 @@ def api_router() -> Router:
 
 
 def probes_router() -> Router:
-    """Return only what probes and Prometheus ask for."""
+    """Return only the routes for probes and Prometheus."""
     return Router("/", route_handlers=[HealthRoutes, metrics], before_request=check_request)

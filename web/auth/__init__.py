@@ -1,1 +1,1 @@
-"""Who a request comes from and what they may do: guard, CSRF, content security policy. Imports `web.dependencies`."""
+"""Authentication and authorization: guard, CSRF, content security policy. Imports `web.dependencies`."""

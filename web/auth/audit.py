@@ -1,4 +1,4 @@
-"""What somebody does by a page, as the audit keeps it."""
+"""Audit entries of people's actions on pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one guard before every route. A route says what it needs by `opt=needs(…)`; what says nothing opens to nobody."""
+"""The one guard before every route. A route declares its need by `opt=needs(…)`; a route without one is refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Need:
 OPEN: Final[Mapping[str, Need]] = {_NEEDS: Need(None)}
 METRICS: Final[Mapping[str, Need]] = {_NEEDS: Need(Scope.READ, metrics=True)}
 PAGES: Final[Mapping[str, bool]] = {_PAGE: True}
-"""For the router of pages: only a login counts there, and every change must come from a page of our own."""
+"""Options of the router of pages: they need a login, not a key, and every change must come from a page of our own."""
 
 
 def needs(scope: Scope) -> dict[str, Any]:
@@ -48,13 +48,13 @@ def needs(scope: Scope) -> dict[str, Any]:
 
 
 def need_of(handler: BaseRouteHandler) -> Need | None:
-    """Return what a route says that it needs; None where it says nothing."""
+    """Return the need that a route declares; None where it declares none."""
     need = handler.opt.get(_NEEDS)
     return need if isinstance(need, Need) else None
 
 
 class Guard:
-    """Finds out who asks, before anything of the request is read, and whether he may."""
+    """Authenticates and authorizes each request, before its body is read."""
 
     def __init__(self, access: AccessDependencies) -> None:
         self._access = access
@@ -80,7 +80,7 @@ class Guard:
         principal = await self._identify(connection, page=page)
         if changes:
             await self._require_intent(connection, principal)
-        # What is measured is of all topics: a key that is bound to some is not to learn the names of others.
+        # Metrics are of all topics: a key that is bound to some must not learn the names of others.
         if not (may if need.metrics else may_some)(principal, need.scope):
             raise _forbidden(principal, need.scope)
         connection.scope[_PRINCIPAL] = principal  # type: ignore[typeddict-unknown-key]  # ours
@@ -101,7 +101,7 @@ class Guard:
         raise Unauthenticated(_WHO)
 
     async def _require_intent(self, connection: Connection, principal: Principal) -> None:
-        """A browser sends a cookie, or reaches an open API, for any page that asks it to: a key it sends for none."""
+        """Any page can make a browser send a cookie, or reach an open API; no page can make it send a key."""
         insecure = self._access.insecure_cookies
         if principal.kind is Kind.PERSON:
             require_own_page(connection, insecure=insecure)
@@ -111,7 +111,7 @@ class Guard:
 
 
 async def signed_in(connection: Connection, access: AccessDependencies) -> Principal | None:
-    """Return who is logged in with this browser, if anybody is; for open pages that show it."""
+    """Return the person who is logged in with this browser, or None; for open pages that show the name."""
     secret = connection.cookies.get(cookie_name(insecure=access.insecure_cookies))
     principal = None if secret is None else await access.session_service.by_session(secret)
     if principal is not None:
@@ -121,19 +121,19 @@ async def signed_in(connection: Connection, access: AccessDependencies) -> Princ
 
 
 def principal_of(connection: Connection) -> Principal | None:
-    """Return who asks, as the guard found out; None on an open route."""
+    """Return the principal that the guard found; None on an open route."""
     found = connection.scope.get(_PRINCIPAL)
     return found if isinstance(found, Principal) else None
 
 
 def session_secret_of(connection: Connection) -> str | None:
-    """Return what the browser has of its session, where it is a good one."""
+    """Return the secret of the browser's session; None without a valid session."""
     secret = connection.scope.get(_SECRET)
     return secret if isinstance(secret, str) else None
 
 
 def form_token_of(connection: Connection) -> str:
-    """Return what the hidden field `csrf_token` of a form must have; empty where nobody is logged in."""
+    """Return the value of the hidden field `csrf_token` of a form; empty without a login."""
     secret = session_secret_of(connection)
     return "" if secret is None else csrf_token(secret)
 
@@ -142,7 +142,7 @@ def given_principal(
     request: Request[Any, Any, Any],
     dependencies: NamedDependency[SkipValidation[object]],  # noqa: ARG001
 ) -> Principal:
-    """Give a route the principal. Raises `Unauthenticated` on an open route, where nobody was asked.
+    """Give a route the principal. Raises `Unauthenticated` on an open route, which has none.
 
     It names `dependencies` to come after them: Litestar starts a task each, in a group, for two that it gives at once.
     """

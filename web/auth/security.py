@@ -1,4 +1,4 @@
-"""What keeps a browser from being used against its user: headers, the policy of pages, and proof of where a form is."""
+"""Protection of browsers: security headers, the policy of pages, and the checks of a form's origin and token."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FOREIGN: Final = message("request.foreign_page")
 
 
 async def add_headers(message: Message, scope: Scope) -> None:
-    """Give every answer, errors too, the headers that it hasn't set itself."""
+    """Add to every answer, errors too, the security headers that it hasn't set itself."""
     if message["type"] != "http.response.start":
         return
     headers = MutableScopeHeaders.from_message(message)
@@ -53,7 +53,7 @@ async def add_headers(message: Message, scope: Scope) -> None:
 
 
 def new_nonce() -> str:
-    """Return what marks the scripts of one answer as the gateway's own."""
+    """Return the nonce that marks the scripts of one answer as the gateway's own."""
     return secrets.token_urlsafe(18)
 
 
@@ -76,7 +76,7 @@ def session_cookie(secret: str, *, insecure: bool, seconds: int) -> Cookie:
 
 
 def require_own_page(connection: ASGIConnection[Any, Any, Any, Any], *, insecure: bool) -> None:
-    """Raise `ForeignPage` unless the browser says that a page of this origin sent the request.
+    """Raise `ForeignPage` unless, by the browser's headers, a page of this origin sent the request.
 
     `Sec-Fetch-Site` decides where it is there: no page can set it. Older browsers, and any over plain http, send
     `Origin` with what is no GET.
@@ -90,7 +90,7 @@ def require_own_page(connection: ASGIConnection[Any, Any, Any, Any], *, insecure
 
 
 def refuse_foreign_page(connection: ASGIConnection[Any, Any, Any, Any], *, insecure: bool) -> None:
-    """Raise `ForeignPage` where a browser says that another's page sent the request; programs say nothing."""
+    """Raise `ForeignPage` where, by the browser's headers, another site's page sent the request; programs send none."""
     if "sec-fetch-site" in connection.headers or "origin" in connection.headers:
         require_own_page(connection, insecure=insecure)
 

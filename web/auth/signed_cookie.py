@@ -24,7 +24,7 @@ class SignedCookie:
     samesite: Literal["lax", "strict"] = "lax"
 
     def write(self, response: Response[Any], request: Request[Any, Any, Any], value: Any, *, insecure: bool) -> None:
-        """Set the cookie; nothing where nobody is logged in, or the value is too long for a cookie."""
+        """Set the cookie; do nothing without a login, or where the value is too long for a cookie."""
         secret = session_secret_of(request)
         if secret is None:
             return
@@ -33,7 +33,7 @@ class SignedCookie:
             response.set_cookie(host_cookie(self.name, text, self.seconds, insecure=insecure, samesite=self.samesite))
 
     def read(self, request: Request[Any, Any, Any], *, insecure: bool) -> Any:
-        """Return the value; None where there is none, or this session has not written it."""
+        """Return the value; None without a value that this session has signed."""
         text = request.cookies.get(host_name(self.name, insecure=insecure), "")
         secret = session_secret_of(request)
         if not text or secret is None or len(text) > _LONGEST:
@@ -44,7 +44,7 @@ class SignedCookie:
             return None
 
     def drop(self, response: Response[Any], *, insecure: bool) -> None:
-        """Take the cookie away."""
+        """Delete the cookie."""
         response.set_cookie(host_cookie(self.name, "", 0, insecure=insecure, samesite=self.samesite))
 
     def _serializer(self, secret: str) -> URLSafeTimedSerializer:

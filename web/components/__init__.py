@@ -1,1 +1,1 @@
-"""What pages are made of: layout, forms, charts, formats, live updates. Imports `web.auth` and `web.i18n`."""
+"""The parts of pages: layout, forms, charts, formats, live updates. Imports `web.auth` and `web.i18n`."""

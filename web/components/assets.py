@@ -38,7 +38,7 @@ class Asset:
 
 
 class Assets:
-    """Reads the files once; with `fresh` at each request, for who works on them."""
+    """Reads the files once, or at each request with `fresh`, for work on the files."""
 
     def __init__(self, folder: Path = FOLDER, *, fresh: bool = False) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class Assets:
         return f"{root}/dashboard/static/{self._all()[name].mark}/{name}"
 
     def get(self, name: str) -> Asset | None:
-        """Return a file by its name; no other name leads anywhere."""
+        """Return a file by its name; an unknown name is 404."""
         return self._all().get(name)
 
     def _all(self) -> Mapping[str, Asset]:
@@ -67,7 +67,7 @@ def _asset(name: str, content: bytes) -> Asset:
 
 
 def asset_routes(assets: Assets) -> tuple[HTTPRouteHandler, ...]:
-    """Return the route of the files. They are open: the login page has them too, and there is no secret in them."""
+    """Return the route of the files. They are open: the login page needs them, and they have no secrets."""
 
     @get("/static/{mark:str}/{name:str}", opt=OPEN)
     async def asset(

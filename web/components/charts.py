@@ -1,4 +1,4 @@
-"""Where the lines and bars of a chart go. Geometry alone: words, colours and escaping are the templates' affair.
+"""The positions of a chart's lines and bars. Geometry alone: templates have the texts, colours and escaping.
 
 A plot is 1000 wide and drawn as wide as its place is; its height is in pixels. Shares of the width are in percent.
 """
@@ -74,7 +74,7 @@ class Plot:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing in it at all."""
+        """Whether the chart has no values."""
         return not any(value for series in self.series for value in series.values)
 
 

@@ -11,7 +11,7 @@ from litestar import Request, Response
 from web.auth.signed_cookie import SignedCookie
 
 LIVE: Final = "x-live"
-"""The header of a page's own refetch: it shows nobody anything, and so uses nothing up."""
+"""The header of a page's own refetch, which does not show the message, and so leaves it in the cookie."""
 
 _COOKIE: Final = SignedCookie("flash", seconds=60)
 
@@ -28,12 +28,12 @@ class Flash:
 
 
 def add_flash(response: Response[Any], request: Request[Any, Any, Any], flash: Flash, *, insecure: bool) -> None:
-    """Have the next page say `flash`; nothing where nobody is logged in."""
+    """Show `flash` on the next page; do nothing without a login."""
     _COOKIE.write(response, request, [flash.level, flash.text, dict(flash.values)], insecure=insecure)
 
 
 def flash_of(request: Request[Any, Any, Any], *, insecure: bool) -> Flash | None:
-    """Return what is to be said; None for nothing, and for what this session has not written."""
+    """Return the message to show; None without one that this session has signed."""
     found = None if LIVE in request.headers else _COOKIE.read(request, insecure=insecure)
     if found is None:
         return None
@@ -42,5 +42,5 @@ def flash_of(request: Request[Any, Any, Any], *, insecure: bool) -> Flash | None
 
 
 def drop_flash(response: Response[Any], *, insecure: bool) -> None:
-    """Take the cookie away, now that it was shown."""
+    """Delete the cookie, after its message was shown."""
     _COOKIE.drop(response, insecure=insecure)

@@ -1,4 +1,4 @@
-"""How numbers, moments and durations are written for a reader: in his language, and in his time zone."""
+"""Formats numbers, times and durations for a reader, in their language and time zone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from babel.numbers import format_compact_decimal, format_decimal, format_percent
 from web.components.charts import Plot, Rect
 
 NONE: Final = "–"
-"""What stands where there is no value."""
+"""The sign for a missing value."""
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _SHORT: Final = len("Mar 18")

@@ -1,4 +1,4 @@
-"""Forms, read to plain text: nothing but named fields of bounded length gets any further."""
+"""Reads forms to plain text: only named fields of bounded length are passed on."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MAX_NAME_SHOWN: Final = 64
 def changing(scope: Scope, *, status: int = 303, most: int = FORM_BYTES) -> dict[str, Any]:
     """Return the options of a route that a form is sent to, and that needs `scope`.
 
-    It leads on to a page by 303. Another `status` is of an answer that is itself what was asked for: a file, or what is
-    shown once. `most` is in bytes.
+    The answer leads on to a page by 303. With another `status` the answer is the result itself: a file, or a secret
+    that is shown once. `most` is in bytes.
     """
     return {"opt": needs(scope), "status_code": status, "request_max_body_size": most}
 
@@ -34,7 +34,7 @@ async def read_form(
     """Return the form's fields, those that are left out as empty; `fields` has their names and greatest lengths.
 
     Those of `repeated` may be given often: `read_repeated` returns them.
-    Raises `ValidationException` (400) for an unknown, repeated or too long field, and for what is no form.
+    Raises `ValidationException` (400) for an unknown, repeated or too long field, and for a body that is no form.
     """
     content_type, _ = request.content_type
     if content_type != RequestEncodingType.URL_ENCODED:

@@ -1,6 +1,6 @@
-"""Tells open pages that something has changed, by server-sent events: which regions, never what is in them.
+"""Live updates by server-sent events: they name the regions of a page that have changed, never their content.
 
-However many pages are open in this process, one watcher asks for them all, and only while there is one.
+One watcher reads the changes for all open pages of this process, and only while a page is open.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from bridge.ports.changes import Changes
 from web.auth.guard import needs
 
 EVERYTHING: Final = "*"
-"""The name that stands for all regions: what a page missed nobody knows any more."""
+"""The name for all regions, where the changes that a page missed are no longer known."""
 
 _REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class LiveConfig:
-    """How often is asked and told, and how many may listen.
+    """Intervals of live updates, and the limits of streams.
 
-    Every `recheck` the sessions of those who listen are looked at: who was disabled, or signed out, hears no more.
-    A stream ends after `lifetime`, and its page comes back with its session, which may have ended meanwhile. When
-    nobody listens any more the watcher goes on for `linger`: whoever goes from page to page misses nothing.
-    What pages cost that fetch themselves again may take the `share` of one core, all together: the more they cost the
-    later they are told of the next change, but not later than after `longest`.
+    Every `recheck` the sessions of all streams are checked: those of people who were disabled, or signed out, end. A
+    stream ends after `lifetime`, and its page opens another with its session, which may have ended meanwhile. After the
+    last stream the watcher goes on for `linger`, so that a reader who changes pages misses nothing. Refetched pages may
+    take the `share` of one core, all together: the more they cost the later the next update is sent, but not later than
+    after `longest`.
     """
 
     every: timedelta = timedelta(milliseconds=500)
@@ -81,7 +81,7 @@ async def _none_ended(_session_ids: Collection[str]) -> Collection[str]:
 
 
 class Live:
-    """The one watcher of a process, and those who listen to it; `ending` closes every stream.
+    """The one watcher of a process, and its streams; `ending` closes every stream.
 
     `ended` returns which of the sessions of those ids are no longer valid.
     """
@@ -128,11 +128,11 @@ class Live:
 
     @property
     def cursor(self) -> str:
-        """What a page that is written now has heard up to; empty while nobody watches."""
+        """The position of a page that is written now; empty while the watcher doesn't run."""
         return f"{self._boot}-{self._number}" if self._watching is not None else ""
 
     async def run_once(self) -> None:
-        """Ask for the tokens, and wake those who listen where one differs. Raises `GatewayError`."""
+        """Read the change tokens, and wake the streams where one differs. Raises `GatewayError`."""
         tokens = dict(await self._changes.change_tokens())
         before, self._tokens = self._tokens, tokens
         if before is None:
@@ -155,14 +155,14 @@ class Live:
                 listener.woken.set()
 
     def spend(self, seconds: float) -> None:
-        """Count the time that a page took because it was told of a change."""
+        """Count the time that a page took which was refetched after a change."""
         self._spent += seconds
         self._each = seconds if self._each == 0.0 else self._each + (seconds - self._each) / 8
 
     async def stream(self, user: str, last_id: str, session: str = "") -> AsyncIterator[bytes]:
-        """Give what goes over the wire, until the browser leaves, the session, the stream's time or the process ends.
+        """Yield the stream's bytes, until the browser leaves, or the session, the stream's time or the process ends.
 
-        `last_id` is what the page has heard up to, as `cursor` or the last event said; from an unknown one all is new.
+        `last_id` is the page's position, from `cursor` or the last event; for an unknown position all has changed.
         """
         listener, clock = _Listener(user, session), asyncio.get_running_loop()
         until = clock.time() + self.live_config.lifetime.total_seconds()
@@ -180,7 +180,7 @@ class Live:
         finally:
             self._leave(listener)
 
-    # -- those who listen
+    # -- streams
 
     def _join(self, listener: _Listener) -> None:
         self._listeners.add(listener)
@@ -214,7 +214,7 @@ class Live:
                 listener.woken.set()
 
     def _missed(self, last_id: str) -> set[str]:
-        """Return what a page has missed that had heard up to `last_id`."""
+        """Return the changes that a page at the position `last_id` has missed."""
         boot, _, number = last_id.partition("-")
         if boot != self._boot or not number.isdecimal() or len(number) > 18 or int(number) > self._number:
             return {EVERYTHING}
@@ -244,7 +244,7 @@ class Live:
             self._forget()
 
     async def _poll(self, failed: bool) -> bool:
-        """Ask once; return whether that failed, which is logged once an outage."""
+        """Read the changes once; return whether that failed, which is logged once an outage."""
         try:
             await self.run_once()
             if self._now() >= self._recheck_at:
@@ -257,7 +257,7 @@ class Live:
         return False
 
     def _forget(self) -> None:
-        """What changes while nobody watches is told to nobody: a page of before has missed something."""
+        """Make older positions unknown: changes while the watcher does not run are not seen."""
         self._watching, self._tokens = None, None
         self._hints.clear()
         self._number += 1

@@ -34,7 +34,7 @@ SECTIONS: Final = (
 
 
 def sections_for(principal: Principal | None) -> Sequence[Section]:
-    """Return the sections that somebody may see; none for a stranger."""
+    """Return the sections that a person may see; none without a login."""
     return [] if principal is None else [section for section in SECTIONS if may_some(principal, section.scope)]
 
 

@@ -1,4 +1,4 @@
-"""Writes pages: templates that escape everything, for one reader's language and zone, under a policy of their own."""
+"""Renders pages: templates that escape everything, in the reader's language and zone, with a policy of their own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from web.i18n.texts import locale_of, translations
 
 FOLDER: Final = Path(__file__).parents[1] / "templates"
 PAGES_OPT: Final = "pages"
-"""Where a route under /dashboard finds its `Pages`."""
+"""The key of the `Pages` in the `opt` of routes under /dashboard."""
 
 _WRITERS: Final = 2
 """How many pages are written at once beside the event loop."""
@@ -54,7 +54,7 @@ class PageConfig:
 
     @property
     def badge(self) -> str:
-        """How loud the environment's badge is: where it's production, nobody should miss it."""
+        """The style of the environment's badge: production's must not be missed."""
         name = self.environment.lower()
         if name.startswith(_DANGEROUS):
             return "production"
@@ -119,14 +119,14 @@ class Pages:
     def version_for(self, request: Request[Any, Any, Any]) -> str:
         """Return the version of what the request's page may share with others; empty where it may not.
 
-        A page that fetches itself again because it was told to may have what others were told of the same change.
-        Whoever comes by a link or after an action of their own may see what nobody was told yet.
+        A page that is refetched after a change may share what others got for the same change. A reader who comes by a
+        link, or after an action of their own, must see changes that were not sent to others yet.
         """
         return self._cursor() if is_refetch(request) else ""
 
     @contextmanager
     def spending(self, request: Request[Any, Any, Any]) -> Iterator[None]:
-        """Have the time that this takes counted as what the news cost: the next are told the later the more it is."""
+        """Count the time inside as a cost of live updates: the more they cost, the later the next are sent."""
         began = time.perf_counter()
         try:
             yield
@@ -156,7 +156,7 @@ class Pages:
         return self._response(draft, text, 200, None)
 
     async def in_thread(self, request: Request[Any, Any, Any], make: Callable[[], T]) -> T:
-        """Return what `make` makes, in a thread; its CPU time is counted as what the news cost."""
+        """Return what `make` returns, in a thread; its CPU time counts as a cost of live updates."""
         made, seconds = await self._writers.run(_timed, make)
         if is_refetch(request):
             self._spent(seconds)
@@ -188,7 +188,7 @@ class Pages:
         principal, links, now = principal_of(request), PageUrls(request), self.now()
         locale, zone = locale_of(language), zone_for(request, preferences)
         return {
-            # who asks, and what they may
+            # the person, and their rights
             "principal": principal,
             "permissions": frozenset(scope.value for scope in principal.scopes) if principal else frozenset(),
             "may": lambda scope: principal is not None and may_some(principal, Scope(scope)),
@@ -237,7 +237,7 @@ def is_refetch(request: Request[Any, Any, Any]) -> bool:
 
 
 def language_of_reader(request: Request[Any, Any, Any]) -> str:
-    """Return the language that a page of ours is written in for who asks."""
+    """Return the language of a page for the request's reader."""
     return pages_of(request).language_for(request)
 
 
@@ -259,7 +259,7 @@ async def render_in_thread(request: Request[Any, Any, Any], template: str, **val
 
 
 def missing(request: Request[Any, Any, Any], heading: str, text: str, back: str) -> Response[str]:
-    """Answer 404 with a page that says what isn't there, and leads to its list; heading and text are translated."""
+    """Answer 404 with a page that names the missing thing, and leads to its list; heading and text are translated."""
     return render(request, "missing.html", status=404, heading=heading, text=text, back=back)
 
 

@@ -1,4 +1,4 @@
-"""Addresses of pages: under whatever path the gateway is mounted, and with a page's whole state in the query."""
+"""Addresses of pages: under the path that the gateway is mounted at, with a page's whole state in the query."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PageUrls:
         return self._join(f"{self.root}{quote(path, safe='/:@')}", _pairs(query))
 
     def here(self, **changes: Value) -> str:
-        """Return the address of this page with fields of its query changed; None or empty takes one away."""
+        """Return the address of this page with fields of its query changed; None or empty removes a field."""
         return self._join(f"{self.root}{quote(self.path, safe='/:@')}", self.fields(**changes))
 
     def fields(self, **changes: Value) -> list[tuple[str, str]]:

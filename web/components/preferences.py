@@ -1,6 +1,6 @@
-"""How a reader wants his pages: language, zone, theme, density, shortcuts. Kept in a cookie of his browser.
+"""A reader's preferences: language, zone, theme, density, shortcuts. They are kept in a cookie of the browser.
 
-In the browser, not on the user: the login page has them too, and a screen on the wall wants others than a laptop.
+In the browser, not with the user: the login page has them too, and a screen on the wall needs others than a laptop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from web.i18n.texts import LANGUAGES, language_of
 THEMES: Final = ("auto", "light", "dark")
 DENSITIES: Final = ("compact", "roomy")
 GUESSED_ZONE: Final = "zone"
-"""A cookie that the browser's script writes: the zone of the machine, for who hasn't chosen one."""
+"""A cookie that the browser's script writes: the zone of the machine, where the reader hasn't chosen one."""
 
 _YEAR: Final = 365 * 86_400
 _LONGEST: Final = 400
@@ -34,7 +34,7 @@ _REGIONS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What a reader chose; None where the browser's own settings count."""
+    """A reader's choices; None where the browser's own settings count."""
 
     language: str | None = None
     zone: str | None = None
@@ -50,7 +50,7 @@ def zones() -> frozenset[str]:
 
 
 def chosen(fields: Mapping[str, str], before: Preferences) -> Preferences:
-    """Return `before` with those fields that name something there is; whatever else they name is left as it was.
+    """Return `before` with the fields that have a known value; other fields are left as they were.
 
     An empty language or zone goes back to the browser's own.
     """
@@ -69,7 +69,7 @@ def chosen(fields: Mapping[str, str], before: Preferences) -> Preferences:
 
 
 def preferences_of(connection: ASGIConnection[Any, Any, Any, Any], *, insecure: bool) -> Preferences:
-    """Return what the browser's cookie says; what is unknown in it counts for nothing."""
+    """Return the preferences in the browser's cookie; unknown values are ignored."""
     text = connection.cookies.get(preferences_name(insecure=insecure), "")
     return chosen(dict(parse_qsl(text[:_LONGEST], keep_blank_values=True)), Preferences())
 

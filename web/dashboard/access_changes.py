@@ -1,4 +1,4 @@
-"""What an admin changes about people and keys: for admins alone, with a reason, and in the audit before it is done."""
+"""Changes of people and keys: by admins alone, with a reason, and with an audit entry before the change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from web.i18n.texts import msg
 REASON: Final = 500
 CHANGE: Final = changing(Scope.ADMIN)
 TOLD_ONCE: Final = changing(Scope.ADMIN, status=200)
-"""Of a route whose answer has what is shown once: it is kept nowhere, so no later page could show it."""
+"""The options of a route whose answer has a secret that is shown once: no later page can show it."""
 
 _WHY: Final = Flash(msg("Nothing was changed: give a reason; it is recorded in the audit log."), level="error")
 _MISSED: Final = Flash(msg("Nothing was changed: someone else was faster."), level="error")
@@ -28,7 +28,7 @@ _MISSED: Final = Flash(msg("Nothing was changed: someone else was faster."), lev
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a person or a key: what the audit log says of it, and the call that makes it."""
+    """One change of a person or a key: its audit entry, and the call that makes it."""
 
     action: str
     target: str
@@ -39,13 +39,13 @@ class Change:
 
     @property
     def unexplained(self) -> Flash | None:
-        """What the reader is told where the change has no reason; None where it has one."""
+        """The message where the change lacks its reason; None where it has one."""
         return None if self.reason.strip() else _WHY
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the reader is told: why the change isn't made, that it is done, or that another was made in between."""
+    """The messages: why the change isn't made, that it is done, or that another was made in between."""
 
     refused: Flash | None
     done: Flash
@@ -53,13 +53,13 @@ class Answers:
 
 
 class Changes:
-    """Makes a change, and writes it down."""
+    """Makes a change, and writes audit entries."""
 
     def __init__(self, access: AccessDependencies) -> None:
         self._audit = access.audit
 
     async def make(self, request: Request[Any, Any, Any], principal: Principal, change: Change) -> bool:
-        """Make the change; False, which the audit log says too, where something came between and it was refused."""
+        """Make the change; False, with an audit entry, where another change came in between."""
         await self._write(request, principal, change, before=change.before, after=change.after)
         try:
             await change.call()
@@ -71,7 +71,7 @@ class Changes:
     async def make_and_go_on(
         self, request: Request[Any, Any, Any], principal: Principal, change: Change, path: str, answers: Answers
     ) -> Response[None]:
-        """Make the change unless there is a reason against it; the browser goes on to `path` and says what happened."""
+        """Make the change unless there is a reason against it; the browser goes on to `path` with a message."""
         if answers.refused is not None:
             return go_on(request, path, answers.refused)
         made = await self.make(request, principal, change)

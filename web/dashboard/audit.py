@@ -1,4 +1,4 @@
-"""What operators did, for admins: filtered by the address, paged by key, and exported."""
+"""The audit, for admins: filtered by the address, paged by key, and exported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _COLUMNS: Final = ("at", "who", "role", "origin", "action", "target", "reason", 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The filter as it was asked for, and as it is applied; `bad` names moments that can't be read."""
+    """The filter of the address, and the filter as it is applied; `bad` names times that can't be read."""
 
     texts: dict[str, str]
     filter: AuditFilter
@@ -74,7 +74,7 @@ def changes_of(entry: AuditEntry) -> list[tuple[str, object, object]]:
 
 
 def _short(value: object) -> object:
-    """Return a value as a row has room for it: what has parts on one line."""
+    """Return a value as one line of a row."""
     whole = value is None or isinstance(value, str | int | float)
     return value if whole else json.dumps(value, ensure_ascii=False, default=str)
 
@@ -130,7 +130,7 @@ class AuditPage:
         )
 
     async def entries(self, wanted: AuditFilter, separator: str) -> AsyncIterator[str]:
-        """Give the lines of an export."""
+        """Yield the lines of an export."""
         after: tuple[datetime, str] | None = None
         left = EXPORTED
         head = True
@@ -177,7 +177,7 @@ ACTIONS: Final = (
     "key.create",
     "key.revoke",
 )
-"""What is offered to filter by; others can be typed into the address."""
+"""The values that the filter offers; others can be typed into the address."""
 
 
 def audit_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:

@@ -1,4 +1,4 @@
-"""Which tasks somebody has chosen for work on many at once: by their ids, or by a search."""
+"""The tasks chosen for a bulk operation: by their ids, or by a search."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDS: Final = ("ids", "id")
 """Both names are read: a list's boxes may have either."""
 MOST_IDS: Final = 2000
 MOST_IN_ADDRESS: Final = 100
-"""So many ids still go into an address, which then can be sent to somebody."""
+"""So many ids still fit into an address, which can be passed on."""
 
 _ID_LENGTH: Final = 255
 _FIELDS: Final = {"q": MAX_LENGTH, "action": 32}
@@ -36,7 +36,7 @@ class Chosen:
         return bool(self.ids or self.q)
 
     def wanted(self, principal: Principal) -> Query | Sequence[str]:
-        """Return what to look for, bound to the topics of `principal`. Raises `QueryError`."""
+        """Return the search, bound to the topics of `principal`. Raises `QueryError`."""
         if principal.topics is None:
             return self.ids or parse(self.q)
         query = Among(Field.ID, self.ids) if self.ids else parse(self.q)
@@ -44,14 +44,14 @@ class Chosen:
 
 
 def chosen_by_address(request: Request[Any, Any, Any]) -> Chosen:
-    """Return what an address says."""
+    """Return the choice in an address."""
     params = request.query_params
     ids = [value for name in IDS for value in params.getall(name, [])]
     return _chosen(ids, params.get("q", ""))
 
 
 async def chosen_by_form(request: Request[Any, Any, Any], **others: int) -> tuple[Chosen, dict[str, str]]:
-    """Return what a form says, and its other fields, of which `others` has the greatest lengths."""
+    """Return the choice in a form, and its other fields, of which `others` has the greatest lengths."""
     fields = await read_form(request, {**_FIELDS, **others}, dict.fromkeys(IDS, _ID_LENGTH))
     ids = [value for name in IDS for value in await read_repeated(request, name)]
     return _chosen(ids, fields["q"]), fields

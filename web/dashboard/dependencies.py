@@ -1,4 +1,4 @@
-"""What the pages of the dashboard need from the rest of the gateway, handed in by the composition root."""
+"""The parts of the gateway that the dashboard's pages depend on, passed in by the composition root."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from web.offload import Offload
 
 @dataclass(frozen=True, slots=True)
 class TopicDefaults:
-    """What holds for a topic that doesn't say otherwise."""
+    """The options of a topic that doesn't set its own."""
 
     timeout: timedelta
     lock: timedelta
@@ -35,8 +35,8 @@ class TopicDefaults:
 class DashboardDependencies:
     """All that the pages of tasks, failures, topics, workers, bulk operations and the audit depend on.
 
-    The pages only read the engine: what changes something goes by `operate`. `depth` and `depths` raise `BrokerError`;
-    `health` never raises. `circuit` tells how this process's calls to the engine go: `closed`, `open` or `half_open`.
+    The pages only read the engine: changes go by `operate`. `depth` and `depths` raise `BrokerError`; `health` never
+    raises. `circuit` is the state of this process's circuit breaker: `closed`, `open` or `half_open`.
     `jaeger_url` is where a trace's page is, with `{trace}` for its id; it and `cockpit_url` are None where there are no
     such pages. A replica without a heartbeat for `stale_after` is stale, and is listed for `shown_for`.
     """

@@ -1,4 +1,4 @@
-"""What failed, grouped by cause: how often, since when, and a way to have all of a group tried again."""
+"""Failures grouped by cause: how often, since when, and a link to retry all tasks of a group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of programs, for admins: which there are, a new one, and the end of one."""
+"""The API keys, for admins: list, create and revoke."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from web.i18n.texts import msg
 PATH: Final = "/dashboard/settings/keys"
 LABEL: Final = 100
 REVOKED: Final = 20
-"""How many of the keys that open nothing any more are listed."""
+"""How many of the revoked keys are listed."""
 
 _MADE: Final = {"prefix": 12, "label": 200, "topics": FIELD, "reason": REASON}
 
@@ -32,9 +32,9 @@ Prefix = Annotated[str, PathParameter(min_length=1, max_length=64)]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A key that was to be made, and what is wrong with that, by field. Its prefix is chosen as the form is shown.
+    """The form of a new key, and its faults by field. The prefix is chosen when the form is shown.
 
-    So the same form sent twice makes one key: the second time there is one of that prefix.
+    So the same form sent twice makes one key: the second time there is a key of that prefix already.
     """
 
     prefix: str
@@ -124,7 +124,7 @@ class KeysPages:
         return render(request, "key.html", key=key, most_reason=REASON)
 
     async def revoke(self, request: Request[Any, Any, Any], principal: Principal, prefix: str) -> Response[Any]:
-        """Let a key open nothing any more."""
+        """Revoke a key."""
         reason = (await read_form(request, {"reason": REASON}))["reason"]
         key = await self._accounts.key(prefix)
         if key is None:

@@ -1,4 +1,4 @@
-"""Login and logout: the way of a person into the dashboard."""
+"""Login and logout of people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORM: Final = {"name": 256, "password": 1024, "next": 2048}
 
 
 def safe_next(text: str) -> str:
-    """Return the path of ours to go on to; whatever could lead elsewhere becomes the dashboard's first page."""
+    """Return the path to go on to; a path that could lead to another host becomes the dashboard's first page."""
     if not text.startswith(HOME) or not text.isascii() or not text.isprintable():
         return HOME  # a browser takes what begins with two slashes, or a slash and a backslash, for a host
     if any(sign in text for sign in '\\ "<>'):
@@ -40,7 +40,7 @@ def safe_next(text: str) -> str:
 
 
 def to_login(request: Request[Any, Any, Any]) -> Response[None]:
-    """Send a browser to the login, from where it comes back; what it wanted to change must be sent again."""
+    """Send a browser to the login, which leads back to the page; a form must be sent again."""
     wanted = ""
     if request.method == "GET":
         path, query = request.url.path.removeprefix(root_of(request)), request.url.query
@@ -62,7 +62,7 @@ class Login:
         self._pages = pages
 
     async def show(self, request: Request[Any, Any, Any]) -> Response[Any]:
-        """Show the form, or go on where somebody is logged in."""
+        """Show the form, or go on with a login."""
         target = safe_next(request.query_params.get("next", ""))
         if await signed_in(request, self._access) is not None:
             return see(request, target)
@@ -94,7 +94,7 @@ class Login:
         )
 
     async def enter(self, request: Request[Any, Any, Any]) -> Response[Any]:
-        """Open a session, under an id that nobody knew before."""
+        """Open a session, under a new id."""
         form = await read_form(request, _FORM)
         target, insecure = safe_next(form["next"]), self._access.insecure_cookies
         try:
@@ -141,7 +141,7 @@ class Login:
             return None
 
     async def _audit(self, request: Request[Any, Any, Any], action: str, who: Principal | None) -> None:
-        """Write down who it was; of a try that failed no name, as what is typed there may be a password."""
+        """Write an audit entry; of a failed attempt without the name, as people may type a password there."""
         if self._access.audit is not None:
             target = "" if who is None else f"user:{who.name}"
             await self._access.audit(audit_entry(request, who or ANONYMOUS, action, target, self._pages.now()))

@@ -1,4 +1,4 @@
-"""Puts together what is under /dashboard: login, settings, live updates, files, and the pages themselves."""
+"""The router of /dashboard: login, settings, live updates, files, and the pages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def home(request: Request[Any, Any, Any]) -> Response[str]:
 
 @get("/{rest:path}", opt=needs(Scope.READ))
 async def nowhere() -> None:
-    """Tell in a page that there is none of this address."""
+    """Answer 404 with a page."""
     raise NotFoundException
 
 
@@ -48,7 +48,7 @@ def dashboard_router(
     live_config: LiveConfig | None = None,
     mounted: Sequence[ControllerRouterHandler] = (),
 ) -> Router:
-    """Return what is under /dashboard. `mounted` are its pages; each says what it needs, as all routes do.
+    """Return the router. `mounted` are its pages; each declares its need, as all routes do.
 
     `changes` is what live updates watch, `ending` is set when the process is to end.
     """

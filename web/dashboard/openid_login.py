@@ -1,4 +1,4 @@
-"""Login with the company's account: to the identity provider, back from it, and at the end out of it again."""
+"""Login with the company's account: to the identity provider and back, and the logout there."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class OpenIdLogin:
         return answer
 
     async def end(self, request: Request[Any, Any, Any]) -> Response[Any]:
-        """Open a session for who comes back from the provider; what was begun counts once."""
+        """Open a session for a person who comes back from the provider; each begun login counts once."""
         begun = _read(request.cookies.get(self._name, ""))
         target = HOME if begun is None else begun.next
         try:
@@ -142,7 +142,7 @@ class OpenIdLogin:
 
 
 def _read(text: str) -> _Begun | None:
-    """Return what the browser kept; None for what we never gave it."""
+    """Return the begun login in the cookie; None without one that we wrote."""
     parts = text.split(" ")
     if len(parts) != 4 or not all(_PART.fullmatch(part) for part in parts[:3]):
         return None

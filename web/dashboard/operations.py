@@ -1,4 +1,4 @@
-"""Work on many tasks at once: which there was and is, how far each is, and what became of every task."""
+"""Bulk operations: their list, their progress, and the result of every task."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class OperationsPages:
         )
 
     async def one(self, request: Request[Any, Any, Any], principal: Principal, operation_id: str) -> Response[str]:
-        """Show an operation, and what became of its tasks."""
+        """Show an operation, and the results of its tasks."""
         operation = await self._dashboard.store.operation(operation_id)
         if operation is None or not _is_for(principal, operation):
             text = msg("Operations are kept for 90 days.")
@@ -74,7 +74,7 @@ class OperationsPages:
     async def switch(
         self, request: Request[Any, Any, Any], principal: Principal, operation_id: str, to: OperationState
     ) -> Response[Any]:
-        """Pause, resume or cancel an operation; twice does no harm."""
+        """Pause, resume or cancel an operation; safe to repeat."""
         fields = await read_form(request, {"reason": _MOST_REASON})
         operation = await self._dashboard.store.operation(operation_id)
         path = f"/dashboard/operations/{operation_id}"
@@ -128,7 +128,7 @@ def _detail(request: Request[Any, Any, Any], item: Item) -> str:
 
 
 def _seconds_left(operation: Operation) -> float | None:
-    """Return how long what is pending will take at the operation's rate; None where it doesn't run."""
+    """Return how long the pending tasks will take at the operation's rate; None where it doesn't run."""
     pending = operation.totals.pending
     return pending / operation.rate if operation.state is OperationState.RUNNING and pending else None
 

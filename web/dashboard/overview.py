@@ -1,4 +1,4 @@
-"""The first page: what needs a person, then how much was done, how long it took, and what failed."""
+"""The first page: what needs attention, then numbers of runs, their durations, and failures."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Found:
 
 
 class OverviewPage:
-    """Finds what the page shows. Health is asked for at most once in five seconds, however many readers there are."""
+    """Shows the overview. Health is probed at most once in five seconds, for any number of readers."""
 
     def __init__(self, dashboard: DashboardDependencies) -> None:
         self._dashboard = dashboard

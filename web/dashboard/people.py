@@ -1,4 +1,4 @@
-"""The people who may log in, for admins: who there is, somebody new, and what changes about one."""
+"""The people who may log in, for admins: list, add and change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UserName = Annotated[str, PathParameter(min_length=1, max_length=64)]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Somebody who was to be added, and what is wrong with that, by field."""
+    """The form of a new person, and its faults by field."""
 
     name: str = ""
     role: str = Role.VIEWER.value
@@ -52,7 +52,7 @@ class PeoplePages:
     async def listed(
         self, request: Request[Any, Any, Any], draft: Draft | None = None, made: tuple[User, str] | None = None
     ) -> Response[str]:
-        """Show everybody; `made` is who was just added, with the password that is shown this once."""
+        """Show all people; `made` is the person just added, with the password that is shown this once."""
         return render(
             request,
             "people.html",
@@ -65,7 +65,7 @@ class PeoplePages:
         )
 
     async def add(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
-        """Add somebody under a password that nobody chose."""
+        """Add a person with a generated password."""
         fields = await read_form(request, _ADDED)
         name, role = fields["name"].strip().lower(), fields["role"]
         errors: dict[str, str] = {}
@@ -189,9 +189,9 @@ class PeoplePages:
 def _refusal(
     principal: Principal, user: User, change: Change, *, claimed: bool = False, explained: bool = True
 ) -> Flash | None:
-    """Return why nothing is done: admins don't shut themselves out, and what must be `explained` has a reason.
+    """Return why the change is refused: admins can't lock themselves out, and an `explained` change needs a reason.
 
-    What is `claimed` comes from the identity provider, where the person signs in with the company's account.
+    A `claimed` field comes from the identity provider, where the person signs in with the company's account.
     """
     if user.name == principal.name:
         return Flash(_YOURS, level="error")

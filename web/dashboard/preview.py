@@ -1,4 +1,4 @@
-"""Shows what work on many tasks would touch, asks for what has to be said before it, and starts it."""
+"""The preview of a bulk operation: the tasks that it would change, its form, and its start."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from web.i18n.messages import mistake_of
 from web.i18n.texts import msg
 
 COUNTED_ABOVE: Final = 100
-"""Above so many tasks their number has to be typed before they are touched."""
+"""Above so many tasks the person must type their number."""
 RATE: Final = 20
 MOST_REASON: Final = 500
 
@@ -41,7 +41,7 @@ _CONFIRMED: Final = {"token": 32, "expected": 9, "typed": 16, "rate": 8, "reason
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What was typed into the form, and what is wrong with it, by field."""
+    """The form as it was typed, and its faults by field."""
 
     token: str
     reason: str = ""
@@ -52,7 +52,7 @@ class Draft:
 
 
 def number_of(text: str) -> int | None:
-    """Return a number as people type it, with or without separators of thousands; None for what is none."""
+    """Return a number as people type it, with or without separators of thousands; None for other text."""
     digits = re.sub(r"[\s.,']", "", text)
     return int(digits) if re.fullmatch(r"[0-9]{1,9}", digits) else None
 

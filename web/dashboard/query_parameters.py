@@ -1,4 +1,4 @@
-"""What pages are asked for by their address: plain text of bounded length, where nothing unusable gets further."""
+"""Reads the fields of a page's address: plain text of bounded length, choices and times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def text_parameter(request: Request[Any, Any, Any], name: str, most: int = 200) 
 
 
 def choice_parameter(request: Request[Any, Any, Any], name: str, kind: type[Choice], other: Choice) -> Choice:
-    """Return one of a few; `other` where it's left out, or is none of them."""
+    """Return one of a few values; `other` where the field is left out, or has another value."""
     try:
         return kind(text_parameter(request, name))
     except ValueError:
@@ -35,9 +35,9 @@ def choice_parameter(request: Request[Any, Any, Any], name: str, kind: type[Choi
 
 
 def moment_parameter(text: str, zone: tzinfo) -> datetime | None:
-    """Return a moment; without an offset it's meant in `zone`.
+    """Return a time; without an offset it is in `zone`.
 
-    None for what is none, and for the first and the last day of the calendar, which some zones don't have.
+    None for other text, and for the first and the last day of the calendar, which some zones don't have.
     """
     found = read_instant(text, zone)
     return found if found is not None and _FIRST < found < _LAST else None

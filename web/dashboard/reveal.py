@@ -1,6 +1,6 @@
-"""What a person may see unmasked for a moment: named in a signed cookie of their session.
+"""Variables that a person may see unmasked for a short time: named in a signed cookie of their session.
 
-The secret itself is never in it. The audit has the person's reason before anything is shown.
+The secret itself is never in the cookie. The audit has the person's reason before anything is shown.
 """
 
 from __future__ import annotations

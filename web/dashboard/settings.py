@@ -1,4 +1,4 @@
-"""The page on which a reader says how he wants his pages, changes his password, and ends sessions of his."""
+"""The page of a reader's preferences, password and sessions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SYSTEMS: Final = (
 
 
 def device_of(agent: str) -> str:
-    """Return what a browser's name for itself says to a person: `Firefox · Linux`."""
+    """Return a readable name for a browser's `User-Agent`: `Firefox · Linux`."""
     named = [next((word for sign, word in table if sign in agent), "") for table in (_BROWSERS, _SYSTEMS)]
     return " · ".join(word for word in named if word) or agent[:40]
 

@@ -1,4 +1,4 @@
-"""What several readers look at at once: put together once for all of them."""
+"""Values of pages that several readers open at once: computed once for all of them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Shared(Generic[T]):
         self._made: dict[Hashable, _Made[T]] = {}
 
     async def get(self, key: Hashable, version: str, make: Callable[[], Awaitable[T]]) -> T:
-        """Return what another made, or is making, for the same version; where there is none make it.
+        """Return the value that another reader made, or is making, for the same version; else make it.
 
-        An empty version is none that could be shared. Raises what `make` raises, to all who wait for it.
+        With an empty version nothing is shared. Raises what `make` raises, to all readers that wait.
         """
         made = self._made.get(key)
         if not version or made is None or made.version != version or not made.serves:
@@ -40,7 +40,7 @@ class Shared(Generic[T]):
             made = self._made[key] = _Made(version, asyncio.create_task(_run(make)))
             while len(self._made) > _MOST:
                 del self._made[next(iter(self._made))]
-        # Who leaves does not end it for the others.
+        # A reader who leaves does not cancel it for the others.
         return await asyncio.shield(made.task)
 
 

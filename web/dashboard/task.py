@@ -1,4 +1,4 @@
-"""One task: what happened to it, what it was given and gave, what the broker, the engine and operators did."""
+"""The page of one task: its runs, variables and result, its messages, and the actions of operators."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOST_LINES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class EngineNow:
-    """What the engine answered; `gone`: it knows no such task. `error` is why there is no answer."""
+    """The engine's answer; `gone`: it has no such task. `error` is why there is no answer."""
 
     task: EngineTask | None = None
     lines: tuple[EngineLogEntry, ...] = ()
@@ -51,7 +51,7 @@ class EngineNow:
 
 
 async def found_task(dashboard: DashboardDependencies, principal: Principal, task_id: str) -> Task:
-    """Return the task; raises `UnknownTask`, also where the reader may not see its topic, and `TaskUnreadable`."""
+    """Return the task; raises `UnknownTask`, also for a topic that the reader may not see, and `TaskUnreadable`."""
     task = await dashboard.reader.get(task_id)
     if task is None or not may(principal, Scope.READ, task.topic):
         raise UnknownTask(message("task.unknown", task=task_id))
@@ -143,7 +143,7 @@ class TaskPage:
 def _parts_of(
     task: Task, also: Collection[str], revealed: Collection[str]
 ) -> tuple[tuple[Shown, ...], tuple[Shown, ...], tuple[Shown, ...] | None, tuple[Run, ...]]:
-    """Return what was given, the engine's variables, the result and the runs as the page shows them."""
+    """Return the inputs, the engine's variables, the result and the runs as the page shows them."""
     given = shown(task.given or {}, "given", also, revealed)
     inputs = shown(task.variables, "engine", also, revealed)
     result = None if task.result is None else shown(task.result, "result", also, revealed)

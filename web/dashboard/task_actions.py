@@ -1,4 +1,4 @@
-"""What an operator does to one task: only while it is as the page showed it, with a reason, and written down before."""
+"""Actions on one task: only while it is as the page showed it, with a reason, and with an audit entry before."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MOST: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What is to be done: the call, what the audit is told, and what the reader is told when it is done."""
+    """An action: its call, its audit entry, and the message when it is done."""
 
     action: Action
     call: Callable[[ShownVersion], Awaitable[Task]]
@@ -66,7 +66,7 @@ def read_shown_version(form: Mapping[str, str]) -> ShownVersion:
 
 
 class Actions:
-    """Does it, and tells what became of it."""
+    """Does the actions, and shows their results."""
 
     def __init__(self, dashboard: DashboardDependencies) -> None:
         self._dashboard = dashboard
@@ -74,7 +74,7 @@ class Actions:
     async def form(
         self, request: Request[Any, Any, Any], principal: Principal, task_id: str, **fields: int
     ) -> tuple[Task, dict[str, str]]:
-        """Return the task and the form. Raises `UnknownTask`, or `Forbidden` where his topics don't have it."""
+        """Return the task and the form. Raises `UnknownTask`, or `Forbidden` for a topic that is not the person's."""
         form = await read_form(request, {**SEEN, **fields})
         task = await found_task(self._dashboard, principal, task_id)
         require(principal, Scope.OPERATE, task.topic)
@@ -135,7 +135,7 @@ class Actions:
                 raise error
 
     def changed(self, request: Request[Any, Any, Any], shown: ShownVersion, now: Task) -> Flash:
-        """Return what has changed of the task since its page was shown."""
+        """Return the changes of the task since its page was shown."""
         words = self.words(request)
         values = {"before": words(STATES[shown.state]), "now": words(STATES[now.state])}
         if now.state is not shown.state:
@@ -148,7 +148,7 @@ class Actions:
 
     @staticmethod
     def words(request: Request[Any, Any, Any]) -> Callable[[str], str]:
-        """Return what translates a text for the reader."""
+        """Return the translator into the reader's language."""
         return translations(language_of_reader(request)).gettext
 
     async def _write(

@@ -1,4 +1,4 @@
-"""The routes by which a task is changed, and by which a secret of it is shown."""
+"""The routes of the forms that change a task, or show one of its secrets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TaskForms:
         self._actions = Actions(dashboard)
 
     async def retry(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[None]:
-        """Try the task again now."""
+        """Retry the task now."""
         task, form = await self._actions.form(request, principal, task_id)
 
         async def call(shown: ShownVersion) -> Task:
@@ -50,7 +50,7 @@ class TaskForms:
         return await self._actions.do(request, principal, task, form, Act(Action.RETRY, call, done))
 
     async def retry_at(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[None]:
-        """Try the task again at a moment that is named in the reader's own zone."""
+        """Retry the task at a time in the reader's own zone."""
         task, form = await self._actions.form(request, principal, task_id, at=40)
         zone = zone_for(request, preferences_of(request, insecure=pages_of(request).insecure))
         moment = read_stored_instant(form["at"], zone)
@@ -85,7 +85,7 @@ class TaskForms:
         return await self._actions.do(request, principal, task, form, act)
 
     async def release(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[None]:
-        """Free the engine's lock on the task."""
+        """Release the engine's lock on the task."""
         task, form = await self._actions.form(request, principal, task_id)
 
         async def call(shown: ShownVersion) -> Task:
@@ -105,7 +105,7 @@ class TaskForms:
         return self._editor(request, task, text)
 
     async def edit(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[Any]:
-        """Set variables and try the task again; what can't be used is shown with what was typed."""
+        """Set variables and retry the task; a fault is shown with the text as it was typed."""
         task, form = await self._actions.form(request, principal, task_id, variables=_EDIT_BYTES)
         also = self._dashboard.secrets_of(task.topic)
         try:
@@ -143,7 +143,7 @@ class TaskForms:
         )
 
     async def reveal(self, request: Request[Any, Any, Any], principal: Principal, task_id: str) -> Response[None]:
-        """Show one variable as it is for a moment, after writing down who asked and why."""
+        """Show one variable unmasked for a short time, after an audit entry with the person and the reason."""
         form = await read_form(request, {"what": 300, "reason": REASON})
         task = await found_task(self._dashboard, principal, task_id)
         require(principal, Scope.ADMIN, task.topic)

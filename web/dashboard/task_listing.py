@@ -1,4 +1,4 @@
-"""What the list of tasks is asked for by its URL: read to a typed query, an order and a page; and written again."""
+"""The URL of the list of tasks, read to a typed query, an order and a page; and written again."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list as it was asked for. `query` leaves the state aside, so that its tabs can count beside each other."""
+    """The list that a URL asks for. `query` leaves the state out, so that each tab can have its own count."""
 
     fields: Mapping[str, str]
     typed: Node = EVERYTHING
@@ -110,7 +110,7 @@ class Listing:
 
     @property
     def text(self) -> str:
-        """All of it in the language of the query box, as bulk work and the audit are told it."""
+        """The whole filter in the query language, for bulk operations and the audit."""
         return to_text(self.whole)
 
     @property
@@ -138,9 +138,9 @@ def read_listing(
     topics: frozenset[str] | None = None,
     columns: tuple[str, ...] = DEFAULT_COLUMNS,
 ) -> Listing:
-    """Return what a URL asks for. `topics` are those that the reader may see (None: all), `columns` what he chose.
+    """Return the listing of a URL. `topics` are those that the reader may see (None: all), `columns` their choice.
 
-    What can't be used is named in `wrong`, or in `error` where it stands in the query box; the list is then empty.
+    Faults are named in `wrong`, or in `error` for the query box; the list is then empty.
     """
     fields = {name: given[name][: _LONGEST + 1] for name in FIELDS if given.get(name)}
     wrong: list[str] = []

@@ -1,4 +1,4 @@
-"""The variables of a task as a page shows them, with secrets masked, and as somebody edits them."""
+"""The variables of a task as a page shows them, with secrets masked, and as a person edits them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Shown:
 
 
 class EditFault(ValueError):
-    """What was typed can't be used: a text to be translated, and the values in it."""
+    """A fault in the edited text: a text to be translated, and its values."""
 
     def __init__(self, text: str, *, also: Collection[str] = (), **values: str) -> None:
         super().__init__(text)
@@ -111,10 +111,10 @@ def as_text(task: Task, also: Collection[str]) -> str:
 
 
 def edited(task: Task, text: str, also: Collection[str]) -> Variables:
-    """Return what the text changes of the task's inputs. What it leaves out, or as it was, stays.
+    """Return the changes of the task's inputs in the text. Inputs that it leaves out, or leaves unchanged, stay.
 
-    Raises `EditFault` for what is no JSON object, for a mask within a value that was changed, and for a value that
-    can't be a variable.
+    Raises `EditFault` for a text that is no JSON object, for a mask within a value that was changed, and for a value
+    that can't be a variable.
     """
     try:
         given = json.loads(text)

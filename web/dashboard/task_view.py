@@ -1,4 +1,4 @@
-"""A task as its page tells it: where it has been, what each run did, and what can be done now. Pure."""
+"""A task as its page shows it: its states, its runs, and the possible actions. Pure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Choice:
 
 
 def way_of(task: Task) -> Way:
-    """Return where the task has been, as far as it is known."""
+    """Return the states that the task has been in, as far as they are known."""
     first = task.history[0].started_at if task.history else task.claimed_at
     ended = task.history[-1].ended_at if task.history else None
     moments = {State.RECEIVED: task.created_at, State.RUNNING: task.claimed_at or first, State.REPORTING: ended}
@@ -141,7 +141,7 @@ def choices_of(task: Task) -> Mapping[str, str | None]:
 
 
 def undelivered(task: Task, also: Collection[str]) -> str | None:
-    """Return what of an outcome that is on its way to the engine can be said in a line."""
+    """Return a line about an outcome that is on its way to the engine."""
     match task.outcome:
         case Failure(name, message):
             return f"{name}: {mask_start(message, LONGEST_ERROR, also)}"

@@ -1,4 +1,4 @@
-"""The list of tasks: found by a query, counted by state, paged by key, exported, and kept as a shared view."""
+"""The list of tasks: found by a query, counted by state, paged by key, exported, and saved as a shared view."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NAME: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A task in the list, and what of its error may be shown."""
+    """A task in the list, with the masked text of its error."""
 
     task: Task | Mapping[str, Any]
     error: str
@@ -64,7 +64,7 @@ def columns_name(*, insecure: bool) -> str:
 
 
 def listing_of(request: Request[Any, Any, Any], principal: Principal, dashboard: DashboardDependencies) -> Listing:
-    """Return what the request's URL asks for, bound to the topics that the reader may see."""
+    """Return the listing of the request's URL, bound to the topics that the reader may see."""
     insecure = pages_of(request).insecure
     kept = chosen_columns(request.cookies.get(columns_name(insecure=insecure), "")[:400].replace(".", ","))
     zone = zone_for(request, preferences_of(request, insecure=insecure))
@@ -79,7 +79,7 @@ class TaskList:
         self._dashboard = dashboard
 
     async def show(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
-        """Show the list as the URL has it; where that can't be read, what is wrong with it."""
+        """Show the list of the URL, or the faults of the URL."""
         language = language_of_reader(request)
         listing = listing_of(request, principal, self._dashboard)
         bad = listing.error is not None or bool(listing.wrong)
@@ -152,7 +152,7 @@ class TaskList:
         return Row(task, mask_start(error, LONGEST_ERROR, self._dashboard.secrets_of(task.topic)))
 
     async def save(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
-        """Keep the list's state under a name that all operators see."""
+        """Save the list's state under a name that all operators see."""
         form = await read_form(request, {"name": _NAME, "query": 4096})
         name, query = form["name"].strip(), kept_query(form["query"])
         back = f"{PATH}?{query}" if query else PATH
@@ -168,7 +168,7 @@ class TaskList:
         return go_on(request, back, Flash(msg("View “%(name)s” saved for everyone."), {"name": name}))
 
     async def delete(self, request: Request[Any, Any, Any], principal: Principal) -> Response[None]:
-        """Delete a view: one's own, or as an admin anybody's."""
+        """Delete a view: the person's own, or any as an admin."""
         form = await read_form(request, {"id": 64})
         store = self._dashboard.store
         view = next((view for view in await store.views() if view.id == form["id"]), None)
@@ -185,7 +185,7 @@ class TaskList:
 
 
 def _is_for(principal: Principal, view: View) -> bool:
-    """Return whether somebody may see a view: it may name any topic, so one who is limited to some sees their own."""
+    """Return whether a person may see a view: it may name any topic, so people limited to topics see only their own."""
     return principal.topics is None or view.owner == principal.name
 
 

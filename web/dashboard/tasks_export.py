@@ -1,4 +1,4 @@
-"""The list of tasks as a file: what a page of it shows, up to a bound, with secrets masked, and written down."""
+"""The list of tasks as a file, up to a limit, with secrets masked, and with an audit entry."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Export:
         self._threads = OwnThreads("export", 1)
 
     async def answer(self, request: Request[Any, Any, Any], principal: Principal) -> Stream:
-        """Write down who takes what, and give it."""
+        """Write an audit entry, and send the file."""
         form = await read_form(request, {"query": 4096, "format": 8})
         format_ = format_of(form["format"], language_of_reader(request))
         if format_ is None:
@@ -160,7 +160,7 @@ class Export:
             search = self._dashboard.store.search
             found = await search(listing.whole, listing.sort, min(_CHUNK, left), cursor, now=now)
             if isinstance(found, TooSlow):
-                # Who opens the file is often not who asked for it, and sees no other sign that rows are missing.
+                # The person who opens the file often did not export it, and sees no other sign that rows are missing.
                 seconds, tasks = found.within.total_seconds(), CAP - left
                 yield format_.note(
                     f"the search took longer than {seconds:g} s after {tasks} tasks; narrow the query, and export again"

@@ -13,7 +13,7 @@ def write_position(at: datetime, last_id: str) -> str:
 
 
 def read_position(text: str) -> tuple[datetime, str] | None:
-    """Return the position that a cursor stands for; None, the beginning, for what is no cursor."""
+    """Return the position of a cursor; None, the beginning, for other text."""
     try:
         return read_cursor(text, datetime)
     except NotACursor:

@@ -1,4 +1,4 @@
-"""The topics: how much waits, who works it, how fast and how well; and the switch that stops fetching one."""
+"""The topics: their queues, consumers, times and failures; and the switch that pauses one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Workers:
 
 @dataclass(frozen=True, slots=True)
 class TopicRow:
-    """A topic as it stands. `depth` is None while the broker doesn't tell; `oldest` is since when the oldest waits."""
+    """The state of a topic. `depth` is None while the broker doesn't answer; `oldest`: since when the oldest waits."""
 
     name: str
     pause: Pause | None
@@ -74,12 +74,12 @@ class TopicRow:
 
     @property
     def consumers(self) -> int:
-        """How many consumers it has: as the broker says, or while it doesn't, as the replicas do."""
+        """The number of consumers: by the broker, or while it doesn't answer, by the heartbeats of replicas."""
         return len(self.workers) if self.depth is None else self.depth.consumers
 
     @property
     def state(self) -> str:
-        """What to call it: paused, unattended, up, or unknown."""
+        """The name of the state: paused, unattended, up, or unknown."""
         if self.pause is not None:
             return "paused"
         if self.consumers:
@@ -104,7 +104,7 @@ class TopicsPages:
         self._dashboard = dashboard
 
     async def listed(self, request: Request[Any, Any, Any], principal: Principal) -> Response[str]:
-        """Show all topics that somebody may see."""
+        """Show all topics that the person may see."""
         wanted = choice_parameter(request, "range", Range, Range.HOUR)
         known = await self._known(wanted, None)
         names = {*self._dashboard.topics, *known.pauses, *known.figures.by_topic}
@@ -151,7 +151,7 @@ class TopicsPages:
         )
 
     async def pause(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
-        """Have nothing more fetched of a topic."""
+        """Pause the fetching of a topic."""
         require(principal, Scope.OPERATE, name)
         reason = (await read_form(request, {"reason": MOST_REASON}))["reason"].strip()
         path = f"/dashboard/topics/{quote(segment(name))}"
@@ -171,7 +171,7 @@ class TopicsPages:
         return go_on(request, path, Flash(said, {"topic": name}))
 
     async def resume(self, request: Request[Any, Any, Any], principal: Principal, name: str) -> Response[Any]:
-        """Have a topic fetched again."""
+        """Resume the fetching of a topic."""
         require(principal, Scope.OPERATE, name)
         reason = (await read_form(request, {"reason": MOST_REASON}))["reason"]
         path = f"/dashboard/topics/{quote(segment(name))}"

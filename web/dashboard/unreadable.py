@@ -1,4 +1,4 @@
-"""A kept document that this version can't read as a task: as a row of the list, and as a page of its own."""
+"""A document that this version can't read as a task: as a row of the list, and as a page of its own."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from web.dashboard.dependencies import DashboardDependencies
 _MOST_SHOWN: Final = 8_000
 """How many characters of a stored field are shown."""
 _OURS: Final = frozenset({"tokens", "unreadable"})
-"""What the gateway writes for itself alone."""
+"""Internal fields, which are not shown."""
 
 
 def as_row(found: UnreadableTask) -> Mapping[str, Any]:
-    """Return what the list shows of a task, by its names in `Task`; None for what can't be read."""
+    """Return the fields that the list shows, by their names in `Task`; None for an unreadable field."""
     known = {**dict.fromkeys(Task.__struct_fields__), "attempts": 0, **found.fields}
     return {**known, "id": found.id, "topic": found.topic or "", "state": UNREADABLE}
 
@@ -33,7 +33,7 @@ def as_row(found: UnreadableTask) -> Mapping[str, Any]:
 async def show_unreadable(
     request: Request[Any, Any, Any], principal: Principal, dashboard: DashboardDependencies, found: UnreadableTask
 ) -> Response[str]:
-    """Show what is stored, with secrets masked; raise `UnknownTask` where its topic is not the reader's to see."""
+    """Show the stored fields, with secrets masked; raise `UnknownTask` for a topic that the reader may not see."""
     if not may(principal, Scope.READ, found.topic):
         raise UnknownTask(message("task.unknown", task=found.id))
     also = dashboard.secrets_of(found.topic or "")

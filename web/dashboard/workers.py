@@ -1,4 +1,4 @@
-"""The gateway's processes and what they rest on: who lives, who works what, and what the broker gave up on."""
+"""The gateway's processes with their topics, the state of engine, store and broker, and the dead letters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LETTERS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A process, with the topics of it that somebody may see; `stale` without a recent heartbeat."""
+    """A process, with those of its topics that the person may see; `stale` without a recent heartbeat."""
 
     replica: Replica
     stale: bool

@@ -1,6 +1,6 @@
-"""The one place that turns what the gateway says of errors into the reader's language, by code and catalog.
+"""The one place that translates the gateway's errors into the reader's language, by code and catalog.
 
-What the engine, the broker or the store said themselves stays in their own words.
+Texts of the engine, the broker or the store themselves stay as they are.
 """
 
 from __future__ import annotations

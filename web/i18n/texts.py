@@ -1,4 +1,4 @@
-"""The texts of pages: written in English where they stand, and told in the reader's own language by the catalogs.
+"""The texts of pages: written in English in the templates, and translated into the reader's language by the catalogs.
 
 A catalog is read from its `.po` file, so that nothing has to be compiled before a start.
 """

@@ -134,7 +134,7 @@ class ViewDocument(Document):
 
 
 class AuditDocument(Document):
-    """What an operator did; `before` and `after` are JSON text, as their keys are anybody's."""
+    """An operator's action; `before` and `after` are JSON text, as their keys are not limited."""
 
     id: str  # type: ignore[assignment]  # Beanie allows any type
     at: datetime

@@ -14,7 +14,7 @@ ACCESS: Final = {
     "user.admin_topics": msg(
         "an admin sees to everything, and so can't be limited to topics: choose another role, or all topics"
     ),
-    "user.no_topic": msg("name a topic at least: who is limited to none could do nothing"),
+    "user.no_topic": msg("name at least one topic: a person or key that is limited to none could do nothing"),
     "user.password": msg("a password must have %(least)s to %(most)s characters"),
     "key.label": msg("a key needs a label of 1 to 100 characters that says who uses it"),
     "key.scope": msg("a key needs a scope at least, of %(scopes)s: without one it opens nothing"),
@@ -22,8 +22,8 @@ ACCESS: Final = {
     "key.prefix": msg("the key's prefix is taken, which happens once in a lifetime: try again"),
     "key.unknown": msg("there is no key %(key)s that could be revoked: `gateway keys list` lists them"),
     "login.who": msg(
-        "Say who asks: send an API key as `Authorization: Bearer wag_…` or `X-Api-Key: wag_…`. `gateway keys create` "
-        "makes one."
+        "A key or a login is needed: send an API key as `Authorization: Bearer wag_…` or `X-Api-Key: wag_…`. "
+        "`gateway keys create` makes one."
     ),
     "login.key": msg(
         "The API key is not known, or was revoked: make one with `gateway keys create`, or ask an admin for one."
@@ -90,8 +90,10 @@ REQUESTS: Final = {
         "the cursor belongs to another filter; keep the filter while paging, or start without it"
     ),
     "parameter.choice": msg("choose from %(choices)s"),
-    "request.no_need": msg("This path says nothing of who may use it, and so nobody may: tell who wrote it."),
-    "request.host": msg("This gateway isn't asked by the name %(name)s: whoever runs it adds that to ALLOWED_HOSTS."),
+    "request.no_need": msg("This path declares no permission, and so nobody may use it: report it to its author."),
+    "request.host": msg(
+        "This gateway does not answer to the name %(name)s: its operator can add the name to ALLOWED_HOSTS."
+    ),
     "request.large": msg("Too many large requests are being read: send this one again a little later."),
     "request.listeners": msg("Too many pages listen for changes: close some."),
     "request.too_many_values": msg(

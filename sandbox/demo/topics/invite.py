@@ -8,7 +8,7 @@ from bridge.topic import LocalResult, topic
 
 
 class Guest(BaseModel):
-    """Who is invited, by the name that the input mapping gave."""
+    """The guest, by the name that the input mapping gave."""
 
     name: str
 
