@@ -57,7 +57,7 @@ def install(wheel: Path, venv: Path) -> Installation:
     made = run([sys.executable, "-m", "venv", "--without-pip", str(venv)], venv.parent)
     assert made.code == 0, made.text
     pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "--no-index", "--no-deps"]
-    installed = run([*pip, "--no-compile", "--quiet", str(wheel)], venv.parent)
+    installed = run([*pip, "--quiet", str(wheel)], venv.parent)
     assert installed.code == 0, installed.text
     (packages,) = venv.glob("lib/python*/site-packages")
     # By one path in a file: what site-packages of the tests' own names by such files, as the checkout, is not seen.
@@ -76,7 +76,7 @@ def run(command: list[str], folder: Path, env: Mapping[str, str] | None = None) 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=250,
         check=False,
     )
     return Ended(done.returncode, done.stdout)
