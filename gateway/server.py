@@ -15,11 +15,11 @@ from bridge.domain.errors import SetupError
 from gateway.http_protocol import BoundedProtocol
 
 _OWN_FILES: Final = 256
-"""How many files and connections a process has besides those of its HTTP clients: engine, MongoDB, RabbitMQ, logs."""
+"""Open files that a process needs besides those of its HTTP clients: engine, MongoDB, RabbitMQ, logs."""
 
 
 class Server(uvicorn.Server):
-    """Uvicorn on our loop; signals are the process's own affair. Once a second it enforces the limits."""
+    """Uvicorn on our loop, without its handlers of signals. Once a second it enforces the limits."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -277,7 +277,7 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> tuple[str, ...] | None:
-        """The names by which the gateway may be asked; None allows all, which is safe only where everybody is asked."""
+        """The allowed values of `Host`; None allows all, which is safe only where every request is authenticated."""
         if self.allowed_hosts is None and self.auth == "open":
             return ("localhost", *self.addresses)
         return self.allowed_hosts
@@ -289,12 +289,12 @@ class Settings(BaseSettings):
 
     @property
     def lock(self) -> timedelta:
-        """How long a fetch locks a task, where its topic doesn't say."""
+        """How long a fetch locks a task, for topics without a duration of their own."""
         return timedelta(seconds=self.lock_duration)
 
     @property
     def claim(self) -> timedelta:
-        """How long a claim stands without a heartbeat from the process that runs the handler."""
+        """How long a claim holds without a renewal by the process that runs the handler."""
         return timedelta(seconds=self.claim_duration)
 
 

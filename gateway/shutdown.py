@@ -1,4 +1,4 @@
-"""The end of a process: in an order that loses nothing, and in time, whatever handlers do."""
+"""The shutdown of a process: in an order that loses nothing, and in time, whatever handlers do."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from gateway.settings import Role
 from gateway.wiring import Gateway
 
 LAST: Final = 2.0
-"""Seconds from the moment when everything is closed after which the process ends, whatever still runs in it."""
+"""Seconds after everything is closed until the process ends, whatever still runs in it."""
 OVERTIME: Final = 15.0
-"""Seconds beyond SHUTDOWN_GRACE after which a process that was told to end does, whatever state it is in."""
+"""Seconds beyond SHUTDOWN_GRACE until a process that was told to stop ends, in any state."""
 
 _RELEASED_AT_ONCE: Final = 16
 _MOST_RELEASED: Final = 5000
 _LEAST_DRAIN: Final = 3.0
-"""Seconds that outcomes have to be delivered in, though the grace is over."""
+"""The least seconds for the delivery of outcomes, also where the grace is over."""
 
 
 class Shutdown:
-    """Ends what a process has started. `poll` is the loop of the fetches, `consuming` whether messages were taken."""
+    """Ends the parts of a process. `poll` is the loop of the fetches, `consuming` whether messages were taken."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Shutdown:
         await self._part("telemetry", gateway.telemetry.end())
 
     async def _part(self, part: str, end: Awaitable[object]) -> None:
-        """Wait for one step of the end; where it fails, tell so and let the others have theirs."""
+        """Wait for one step of the shutdown; log a failure, and go on with the next step."""
         try:
             await end
         except Exception as error:  # noqa: BLE001 - handlers' outcomes and locks depend on the steps that follow

@@ -1,4 +1,4 @@
-"""The composition root: builds every part from the settings. Nothing else knows which adapter stands behind a port."""
+"""The composition root: builds every part from the settings. No other module knows the adapter behind a port."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ TaskLog = Callable[[Task, Collection[str]], Log]
 T = TypeVar("T")
 
 MIN_INTERVAL: Final = timedelta(milliseconds=10)
-"""How long a busy process gathers claims, and outcomes, for one write. A task that comes alone waits for nothing."""
+"""How long a busy process gathers claims, and outcomes, for one write. A task that comes alone does not wait."""
 LINGER: Final = timedelta(milliseconds=50)
-"""The same for what no task waits for: that the engine has an outcome, and that the broker has a message."""
+"""The same for facts that no task waits for: that the engine has an outcome, and that the broker has a message."""
 
 
 def _seconds(value: float) -> timedelta:
@@ -155,7 +155,7 @@ class Gateway:
         self.store.on_unreadable = self.dashboard_store.on_unreadable = UnreadableLog(self.journal)
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call to the engine: of ours, and while it answers."""
+        """Make a call to the engine, unless the circuit is open or another engine answers."""
         return await self.breaker.guard(lambda: self.identity.guard(call))
 
     def _build_flow(self) -> None:
@@ -345,7 +345,7 @@ class Gateway:
         )
 
     async def _outcomes_first(self) -> bool:
-        """Return whether fetching waits for outcomes that an outage held up; while that lasts, try the engine."""
+        """Return whether fetching waits for outcomes that an outage held up; with an open circuit, try the engine."""
         if not self.breaker.is_closed:
             await self.engine.version()
         return self.delivery.backlogged
@@ -384,7 +384,7 @@ class Gateway:
         return frozenset(pause.topic for pause in await self.dashboard_store.pauses())
 
     def wrong_answer(self) -> str | None:
-        """Tell what answers in the place of the engine whose tasks are kept, if anything does."""
+        """Return which other engine or server answers in the engine's place; None where the right engine answers."""
         return self.identity.trouble or self.foreign_answers.latest
 
     def has_recent_heartbeat(self) -> bool:

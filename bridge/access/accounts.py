@@ -1,4 +1,4 @@
-"""Sees to people and keys: what an admin does by the command line or the dashboard."""
+"""Administration of people and keys, by the command line or the dashboard."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bridge.ports.journal import Journal
 
 
 class Accounts:
-    """Raises `Refusal`, whose message says what to do, or `StoreUnavailable`."""
+    """Adds and changes people and keys. Raises `Refusal`, whose message says what to do, or `StoreUnavailable`."""
 
     def __init__(self, store: AccessStore, passwords: Passwords, clock: Clock, journal: Journal) -> None:
         self._store = store
@@ -88,12 +88,12 @@ class Accounts:
         self._journal.write("user_disabled", user=name)
 
     async def enable(self, name: str) -> None:
-        """Let a person in again."""
+        """Enable a disabled person."""
         self._found(name, await self._store.set_disabled(name, None))
         self._journal.write("user_enabled", user=name)
 
     async def users(self) -> Sequence[User]:
-        """Return everybody, by name."""
+        """Return all people, by name."""
         return await self._store.users()
 
     async def user(self, name: str) -> User | None:
@@ -103,7 +103,7 @@ class Accounts:
     async def create_key(
         self, label: str, scopes: Iterable[Scope], topics: Iterable[str] | None = None, *, prefix: str | None = None
     ) -> tuple[ApiKey, str]:
-        """Keep a new key; return it, and the text that its holder sends: it is known here and now only.
+        """Store a new key; return it, and the text that its holder sends, which is not stored.
 
         A caller that gives the `prefix` gets one key for it, however often it asks.
         """
@@ -134,7 +134,7 @@ class Accounts:
         return await self._store.key(prefix)
 
     async def revoke_key(self, prefix: str) -> None:
-        """Revoke a key; it opens nothing from the next request on."""
+        """Revoke a key; it is refused from the next request on."""
         if not await self._store.revoke_key(prefix, self._clock.now()):
             raise Refusal(message("key.unknown", key=prefix))
         self._journal.write("key_revoked", key=prefix)

@@ -1,8 +1,8 @@
 """How many requests one API key, and one address, may make in a minute, over all replicas of the gateway.
 
-Requests are counted in the process, in fixed windows of a minute. Only one that has made a tenth of its limit here is
-also counted in the store, by batches of a fiftieth of the limit: without a client near a limit the store is not asked.
-Up to ten replicas, none lets through more than the limit unseen; what is let through beyond it is a batch of each.
+Requests are counted in the process, in fixed windows of a minute. Only a key or address that has made a tenth of its
+limit here is also counted in the store, by batches of a fiftieth of the limit: without a client near a limit the store
+is not asked. With up to ten replicas, at most one batch of each passes beyond the limit.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from bridge.ports.clock import Clock
 
 WINDOW: Final = timedelta(minutes=1)
 MOST_SIDES: Final = 10_000
-"""Keys and addresses that are counted at a time; beyond, the one that came first is forgotten."""
+"""Keys and addresses that are counted at a time; beyond, the first one is dropped."""
 _SHARED_FROM: Final = 10
 _BATCHES: Final = 50
 
 
 class Side(StrEnum):
-    """What requests are counted by; `told` is what it is called in a message."""
+    """The two kinds of limits; `told` is the name in a message."""
 
     KEY = "key"
     ADDRESS = "address"
@@ -51,7 +51,7 @@ class RequestCounts(Protocol):
 
 @dataclass(slots=True)
 class _Count:
-    """What one side did in this window. `total` is what the store knows of it, `unsent` what it doesn't yet."""
+    """The requests of one side in this window: `total` as the store has them, `unsent` those that it lacks yet."""
 
     here: int = 0
     total: int = 0
@@ -72,7 +72,7 @@ class RateLimit:
         self._sides: OrderedDict[str, _Count] = OrderedDict()
 
     async def admit(self, name: str) -> None:
-        """Count a request. Raises `TooManyRequests` beyond the limit, `StoreUnavailable` where it can't be told."""
+        """Count a request. Raises `TooManyRequests` beyond the limit, `StoreUnavailable` without a known count."""
         if self._limit == 0:
             return
         now = self._clock.now()

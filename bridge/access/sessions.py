@@ -50,7 +50,7 @@ _NO_LOGIN: Final = message("login.password")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session that was just opened; `secret` is the browser's cookie, and is kept nowhere else."""
+    """A session that was just opened; `secret` is the browser's cookie, and is stored nowhere else."""
 
     secret: str
     session: Session
@@ -74,7 +74,7 @@ class SessionService:
         return self._lifetime
 
     async def by_key(self, text: str) -> Principal:
-        """Return whose key this is. A key of the wrong form, an unknown and a revoked one are refused alike."""
+        """Return the principal of a key. A malformed, an unknown and a revoked key are refused alike."""
         parts = read_key(text)
         if parts is None:
             raise Unauthenticated(_NO_KEY)
@@ -89,7 +89,7 @@ class SessionService:
         return program(key)
 
     async def by_session(self, secret: str) -> Principal | None:
-        """Return whose session this is; None where it has ended, or its person was disabled."""
+        """Return the principal of a session; None where it has ended, or its person was disabled."""
         if not _SESSION.fullmatch(secret):
             return None
         session = await self._store.session(digest(secret))
@@ -217,9 +217,9 @@ class SessionService:
         return ended
 
     async def change_password(self, name: str, old: str, new: str, *, keep: str) -> None:
-        """Set the password that a person chose, and end their sessions but `keep`. The old one is checked as at login.
+        """Set a person's new password, and end their sessions but `keep`. The old password is checked as at login.
 
-        Raises `Refusal` for one that can't be a password, before anything else.
+        Raises `Refusal` for a new password that is too short or too long, before anything else.
         """
         check_password(new)
         now = self._clock.now()
@@ -243,7 +243,7 @@ class SessionService:
         return csrf_token(secret)
 
     async def _take_login_attempts(self, sides: dict[str, LoginPolicy], now: datetime) -> dict[str, LoginAttempts]:
-        """Count the try before the password is looked at, so that many at once get no more than one after another."""
+        """Count an attempt before the password is checked, so that many at once are limited as if made in sequence."""
         found = {side: await self._store.login_attempts(side) for side in sides}
         wait = max(wait_of(login_attempts, now) for login_attempts in found.values())
         if wait:

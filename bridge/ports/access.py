@@ -1,4 +1,4 @@
-"""Where people, keys and sessions are kept; two adapters pass the same tests, one of them on MongoDB."""
+"""The store of people, keys and sessions; two adapters, `mongo` and `memory`, pass the same tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.domain.access import ApiKey, LoginAttempts, Role, Session, User
 class AccessStore(Protocol):
     """Stores people, keys and sessions. Raises `StoreUnavailable` when it can't be reached.
 
-    Moments are kept to the millisecond. What has expired may be returned still: the caller compares the time.
+    Times are kept to the millisecond. Expired sessions may still be returned: the caller compares the time.
     """
 
     async def add_user(self, user: User) -> bool:
@@ -30,7 +30,7 @@ class AccessStore(Protocol):
         ...
 
     async def users(self) -> Sequence[User]:
-        """Return everybody, by name."""
+        """Return all people, by name."""
         ...
 
     async def set_password(self, name: str, password: str) -> bool:
@@ -98,7 +98,7 @@ class AccessStore(Protocol):
     async def login_attempts(self, side: str) -> LoginAttempts | None: ...
 
     async def swap_login_attempts(self, side: str, before: LoginAttempts | None, after: LoginAttempts) -> bool:
-        """Replace `before` by `after`; False when another try came between and `before` no longer stands."""
+        """Replace `before` by `after`; False where another attempt came in between."""
         ...
 
     async def forget_login_attempts(self, side: str) -> None: ...
@@ -114,5 +114,5 @@ class Passwords(Protocol):
     async def make(self, password: str) -> str: ...
 
     async def verify(self, kept: str | None, password: str) -> bool:
-        """Compare; `kept` None (nobody has that name) takes as long as a real comparison, and is False."""
+        """Compare; for `kept` None (an unknown name) return False, after the time of a real comparison."""
         ...

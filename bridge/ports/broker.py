@@ -37,7 +37,7 @@ class Publisher(Protocol):
 
 
 class Acknowledger(Protocol):
-    """How a delivery ends: acknowledged, or given back to the queue."""
+    """Ends a delivery: acknowledges or requeues it."""
 
     async def ack(self) -> None: ...
 
@@ -51,7 +51,7 @@ class Consumer(Protocol):
     """The consuming side of the broker: one subscriber a topic, each with its own prefetch."""
 
     async def start(self, handle: Handle) -> None:
-        """Attach every topic; one that fails is tried again by itself. Raises where none can be attached."""
+        """Attach every topic; a topic that fails is attached later by itself. Raises where no topic can be attached."""
         ...
 
     async def stop(self) -> None:
@@ -59,7 +59,7 @@ class Consumer(Protocol):
         ...
 
     async def consuming(self) -> Mapping[str, bool]:
-        """Tell for each topic whether its subscriber is attached now."""
+        """Return for each topic whether its subscriber is attached now."""
         ...
 
     def faults(self) -> Mapping[str, Message]:

@@ -1,4 +1,4 @@
-"""What the dashboard asks to learn that something has changed, without reading what."""
+"""Change tokens: the dashboard learns by them that something has changed, without reading the change."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Protocol
 
 
 class Changes(Protocol):
-    """Cheap tokens that change with what pages show."""
+    """Cheap tokens that change with the content of pages."""
 
     async def change_tokens(self) -> Mapping[str, str]:
         """Return for each kind of thing (`tasks`, `topics`, `failures`, `workers`, `operations`, `audit`) a token.
 
-        A token that differs from the one before says that pages with such things have news; it says nothing else. It is
-        asked twice a second while somebody looks, once for all who look: it must cost an index's end, no count of rows.
+        A token that differs from the one before says that pages of that kind have changed, and nothing else. It is read
+        twice a second while a page is open, once for all readers: it must cost the end of an index, no count of rows.
         Raises `StoreUnavailable`.
         """
         ...

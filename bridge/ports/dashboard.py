@@ -1,4 +1,4 @@
-"""What the dashboard keeps. `bridge.adapters` has each port on MongoDB and in memory; both pass the same tests.
+"""The dashboard's stores. `bridge.adapters` has each port on MongoDB and in memory; both pass the same tests.
 
 Every call raises `StoreUnavailable` when the store did not answer. Every list is bounded.
 """
@@ -20,12 +20,12 @@ from bridge.search.page import Sort
 from bridge.search.query import Query
 
 COUNT_CAP: Final = 10_000
-"""Counts stop one above it: what is more is shown as "10,000+"."""
+"""Counts stop one above it: higher numbers are shown as "10,000+"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of tasks; `next` is the cursor of the one behind it, None at the end."""
+    """A page of tasks; `next` is the cursor of the next page, None at the end."""
 
     tasks: tuple[Task | UnreadableTask, ...]
     next: str | None
@@ -41,7 +41,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class TooSlow:
-    """The search was given up after that time: it has to be narrowed, by a state, a topic or a time."""
+    """The search was given up after that time: the query must be narrowed, by a state, a topic or a time."""
 
     within: timedelta
 
@@ -58,7 +58,7 @@ class Counts:
 
 
 class TaskSearch(Protocol):
-    """Finds tasks. `now` is what lengths of time in a query are counted back from."""
+    """Finds tasks. `now` is the time from which durations in a query are counted back."""
 
     async def search(
         self,
@@ -79,11 +79,11 @@ class TaskSearch(Protocol):
     async def counts(self, wanted: Query, *, now: datetime) -> Counts: ...
 
     async def select(self, wanted: Query, limit: int, *, now: datetime) -> Selection | TooSlow:
-        """Return what an operation needs of every task that is found, up to `limit`, those changed last first."""
+        """Return the fields that an operation needs of the found tasks, up to `limit`, those changed last first."""
         ...
 
     async def rows(self, ids: Sequence[str]) -> Sequence[Row]:
-        """Return what is known of these tasks; those that are not kept are left out."""
+        """Return the same of tasks by their ids; unknown tasks are left out."""
         ...
 
 
@@ -103,10 +103,10 @@ class Turns(Protocol):
 
 
 class TaskCounters(Turns, Protocol):
-    """Numbers of the tasks kept, which no request has to count. One replica keeps them up to date."""
+    """Stored counts of tasks, which no request has to count. One replica keeps them up to date."""
 
     async def task_counts(self) -> TaskCounts | None:
-        """Return what was counted last; None where nothing ever was."""
+        """Return the last counts; None before the first."""
         ...
 
     async def refresh_counts(self, now: datetime) -> None:
@@ -119,7 +119,7 @@ class TaskCounters(Turns, Protocol):
 
 
 class Statistics(Protocol):
-    """Keeps what was counted."""
+    """The stored statistics."""
 
     async def add(self, rollups: Mapping[Step, Sequence[Rollup]], failures: Sequence[Failures]) -> None:
         """Add counts to those kept. After a broken connection it is not known whether they were."""
@@ -132,7 +132,7 @@ class Statistics(Protocol):
     ) -> Sequence[FailureGroup]:
         """Return the groups that failed since then, those that failed last first.
 
-        Only hours that reach into the time `within` before now are read; what failed before those is not counted.
+        Only hours that reach into the time `within` before now are read; earlier failures are not counted.
         """
         ...
 
@@ -154,7 +154,7 @@ class Views(Protocol):
 
 
 class Audit(Protocol):
-    """What operators did. There is no way to change or delete an entry."""
+    """The audit: actions of operators. No call changes or deletes an entry."""
 
     async def write(self, entry: AuditEntry) -> None: ...
 
@@ -166,10 +166,10 @@ class Audit(Protocol):
 
 
 class Pauses(Protocol):
-    """Topics for which nothing is to be fetched."""
+    """Paused topics, for which nothing is fetched."""
 
     async def pause(self, pause: Pause) -> None:
-        """Pause a topic, or record again why it is."""
+        """Pause a topic, or replace the reason of its pause."""
         ...
 
     async def resume(self, topic: str) -> bool:
@@ -183,9 +183,9 @@ class Operations(Protocol):
     """Bulk operations. Every write is a compare-and-set, so any number of replicas may work on them."""
 
     async def create(self, operation: Operation, items: Sequence[Item]) -> bool:
-        """Keep a new operation with its items; it isn't seen by anybody before all of them are kept.
+        """Store a new operation with its items; no reader sees it before all of them are stored.
 
-        False where there is one of its id already, or is going to be: nothing is changed then.
+        False, without a change, where an operation with its id exists already, or is being stored.
         """
         ...
 
@@ -220,14 +220,14 @@ class Operations(Protocol):
         ...
 
     async def record(self, chunk: Chunk, results: Mapping[int, tuple[Result, str | None]], look_at: datetime) -> bool:
-        """Write what was done to the pending items at these places of the chunk, all or none.
+        """Write the results of the pending items at these places of the chunk, all or none.
 
-        False where the chunk has changed since it was read. Outcomes of what was requeued are asked for at `look_at`.
+        False where the chunk has changed since it was read. Outcomes of requeued tasks are read at `look_at`.
         """
         ...
 
     async def take_unsettled(self, now: datetime, until: datetime) -> Chunk | None:
-        """Take a chunk with requeued items whose outcome is to be asked for now."""
+        """Take a chunk with requeued items whose outcomes are due to be read."""
         ...
 
     async def settle(self, chunk: Chunk, outcomes: Mapping[int, str]) -> bool:
@@ -236,4 +236,4 @@ class Operations(Protocol):
 
 
 class DashboardStore(TaskSearch, TaskCounters, Statistics, Views, Audit, Pauses, Operations, Protocol):
-    """All of what the dashboard keeps, in one store."""
+    """All of the dashboard's stores in one."""

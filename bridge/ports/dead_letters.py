@@ -1,4 +1,4 @@
-"""What the broker gave up on, and where it is kept."""
+"""Dead letters: messages that the broker gave up, and the store of those without a task."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Examination = Callable[[DeadMessage], Awaitable[None]]
 
 
 class DeadLetters(Protocol):
-    """What the broker gave up on."""
+    """The broker's dead letters."""
 
     async def take(self, limit: int, examine: Examination) -> int:
-        """Have up to `limit` messages examined, each acknowledged after that; return how many there were.
+        """Handle up to `limit` messages, each of which is acknowledged after that; return how many there were.
 
-        A message whose examination raises stays where it is, as do those behind it.
+        A message whose handling raises stays where it is, as do those behind it.
         """
         ...
 
 
 class DeadLetterStore(Protocol):
-    """Where messages that led to no task are kept for people to see."""
+    """The store of messages without a task, for people to see."""
 
     async def keep_dead_letter(self, letter: DeadLetter) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The engine, as the flow asks it. Two adapters, `camunda` and `memory`, pass the same tests."""
+"""The engine's calls that the flow needs. Two adapters, `camunda` and `memory`, pass the same tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bridge.domain.task import Variables
 
 @dataclass(frozen=True, slots=True)
 class TopicPoll:
-    """What to ask of one topic in a fetch. `lock` is the lock's duration; `variables` None asks for all of them.
+    """One topic of a fetch. `lock` is the lock's duration; `variables` None asks for all variables.
 
     `local_variables` asks only for those of the task's own scope, `include_extension_properties` for `properties`.
-    The rest narrows which tasks are fetched; None asks for nothing.
+    The other fields filter the tasks; None is no filter.
     """
 
     topic: str
@@ -87,17 +87,17 @@ class EngineActivity:
 class Engine(Protocol):
     """The engine's external task service.
 
-    Only what the engine itself wrote counts. Every call raises `EngineUnavailable` when no answer came: `EngineTimeout`
+    Only answers of the engine itself count. Every call raises `EngineUnavailable` without an answer: `EngineTimeout`
     when the engine had the request and the deadline ran out, `ForeignAnswer` when something else answered in its place
     (`PayloadRefused`: for the request's size). Of the engine's own errors `TaskGone` is its 404, `LeaseLost` says that
-    the lock is another's or the task is suspended, `EngineForbidden` that its user lacks a right, and `EngineRejected`
-    is any other. Source: Camunda 7.24 REST reference, "External Task".
+    another worker has the lock or the task is suspended, `EngineForbidden` that the user lacks a right, and
+    `EngineRejected` is any other. Source: Camunda 7.24 REST reference, "External Task".
     """
 
     async def fetch_and_lock(
         self, worker_id: str, max_tasks: int, topics: Sequence[TopicPoll], wait: timedelta
     ) -> Sequence[EngineTask]:
-        """Lock up to `max_tasks` tasks for `worker_id`; with nothing to do the engine holds the call for `wait`."""
+        """Lock up to `max_tasks` tasks for `worker_id`; without any the engine holds the call for `wait`."""
         ...
 
     async def complete(self, task_id: str, worker_id: str, variables: Variables) -> None: ...
@@ -113,13 +113,13 @@ class Engine(Protocol):
     ) -> None: ...
 
     async def lock(self, task_id: str, worker_id: str, duration: timedelta) -> None:
-        """Lock a task that is free, expired, or already ours; for ours this renews."""
+        """Lock a task that is free, whose lock has expired, or that is locked by `worker_id`, which renews the lock."""
         ...
 
     async def extend_lock(self, task_id: str, worker_id: str, duration: timedelta) -> None: ...
 
     async def unlock(self, task_id: str) -> None:
-        """Free the lock of any worker; this wakes waiting polls at once."""
+        """Release the lock of any worker; this wakes waiting polls at once."""
         ...
 
     async def set_retries(self, task_id: str, retries: int) -> None: ...
@@ -177,7 +177,7 @@ class Engine(Protocol):
         ...
 
     async def activity(self, activity_instance_id: str) -> EngineActivity | None:
-        """Return what history has of an activity instance; None where that is nothing, or may not be read."""
+        """Return an activity instance from the history; None where there is none, or it may not be read."""
         ...
 
     async def throwing_activities(self, process_definition_id: str) -> Collection[str]:
@@ -190,7 +190,7 @@ class Engine(Protocol):
     async def version(self) -> str: ...
 
     async def written_moments(self) -> Sequence[datetime]:
-        """Return moments as the engine wrote them, each in the offset that it wrote, the latest first.
+        """Return times as the engine wrote them, each with its offset, the latest first.
 
         They are those of its deployments, as an engine has these before it has a task; empty where there are none.
         """

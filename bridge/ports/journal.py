@@ -11,7 +11,7 @@ from bridge.domain.task import Task
 
 
 class Level(StrEnum):
-    """How much an event matters to who reads the log."""
+    """How much an event matters to readers of the log."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -20,10 +20,10 @@ class Level(StrEnum):
 
 
 class Journal(Protocol):
-    """Where the gateway tells what happened, one event a line."""
+    """The log, one event a line."""
 
     def write(self, event: str, *, task: Task | None = None, level: Level = Level.INFO, **values: object) -> None:
-        """Tell of `event`; `task` adds its id, topic, instance and trace. `stack` takes an exception."""
+        """Log `event`; `task` adds its id, topic, instance and trace. `stack` takes an exception."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What tells whether a server answers."""
+"""Probes of servers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Protocol
 
 
 class Probe(Protocol):
-    """A part whose health is asked for: returns its version, or raises a `GatewayError`."""
+    """A probe of a part's health: returns the part's version, or raises a `GatewayError`."""
 
     def __call__(self) -> Awaitable[str]: ...

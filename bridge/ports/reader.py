@@ -1,4 +1,4 @@
-"""What pages and the API read of the store."""
+"""The reads of the store for pages and the API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.domain.task import Source, State, Task, UnreadableTask
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """What to list; an empty field does not filter."""
+    """The filter of a list; an empty field does not filter."""
 
     states: tuple[State, ...] = ()
     topics: tuple[str, ...] = ()

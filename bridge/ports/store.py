@@ -1,4 +1,4 @@
-"""Where tasks, claims, replicas and records are kept. Two adapters, `mongo` and `memory`, pass the same tests."""
+"""The store of tasks, claims, replicas and records. Two adapters, `mongo` and `memory`, pass the same tests."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ClaimRequest:
 
 
 class EngineIdentityStore(Protocol):
-    """Where it is kept which engine the tasks are of."""
+    """The store of the engine's identity."""
 
     async def engine_identity(self) -> EngineIdentity | None:
-        """Return it; None before an engine was ever met."""
+        """Return the identity; None before the first engine answered."""
         ...
 
     async def keep_engine_identity(self, identity: EngineIdentity) -> None: ...

@@ -1,4 +1,4 @@
-"""Names in Python for what people name otherwise: topics, and packages."""
+"""Python names for topics and packages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _TAKEN: Final = frozenset({"asyncio", "context", "pydantic", "pytest", "topic", 
 def module_name(name: str) -> str:
     """Return the name of the file, and function, of a topic: `charge-card` and `chargeCard` become `charge_card`.
 
-    Letters lose their accents. Of a name in another script, or a long one, a part of its hash is kept: two such
-    would else be one. What can't be a name in Python, or is one already, gets `topic_` before it: `topic_2fa`,
+    Letters lose their accents. A name in another script, or a long one, gets a part of its hash, so that two such names
+    stay different. A text that can't be a name in Python, or is a keyword, gets `topic_` before it: `topic_2fa`,
     `topic_class`.
     """
     plain = "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign))
