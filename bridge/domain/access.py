@@ -28,7 +28,7 @@ _PREFIX_SIGNS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 class Scope(StrEnum):
-    """What can be allowed: hand in tasks, read them, change what becomes of them, and see to access itself."""
+    """The permissions: submit tasks, read them, act on them, and administer access."""
 
     SUBMIT = "submit"
     READ = "read"
@@ -37,7 +37,7 @@ class Scope(StrEnum):
 
 
 class Role(StrEnum):
-    """What a person is to the gateway; each may all that the one before may."""
+    """The roles of people; each has all permissions of the one before."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -52,7 +52,7 @@ SCOPES: Final[Mapping[Role, frozenset[Scope]]] = {
 
 
 class Kind(StrEnum):
-    """What stands behind a request."""
+    """The kind of a principal."""
 
     PERSON = "person"
     KEY = "key"
@@ -115,7 +115,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempts:
-    """The attempts to log in from one side (an account or an address); the next is not heard before `next_at`."""
+    """The login attempts from one side (an account or an address); the next is refused before `next_at`."""
 
     count: int
     next_at: datetime
@@ -189,12 +189,12 @@ def is_name(text: str) -> bool:
 
 
 def new_secret() -> str:
-    """Return 256 bits of chance, as text."""
+    """Return 256 random bits, as text."""
     return secrets.token_hex(32)
 
 
 def new_prefix() -> str:
-    """Return a key's public half: it names the key, and opens nothing."""
+    """Return a key's public half, which names the key, and is no credential."""
     return "".join(secrets.choice(_PREFIX_SIGNS) for _ in range(12))
 
 
@@ -204,7 +204,7 @@ def is_prefix(text: str) -> bool:
 
 
 def new_password() -> str:
-    """Return a password of nearly 100 bits of chance, in groups that can be read out and typed."""
+    """Return a password of nearly 100 random bits, in groups that can be read out and typed."""
     return "-".join("".join(secrets.choice(_PREFIX_SIGNS) for _ in range(5)) for _ in range(4))
 
 
@@ -214,13 +214,13 @@ def write_key(prefix: str, secret: str) -> str:
 
 
 def read_key(text: str) -> tuple[str, str] | None:
-    """Return the prefix and the secret of a key, None for what is none."""
+    """Return the prefix and the secret of a key; None for other text."""
     found = _KEY.fullmatch(text)
     return None if found is None else (found[1], found[2])
 
 
 def digest(secret: str) -> str:
-    """Return what is kept of a secret of 256 bits: with so many a plain hash can't be searched through."""
+    """Return the hash of a secret of 256 bits, for which a plain hash is enough: it can't be found by trying."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -235,7 +235,7 @@ def csrf_token(session_secret: str) -> str:
 
 
 def next_login_attempts(before: LoginAttempts | None, now: datetime, policy: LoginPolicy) -> LoginAttempts:
-    """Return the count after one more try; whether that one is heard `wait_of` says beforehand."""
+    """Return the count after one more attempt; `wait_of` says beforehand whether the attempt is allowed."""
     count = 1 if before is None or before.forget_at <= now else before.count + 1
     over = count - policy.free
     wait = timedelta(0) if over < 0 else min(policy.most, policy.first * 2 ** min(over, 20))
@@ -243,7 +243,7 @@ def next_login_attempts(before: LoginAttempts | None, now: datetime, policy: Log
 
 
 def neighbourhood(address: str) -> str:
-    """Return what attempts from an address are counted under: of IPv6 its /64, all of which one machine has."""
+    """Return the key under which attempts from an address are counted: for IPv6 its /64, which one machine can have."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -255,7 +255,7 @@ def neighbourhood(address: str) -> str:
 
 
 def wait_of(login_attempts: LoginAttempts | None, now: datetime) -> timedelta:
-    """Return how long the next try is not heard; zero when it is."""
+    """Return how long the next attempt is still refused; zero when it is allowed."""
     if login_attempts is None or login_attempts.forget_at <= now:
         return timedelta(0)
     return max(timedelta(0), login_attempts.next_at - now)

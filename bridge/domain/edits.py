@@ -1,4 +1,4 @@
-"""What somebody edited of a task's variables, and whether it arrived with the engine's next lease."""
+"""An operator's edit of a task's variables, and whether it arrived with the engine's next lease."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIGEST_BYTES: Final = 16
 
 
 def edit_of(task: Task, variables: Variables, fetched: Collection[str] | None) -> Edit:
-    """Return what is kept of an edit; of variables that are not fetched (None: all are) nothing is known later."""
+    """Return the stored fingerprint of an edit, without variables that are not fetched (None: all are)."""
     told = {name: variable for name, variable in variables.items() if fetched is None or name in fetched}
     return Edit(task.epoch, {name: _fingerprint(name, variable) for name, variable in told.items()})
 
@@ -34,7 +34,7 @@ def missed_edits(task: Task) -> tuple[str, ...]:
 
 
 def _fingerprint(name: str, variable: TypedValue) -> str:
-    """Return what is the same for equal values, in whichever of its forms the engine sends one.
+    """Return a text that is the same for equal values, in any form in which the engine sends one.
 
     A File is compared by its name and kind alone, as it comes without its content.
     """

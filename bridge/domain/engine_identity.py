@@ -1,4 +1,4 @@
-"""What tells one engine's database from another's."""
+"""The identity of an engine's database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MOST_DEFINITIONS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class EngineIdentity:
-    """`installation` is the database's own id, where the engine tells it; `definitions` are ids of process definitions
-    of which tasks came, the latest first."""
+    """`installation` is the database's own id, where the engine gives it; `definitions` are ids of process definitions
+    whose tasks came, the latest first."""
 
     installation: str | None = None
     definitions: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from bridge.domain.task import UnreadableTask
 
 
 class GatewayError(Exception):
-    """Anything the gateway itself can say went wrong.
+    """An error that the gateway itself raises.
 
     `default_code` is the code of an error that is raised with a text in place of a `Message`.
     """
@@ -20,13 +20,13 @@ class GatewayError(Exception):
 
     @property
     def message(self) -> Message:
-        """What the error says, with a code."""
+        """The error's text, with a code."""
         said = message_of(self)
         return said if said.code else Message(said, self.default_code)
 
 
 class SetupError(GatewayError):
-    """The gateway can't start as it is configured; the message says what to mend."""
+    """The gateway can't start with its settings; the message says what to change."""
 
     default_code = "setup"
 
@@ -44,7 +44,7 @@ class ProcessEnding(GatewayError):
 
 
 class QueueMismatch(SetupError):
-    """The broker has a queue or exchange of ours with other arguments; it is asked again until that is mended."""
+    """The broker has a queue or exchange of ours with other arguments; declared again until an operator mends that."""
 
     default_code = "broker.queue_mismatch"
 
@@ -62,19 +62,19 @@ class TopicsPackageMissing(TopicError):
 
 
 class EngineError(GatewayError):
-    """The engine did not do what was asked."""
+    """A call to the engine failed."""
 
     default_code = "engine"
 
 
 class EngineUnavailable(EngineError):
-    """The engine could not be reached or did not answer: nothing is known about the call's effect."""
+    """The engine could not be reached or did not answer: the call's effect is unknown."""
 
     default_code = "engine.away"
 
 
 class CallNotMade(EngineUnavailable):
-    """The engine was not asked: it did not answer lately, or takes no connection."""
+    """The call was not made: the engine did not answer lately, or takes no connection."""
 
     default_code = "engine.call_not_made"
 
@@ -86,7 +86,7 @@ class TokenUnavailable(CallNotMade):
 
 
 class EngineChanged(EngineUnavailable):
-    """Another engine than the one whose tasks are kept answers: what it says of them counts for nothing."""
+    """Another engine than the one whose tasks are kept answers: its answers about them don't count."""
 
     default_code = "engine.changed"
 
@@ -117,13 +117,13 @@ class ForeignAnswer(EngineUnavailable):
 
 
 class AnswerTooLarge(EngineUnavailable):
-    """An answer, or a list, that is larger than what is read of one: the rest of it was left unread."""
+    """An answer, or a list, that is larger than the limit: the rest of it was left unread."""
 
     default_code = "engine.answer_too_large"
 
 
 class PayloadRefused(ForeignAnswer):
-    """413: what stands before the engine lets no request of this size through. The engine itself is there."""
+    """413: a proxy before the engine lets no request of this size through. The engine itself is reachable."""
 
     default_code = "engine.payload"
 
@@ -133,7 +133,7 @@ _TOO_SMALL: Final = re.compile(
     r"|would be truncated",
     re.IGNORECASE,
 )
-"""How H2, MySQL, Oracle, PostgreSQL, DB2 and SQL Server say so."""
+"""The texts of H2, MySQL, Oracle, PostgreSQL, DB2 and SQL Server for that."""
 
 
 class EngineRejected(EngineError):
@@ -172,7 +172,7 @@ class EngineForbidden(EngineRejected):
 
 
 class LeaseLost(EngineRejected):
-    """400: the lock is another worker's, or the task is suspended: ask the engine which."""
+    """400: another worker has the lock, or the task is suspended; the engine, when asked, says which."""
 
     default_code = "lock.lost"
 
@@ -202,21 +202,21 @@ class ModelUnreadable(EngineError):
 
 
 class StoreError(GatewayError):
-    """The store did not do what was asked."""
+    """A call to the store failed."""
 
     default_code = "store"
 
 
 class StoreUnavailable(StoreError):
-    """The store could not be reached: nothing is known about the write's effect."""
+    """The store could not be reached: the write's effect is unknown."""
 
     default_code = "store.away"
 
 
 class StoreRefusing(StoreUnavailable):
-    """The store is there, and refuses all such calls until somebody mends it: rights, the disk, a quota.
+    """The store is reachable, and refuses all such calls until an operator mends it: rights, the disk, a quota.
 
-    Waited out as an outage is: what was to be written is not lost by it.
+    It is waited out as an outage is: the writes are repeated, and not lost.
     """
 
     default_code = "store.refusing"
@@ -229,9 +229,9 @@ class TaskTooLarge(StoreError):
 
 
 class TaskUnreadable(StoreError):
-    """A task is kept under the id, and this version can't read it: another version wrote it, or something else did.
+    """The id's document exists, and this version can't read it: another version or another program wrote it.
 
-    `found` is what of it can be read.
+    `found` has the fields that can be read.
     """
 
     default_code = "task.not_readable"
@@ -242,7 +242,7 @@ class TaskUnreadable(StoreError):
 
 
 class BrokerError(GatewayError):
-    """The broker did not do what was asked."""
+    """A call to the broker failed."""
 
     default_code = "broker"
 
@@ -272,7 +272,7 @@ class VariableError(GatewayError):
 
 
 class Refusal(GatewayError):
-    """A request that is understood and can't be granted; the message says what to do."""
+    """A request that can't be granted; the message says what to do."""
 
     default_code = "request.refused"
 
@@ -284,7 +284,7 @@ class UnknownTask(Refusal):
 
 
 class TaskConflict(Refusal):
-    """The task's state, or its holder, forbids what was asked."""
+    """The task's state, or its holder, forbids the action."""
 
     default_code = "task.conflict"
 
@@ -324,13 +324,13 @@ class ForeignPage(Forbidden):
 
 
 class WrongHost(Refusal):
-    """A request addressed to a host that the gateway isn't."""
+    """A request whose `Host` is not a name of the gateway."""
 
     default_code = "request.wrong_host"
 
 
 class Overloaded(GatewayError):
-    """Too much of a kind is being worked on already; nothing was done."""
+    """Too many such requests are being handled already; nothing was done."""
 
     default_code = "request.overloaded"
 

@@ -1,8 +1,8 @@
-"""Which failures have the same cause: told by the error's type, its message without what varies, and where it began.
+"""Groups failures by cause: by the error's type, its message without the parts that vary, and the place of its origin.
 
-What varies is numbers, ids, hex, quoted strings, addresses and moments. Kept are numbers that name a cause (`HTTP 404`,
-`errno 13`) and quoted names where they are the cause (`KeyError: 'amount'`). The place is the innermost line of the
-topic's own code, by its text and not its number, so that an edit elsewhere in the file starts no new group.
+Parts that vary are numbers, ids, hex, quoted strings, addresses and times. Numbers that name a cause are kept
+(`HTTP 404`, `errno 13`), and quoted names that are the cause (`KeyError: 'amount'`). The place is the innermost line of
+the topic's own code, by its text and not its number, so that an edit elsewhere in the file starts no new group.
 In doubt two failures are kept apart: one group with two causes hides one of them.
 """
 
@@ -18,7 +18,7 @@ from bridge.domain.task import Failure, Outcome, Task
 from bridge.domain.topic import Topic
 
 MOST: Final = 20_000
-"""How many characters of a message, and lines of a stack from its end, are looked at."""
+"""How many characters of a message, and lines of a stack from its end, are read."""
 SAMPLE: Final = 500
 
 _NAMES_ARE_CAUSES: Final = frozenset(
@@ -60,7 +60,7 @@ _MARKERS: Final = frozenset("^~ |+-")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a failure has in common with others: `fingerprint` is the group, `error` the type, `sample` for people."""
+    """The cause of a failure: `fingerprint` is the group, `error` the type, `sample` a message for people."""
 
     fingerprint: str
     error: str
@@ -77,7 +77,7 @@ def cause_of(topic: str, error: str, message: str, details: str, own: str | None
 
 
 def normalised(error: str, message: str) -> str:
-    """Return the message with what varies from one failure to the next replaced."""
+    """Return the message with the parts replaced that vary from one failure to the next."""
     names = error in _NAMES_ARE_CAUSES
 
     def replaced(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which variables a topic's input model reads."""
+"""The variables that a topic's input model reads."""
 
 from __future__ import annotations
 

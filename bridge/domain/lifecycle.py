@@ -18,7 +18,7 @@ HISTORY_LIMIT = 20
 
 
 class Event(StrEnum):
-    """What happened to a task."""
+    """An event of a task's life."""
 
     CONFIRM = "confirm"
     STALE = "stale"
@@ -96,14 +96,14 @@ TABLE: Mapping[Event, tuple[Rule, ...]] = {
     Event.DELIVERED_RETRY: (_rule(State.REPORTING, to=State.RETRYING),),
     Event.DELIVERED_INCIDENT: (_rule(State.REPORTING, to=State.FAILED),),
     Event.DEFER: (_rule(State.REPORTING, State.RETRYING, to=None),),
-    # The engine can't take the outcome (its next step fails): an incident stands, and the outcome is kept for later.
+    # The engine can't take the outcome (its next step fails): there is an incident, and the outcome is kept for later.
     Event.UNDELIVERABLE: (_rule(State.REPORTING, to=State.FAILED),),
     Event.ENDED_BY_US: (
         _rule(State.REPORTING, to=State.COMPLETED),
-        # As above, where the one that the engine took never came to write it down.
+        # As above, where the process whose outcome the engine took ended before it wrote that down.
         _rule(State.FAILED, State.RETRYING, to=State.COMPLETED, outcome=True),
     ),
-    # Neither the engine's log nor its history tells who ended the task.
+    # Neither the engine's log nor its history shows who ended the task.
     Event.END_UNKNOWN: (
         _rule(State.REPORTING, to=State.UNKNOWN),
         _rule(State.FAILED, State.RETRYING, to=State.UNKNOWN, outcome=True),
@@ -121,7 +121,7 @@ TABLE: Mapping[Event, tuple[Rule, ...]] = {
     ),
     # The engine has another task under the id, as it may where ids are numbers: nothing of the old one is kept.
     Event.REPLACE: (_rule(*State, to=State.RECEIVED, same=False),),
-    # The engine's new lease shows that it has the failure that is kept, though nobody came to write that down.
+    # The engine's new lease shows that it has the stored failure, though no process wrote that down.
     Event.FAILURE_TAKEN: (_rule(State.REPORTING, to=State.RECEIVED, outcome=True),),
     Event.SUPERSEDE: (_rule(*_OPEN, to=State.SUPERSEDED),),
     Event.GONE: (_rule(*_OPEN, State.SUPERSEDED, to=State.CANCELLED),),
@@ -163,7 +163,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A wished transition, with its fence: it happens only if the task still is where the mover believes it is.
+    """A transition with its fence: it happens only if the task is still as the mover read it.
 
     `epoch` None stands for a new lease (REFETCH) or an operator, whose fence is the state alone. `due_by`: only if the
     task is due by then, so that nothing happens to one that was renewed, or taken by another, in the meantime.
@@ -318,7 +318,7 @@ def _whole(task: Task) -> dict[str, Any]:
 
 
 _FINEST = timedelta(milliseconds=1)
-"""What a store keeps of a moment."""
+"""The precision of a stored time."""
 _LEASE = (
     "worker_id", "lease_until", "next_at", "updated_at", "variables", "retries", "priority", "verified", "replica",
 )  # fmt: skip

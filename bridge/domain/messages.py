@@ -1,4 +1,4 @@
-"""What the gateway says of errors: a code, parameters, and the English text that the table below makes of them.
+"""The gateway's messages: a code, parameters, and the English text that the table of texts makes of them.
 
 The API and the log give the English text and the code. Pages translate the code's text by the catalogs, which have
 each text of the table (`web.i18n.messages.translate`).

@@ -1,4 +1,4 @@
-"""Logging in with a company's account: what an identity provider says of a person, and what that lets them do here."""
+"""Login with a company's account: the claims of an identity provider about a person, and the rights that they grant."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a person may do here. `role` None is nothing, `topics` None every topic."""
+    """A person's rights here. `role` None is none, `topics` None every topic."""
 
     name: str
     role: Role | None

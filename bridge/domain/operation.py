@@ -1,4 +1,4 @@
-"""Work on many tasks at once: which ones is settled when it's confirmed, and what became of each is kept."""
+"""Bulk operations: their tasks are fixed at confirmation, and the result of each is stored."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MOST: Final = 100_000
 
 
 class OperationKind(StrEnum):
-    """What is done to each task."""
+    """The action on each task."""
 
     RETRY = "retry"
 
 
 class OperationState(StrEnum):
-    """Whether an operation goes on."""
+    """The state of an operation."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -99,7 +99,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What of a task tells whether an operation may touch it."""
+    """The fields of a task that decide whether an operation may change it."""
 
     id: str
     state: State
@@ -115,7 +115,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an operation would touch, exactly; `capped`: there are more than `total`, and it would leave them out."""
+    """The tasks that an operation would change, exactly; `capped`: there are more than `total`, which are left out."""
 
     total: int
     capped: bool
@@ -128,5 +128,5 @@ class Preview:
 
     @property
     def ineligible(self) -> int:
-        """How many it would leave out: only failed tasks can be tried again."""
+        """How many tasks are left out: only failed tasks can be retried."""
         return self.total - self.eligible

@@ -1,4 +1,4 @@
-"""What operators leave behind: views that they share, what they did, and topics that they paused."""
+"""Records of operators: shared views, audit entries, and paused topics."""
 
 from __future__ import annotations
 

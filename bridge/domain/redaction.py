@@ -1,4 +1,4 @@
-"""What must not be shown: the one place that tells a secret, for logs, pages, exports, the API and spans.
+"""Redaction: the one place that recognizes secrets, for logs, pages, exports, the API and spans.
 
 A secret is known by the key that it stands under (`password`, `api_key`, `Set-Cookie` …), in mappings at any depth and
 in text that looks like JSON, XML, a Python repr, a header, a query or a command line; or by its own form: the password

@@ -1,4 +1,4 @@
-"""What the gateway's user may do in an engine with authorization on: what is needed, and what to grant for it."""
+"""The rights of the gateway's user in an engine with authorization on, and the grants that give them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Grant:
 
 
 class Right(StrEnum):
-    """What the gateway must be allowed to do."""
+    """A right that the gateway needs."""
 
     READ = "read"
     UPDATE = "update"
@@ -70,7 +70,7 @@ class MissingRight:
 
     @property
     def message(self) -> Message:
-        """What the user can't do, and what to grant."""
+        """The missing right, and the grants that give it."""
         return message(f"engine.right.{self.right}", definition=self.definition)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which keys name a secret: `password`, `api_key`, `Set-Cookie`, `cpf` …, whatever their case and separators."""
+"""The keys that name a secret: `password`, `api_key`, `Set-Cookie`, `cpf` …, in any case and with any separators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as the engine's answer: each call says what it expects, and anything else is no answer at all."""
+"""Recognizes the engine's answers: each call declares what it expects, and anything else is a foreign answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine's own backlog: open tasks by topic, whoever works them.
+"""The engine's own backlog: open tasks by topic, of all workers.
 
 Source: Camunda 7.24 REST reference, "Get External Task Topic Names", "Get List Count" and "Get List".
 """

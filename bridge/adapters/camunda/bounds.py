@@ -1,4 +1,4 @@
-"""How much is read of an engine's answer, counted after decompression: a few kilobytes of gzip may be gigabytes."""
+"""Limits on an engine's answer, counted after decompression: a few kilobytes of gzip may be gigabytes."""
 
 from __future__ import annotations
 

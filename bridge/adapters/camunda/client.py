@@ -55,7 +55,7 @@ Foreign = Callable[[str, ForeignAnswer], None]
 
 
 class Guard(Protocol):
-    """Makes a call, or refuses to by `EngineUnavailable`."""
+    """Makes a call, or refuses it by `EngineUnavailable`."""
 
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T: ...
 
@@ -77,7 +77,7 @@ class Tokens(Protocol):
 
 
 async def unguarded(call: Callable[[], Awaitable[T]]) -> T:
-    """Make the call, whatever became of those before."""
+    """Make the call, without a guard."""
     return await call()
 
 

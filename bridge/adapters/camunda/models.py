@@ -1,4 +1,4 @@
-"""Reads out of a process definition's BPMN what its tasks don't tell."""
+"""Reads the activities with an errorEventDefinition from a process definition's BPMN."""
 
 from __future__ import annotations
 

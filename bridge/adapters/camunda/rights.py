@@ -1,4 +1,4 @@
-"""Asks a Camunda 7 engine what its user may do."""
+"""The rights of the user in a Camunda 7 engine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Client(Protocol):
 
 
 async def find_missing_rights(client: Client, definitions: Collection[str]) -> Sequence[MissingRight]:
-    """Return the rights that the user lacks; nothing where the engine has no users or asks none for rights.
+    """Return the rights that the user lacks; none where the engine has no users or checks no rights.
 
     Authorization off: the engine says yes to everything. Nobody logged in: it refuses the question (401), and does not
     check either, as there is no user whose rights it could check (measured on 7.24).

@@ -1,6 +1,6 @@
-"""The engine's external tasks row by row: one that can't be read costs itself, and none of the others.
+"""The engine's external tasks row by row: an unreadable row does not affect the others.
 
-What the engine's own tables can't hold is refused here, so that nothing behind depends on it. Source: Camunda 7.24,
+Values that the engine's own tables can't hold are refused here, so that no later code meets them. Source: Camunda 7.24,
 LockedExternalTaskDto, ExternalTaskDto and ACT_RU_EXT_TASK.
 """
 

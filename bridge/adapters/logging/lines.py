@@ -1,4 +1,4 @@
-"""One event, one line: what may be shown of a value, and how a line looks in JSON and in a terminal."""
+"""The lines of the log, one an event: masked values, in JSON or for a terminal."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _add_span(line: dict[str, Any]) -> None:
 
 
 def shown(key: str, value: Any) -> Any:
-    """Return what a line may show of a value: JSON's types only, secrets masked, long ones cut."""
+    """Return a value for a line: JSON's types only, secrets masked, long values cut."""
     if value is None or value is True or value is False:
         return value
     kind = type(value)

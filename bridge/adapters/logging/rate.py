@@ -1,4 +1,4 @@
-"""How often the same line may be written."""
+"""The limit on repeated lines of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People, keys, sessions and login attempts on MongoDB: of a key, a password or a session only hashes."""
+"""People, keys, sessions and login attempts on MongoDB; keys, passwords and sessions are stored as hashes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class SessionDocument(Document):
 
 
 class LoginAttemptsDocument(Document):
-    """The attempts to log in from one side. MongoDB deletes it when they no longer count."""
+    """The login attempts from one side. MongoDB deletes the document when they no longer count."""
 
     id: str  # type: ignore[assignment]  # Beanie allows any type
     number: int
@@ -111,7 +111,7 @@ class RequestsDocument(Document):
 class MongoAccessStore(StoreReader):
     """`bridge.ports.access.AccessStore` on MongoDB, over a connection of its own: logins never wait behind tasks.
 
-    Values only ever stand behind an operator, so none can be read as one. `max_time` bounds what the server does.
+    Values stand only behind an operator, so none can be read as one. `max_time` bounds each command on the server.
     """
 
     models: ClassVar = (UserDocument, KeyDocument, SessionDocument, LoginAttemptsDocument, RequestsDocument)

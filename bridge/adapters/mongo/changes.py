@@ -1,4 +1,4 @@
-"""What has changed, told by the ends of indexes on MongoDB: nothing is counted, and no task is read."""
+"""Change tokens on MongoDB, from the ends of indexes: nothing is counted, and no task is read."""
 
 from __future__ import annotations
 

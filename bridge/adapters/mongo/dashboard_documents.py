@@ -101,7 +101,7 @@ class TopicCountDocument(Document):
 
 
 class CountingTurnDocument(Document):
-    """The replica that does what one does for all, and until when no other does; `_id` names it.
+    """The replica that holds a turn, and until when; `_id` names the turn.
 
     `counted_at` is when tasks were counted last.
     """
@@ -163,7 +163,7 @@ class AuditDocument(Document):
 
 
 class PauseDocument(Document):
-    """A paused topic; `_id` is its name. What isn't paused has none."""
+    """A paused topic; `_id` is its name. Topics that aren't paused have no document."""
 
     id: str  # type: ignore[assignment]  # Beanie allows any type
     by: str

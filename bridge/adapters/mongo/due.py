@@ -1,4 +1,4 @@
-"""What is due, on MongoDB: one query a state, so that many tasks in one state hold up none in another."""
+"""Due tasks on MongoDB: one query a state, so that many tasks in one state hold up none in another."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class DueStore(StoreReader):
         return tasks
 
     async def _restore(self, documents: Iterable[Raw]) -> None:
-        """Take the mark from documents that were set aside, by a version that could not read them."""
+        """Remove the mark from documents that a version set aside which could not read them."""
         marked: list[Any] = [document["_id"] for document in documents if document.get("unreadable")]
         if marked:
             await self._tasks.update_many({"_id": {"$in": marked}}, {"$unset": {"unreadable": ""}}, hint=BY_ID)

@@ -1,4 +1,4 @@
-"""The collections' indexes: made where they are missing, and waited for as long as their builds take."""
+"""The collections' indexes: builds missing ones, and waits for as long as their builds take."""
 
 from __future__ import annotations
 

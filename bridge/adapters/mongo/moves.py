@@ -1,7 +1,7 @@
-"""The rules of `domain.lifecycle` as filters and updates of a compare-and-set. Pure, and nothing here knows an event.
+"""The rules of `domain.lifecycle` as filters and updates of a compare-and-set. Pure, and independent of the events.
 
 A move becomes one write for each state it may lead to; the rules' guards are disjoint, so at most one of them matches.
-Each write leaves its token in the document and doesn't match one that has it: sent twice, it still happens once.
+Each write leaves its token in the document and doesn't match a document with it: a write sent twice happens once.
 """
 
 from __future__ import annotations

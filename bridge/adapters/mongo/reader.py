@@ -1,4 +1,4 @@
-"""The connection to MongoDB, and what is read over it."""
+"""The connection to MongoDB, and the reads over it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ INTERRUPTED: Final = frozenset(
 Source: MongoDB's `error_codes.yml`, categories RetriableError, NetworkError and NotPrimaryError; 16500 is Cosmos DB's.
 """
 REFUSING: Final = frozenset({13, 18, 371, 8000, 14031})
-"""The server's codes for what somebody must mend: rights, a password, blocked writes, Atlas's quotas, a full disk."""
+"""The server's codes for faults that an operator must mend: rights, a password, blocked writes, quotas, a full disk."""
 NO_SUCH_COMMAND: Final = 59
 OLD_GREETING: Final = "isMaster"
 
@@ -290,7 +290,7 @@ def translated(operation: str) -> Iterator[None]:
 
 
 def unclear(error: PyMongoError) -> bool:
-    """Return whether nothing is known about what the call did, or whether it will last."""
+    """Return whether the effect of the call is unknown, or its failure may pass."""
     if isinstance(error, BulkWriteError) and error.details.get("writeConcernErrors"):
         return True
     lost = error.timeout or isinstance(error, ConnectionFailure | WriteConcernError)

@@ -1,8 +1,8 @@
-"""How many tasks are kept, on MongoDB: counted beside the requests, and only what can have changed is counted again.
+"""Counts of tasks on MongoDB: counted in the background, and only numbers that can have changed are counted again.
 
-Of each topic a document keeps how many tasks ended `settled` before the moment `through`; that number grows by those
-that ended since, whenever `through` moves on. What a count of new ends can't see is that tasks leave: by their
-retention, or because the engine offers them again. `recount` finds that out, one state of one topic at a time.
+A document for each topic has the number of tasks that ended `settled` before the moment `through`; it grows by those
+that ended since, whenever `through` moves on. Such a count misses tasks that leave: by their retention, or because the
+engine offers them again. `recount` corrects that, one state of one topic at a time.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class CountStore(StoreReader):
             return TaskCounts({row["_id"]: _sum(row) for row in await self._rows()}, at)
 
     async def take_turn(self, turn: Turn, replica: str, now: datetime, until: datetime) -> bool:
-        """Return whether this replica is the one that does it until then."""
+        """Return whether this replica has the turn until then."""
         free: Raw = {"$or": [{"until": {"$lte": now}}, {"owner": {"$eq": replica}}]}
         with translated("take_turn"):
             try:

@@ -1,4 +1,4 @@
-"""Reads the dead letters back: what the broker gave up on is looked at again, and never just lies there."""
+"""Reads the queue of dead letters, so that messages that the broker gave up are handled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message on RabbitMQ: which task, under which lease, in which trace; nothing of the task itself."""
+"""A message on RabbitMQ: the task's id, its lease's epoch and its trace; no data of the task."""
 
 from __future__ import annotations
 
