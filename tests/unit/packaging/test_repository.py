@@ -6,7 +6,12 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.unit.packaging.installation import ROOT, Installation, run
+
+pytestmark = pytest.mark.timeout(900)
+"""Each test starts up to eight commands, of which each imports the whole gateway: a busy machine takes minutes."""
 
 
 def test_a_new_repository_has_a_topic_whose_test_and_types_pass(installed: Installation, tmp_path: Path) -> None:
