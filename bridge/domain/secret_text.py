@@ -20,8 +20,9 @@ REACH: Final = 8_192
 HINTS: Final[Mapping[str, Collection[str]]] = {
     "INSECURE_COOKIES": ("true", "false"),
     "AUTH": ("required", "open"),
+    "CAMUNDA_OAUTH_TOKEN_URL": (),
 }
-"""Settings that sound like secrets and are none, and what a message says to set them to."""
+"""Settings that sound like secrets and are none, and what a message says to set them to, where it says so."""
 
 _PARTS: Final = (*WORDS, "api", "access", "private", "session", "typedvalue")
 """One of these, or a short word, is in every text that `_assignment` finds something in."""
