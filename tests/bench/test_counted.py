@@ -37,7 +37,7 @@ async def test_a_backlog_needs_no_more_calls_commands_connections_and_locks_than
 
 GOOD = Counts(
     tasks=100,
-    engine_calls={"fetch": 3, "complete": 100},
+    engine_calls={"fetch": 3, "complete": 100, "topic_names": 2, "count": 40, "oldest": 40},
     store_commands={
         "createIndexes tasks": 9,
         "find tasks": 50,
