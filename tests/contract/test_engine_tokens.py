@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from bridge.adapters.camunda.engine import CamundaEngine
 from bridge.adapters.camunda.oauth import ClientAuthentication, ClientCredentials, OAuthClient
-from bridge.domain.errors import CallNotMade, ForeignAnswer, TokenUnavailable
+from bridge.domain.errors import CallNotMade, EngineUnavailable, ForeignAnswer, TokenUnavailable
 from bridge.ports.engine import TopicPoll
 from tests.contract.stub_engine import Stub, stub_engine
 from tests.contract.token_server import CLIENT, SECRET, TokenServer, token_server
@@ -228,6 +228,13 @@ async def test_a_poll_without_a_token_was_not_cut(lab: Lab) -> None:
     poll = [TopicPoll("a", timedelta(minutes=1))]
     with pytest.raises(TokenUnavailable, match="invalid_client: no such client"):
         await lab.engine.fetch_and_lock("w", 1, poll, timedelta(seconds=1))
+
+
+async def test_a_client_that_is_closed_asks_for_no_token(lab: Lab) -> None:
+    await lab.engine.close()
+    with pytest.raises(EngineUnavailable, match="the engine's client is not open"):
+        await lab.engine.complete("t1", "w", {})
+    assert lab.server.asked == []
 
 
 async def test_a_call_that_is_given_up_leaves_the_request_to_the_others(lab: Lab) -> None:

@@ -251,7 +251,7 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
     ) -> Answer:
         """Make one call; once more with a new token where the first is refused: a 401 changed nothing in the engine."""
         send = partial(self._send_once, operation, method, url, body, wait, most=most, limit=limit)
-        if self._tokens is None:
+        if self._tokens is None or self._calls is None:
             return await send()
         token = await self._tokens.current()
         answer = await send(token=token)
@@ -275,9 +275,9 @@ class CamundaClient(AsyncExternalTaskClient):  # type: ignore[misc]  # the packa
         if pool is None:
             raise EngineUnavailable(message("engine.closed", operation=operation))
         content = None if body is None else _Content(orjson.dumps(body))
-        headers = (
-            {**self._call_headers()} if token is None else {**self._call_headers(), "Authorization": f"Bearer {token}"}
-        )
+        headers = self._call_headers()
+        if token is not None:
+            headers = {**headers, "Authorization": f"Bearer {token}"}
         usual = self.http_timeout_seconds + (0.0 if wait is None else wait.total_seconds())
         deadline = usual if most is None else most.total_seconds()
         started, status = time.perf_counter(), None
