@@ -22,6 +22,8 @@ COPY pyproject.toml README.md worker_api_gateway.py ./
 COPY gateway gateway
 COPY bridge bridge
 COPY web web
+COPY templates templates
+COPY static static
 # `gateway sandbox` is a part of the command; it can start nothing in here.
 COPY sandbox sandbox
 

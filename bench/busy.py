@@ -36,7 +36,7 @@ from sandbox.errors import SandboxError
 _TICK: Final = 0.25
 """Seconds between two groups of instances."""
 _PAGE_REST: Final = 2.0
-"""How long a page waits at least until it fetches itself again, as in web/static/live.js."""
+"""How long a page waits at least until it fetches itself again, as in static/live.js."""
 _SETTLE: Final = 3.0
 
 

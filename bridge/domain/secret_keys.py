@@ -23,6 +23,7 @@ WORDS: Final = (
     "credential",
     "bearer",
     "sessionid",
+    "camundaheaders",
 )
 """A key that contains one of these is secret."""
 SHORT_WORDS: Final = ("cpf", "rg", "pin", "otp", "cvv", "cvc", "auth", "jwt")

@@ -24,7 +24,8 @@ HINTS: Final[Mapping[str, Collection[str]]] = {
 }
 """Settings that sound like secrets and are none, and what a message says to set them to, where it says so."""
 
-_PARTS: Final = (*WORDS, "api", "access", "private", "session", "typedvalue")
+_SPLIT: Final = (("api", "key"), ("access", "key"), ("private", "key"), ("camunda", "headers"))
+_PARTS: Final = (*WORDS, "api", "access", "private", "headers", "session", "typedvalue")
 """One of these, or a short word, is in every text that `_assignment` finds something in."""
 _SHORT_WORD: Final = re.compile(
     r"(?i:(?<![a-z])(?:cpf|rg|pin|otp|cvv|cvc|auth|jwt))|[CRPOAJ](?i:pf|g|in|tp|vv|vc|uth|wt)"
@@ -94,7 +95,7 @@ def mask_start(text: str, most: int, also: Collection[str] = ()) -> str:
 @lru_cache(maxsize=256)
 def _assignment(also: frozenset[str]) -> re.Pattern[str]:
     """Return what finds a secret key in text, up to where its value begins."""
-    words = "|".join(r"[-_. ]?".join(parts) for parts in (("api", "key"), ("access", "key"), ("private", "key")))
+    words = "|".join(r"[-_. ]?".join(parts) for parts in _SPLIT)
     known = "|".join((*WORDS, words, r"session[-_. ]?id"))
     short = "|".join(SHORT_WORDS)
     further = "".join(rf"|(?<![\w-]){re.escape(key)}(?![\w-])" for key in sorted(also) if key)

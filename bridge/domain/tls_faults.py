@@ -8,7 +8,7 @@ from typing import Final
 from bridge.domain.messages import Message, message
 
 _VERIFY: Final = re.compile(r"certificate verify failed: ([^(\]]+)")
-_ALERT: Final = re.compile(r"alert ([a-z ]+?)(?: \(_ssl| \(|$|[^a-z ])")
+_ALERT: Final = re.compile(r"alert ([a-z]++(?: [a-z]++)*+)")
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE")
 _WANTS_CERTIFICATE: Final = ("certificate required", "handshake failure")
 _REFUSES_CERTIFICATE: Final = (

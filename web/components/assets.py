@@ -15,8 +15,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from web.auth.guard import OPEN
+from web.folders import find_folder
 
-FOLDER: Final = Path(__file__).parents[1] / "static"
+FOLDER: Final = find_folder("static")
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

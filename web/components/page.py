@@ -27,10 +27,11 @@ from web.components.nav import is_within, sections_for
 from web.components.page_urls import PageUrls, root_of, segment
 from web.components.preferences import Preferences, language_for, preferences_of, zone_for
 from web.dependencies import AccessDependencies
+from web.folders import find_folder
 from web.i18n.messages import translate
 from web.i18n.texts import locale_of, translations
 
-FOLDER: Final = Path(__file__).parents[1] / "templates"
+FOLDER: Final = find_folder("templates")
 PAGES_OPT: Final = "pages"
 """The key of the `Pages` in the `opt` of routes under /dashboard."""
 

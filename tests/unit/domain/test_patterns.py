@@ -81,6 +81,8 @@ PATTERNS: Final[dict[str, tuple[str, ...]]] = {
     "bridge.domain.secret_text._SHORT_WORD": ("rg", "a", "R", "C", "au"),
     "bridge.domain.secret_text._USER": ("a", "a:", ":"),
     "bridge.domain.secret_text._WEB_TOKEN": ("eyJ", "eyJ.", "eyJaaaaaaaa.", "eyJaaaaaaaa", "a", "."),
+    "bridge.domain.tls_faults._ALERT": ("alert ", "a", " ", "alert a", " (_ssl"),
+    "bridge.domain.tls_faults._VERIFY": ("certificate verify failed: ", "a", "("),
     "bridge.domain.trace_context._PARENT": ("0", "00-", "0-"),
     "bridge.domain.variables.dates._AFTER": ("1", "1-", "11111-11-11T11:11:11."),
     "web.dashboard.openid_login._PART": ("a", "-", "."),

@@ -31,7 +31,11 @@ def test_it_has_every_file_of_its_packages_and_no_other(files: set[str]) -> None
         text=True,
         check=True,
     ).stdout.split()
-    present = {path for path in tracked if (ROOT / path).exists() and not path.startswith(LEFT_OUT)}
+    pages = subprocess.run(
+        ["git", "ls-files", "--cached", "templates", "static"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    present = {f"web/{path}" for path in pages if (ROOT / path).exists()}
+    present |= {path for path in tracked if (ROOT / path).exists() and not path.startswith(LEFT_OUT)}
     assert {"bridge/topic.py", "web/templates/base.html", "web/static/app.css"} <= present
     assert files == present
 

@@ -29,7 +29,7 @@ PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
 KEYWORDS: dict[str, Any] = {"_": None, "gettext": None, "ngettext": (1, 2), "msg": None, "Kind": (3,)}
 JINJA = {"trimmed": "true", "newstyle_gettext": "true", "extensions": "jinja2.ext.do"}
 SOURCES: list[tuple[str, str, str, dict[str, str]]] = [
-    ("web/templates", "**.html", "jinja2.ext:babel_extract", JINJA),
+    ("templates", "**.html", "jinja2.ext:babel_extract", JINJA),
     ("web", "**.py", "python", {}),
     ("bridge/domain/message_texts", "**.py", "python", {}),
 ]
