@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from bridge.adapters.camunda.client import Tokens
 from bridge.adapters.camunda.login import authorization, parse_headers
-from bridge.adapters.camunda.oauth import ClientAuthentication, ClientCredentials, OAuthClient
 from bridge.domain.errors import SetupError
 from bridge.domain.messages import Message
 from gateway.settings import Settings
@@ -29,35 +28,51 @@ def engine_login(settings: Settings, on_failure: Callable[[Message], None]) -> E
     Raises `SetupError` for a login that is incomplete, or for two of them.
     """
     credentials = authorization(settings.camunda_username, settings.camunda_password, settings.camunda_token)
-    client = _client(settings)
+    has_tokens = _has_tokens(settings)
     headers = parse_headers(settings.camunda_headers)
-    if client is not None and credentials is not None:
+    if has_tokens and credentials is not None:
         raise SetupError(
             "CAMUNDA_OAUTH_TOKEN_URL and CAMUNDA_TOKEN or CAMUNDA_USERNAME/CAMUNDA_PASSWORD: set one kind, not both"
         )
-    if (client or credentials) and "authorization" in {name.lower() for name in headers}:
+    if (has_tokens or credentials) and "authorization" in {name.lower() for name in headers}:
         raise SetupError("CAMUNDA_HEADERS has Authorization, which another setting of the engine's login gives, too")
-    tls = tls_context(
-        TlsFiles("CAMUNDA_OAUTH", settings.camunda_oauth_ca_file), settings.camunda_oauth_token_url or "", "https"
-    )
-    tokens = None if client is None else ClientCredentials(client, tls=tls, on_failure=on_failure)
-    return EngineLogin(credentials, tokens, headers)
+    return EngineLogin(credentials, _tokens(settings, on_failure), headers)
 
 
-def _client(settings: Settings) -> OAuthClient | None:
+def _has_tokens(settings: Settings) -> bool:
     if settings.camunda_oauth_token_url is None:
         parts = ("client_id", "client_secret", "scope", "audience", "ca_file")
         given = [name for part in parts if getattr(settings, name := f"camunda_oauth_{part}") is not None]
         if given:
             raise SetupError(f"{', '.join(given).upper()}: CAMUNDA_OAUTH_TOKEN_URL is missing, so there is no login")
-        return None
+        return False
     if settings.camunda_oauth_client_id is None or settings.camunda_oauth_client_secret is None:
         raise SetupError("CAMUNDA_OAUTH_TOKEN_URL needs CAMUNDA_OAUTH_CLIENT_ID and CAMUNDA_OAUTH_CLIENT_SECRET")
-    return OAuthClient(
+    return True
+
+
+def _tokens(settings: Settings, on_failure: Callable[[Message], None]) -> Tokens | None:
+    url, client_id, secret = (
         settings.camunda_oauth_token_url,
         settings.camunda_oauth_client_id,
         settings.camunda_oauth_client_secret,
+    )
+    if url is None or client_id is None or secret is None:
+        return None
+    # Imported where it is asked for: Authlib and what it needs take a twentieth of the start.
+    from bridge.adapters.camunda.oauth import (  # noqa: PLC0415
+        ClientAuthentication,
+        ClientCredentials,
+        OAuthClient,
+    )
+
+    client = OAuthClient(
+        url,
+        client_id,
+        secret,
         settings.camunda_oauth_scope,
         settings.camunda_oauth_audience,
         ClientAuthentication(settings.camunda_oauth_client_authentication),
     )
+    tls = tls_context(TlsFiles("CAMUNDA_OAUTH", settings.camunda_oauth_ca_file), url, "https")
+    return ClientCredentials(client, tls=tls, on_failure=on_failure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bridge.adapters.openid_provider import OpenIdProvider
 from bridge.domain.access import Role
 from bridge.domain.openid import ClaimMapping
 from gateway.settings import Settings
@@ -15,6 +14,9 @@ def openid_config(settings: Settings) -> OpenIdConfig | None:
     """Return the provider, and what its claims grant; None where people have passwords alone."""
     if settings.oidc_issuer is None or settings.oidc_client_id is None or settings.public_url is None:
         return None
+    # Imported where it is asked for: Authlib and what it needs take a twentieth of the start.
+    from bridge.adapters.openid_provider import OpenIdProvider  # noqa: PLC0415
+
     secret = settings.oidc_client_secret
     provider = OpenIdProvider(
         settings.oidc_issuer,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from pydantic import SecretStr
 
@@ -96,3 +99,10 @@ def test_headers_that_are_none_are_told_without_their_values(text: str, fault: s
         parse_headers(SecretStr(text))
     assert "s3cret" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+def test_a_process_without_company_logins_does_not_know_their_library() -> None:
+    names = {"authlib", "joserfc", "httpx2"}
+    code = f"import sys, gateway.cli.main; print(sorted({names} & sys.modules.keys()))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
