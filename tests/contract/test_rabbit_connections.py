@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
+import aio_pika
 import pytest
 from yarl import URL
 
@@ -225,6 +226,58 @@ async def test_an_outage_that_ends_loses_no_queue(rabbit: RabbitLab, proxy: Prox
     await until(timed_out)
     assert (await rabbit.publisher.depth("alpha")).ready == 1
     await publisher.close()
+
+
+class Repairing(RabbitPublisher):
+    """A publisher that tells what it repairs; `seen` is what it is told of a queue's depth, the real one where None."""
+
+    seen: Depth | None = None
+    repaired: int = 0
+
+    async def depth(self, topic: str) -> Depth:
+        return await super().depth(topic) if self.seen is None else self.seen
+
+    async def repair(self, topic: str) -> None:
+        self.repaired += 1
+        await super().repair(topic)
+
+
+@asynccontextmanager
+async def refusing(rabbit: RabbitLab) -> AsyncIterator[Repairing]:
+    """A publisher whose messages RabbitMQ refuses: a second queue is bound to the topic, and is full."""
+    publisher = Repairing(rabbit.url, rabbit.exchange, TOPICS, timeout=BRIEF, refused_for=0.0)
+    await publisher.open()
+    connection = await aio_pika.connect(rabbit.url)
+    async with connection:
+        full = await (await connection.channel()).declare_queue(
+            f"{rabbit.exchange}.full", arguments={"x-max-length": 1, "x-overflow": "reject-publish"}
+        )
+        await full.bind(rabbit.exchange, "alpha")
+        assert list(await publisher.publish("alpha", [KEY])) == [None]
+        yield publisher
+        await full.delete(if_empty=False)
+    assert list(await publisher.publish("alpha", [KEY])) == [None]
+    await publisher.close()
+
+
+async def test_a_queue_that_is_full_is_left_alone(rabbit: RabbitLab) -> None:
+    async with refusing(rabbit) as publisher:
+        for _ in range(3):
+            (end,) = await publisher.publish("alpha", [KEY])
+            assert isinstance(end, BrokerUnavailable)
+            assert "Nack" in str(end)
+        assert publisher.repaired == 0
+        assert (await publisher.depth("alpha")).ready > 0
+
+
+async def test_a_queue_that_refuses_all_and_has_nothing_is_repaired(rabbit: RabbitLab) -> None:
+    """RabbitMQ 3.10 says of a queue whose files are gone that it's empty, and refuses each message for it."""
+    async with refusing(rabbit) as publisher:
+        publisher.seen = Depth(ready=0, consumers=0)
+        await publisher.publish("alpha", [KEY])
+        assert publisher.repaired == 1
+        publisher.seen = None
+        assert (await publisher.depth("alpha")).ready == 0, "it was declared anew"
 
 
 async def test_a_consumer_comes_back_after_its_connection_was_cut(rabbit: RabbitLab, proxy: Proxy) -> None:

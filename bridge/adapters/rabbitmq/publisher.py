@@ -13,7 +13,7 @@ from typing import Final, cast
 
 import aiormq
 from aio_pika import RobustChannel
-from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity, DeliveryError
 from faststream.exceptions import IncorrectState
 
 from bridge.adapters.rabbitmq.connection import LOGGER, RabbitConnection, translated
@@ -34,6 +34,8 @@ ANSWER_WITHIN: Final = 2.0
 """Seconds within which RabbitMQ is to tell one queue's depth."""
 SILENT_FOR: Final = 10.0
 """Seconds for which a queue is not asked about again that gave no answer."""
+REFUSED_FOR: Final = 15.0
+"""Seconds after which a queue that refuses all, and has neither messages nor consumers, is out of order."""
 
 
 def _log_fault(topic: str, error: GatewayError) -> None:
@@ -48,7 +50,9 @@ class RabbitPublisher:
     by an error that names it, until it can, and the other topics' are used meanwhile.
 
     Where all publishes to one topic go unconfirmed `repair_after` batches in a row, though RabbitMQ answers otherwise,
-    `repair` is called; None leaves that to the caller. `on_fault` is called for queues that can't be declared.
+    `repair` is called; None leaves that to the caller. It is called as well where RabbitMQ refuses all for
+    `refused_for` seconds, and the queue has neither messages nor consumers: one that is full has messages.
+    `on_fault` is called for queues that can't be declared.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class RabbitPublisher:
         timeout: timedelta,
         rules: QueueRules = QueueRules(),
         repair_after: int | None = 3,
+        refused_for: float = REFUSED_FOR,
         on_fault: OnFault = _log_fault,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -68,7 +73,9 @@ class RabbitPublisher:
         self._link = RabbitConnection(url, "gateway publisher", timeout, tls)
         self._queues = DeclaredQueues(self._link, self._topology, topics, on_fault)
         self._repair_after = repair_after
+        self._refused_for = refused_for
         self._unconfirmed: Counter[str] = Counter()
+        self._refused_since: dict[str, float] = {}
         self._silent_until: dict[str, float] = {}
 
     async def open(self) -> None:
@@ -164,8 +171,9 @@ class RabbitPublisher:
     async def repair(self, topic: str) -> None:
         """Delete the topic's queue with all its messages, and declare it anew.
 
-        For a quorum queue that takes or delivers no more messages, which becomes of one that was declared within a
-        second before its node was killed. The store still has the tasks, whose messages are published again as stale.
+        For a quorum queue that takes or delivers no more messages, which becomes of one that was declared within some
+        seconds before its node was killed: it has no leader then, or no files. The store still has the tasks, whose
+        messages are published again as stale.
         """
         await redeclare(self._link, self._topology, topic)
 
@@ -205,6 +213,7 @@ class RabbitPublisher:
 
         An outage must not count: the queue that comes back with RabbitMQ is whole, and holds what was published.
         """
+        await self._watch_refusals(topic, ends)
         silent = bool(ends) and all(end is not None and isinstance(end.__cause__, TimeoutError) for end in ends)
         if not silent or self._repair_after is None or not await self._answers():
             del self._unconfirmed[topic]
@@ -214,6 +223,21 @@ class RabbitPublisher:
             with suppress(BrokerError):
                 await self.repair(topic)
                 del self._unconfirmed[topic]
+
+    async def _watch_refusals(self, topic: str, ends: Sequence[BrokerError | None]) -> None:
+        """Repair a queue that has refused everything for a while, as one does whose files are gone."""
+        # Of a message without a queue RabbitMQ says so (`PublishError`); this is its nack.
+        if not ends or not all(end is not None and type(end.__cause__) is DeliveryError for end in ends):
+            self._refused_since.pop(topic, None)
+            return
+        now = asyncio.get_running_loop().time()
+        since = self._refused_since.setdefault(topic, now)
+        if self._repair_after is None or now - since < self._refused_for:
+            return
+        with suppress(BrokerError):
+            if await self.depth(topic) == Depth(ready=0, consumers=0):
+                await self.repair(topic)
+            del self._refused_since[topic]
 
     async def _answers(self) -> bool:
         """Return whether RabbitMQ answers on the connection that was there; one that is lost or blocked doesn't."""
