@@ -16,7 +16,7 @@ from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.lifecycle import LEASES, Event, Move, Origin
 from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
 from bridge.ports.reader import TaskReader
-from bridge.ports.store import ClaimRequest, Records, TaskStore
+from bridge.ports.store import ClaimRequest, Records, Replicas, TaskStore
 from sandbox.ports import LOOPBACK
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -55,7 +55,7 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 
-class Store(TaskStore, TaskReader, Records, Protocol):
+class Store(TaskStore, TaskReader, Records, Replicas, Protocol):
     """All ports of a store at once."""
 
 

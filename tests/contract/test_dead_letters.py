@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import aio_pika
-import pytest
 
 from bridge.domain.dead_letter import DeadLetter, DeadMessage
 from bridge.domain.errors import StoreUnavailable
 from tests.contract.brokers import RabbitLab, until
 from tests.contract.stores import NOW, mongo_store
-
-
-@pytest.fixture
-async def rabbit(servers: dict[str, str]) -> AsyncIterator[RabbitLab]:
-    lab = RabbitLab(servers["RABBITMQ_URL"])
-    await lab.open()
-    try:
-        yield lab
-    finally:
-        await lab.close()
 
 
 async def send(lab: RabbitLab, body: bytes) -> None:

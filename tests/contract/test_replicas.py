@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import pytest
 
-from bridge.adapters.memory.store import MemoryStore
 from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.errors import StoreUnavailable
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.messages import Message, message
 from bridge.domain.replica import Load, Replica
 from bridge.domain.task import State, TaskKey
-from bridge.ports.store import Replicas, TaskStore
 from sandbox.ports import LOOPBACK
-from tests.contract.stores import MINUTE, NOW, claim, mongo_store, task
-
-
-class Store(TaskStore, Replicas, Protocol):
-    """Both ports of a store at once."""
-
-
-@pytest.fixture
-async def mongo(servers: dict[str, str]) -> AsyncIterator[MongoStore]:
-    async with mongo_store(servers["MONGODB_URI"]) as store:
-        yield store
-
-
-@pytest.fixture(params=["memory", "mongo"])
-def store(request: pytest.FixtureRequest) -> Store:
-    """A store; the test runs once in memory and once on a real server."""
-    if request.param == "memory":
-        return MemoryStore()
-    found: MongoStore = request.getfixturevalue("mongo")
-    return found
+from tests.contract.stores import MINUTE, NOW, Store, claim, task
 
 
 def replica(name: str = "r1", seen_at: datetime = NOW, **fields: object) -> Replica:

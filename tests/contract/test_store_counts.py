@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import pytest
 
 from bridge.adapters.mongo.documents import TaskDocument
 from bridge.adapters.mongo.index_builds import create_indexes
 from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.task import State
 from tests.contract.stores import NOW, mongo_store, task
-
-
-@pytest.fixture
-async def mongo(servers: dict[str, str]) -> AsyncIterator[MongoStore]:
-    async with mongo_store(servers["MONGODB_URI"]) as store:
-        yield store
 
 
 async def test_counts_and_the_oldest_of_a_state(mongo: MongoStore) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
 
 import pytest
@@ -31,12 +30,6 @@ from tests.contract.stores import (
     mongo_store,
     task,
 )
-
-
-@pytest.fixture
-async def mongo(servers: dict[str, str]) -> AsyncIterator[MongoStore]:
-    async with mongo_store(servers["MONGODB_URI"]) as store:
-        yield store
 
 
 async def kept(store: Store, task_id: str = "t1") -> Task:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from pydantic import SecretStr
 
 from bridge.adapters.camunda.oauth import ClientAuthentication, ClientCredentials, OAuthClient
 from bridge.domain.errors import TokenUnavailable
 from tests.openid.server import CLIENT, SECRET, Provider
-
-
-@pytest.fixture
-async def provider(tmp_path: Path) -> AsyncIterator[Provider]:
-    provider = Provider(tmp_path)
-    await provider.start()
-    yield provider
-    await provider.stop()
 
 
 async def test_a_token_is_given_and_renewed(provider: Provider) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,14 +26,6 @@ ROLES: Mapping[Role, frozenset[str]] = {
     Role.ADMIN: frozenset({"gateway-admins"}),
 }
 COOKIE = "__Host-session"
-
-
-@pytest.fixture
-async def provider(tmp_path: Path) -> AsyncIterator[Provider]:
-    provider = Provider(tmp_path)
-    await provider.start()
-    yield provider
-    await provider.stop()
 
 
 class Gate:
