@@ -51,7 +51,7 @@ async def run_topic(
     """
     missing = unfetched(topic, variables)
     given = {name: value for name, value in variables.items() if name not in missing}
-    retries = settings.task_retry_limit if topic.retries is None else topic.retries
+    retries = topic.retry_limit(settings.task_retry_limit)
     now = datetime.now(UTC)
     task = Task(
         TASK_ID, topic.name, TASK_ID, now + settings.lock, now, now, max(retries - attempt + 1, 0),

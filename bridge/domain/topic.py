@@ -131,6 +131,10 @@ class Topic(Generic[In, Out]):
         """By which tasks are fetched, each by the name that `topic` has for it; only those that are set."""
         return {name: value for name in _FILTERS if (value := getattr(self, name))}
 
+    def retry_limit(self, usual: int) -> int:
+        """Return how often a task may be retried; `usual` is TASK_RETRY_LIMIT."""
+        return usual if self.retries is None else self.retries
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.handler(*args, **kwargs)
 

@@ -140,8 +140,7 @@ class Intake:
                     pass
 
     def _task(self, lease: EngineTask, worker_id: str, lease_until: datetime, now: datetime) -> Task:
-        limit = self._topics[lease.topic].retries
-        fresh = self._retry_limit if limit is None else limit
+        fresh = self._topics[lease.topic].retry_limit(self._retry_limit)
         return Task(
             id=lease.id,
             topic=lease.topic,

@@ -316,8 +316,7 @@ class Submit:
         )
 
     def _left(self, topic: str) -> int:
-        limit = self._topics[topic].retries
-        return self._retry_limit if limit is None else limit
+        return self._topics[topic].retry_limit(self._retry_limit)
 
 
 async def _by_id(read: Callable[[Sequence[str]], Awaitable[Sequence[Kept]]], ids: Sequence[str]) -> list[Kept | None]:

@@ -238,8 +238,7 @@ class Operate:
 
     def _retries(self, task: Task) -> int:
         known = self._topics.get(task.topic)
-        limit = self._retry_limit if known is None or known.retries is None else known.retries
-        return max(1, limit)
+        return max(1, self._retry_limit if known is None else known.retry_limit(self._retry_limit))
 
 
 def _check_number(retries: int) -> None:

@@ -24,7 +24,7 @@ def list_topics() -> None:
     settings = settings_of()
     for topic in topics_of(settings).values():
         timeout = settings.task_timeout if topic.timeout is None else topic.timeout.total_seconds()
-        retries = settings.task_retry_limit if topic.retries is None else topic.retries
+        retries = topic.retry_limit(settings.task_retry_limit)
         kind = "async" if topic.is_async else "thread"
         typer.echo(f"{topic.name:30} timeout={timeout:g}s concurrency={topic.concurrency} retries={retries} {kind}")
         typer.echo(f"{'':30} variables={'*' if topic.variables is None else ','.join(topic.variables) or 'none'}")

@@ -130,7 +130,7 @@ class ClientCredentials:
         found = await asyncio.shield(request)
         if isinstance(found, _Token):
             return found.value
-        raise _unavailable(found)
+        raise TokenUnavailable(found)
 
     def _begin(self) -> asyncio.Task[_Token | Message]:
         self._request = asyncio.create_task(self._renew(), name="engine token")
@@ -199,7 +199,3 @@ class ClientCredentials:
 
     def _without_secret(self, text: str) -> str:
         return text.replace(self._client.client_secret.get_secret_value(), "***")[:300]
-
-
-def _unavailable(why: Message) -> TokenUnavailable:
-    return TokenUnavailable(why)
