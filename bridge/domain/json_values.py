@@ -32,6 +32,8 @@ def has_more_values(text: bytes | bytearray, most: int = MOST_VALUES) -> bool:
             if found > most:
                 return True
             events.clear()
+        parser.close()  # a text that is one number ends here alone
+        found += sum(event not in _CONTAINER_ENDS_AND_KEYS for event, _ in events)
     except ijson.JSONError:  # its decoder says what is wrong with it
         return False
-    return False
+    return found > most

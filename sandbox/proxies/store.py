@@ -77,6 +77,7 @@ class StoreProxy:
         self._target = (host, port)
         self._faults: list[Fault] = []
         self._deposed = False
+        self._met = asyncio.Event()
         self._ends: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
 
     @property
@@ -111,6 +112,11 @@ class StoreProxy:
         The server must pose as a replica set. Nobody is primary until `elect`.
         """
         self._deposed = True
+        self._met.clear()
+
+    async def wait_until_met(self) -> None:
+        """Return once a command met the step-down: clients that are just starting ask nothing yet."""
+        await self._met.wait()
 
     def elect(self) -> None:
         """Have the server be the primary again."""
@@ -150,8 +156,7 @@ class StoreProxy:
         fault = self._fault_for(question)
         is_led = self.poses and _name(question) not in _OF_MEMBERS
         if self._deposed and is_led:
-            self.refused += 1
-            return _answer_to(question, _NOT_PRIMARY)
+            return self._refusal(question, _NOT_PRIMARY)
         if fault is not None and not fault.asked:
             answer = _answer_to(question, fault.change({}))
         else:
@@ -162,9 +167,13 @@ class StoreProxy:
             if fault.released is not None:
                 await fault.released.wait()
         if self._deposed and is_led:
-            self.refused += 1
-            return _answer_to(question, _INTERRUPTED)
+            return self._refusal(question, _INTERRUPTED)
         return answer
+
+    def _refusal(self, question: bytes, refusal: Document) -> bytes:
+        self.refused += 1
+        self._met.set()
+        return _answer_to(question, refusal)
 
     def _fault_for(self, question: bytes) -> Fault | None:
         if _HEAD.unpack_from(question)[3] != _MESSAGE or not (self._records or self._faults):

@@ -31,6 +31,8 @@ from sandbox.soak.runs import Run, Strike, read_runs
 from sandbox.tools import Say
 
 CUT_EVERY = 0.5
+MET_WITHIN = 60.0
+"""Seconds within which a command meets a step-down: replicas that were killed before it start and connect again."""
 LOOK_EVERY = 1.0
 STILL_FOR = 60.0
 """Seconds without any progress after which what has not ended is called stuck."""
@@ -167,6 +169,8 @@ class Soak:
             case Deed.STEP_DOWN:
                 store.step_down()
                 await asyncio.sleep(fault.seconds)
+                async with asyncio.timeout(MET_WITHIN):
+                    await store.wait_until_met()
                 store.elect()
             case Deed.CUT:
                 for _ in range(int(fault.seconds / CUT_EVERY)):

@@ -127,10 +127,11 @@ class ClientCredentials:
             if self._failure is not None and self._monotonic() < self._failed_at + _REFUSED_AGAIN_AFTER:
                 raise TokenUnavailable(self._failure)
             request = self._begin()
-        found = await asyncio.shield(request)
-        if isinstance(found, _Token):
-            return found.value
-        raise TokenUnavailable(found)
+        match await asyncio.shield(request):
+            case _Token(value=value):
+                return value
+            case Message() as refusal:
+                raise TokenUnavailable(refusal)
 
     def _begin(self) -> asyncio.Task[_Token | Message]:
         self._request = asyncio.create_task(self._renew(), name="engine token")

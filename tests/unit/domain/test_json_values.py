@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.domain.json_values import has_more_values
@@ -27,6 +27,7 @@ def count(value: Any) -> int:
 
 
 @given(JSON, st.integers(-3, 3))
+@example(0, -1)
 def test_it_is_told_exactly_from_which_number_on(value: Any, off: int) -> None:
     values = count(value)
     assert has_more_values(orjson.dumps(value), values + off) == (off < 0)

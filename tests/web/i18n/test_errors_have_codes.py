@@ -65,6 +65,8 @@ class Module:
                     self._values.setdefault(name, []).append(value)
                 case ast.arg(arg=name, annotation=ast.Name(id="Message")):
                     self._messages.add(name)
+                case ast.MatchAs(pattern=ast.MatchClass(cls=ast.Name(id="Message")), name=str(name)):
+                    self._messages.add(name)
                 case ast.AnnAssign(target=ast.Attribute(attr=name), annotation=kind) if "Message" in ast.unparse(kind):
                     self._attributes.add(name)
                 case ast.FunctionDef(name=name, returns=ast.Name(id="Message")):
@@ -142,6 +144,8 @@ def test_the_exceptions_are_still_needed() -> None:
         ("WHY: Final = message('key.label')\nraise Refusal(WHY)", False),
         ("def refused(why: Message) -> Refusal:\n    return Refusal(why)", False),
         ("def refused(why: str) -> Refusal:\n    return Refusal(why)", True),
+        ("match found:\n    case Message() as why:\n        raise Refusal(why)", False),
+        ("match found:\n    case str() as why:\n        raise Refusal(why)", True),
         ("raise CallCut(error.message)", False),
         ("raise ValueError('no')", False),
     ],
