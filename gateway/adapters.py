@@ -133,3 +133,15 @@ def telemetry(
     secrets = {topic.name: topic.secrets for topic in topics.values()}
     identity = Identity(version, replica, settings.camunda_url, settings.rabbitmq_exchange, secrets)
     return start_traces(os.environ, settings.trace_sampling, identity, clock, dropped)
+
+
+class Servers:
+    """The servers that the settings name, as the `gateway.neighbours.Neighbours` of a process in production."""
+
+    store = staticmethod(mongo_store)
+    access_store = staticmethod(mongo_access_store)
+    dashboard_store = staticmethod(mongo_dashboard_store)
+    engine = staticmethod(camunda_engine)
+    publisher = staticmethod(rabbit_publisher)
+    consumer = staticmethod(rabbit_consumer)
+    telemetry = staticmethod(telemetry)

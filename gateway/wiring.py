@@ -56,8 +56,9 @@ from bridge.registry import Registry
 from bridge.runtime.lag import Lag
 from bridge.runtime.loop_watch import LoopWatch
 from bridge.topic import Context, Log
-from gateway import adapters
 from gateway.adapter_warnings import AdapterWarnings
+from gateway.adapters import Servers
+from gateway.neighbours import Neighbours
 from gateway.part_wrapper import PartWrapper, unwrapped
 from gateway.settings import Role, Settings
 from gateway.version import gateway_version
@@ -90,18 +91,16 @@ class Gateway:
         log: TaskLog,
         *,
         wrap: PartWrapper = unwrapped,
+        neighbours: Neighbours = Servers(),
     ) -> None:
-        self.settings = settings
-        self.roles = roles
-        self.topics = topics
+        self.settings, self.roles, self.topics = settings, roles, topics
         self.version = gateway_version()
         self.replica = f"{socket.gethostname()[:40]}-{uuid4().hex[:8]}"
         self.metrics = Metrics()
         self.metrics.expect(topics.names)
         self.journal: Journal = CountingJournal(journal, self.metrics)
         self._log = log
-        self._wrap = wrap
-        self._build_adapters()
+        self._build_adapters(neighbours, wrap)
         self.statistics = StatisticsCollector(self.dashboard_store, self.clock)
         self.journal = StatisticsJournal(self.journal, self.statistics)
         self._build_flow()
@@ -112,14 +111,14 @@ class Gateway:
         )
         self.accounts = Accounts(self.access_store, passwords, self.clock, self.journal)
 
-    def _build_adapters(self) -> None:
-        settings, wrap = self.settings, self._wrap
+    def _build_adapters(self, neighbours: Neighbours, wrap: PartWrapper) -> None:
+        settings = self.settings
         self.breaker = Breaker(self.journal, trial_within=2 * _seconds(settings.camunda_timeout))
         warnings = AdapterWarnings(self.journal)
         self.unreadable_rows = UnreadableRows(self.journal, self.metrics.observe_unreadable_row)
         self.foreign_answers = ForeignAnswers(self.journal, self.metrics.observe_foreign_answer)
-        self.store = wrap("store", adapters.mongo_store(settings))
-        engine = adapters.camunda_engine(
+        self.store = wrap("store", neighbours.store(settings))
+        engine = neighbours.engine(
             settings,
             headers=self._trace_headers,
             observe=self.metrics.observe_engine,
@@ -130,8 +129,8 @@ class Gateway:
             on_unreadable_row=self.unreadable_rows.observe,
         )
         self.engine = wrap("engine", engine)
-        self.publisher = wrap("publisher", adapters.rabbit_publisher(settings, self.topics, warnings.queue_failed))
-        consumer = adapters.rabbit_consumer(
+        self.publisher = wrap("publisher", neighbours.publisher(settings, self.topics, warnings.queue_failed))
+        consumer = neighbours.consumer(
             settings,
             self.topics,
             warnings.queue_failed,
@@ -139,7 +138,7 @@ class Gateway:
         )
         self.consumer = wrap("consumer", consumer)
         self.clock = SharedClock(self.store.server_time, on_difference=warnings.clock_differs)
-        self.telemetry = adapters.telemetry(
+        self.telemetry = neighbours.telemetry(
             settings,
             self.topics,
             self.clock,
@@ -150,8 +149,8 @@ class Gateway:
         self.tracer: Tracer = MeteredTracer(self.telemetry.tracer, self.metrics, self.clock)
         self.lag = Lag(self.metrics.observe_lag)
         self.loop_watch = LoopWatch(self.lag.late, self.journal, self.topics, self.metrics.observe_block)
-        self.access_store = adapters.mongo_access_store(settings)
-        self.dashboard_store = adapters.mongo_dashboard_store(settings)
+        self.access_store = neighbours.access_store(settings)
+        self.dashboard_store = neighbours.dashboard_store(settings)
         self.store.on_unreadable = self.dashboard_store.on_unreadable = UnreadableLog(self.journal)
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
