@@ -18,10 +18,10 @@ PATHS = {
     "/dashboard/topics": ("Tópicos", "Espera mais longa", "Topics"),
     "/dashboard/topics/charge_card": ("Tempo de espera", "Configuração", "Consumers"),
     "/dashboard/topics/ship": ("Pausado por ada", "Retomar …", "Resume"),
-    "/dashboard/workers": ("Dependências", "Mensagens mortas", "Replicas"),
+    "/dashboard/workers": ("Dependências", "Dead letters", "Replicas"),
     "/dashboard/operations": ("Operações", "Processadas", "Outcomes"),
-    f"/dashboard/operations/{OPERATION}": ("Repetição de 1 tarefa", "Tarefa por tarefa", "Started"),
-    f"{PREVIEW}?q=state:failed": ("Repetir em massa", "Repetir 2 tarefas", "Confirm<"),
+    f"/dashboard/operations/{OPERATION}": ("Nova tentativa de 1 tarefa", "Tarefa por tarefa", "Started"),
+    f"{PREVIEW}?q=state:failed": ("Tentar novamente em massa", "Tentar novamente 2 tarefas", "Confirm<"),
     PREVIEW: ("Nenhuma tarefa escolhida", "Tarefas com falha", "selected"),
     "/dashboard/audit": ("Auditoria", "Exportar em CSV", "Nothing"),
 }

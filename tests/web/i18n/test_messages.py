@@ -246,7 +246,7 @@ def test_what_answers_in_the_engines_place(answer: Answer, read: str) -> None:
     told = foreign(said_so)
     assert told.startswith("complete: o endereço do motor responde ")
     waits = foreign(message("engine.waiting", error=said_so))
-    assert waits == f"o motor não tem respondido; logo se tenta de novo: {told}"
+    assert waits == f"o motor não tem respondido; logo se tenta novamente: {told}"
 
 
 def test_what_others_said_stays_in_their_own_words() -> None:
