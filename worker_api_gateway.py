@@ -24,13 +24,13 @@ def main() -> None:
     if not faults:
         try:
             from gateway.cli.main import main as run  # noqa: PLC0415 - not before it is known to be ours
+
+            run()  # imports the rest of it, by the command
+            return
         except ImportError:
             faults = list(shared_packages())
             if not faults:
                 raise
-        else:
-            run()
-            return
     for fault in faults:
         sys.stderr.write(f"gateway: {fault}. {_ADVICE}\n")
     sys.exit(2)

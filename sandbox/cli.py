@@ -13,7 +13,7 @@ from sandbox.errors import Missing, SandboxError
 from sandbox.parts import Ids, Part
 from sandbox.ports import DEFAULT_BASE
 
-app = typer.Typer(no_args_is_help=True, help=__doc__, add_completion=False)
+app = typer.Typer(no_args_is_help=True, help="Real servers on this machine, without Docker.", add_completion=False)
 
 Dir = Annotated[Path, typer.Option("--dir", help="Where the sandbox keeps its data, logs and state.")]
 Base = Annotated[

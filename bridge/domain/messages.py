@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Self
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from bridge.domain.message_texts import TEXTS
 

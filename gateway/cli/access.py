@@ -17,6 +17,7 @@ from bridge.domain.access import Role, Scope
 from bridge.domain.errors import GatewayError, Refusal
 from gateway.adapters import mongo_access_store, mongo_dashboard_store
 from gateway.cli.audit import RecordedActions
+from gateway.cli.failure import fail
 from gateway.settings import read_settings
 
 users_app = typer.Typer(no_args_is_help=True, help="People who may log in to the dashboard.")
@@ -46,8 +47,7 @@ def _run(work: Callable[[Accounts], Awaitable[_Result]]) -> _Result:
     try:
         return uvloop.run(with_store())
     except GatewayError as error:
-        typer.secho(f"gateway: {error}", fg="red", err=True)
-        raise typer.Exit(2) from None
+        fail(error)
 
 
 def _password(from_input: bool) -> str:
@@ -59,8 +59,7 @@ def _password(from_input: bool) -> str:
     try:
         check_password(text)
     except Refusal as error:
-        typer.secho(f"gateway: {error}", fg="red", err=True)
-        raise typer.Exit(2) from None
+        fail(error)
     return text
 
 

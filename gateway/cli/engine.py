@@ -11,6 +11,7 @@ from bridge.domain.engine_identity import EngineIdentity
 from bridge.domain.errors import GatewayError
 from bridge.registry import Registry
 from bridge.testing import RecordingLog
+from gateway.cli.failure import fail
 from gateway.doctor import Silence
 from gateway.settings import Role, read_settings
 from gateway.wiring import Gateway
@@ -24,8 +25,7 @@ def accept() -> None:
     try:
         identity = uvloop.run(_accept())
     except GatewayError as error:
-        typer.secho(f"gateway: {error}", fg="red", err=True)
-        raise typer.Exit(2) from None
+        fail(error)
     typer.echo(f"tasks are of the engine at CAMUNDA_URL now (its database: {identity.installation or 'not told'})")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bridge.domain.errors import SetupError
-from gateway.cli.start import fail
+from gateway.cli.failure import fail
 from gateway.scaffold.repository import write_repository
 from gateway.version import gateway_version
 

@@ -1,52 +1,41 @@
-"""The `gateway` command."""
+"""The `gateway` command: its groups, each imported when it is used."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
-from collections.abc import Callable
-from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
-from threading import Lock
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-import uvloop
-from dotenv import dotenv_values
 
-from bridge.adapters.logging.journal import OURS, StructlogJournal, configure_logging, task_log, wants_json
-from bridge.domain.errors import ServerEnded, SetupError
-from bridge.ports.journal import Level
-from bridge.registry import Registry
-from gateway.cli.access import keys_app, users_app
-from gateway.cli.engine import engine_app
-from gateway.cli.init import init
-from gateway.cli.start import fail, settings_of, topics_for, topics_of
-from gateway.cli.topics import topics_app
-from gateway.doctor import diagnose
-from gateway.event_loop import THREAD_TURN, run_to_end
+from gateway.cli.lazy_commands import LazyCommand, lazy_group
 from gateway.part_wrapper import PartWrapper, unwrapped
-from gateway.process import Process
-from gateway.settings import Role, Settings
-from gateway.shutdown import LAST, OVERTIME, exit_after, left_threads
 from gateway.version import gateway_version
-from gateway.wiring import Gateway, TaskLog
+
+COMMANDS: Final = {
+    "init": LazyCommand(
+        "gateway.cli.init",
+        "init",
+        "Write a repository of topics: a first topic with its test, settings, image, compose files and CI.",
+    ),
+    "topics": LazyCommand("gateway.cli.topics", "topics_app", "The topics that this gateway works."),
+    "serve": LazyCommand("gateway.cli.serve", "serve", "Run the gateway until SIGTERM or Ctrl-C."),
+    "worker": LazyCommand("gateway.cli.serve", "worker", "Run handlers only: the same as `serve --roles work`."),
+    "doctor": LazyCommand(
+        "gateway.cli.doctor",
+        "doctor",
+        "Test every connection and say what to mend; ends with 1 when something is wrong.",
+    ),
+    "users": LazyCommand("gateway.cli.access", "users_app", "People who may log in to the dashboard."),
+    "keys": LazyCommand("gateway.cli.access", "keys_app", "API keys of programs."),
+    "engine": LazyCommand("gateway.cli.engine", "engine_app", "Which engine the tasks are of."),
+}
+"""The commands by name, in the order of the help."""
+if find_spec("sandbox") is not None:  # it is no part of an installation in production
+    COMMANDS["sandbox"] = LazyCommand("sandbox.cli", "app", "Real servers on this machine, without Docker.")
 
 app = typer.Typer(
-    no_args_is_help=True, help="Worker API Gateway.", add_completion=False, pretty_exceptions_enable=False
+    cls=lazy_group(COMMANDS), no_args_is_help=True, help="Worker API Gateway.", pretty_exceptions_enable=False
 )
-app.command("init")(init)
-app.add_typer(topics_app, name="topics")
-app.add_typer(users_app, name="users")
-app.add_typer(keys_app, name="keys")
-app.add_typer(engine_app, name="engine")
-if find_spec("sandbox") is not None:  # it is no part of an installation in production
-    app.add_typer(
-        import_module("sandbox.cli").app, name="sandbox", help="Real servers on this machine, without Docker."
-    )
 
 
 def main(wrap: PartWrapper = unwrapped) -> None:
@@ -54,117 +43,22 @@ def main(wrap: PartWrapper = unwrapped) -> None:
     app(prog_name="gateway", obj=wrap)
 
 
-def _roles(text: str) -> frozenset[Role]:
-    try:
-        return frozenset(Role(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError:
-        fail(SetupError(f"--roles {text}: choose from {', '.join(Role)}"))
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
 
 
-@app.command()
-def serve(
-    context: typer.Context,
-    roles: Annotated[str, typer.Option(help="What this process does, of web,intake,work.")] = "web,intake,work",
-    host: Annotated[str | None, typer.Option(help="Overrides HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="Overrides PORT.")] = None,
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C."""
-    chosen = _roles(roles)
-    if not chosen:
-        fail(SetupError("--roles is empty: choose from web,intake,work"))
-    _run(settings_of(host=host, port=port), chosen, context.obj or unwrapped)
-
-
-@app.command()
-def worker(context: typer.Context) -> None:
-    """Run handlers only: the same as `serve --roles work`."""
-    _run(settings_of(), frozenset({Role.WORK}), context.obj or unwrapped)
-
-
-@app.command()
-def doctor() -> None:
-    """Test every connection and say what to mend; ends with 1 when something is wrong."""
-    settings = settings_of()
-    topics = topics_of(settings)
-    configure_logging(level="ERROR", json=False)
-    findings = uvloop.run(diagnose(settings, topics))
-    for finding in findings:
-        typer.secho(f"{'ok  ' if finding.ok else 'BAD '}", fg="green" if finding.ok else "red", nl=False)
-        typer.echo(f"{finding.part:10}{finding.says}")
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
+    """Take the options that come before a command."""
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(gateway_version())
-
-
-def _read_otel(file: Path) -> None:
-    """Give OpenTelemetry the OTEL_* variables of the settings' file: it reads the environment alone."""
-    for name, value in dotenv_values(file).items():
-        if name.startswith("OTEL_") and value:
-            os.environ.setdefault(name, value)
-
-
-def _run(settings: Settings, roles: frozenset[Role], wrap: PartWrapper) -> None:
-    json = wants_json(settings.log_format, sys.stderr.isatty())
-    ours = (*OURS, settings.topics_package)
-    configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json, ours=ours)
-    topics = topics_for(settings, roles)
-    _read_otel(Path(".env.gateway"))
-    journal, code = StructlogJournal(), 1
-    if not topics:
-        journal.write("no_topics", level=Level.WARNING, package=settings.topics_package, roles=sorted(roles))
-    sys.setswitchinterval(THREAD_TURN)
-    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    try:
-        run_to_end(
-            runner,
-            _until_signalled(settings, roles, topics, journal, wrap),
-            lambda error: journal.write("exit_ignored", level=Level.ERROR, error=repr(error), stack=error),
-        )
-        code = 0
-    except SetupError as error:
-        code = 2
-        fail(error, code)
-    except ServerEnded as error:
-        fail(error, code)
-    except BaseException as error:
-        # Written here: threads that are left may keep Python from showing the error at its end.
-        journal.write("process_failed", level=Level.ERROR, error=repr(error), stack=error)
-        raise
-    finally:
-        exit_after(LAST, code, lambda: journal.write("exit_forced", level=Level.WARNING, threads=left_threads()))
-        runner.close()
-
-
-def _limit_end(settings: Settings, journal: StructlogJournal) -> Callable[..., None]:
-    """Return what bounds the time of the end; it may be called more than once, and as a handler of signals."""
-    once = Lock()
-
-    def tell() -> None:
-        journal.write("shutdown_overdue", level=Level.ERROR, threads=left_threads())
-        journal.flush()
-
-    def limit(*_: object) -> None:
-        if once.acquire(blocking=False):
-            exit_after(settings.shutdown_grace + OVERTIME, 1, tell)
-
-    return limit
-
-
-async def _until_signalled(
-    settings: Settings, roles: frozenset[Role], topics: Registry, journal: StructlogJournal, wrap: PartWrapper
-) -> None:
-    stop, limit_end = asyncio.Event(), _limit_end(settings, journal)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        # A handler that blocks the loop keeps it from a signal; Python calls this function even then.
-        signal.signal(number, limit_end)
-    try:
-        log: TaskLog = lambda task, secrets: task_log(journal, task, secrets=secrets)  # noqa: E731
-        await Process(Gateway(settings, roles, topics, journal, log, wrap=wrap), stop).run()
-    finally:
-        journal.flush()

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-import typer
-
-from bridge.domain.errors import GatewayError, SetupError, TopicError, TopicsPackageMissing
+from bridge.domain.errors import SetupError, TopicError, TopicsPackageMissing
 from bridge.registry import Registry, load_topics
+from gateway.cli.failure import fail
 from gateway.scaffold.topics import source_roots
 from gateway.settings import Role, Settings, read_settings
 
 _OURS = frozenset({"bridge", "gateway", "web"})
-
-
-def fail(error: GatewayError, code: int = 2) -> NoReturn:
-    """Say what is wrong, and end the command with the code."""
-    typer.secho(f"gateway: {error}", fg="red", err=True)
-    raise typer.Exit(code)
 
 
 def settings_of(**overrides: object) -> Settings:

@@ -103,6 +103,6 @@ def test_headers_that_are_none_are_told_without_their_values(text: str, fault: s
 
 def test_a_process_without_company_logins_does_not_know_their_library() -> None:
     names = {"authlib", "joserfc", "httpx2"}
-    code = f"import sys, gateway.cli.main; print(sorted({names} & sys.modules.keys()))"
+    code = f"import sys, gateway.cli.serve; print(sorted({names} & sys.modules.keys()))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
