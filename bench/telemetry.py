@@ -16,7 +16,7 @@ from bridge.adapters.telemetry.metrics import Metrics
 from bridge.adapters.telemetry.start import start_traces
 from bridge.adapters.telemetry.telemetry import Identity, Telemetry
 from bridge.domain.lifecycle import Event, Move
-from bridge.domain.task import Completion, State, Task, TaskKey, TypedValue
+from bridge.domain.task import Completion, State, Task, TypedValue
 from bridge.ports.engine import EngineTask
 from bridge.ports.tracer import NoTracer, Tracer
 
@@ -45,10 +45,10 @@ def _batch(tracer: Tracer, start: int) -> None:
         fetching.fetched([EngineTask(str(number), "bench", "w", now, None) for number in range(BATCH)])
     tasks = [_task(number, tracer, now) for number in range(start, start + BATCH)]
     with tracer.publish("bench", tasks) as publishing:
-        publishing.confirmed([None] * len(publishing.keys))
+        publishing.confirmed([None] * len(tasks))
     for task in tasks:
         running = task.changed(state=State.RUNNING, attempts=1, claim_id=task.id, claimed_at=now)
-        attempt = tracer.attempt(running, task.id, TaskKey(task.id, 1, task.trace))
+        attempt = tracer.attempt(running, task.id)
         outcome = Completion({})
         attempt.ended(outcome)
         done = running.changed(state=State.REPORTING, outcome=outcome)

@@ -69,6 +69,12 @@ def parse(text: str | None) -> tuple[str, str, bool] | None:
     return None if found is None else (found[1], found[2], int(found[3], 16) & 1 == 1)
 
 
+def is_sampled(text: str | None) -> bool:
+    """Return whether the spans of a trace are recorded; False for what is no `traceparent`."""
+    found = parse(text)
+    return found is not None and found[2]
+
+
 def trace_id(text: str | None) -> str | None:
     """Return the id of the trace in 32 hexadecimal digits; None where there is none."""
     found = parse(text)

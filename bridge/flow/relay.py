@@ -146,10 +146,11 @@ class Relay:
 
     async def _flush(self, topic: str, groups: Sequence[Sequence[Task]]) -> Sequence[Sequence[Task]]:
         tasks = [task for group in groups for task in group]
+        keys = [TaskKey(task.id, task.epoch, task.trace) for task in tasks]
         self.unconfirmed[topic] += len(tasks)
         try:
             with self._tracer.publish(topic, tasks) as publishing:
-                errors = await self._publisher.publish(topic, publishing.keys)
+                errors = await self._publisher.publish(topic, keys)
                 publishing.confirmed(errors)
         finally:
             self.unconfirmed[topic] -= len(tasks)

@@ -6,12 +6,11 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.submission import Submission
-from bridge.domain.task import Outcome, Task, TaskKey, Variables
+from bridge.domain.task import Outcome, Task, Variables
 from bridge.domain.trace_context import trace_of
 from bridge.ports.engine import EngineTask
 
@@ -27,13 +26,8 @@ class Fetching(Protocol):
 class Publishing(Protocol):
     """A publish that is under way."""
 
-    @property
-    def keys(self) -> Sequence[TaskKey]:
-        """The keys to publish, in the order of the tasks: each message carries on the trace of its task."""
-        ...
-
     def confirmed(self, errors: Sequence[BaseException | None]) -> None:
-        """The broker has answered: the error of each message that got no confirm, in the order of the keys."""
+        """The broker has answered: the error of each message that got no confirm, in the order of the tasks."""
         ...
 
 
@@ -67,7 +61,7 @@ class Tracer(Protocol):
         """Trace the publishing of tasks of one topic, each in its own trace."""
         ...
 
-    def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
+    def attempt(self, task: Task, claim_id: str) -> Attempt:
         """Begin a run of the handler."""
         ...
 
@@ -114,11 +108,10 @@ class UntracedFetch:
         return
 
 
-@dataclass(frozen=True, slots=True)
 class UntracedPublish:
     """A publish that nobody watches."""
 
-    keys: Sequence[TaskKey]
+    __slots__ = ()
 
     def confirmed(self, errors: Sequence[BaseException | None]) -> None:
         return
@@ -139,9 +132,9 @@ class NoTracer:
         return nullcontext(UntracedFetch())
 
     def publish(self, topic: str, tasks: Sequence[Task]) -> AbstractContextManager[Publishing]:
-        return nullcontext(UntracedPublish([TaskKey(task.id, task.epoch, task.trace) for task in tasks]))
+        return nullcontext(UntracedPublish())
 
-    def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
+    def attempt(self, task: Task, claim_id: str) -> Attempt:
         return UNSEEN
 
     def delivery(self, task: Task) -> AbstractContextManager[None]:

@@ -79,7 +79,7 @@ def problems_of(seen: Observed, spans: Sequence[Mapping[str, Any]]) -> Iterator[
     if not spans:
         yield "is not there"
         return
-    for name, least in ((f"task {topic}", 1), (f"send {topic}", 1), (f"process {topic}", _attempts(seen))):
+    for name, least in ((f"task {topic}", 1), (f"process {topic}", _attempts(seen))):
         if names[name] < least:
             yield f"has {names[name]} of {least} spans {name!r}"
     for kind, name in _SPANS.items():

@@ -83,15 +83,13 @@ async def test_from_the_fetch_to_the_engines_answer(lab: Lab, jaeger: Jaeger) ->
     instance = await lab.start(key, business_key="order 17")
     task = (await lab.task_of(instance))["id"]
     await lab.gateway()
-    trace = await jaeger.until(task, f"task {topic}", f"send {topic}", f"process {topic}", "complete", "charge")
-    root, send, process = trace.one(f"task {topic}"), trace.one(f"send {topic}"), trace.one(f"process {topic}")
+    trace = await jaeger.until(task, f"task {topic}", f"process {topic}", "complete", "charge")
+    root, process = trace.one(f"task {topic}"), trace.one(f"process {topic}")
     complete, charge = trace.one("complete"), trace.one("charge")
-    assert len(trace.spans) == 5
-    assert [span.parent for span in (root, send, process, charge, complete)] == [
-        None, root.id, send.id, process.id, root.id,
-    ]  # fmt: skip
-    assert [span.tags["span.kind"] for span in (send, process, complete)] == ["producer", "consumer", "client"]
-    assert root.start <= send.start <= process.start <= complete.start <= complete.end <= root.end + 1000
+    assert {span.name for span in trace.spans} - {f"send {topic}"} == {root.name, process.name, "complete", "charge"}
+    assert [span.parent for span in (root, process, charge, complete)] == [None, root.id, process.id, root.id]
+    assert [span.tags["span.kind"] for span in (process, complete)] == ["consumer", "client"]
+    assert root.start <= process.start <= complete.start <= complete.end <= root.end + 1000
     for name, value in {
         "task.id": task,
         "task.topic": topic,
@@ -105,12 +103,11 @@ async def test_from_the_fetch_to_the_engines_answer(lab: Lab, jaeger: Jaeger) ->
     assert process.tags["messaging.system"] == "rabbitmq"
     assert process.tags["messaging.operation.type"] == "process"
     assert (process.tags["task.attempt"], process.tags["order.lines"]) == (1, 3)
-    assert send.tags["messaging.rabbitmq.destination.routing_key"] == topic
     assert complete.tags["http.response.status_code"] == 204
     assert complete.tags["server.port"] == urlsplit(lab.engine_url).port
     assert root.resource["service.instance.id"]
     # The fetch brought others, too, maybe: it is a trace of its own, to which the task's is linked.
-    (link,) = send.links
+    (link,) = root.links
     assert link[0] != trace.id
     fetch = await jaeger.trace(link[0], "fetch")
     assert (fetch.one("fetch").id, fetch.one("fetch").tags["worker.id"]) == (link[1], process.tags["worker.id"])
@@ -129,7 +126,7 @@ async def test_each_attempt_is_a_span_with_what_it_failed_by(lab: Lab, jaeger: J
     key, topic = await deployed(lab)
     task = (await lab.task_of(await lab.start(key, {"fate": string("second")})))["id"]
     await lab.gateway()
-    twice = [f"send {topic}", f"process {topic}", "charge"] * 2
+    twice = [f"process {topic}", "charge"] * 2
     trace = await jaeger.until(task, f"task {topic}", "complete", "fail", "wait for the next attempt", *twice)
     first, second = trace.all(f"process {topic}")
     assert (first.tags["task.result"], second.tags["task.result"]) == ("failed", "completed")
@@ -146,7 +143,6 @@ async def test_each_attempt_is_a_span_with_what_it_failed_by(lab: Lab, jaeger: J
     root = trace.one(f"task {topic}")
     assert [span.parent for span in (wait, trace.one("fail"), trace.one("complete"))] == [root.id] * 3
     assert [event["ended"] for event in root.events if event["event"] == "attempt"] == ["failed"]
-    assert len(trace.all(f"send {topic}")) == 2
     assert "hunter2" not in trace.text
 
 
@@ -193,14 +189,13 @@ async def test_over_replicas_and_a_killed_process_it_is_one_trace(lab: Lab, jaeg
     await worker.until("halfway", task_id=task)
     await worker.kill()
     await lab.gateway("worker", **quick)
-    twice = [f"send {topic}", f"process {topic}"] * 2
+    twice = [f"process {topic}"] * 2
     trace = await jaeger.until(task, f"task {topic}", "complete", *twice)
     lost, done = trace.all(f"process {topic}")
     assert (lost.tags["task.result"], lost.tags["error.type"]) == ("lost", "ClaimLost")
     assert done.tags["task.result"] == "completed"
     root = trace.one(f"task {topic}")
-    assert lost.parent == root.id
-    assert trace.parent_of(done) in trace.all(f"send {topic}")
+    assert [lost.parent, done.parent] == [root.id] * 2
     assert len({span.resource["service.instance.id"] for span in trace.spans}) == 2
 
 
@@ -227,7 +222,7 @@ async def test_a_task_that_is_not_sampled_is_kept_when_it_fails(lab: Lab, jaeger
     failing = (await lab.task_of(await lab.start(key, {"fate": string("second")})))["id"]
     gateway = await lab.gateway(TRACE_SAMPLING="0")
     await gateway.until("outcome_settled", task_id=well, how="delivered_completion")
-    twice = [f"send {topic}", f"process {topic}", "charge"] * 2
+    twice = [f"process {topic}", "charge"] * 2
     trace = await jaeger.until(failing, f"task {topic}", "fail", "complete", "wait for the next attempt", *twice)
     assert [span.tags["task.result"] for span in trace.all(f"process {topic}")] == ["failed", "completed"]
     assert len(trace.all("charge")) == 2

@@ -23,7 +23,7 @@ def span(name: str, number: int, parent: int | None = 0) -> dict[str, Any]:
 def spans_of(seen: Observed) -> list[dict[str, Any]]:
     topic = "say_hello" if seen.instance.process == "saudacao" else "nova_publicacao"
     reports = [name for kind, name in OPERATIONS.items() for _ in seen.entries(kind)]
-    names = [f"send {topic}", *(f"process {topic}" for _ in reports), *reports]
+    names = [*(f"process {topic}" for _ in reports), *reports]
     return [span(f"task {topic}", 0, None), *(span(name, number) for number, name in enumerate(names, 1))]
 
 

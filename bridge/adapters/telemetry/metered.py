@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from bridge.adapters.telemetry.metrics import Metrics
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.submission import Submission
-from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task, TaskKey, Variables
+from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task, Variables
 from bridge.domain.trace_context import parse
 from bridge.ports.clock import Clock
 from bridge.ports.engine import EngineTask
@@ -58,11 +58,11 @@ class MeteredTracer:
         with self._tracer.publish(topic, tasks) as publishing:
             yield _TimedPublish(publishing, topic, self._metrics)
 
-    def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
+    def attempt(self, task: Task, claim_id: str) -> Attempt:
         if task.attempts <= 1:
             waited = (self._clock.now() - task.created_at).total_seconds()
             self._metrics.of(self._metrics.waits, task.topic).observe(max(0.0, waited), exemplar_of(task))
-        return _Timed(self._tracer.attempt(task, claim_id, message), task, self._metrics)
+        return _Timed(self._tracer.attempt(task, claim_id), task, self._metrics)
 
     def settled(self, task: Task, move: Move) -> None:
         self._tracer.settled(task, move)
@@ -111,14 +111,13 @@ class _CountedFetch:
 class _TimedPublish:
     """A publish that is timed until the broker's answer, and whose confirms are counted."""
 
-    __slots__ = ("_began", "_metrics", "_publishing", "_topic", "keys")
+    __slots__ = ("_began", "_metrics", "_publishing", "_topic")
 
     def __init__(self, publishing: Publishing, topic: str, metrics: Metrics) -> None:
         self._publishing = publishing
         self._topic = topic
         self._metrics = metrics
         self._began = time.perf_counter()
-        self.keys: Sequence[TaskKey] = publishing.keys
 
     def confirmed(self, errors: Sequence[BaseException | None]) -> None:
         self._publishing.confirmed(errors)

@@ -24,9 +24,10 @@ from bridge.domain.lifecycle import Event, Move
 from bridge.domain.quoted_values import without_values
 from bridge.domain.redaction import mask_text
 from bridge.domain.submission import Submission
-from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Source, Task, TaskKey, Variables
+from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Source, Task, Variables
 from bridge.domain.trace_context import (
     Place,
+    is_sampled,
     parse,
     place_of,
     span_of_attempt,
@@ -40,6 +41,8 @@ from bridge.ports.tracer import UNSEEN, Attempt, Fetching, Publishing
 
 TAKEN_OVER: Final = "the claim was taken over"
 """Why an attempt is abandoned whose span the process that took it over has written."""
+LATE_CONFIRM: Final = 100_000_000
+"""Nanoseconds from a publish to its confirm from which on the messages get spans."""
 _MOST_FETCHES: Final = 64
 
 
@@ -63,7 +66,6 @@ class OtelTracer:
         self._around = around
         address = urlsplit(around.engine_url)
         self._engine: Attributes = {
-            "http.request.method": "POST",
             "server.address": address.hostname or "",
             "server.port": address.port or (443 if address.scheme == "https" else 80),
         }
@@ -140,57 +142,40 @@ class OtelTracer:
     # -- to the broker and from it
 
     @contextmanager
-    def publish(self, topic: str, tasks: Sequence[Task]) -> Iterator[Publishing]:  # noqa: ARG002 - each task has it
-        now = self._now()
-        drafts = [self._sending(task, now) for task in tasks]
-        keys = [
-            TaskKey(
-                task.id,
-                task.epoch,
-                task.trace if sent is None else traceparent(sent[0].trace_id, sent[0].span_id, sent[1]),
-            )
-            for task, sent in zip(tasks, drafts, strict=True)
-        ]
-        yield _Publish(self, keys, drafts)
+    def publish(self, topic: str, tasks: Sequence[Task]) -> Iterator[Publishing]:
+        for task in tasks:
+            if task.worker_id in self._fetches and is_sampled(task.trace):
+                self._show_fetch(task.worker_id)
+        yield _Publish(self, topic, tasks, self._now())
 
-    def end_publish(self, drafts: Sequence[tuple[Draft, bool] | None], errors: Sequence[BaseException | None]) -> None:
-        """Write the spans of messages that the broker has answered."""
+    def end_publish(
+        self, topic: str, tasks: Sequence[Task], began: int, errors: Sequence[BaseException | None]
+    ) -> None:
+        """Write a span for each message that the broker refused, or confirmed late: the others tell nothing."""
         now = self._now()
-        for sent, error in zip(drafts, errors, strict=True):
-            if sent is None:
+        is_late = now - began >= LATE_CONFIRM
+        for task, error in zip(tasks, errors, strict=True):
+            place = place_of(task.id, task.trace) if is_late or error is not None else None
+            if place is None:
                 continue
-            draft, sampled = sent
+            attributes: Attributes = {
+                "messaging.system": "rabbitmq",
+                "messaging.destination.name": self._around.exchange,
+                "messaging.rabbitmq.destination.routing_key": topic,
+                "messaging.operation.type": "send",
+                "task.id": task.id,
+            }
+            draft = _draft(place, self._fresh(), f"send {topic}", SpanKind.PRODUCER, began, attributes)
             draft.end = now
             if error is not None:
                 draft.fail(type(error).__name__, mask_text(str(error)), now)
-            self._sink.put(draft, sampled)
+            self._sink.put(draft, place.sampled)
 
-    def _sending(self, task: Task, now: int) -> tuple[Draft, bool] | None:
-        place = place_of(task.id, task.trace)
-        if place is None:
-            return None
-        attributes: Attributes = {
-            "messaging.system": "rabbitmq",
-            "messaging.destination.name": self._around.exchange,
-            "messaging.rabbitmq.destination.routing_key": task.topic,
-            "messaging.operation.type": "send",
-            "task.id": task.id,
-        }
-        links = (span_of_fetch(task.worker_id),) if task.source is Source.POLLED else ()
-        if place.sampled and links:
-            self._show_fetch(task.worker_id)
-        draft = _draft(place, self._fresh(), f"send {task.topic}", SpanKind.PRODUCER, now, attributes)
-        draft.links = links
-        return draft, place.sampled
-
-    def attempt(self, task: Task, claim_id: str, message: TaskKey) -> Attempt:
+    def attempt(self, task: Task, claim_id: str) -> Attempt:
         place = place_of(task.id, task.trace)
         if place is None:
             return UNSEEN
         draft = self._processing(place, task, claim_id, self._now())
-        sent = parse(message.trace)
-        if sent is not None and sent[2] and sent[0] == place.trace_id:
-            draft.parent = sent[1]
         if task.history:
             last = task.history[-1]
             draft.links = ((place.trace_id, span_of_attempt(place.trace_id, task.id, last.claim_id)),)
@@ -250,7 +235,7 @@ class OtelTracer:
         if place is None or task.outcome is None:
             yield
             return
-        attributes: Attributes = {**self._engine, "task.id": task.id}
+        attributes = {**self._engine}
         name = OPERATIONS[type(task.outcome)]
         draft = _draft(place, self._fresh(), name, SpanKind.CLIENT, self._now(), attributes)
         if task.reports:
@@ -318,6 +303,8 @@ class OtelTracer:
         began = nanos(task.created_at)
         draft = _draft(place, place.span_id, f"task {task.topic}", SpanKind.INTERNAL, began, attributes)
         draft.parent, draft.end = place.parent, self._now()
+        if task.source is Source.POLLED:
+            draft.links = (span_of_fetch(task.worker_id),)
         for attempt in task.history:
             told: Attributes = {"attempt": attempt.number, "ended": attempt.ended, "replica": attempt.replica}
             if attempt.error is not None:
@@ -362,19 +349,18 @@ class _Fetch:
 
 
 class _Publish:
-    """A publish whose messages have spans."""
+    """A publish whose messages get spans where that went badly."""
 
-    __slots__ = ("_drafts", "_tracer", "keys")
+    __slots__ = ("_began", "_tasks", "_topic", "_tracer")
 
-    def __init__(
-        self, tracer: OtelTracer, keys: Sequence[TaskKey], drafts: Sequence[tuple[Draft, bool] | None]
-    ) -> None:
+    def __init__(self, tracer: OtelTracer, topic: str, tasks: Sequence[Task], began: int) -> None:
         self._tracer = tracer
-        self.keys = keys
-        self._drafts = drafts
+        self._topic = topic
+        self._tasks = tasks
+        self._began = began
 
     def confirmed(self, errors: Sequence[BaseException | None]) -> None:
-        self._tracer.end_publish(self._drafts, errors)
+        self._tracer.end_publish(self._topic, self._tasks, self._began, errors)
 
 
 class _Attempt:

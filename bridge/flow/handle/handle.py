@@ -131,7 +131,7 @@ class Handle:
         try:
             if not await self._verify_lock(claim):
                 return
-            outcome = await self._run_handler(claim, key, slot)
+            outcome = await self._run_handler(claim, slot)
             if outcome is None:
                 self._journal.write("handler_cancelled", task=claim.task, level=Level.WARNING, why=claim.lost)
                 return
@@ -207,11 +207,11 @@ class Handle:
             return False
         return True
 
-    async def _run_handler(self, claim: Claim, message: TaskKey, slot: Slot | None) -> Outcome | None:
+    async def _run_handler(self, claim: Claim, slot: Slot | None) -> Outcome | None:
         task = claim.task
         began = self._clock.now()
         self._journal.write("handler_started", task=task, level=Level.DEBUG)
-        attempt = self._tracer.attempt(task, claim.claim_id, message)
+        attempt = self._tracer.attempt(task, claim.claim_id)
         running = self._run.run(self._topics[task.topic], task, self._context(task), slot)
         work = asyncio.create_task(running, context=attempt.context, name=task_name(task.topic))
         try:

@@ -11,7 +11,7 @@ from bridge.adapters.telemetry.metered import MeteredTracer
 from bridge.adapters.telemetry.metrics import TASK_RESULTS, CountingJournal, Metrics
 from bridge.domain.errors import BrokerUnavailable
 from bridge.domain.lifecycle import Event, Move
-from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task, TaskKey
+from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, Task
 from bridge.domain.trace_context import trace_id
 from bridge.ports.engine import EngineTask
 from bridge.ports.tracer import NoTracer
@@ -90,7 +90,7 @@ def test_a_lost_lock_says_how(event: Event, how: str) -> None:
 )
 def test_a_run_is_timed_and_counted(outcome: Outcome | None, result: str) -> None:
     bench = Bench()
-    bench.tracer.attempt(bench.task(), "c1", TaskKey("t1", 1)).ended(outcome)
+    bench.tracer.attempt(bench.task(), "c1").ended(outcome)
     assert bench.value("gateway_attempts_total", result=result) == 1
     assert bench.value("gateway_task_run_seconds_count") == 1
 
@@ -99,9 +99,9 @@ def test_a_task_waits_for_its_first_run_only_once() -> None:
     bench = Bench()
     task = bench.task()
     bench.clock.advance(3 * SECOND)
-    bench.tracer.attempt(task, "c1", TaskKey("t1", 1))
+    bench.tracer.attempt(task, "c1")
     bench.clock.advance(3600 * SECOND)
-    bench.tracer.attempt(task.changed(attempts=2), "c2", TaskKey("t1", 2))
+    bench.tracer.attempt(task.changed(attempts=2), "c2")
     assert bench.value("gateway_task_wait_seconds_sum") == 3
     assert bench.value("gateway_task_wait_seconds_count") == 1
 
@@ -136,7 +136,7 @@ def test_a_time_leads_to_its_trace() -> None:
     text = encode(bench.metrics.registry).decode()
     assert f'# {{trace_id="{trace_id(task.trace)}"}}' in text
     other = task.changed(trace=f"{(task.trace or '')[:-2]}00")
-    bench.tracer.attempt(other, "c1", TaskKey("t1", 1)).ended(Completion())
+    bench.tracer.attempt(other, "c1").ended(Completion())
     lines = encode(bench.metrics.registry).decode().splitlines()
     assert not [line for line in lines if line.startswith("gateway_task_run_seconds") and "trace_id" in line]
 

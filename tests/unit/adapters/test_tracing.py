@@ -17,7 +17,7 @@ from bridge.adapters.telemetry.tracing import TAKEN_OVER, OtelTracer, Surroundin
 from bridge.domain.errors import EngineRejected, EngineUnavailable, ForeignAnswer, TaskConflict
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.submission import Submission
-from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
+from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TypedValue
 from bridge.domain.trace_context import kept, place_of, span_of_attempt, span_of_fetch, trace_of, traced
 from bridge.ports.engine import EngineTask
 from tests.unit.adapters.test_trace_export import Sent
@@ -91,18 +91,26 @@ def test_a_task_that_is_lost_ends(event: Event, result: str) -> None:
     assert attributes(bench.one("task orders"))["task.result"] == result
 
 
-def test_each_message_carries_the_span_that_sent_it() -> None:
+def test_a_message_that_the_broker_refuses_has_a_span() -> None:
     bench = Bench()
-    task = bench.task()
-    keys: list[TaskKey] = []
-    for second in (task.changed(trace=None, id="t2"), task):
-        with bench.tracer.publish("orders", [task, second]) as publishing:
-            keys.extend(publishing.keys)
-            publishing.confirmed([None, EngineUnavailable("password=hunter2")])
-    first, refused = bench.seen[0], bench.seen[-1]
-    assert keys[0].trace == f"00-{ids(first)[0]}-{ids(first)[1]}-01"
-    assert keys[1] == TaskKey("t2", 1, None)
+    tasks = [bench.task(), bench.task(trace=None, id="t2"), bench.task(id="t3")]
+    with bench.tracer.publish("orders", tasks) as publishing:
+        publishing.confirmed([None, None, EngineUnavailable("password=hunter2")])
+    refused = bench.one("send orders")
+    place = place_of("t3", tasks[2].trace)
+    assert place is not None
+    assert (ids(refused)[0], ids(refused)[2]) == (place.trace_id, place.span_id)
     assert refused.status.description == "EngineUnavailable: password=***"
+    assert attributes(refused)["messaging.rabbitmq.destination.routing_key"] == "orders"
+
+
+@pytest.mark.parametrize(("took", "spans"), [(timedelta(milliseconds=99), 0), (timedelta(milliseconds=100), 1)])
+def test_a_message_that_is_confirmed_late_has_a_span(took: timedelta, spans: int) -> None:
+    bench = Bench()
+    with bench.tracer.publish("orders", [bench.task()]) as publishing:
+        bench.clock.advance(took)
+        publishing.confirmed([None])
+    assert [(span.end_time or 0) - (span.start_time or 0) for span in bench.seen] == [100_000_000] * spans
 
 
 def test_a_fetch_is_a_trace_of_its_own_and_shown_with_its_tasks() -> None:
@@ -113,11 +121,12 @@ def test_a_fetch_is_a_trace_of_its_own_and_shown_with_its_tasks() -> None:
         assert bench.tracer.headers()["traceparent"].split("-")[1] == span_of_fetch("w1")[0]
         fetching.fetched([EngineTask("t1", "orders", "w1", None, None)])
     assert bench.seen == []
-    with bench.tracer.publish("orders", [bench.task()]) as publishing:
-        publishing.confirmed([None])
-    fetch, send = bench.one("fetch"), bench.one("send orders")
+    with bench.tracer.publish("orders", [bench.task(), bench.task(id="t2")]) as publishing:
+        publishing.confirmed([None, None])
+    bench.tracer.settled(bench.task(outcome=Completion()), Move("t1", Event.DELIVERED_COMPLETION, 1))
+    fetch, root = bench.one("fetch"), bench.one("task orders")
     assert ids(fetch)[:2] == span_of_fetch("w1")
-    (link,) = send.links
+    (link,) = root.links
     assert (api.format_trace_id(link.context.trace_id), api.format_span_id(link.context.span_id)) == ids(fetch)[:2]
     assert bench.tracer.headers() == {}
 
@@ -129,19 +138,14 @@ def test_a_fetch_that_fails_is_shown() -> None:
     assert attributes(bench.one("fetch"))["http.response.status_code"] == 500
 
 
-def test_an_attempt_stands_under_the_message_that_brought_it() -> None:
+def test_an_attempt_stands_under_its_task() -> None:
     bench = Bench()
     task = bench.task()
     place = place_of("t1", task.trace)
     assert place is not None
-    sent = f"00-{place.trace_id}-00f067aa0ba902b7-01"
-    other = f"00-{'1' * 32}-00f067aa0ba902b7-01"
-    for claim, message in (("c1", sent), ("c2", other), ("c3", sent.replace("-01", "-00")), ("c4", None)):
-        bench.tracer.attempt(task, claim, TaskKey("t1", 1, message)).ended(Completion())
-    assert [ids(span)[1:] for span in bench.seen] == [
-        (span_of_attempt(place.trace_id, "t1", "c1"), "00f067aa0ba902b7"),
-        *((span_of_attempt(place.trace_id, "t1", claim), place.span_id) for claim in ("c2", "c3", "c4")),
-    ]
+    bench.tracer.attempt(task, "c1").ended(Completion())
+    (span,) = bench.seen
+    assert ids(span) == (place.trace_id, span_of_attempt(place.trace_id, "t1", "c1"), place.span_id)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,7 @@ def test_an_attempt_stands_under_the_message_that_brought_it() -> None:
 def test_an_attempt_says_how_it_ended(outcome: Outcome, result: str, error: str | None) -> None:
     bench = Bench()
     task = bench.task(variables={"name": TypedValue("String", "canary bird")})
-    bench.tracer.attempt(task, "c1", TaskKey("t1", 1)).ended(outcome)
+    bench.tracer.attempt(task, "c1").ended(outcome)
     span = bench.one("process orders")
     assert attributes(span)["task.result"] == result
     assert attributes(span).get("error.type") == error
@@ -170,7 +174,7 @@ def test_an_attempt_says_how_it_ended(outcome: Outcome, result: str, error: str 
 def test_a_failed_attempt_is_found_by_what_its_task_is_searched_by(outcome: Outcome | None, found: bool) -> None:
     bench = Bench()
     task = bench.task(business_key="order 17", process_instance_id="p1", epoch=2)
-    bench.tracer.attempt(task, "c1", TaskKey("t1", 1)).ended(outcome, "the process stops")
+    bench.tracer.attempt(task, "c1").ended(outcome, "the process stops")
     searched = {"task.business_key": "order 17", "process.instance.id": "p1", "task.epoch": 2}
     told = attributes(bench.one("process orders"))
     assert {name: told.get(name) for name in searched} == (searched if found else dict.fromkeys(searched))
@@ -190,7 +194,7 @@ def test_a_refused_delivery_is_found_by_what_its_task_is_searched_by() -> None:
 def test_a_claim_that_was_taken_over_is_told_by_its_taker_alone() -> None:
     bench = Bench()
     task = bench.task(claim_id="c1", claimed_at=bench.clock.now(), replica="gone")
-    zombie = bench.tracer.attempt(task, "c1", TaskKey("t1", 1))
+    zombie = bench.tracer.attempt(task, "c1")
     bench.clock.advance(20 * SECOND)
     bench.tracer.claim_expired(task)
     zombie.ended(None, TAKEN_OVER)
@@ -204,7 +208,7 @@ def test_attempts_of_one_trace_are_told_apart_though_they_were_claimed_together(
     bench = Bench()
     trace = bench.task().trace
     for name in ("t1", "t2"):
-        bench.tracer.attempt(bench.task(id=name, trace=trace), "c1", TaskKey(name, 1)).ended(Completion())
+        bench.tracer.attempt(bench.task(id=name, trace=trace), "c1").ended(Completion())
     one, other = (ids(span) for span in bench.seen)
     assert one[0] == other[0]
     assert one[1] != other[1]
@@ -212,13 +216,13 @@ def test_attempts_of_one_trace_are_told_apart_though_they_were_claimed_together(
 
 def test_an_attempt_that_is_cut_off_says_why() -> None:
     bench = Bench()
-    bench.tracer.attempt(bench.task(), "c1", TaskKey("t1", 1)).ended(None, "worker w2 holds the task now")
+    bench.tracer.attempt(bench.task(), "c1").ended(None, "worker w2 holds the task now")
     assert bench.one("process orders").status.description == "Abandoned: worker w2 holds the task now"
 
 
 async def test_the_attempt_is_current_where_the_handler_runs() -> None:
     bench = Bench()
-    attempt = bench.tracer.attempt(bench.task(), "c1", TaskKey("t1", 1))
+    attempt = bench.tracer.attempt(bench.task(), "c1")
 
     async def handler() -> str:
         return bench.tracer.headers()["traceparent"]
@@ -236,7 +240,7 @@ def test_a_second_attempt_shows_its_wait_and_the_first() -> None:
     first = Attempt(1, "c1", "r1", now, now + SECOND, "failed", "ValueError")
     bench.clock.advance(3600 * SECOND)
     task = bench.task(history=(first,), attempts=2)
-    bench.tracer.attempt(task, "c2", TaskKey("t1", 2)).ended(Completion())
+    bench.tracer.attempt(task, "c2").ended(Completion())
     wait, process = bench.one("wait for the next attempt"), bench.one("process orders")
     assert (wait.end_time or 0) - (wait.start_time or 0) == 3599 * 1_000_000_000
     (link,) = process.links
@@ -304,9 +308,9 @@ def test_a_submission_continues_its_callers_trace(form: str) -> None:
 def test_what_is_not_sampled_is_shown_when_it_fails() -> None:
     bench = Bench(sampled=False)
     well, bad = bench.task(outcome=Completion()), bench.task(id="t2", trace=bench.tracer.begin("t2", {}))
-    bench.tracer.attempt(well, "c1", TaskKey("t1", 1)).ended(Completion())
+    bench.tracer.attempt(well, "c1").ended(Completion())
     bench.tracer.settled(well, Move("t1", Event.DELIVERED_COMPLETION, 1))
-    bench.tracer.attempt(bad, "c2", TaskKey("t2", 1)).ended(Failure("ValueError", "no", "", 0))
+    bench.tracer.attempt(bad, "c2").ended(Failure("ValueError", "no", "", 0))
     failed = bad.changed(state=State.REPORTING, outcome=Failure("ValueError", "no", "", 0))
     bench.tracer.settled(failed, Move("t2", Event.DELIVERED_INCIDENT, 1))
     assert sorted(span.name for span in bench.seen) == ["process orders", "task orders"]
