@@ -35,7 +35,7 @@ def test_a_package_that_was_installed_over_it_is_named(wheel: Path, tmp_path: Pa
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: web.py\nVersion: 0.62\n")
     (info / "RECORD").write_text("web/__init__.py,,\nweb.py-0.62.dist-info/METADATA,,\n")
-    ended = spoilt.gateway(tmp_path, "doctor")
+    ended = spoilt.gateway(tmp_path, "serve")
     shared = "the package 'web' is worker-api-gateway's and web.py's: one overwrites the other's files"
     assert (ended.code, ended.text) == (2, f"gateway: {shared}. {ADVICE}\n")
     told = spoilt.module(
