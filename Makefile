@@ -8,7 +8,7 @@ OTHER_PYTHONS := 3.12 3.13
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test wheel fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept rules lint format bench bench-short bench-growth profile messages screenshots
+.PHONY: help setup demo test wheel fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept rules lint format docs docs-messages bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
@@ -22,11 +22,13 @@ help:
 	@echo "make bench-dashboard         20,000 tasks in a store in memory: what each page asks of it, p50 and p95"
 	@echo "make bench-kept              what pages and the API ask of MongoDB with up to 1,000,000 tasks kept, counted"
 	@echo "make bench-busy              tasks at a steady rate beside open overviews, and with none open"
-	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/performance.md"
+	@echo "make bench [BENCH=...]       measure against the engine's ceiling and other clients; see docs/explanation/performance.md"
 	@echo "make bench-short | profile   only what is counted; where a gateway's CPU goes"
 	@echo "make bench-growth            how a task's cost grows with backlog, topics, replicas and variables"
 	@echo "make screenshots             real servers, the demo's work, and the pictures of docs/images"
 	@echo "make messages                bring the catalogs of texts up to the templates"
+	@echo "make docs                    the documents as a site: build/docs in English, build/docs/pt-br in Portuguese"
+	@echo "make docs-messages           bring the catalogs of the documents up to the English texts"
 	@echo "make rules                   write the alerts into the manifests for Kubernetes"
 	@echo "make lock                    resolve pyproject.toml's bounds into requirements/ (needs uv)"
 	@echo "make lint | make format      check, or mend, the style"
@@ -65,7 +67,7 @@ wheel: setup
 
 # The locks hold for each Python that `requires-python` allows: hashes of all wheels, markers where packages differ.
 lock: setup
-	$(UV_COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --extra dev --extra docs -o requirements/dev.txt
 	$(UV_COMPILE) pyproject.toml -o requirements/run.txt
 	printf 'hatchling>=1.33,<2\n' | $(UV_COMPILE) - -o requirements/build.txt
 
@@ -115,6 +117,18 @@ screenshots: setup
 messages: setup
 	$(RUN)/pybabel -q extract -F babel.cfg -k msg -k Kind:3 --sort-output --no-location --omit-header -w 120 -o web/i18n/locale/messages.pot .
 	$(RUN)/pybabel -q update -i web/i18n/locale/messages.pot -d web/i18n/locale -D messages --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120
+
+# The page of each language links to the same page of the other one.
+docs: SPHINX := $(RUN)/sphinx-build --quiet --fail-on-warning --keep-going
+docs: setup
+	$(SPHINX) --builder html --doctree-dir build/doctrees/en docs build/docs
+	$(SPHINX) --builder html --doctree-dir build/doctrees/pt-br -D language=pt_BR docs build/docs/pt-br
+
+# Decisions are in English only. Then translate what is empty or fuzzy in docs/locale, and commit the .po files.
+docs-messages: setup
+	$(RUN)/sphinx-build --quiet --builder gettext --doctree-dir build/doctrees/gettext docs build/gettext
+	rm -r build/gettext/decisions
+	$(RUN)/sphinx-intl update --no-obsolete --line-width 120 --language pt_BR --pot-dir build/gettext --locale-dir docs/locale
 
 bench: setup
 	$(RUN)/python -m bench $(BENCH)

@@ -212,7 +212,7 @@ def test_the_rules_of_the_operator_are_those_of_prometheus(rendered: Rendered) -
 
 
 def test_the_manual_names_what_there_is() -> None:
-    text = (KUBERNETES.parents[1] / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    text = (KUBERNETES.parents[1] / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
     for folder in ("overlays", "components"):
         for path in (KUBERNETES / folder).iterdir():
             assert f"{folder}/{path.name}" in text, path

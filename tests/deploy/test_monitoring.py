@@ -182,7 +182,7 @@ def test_provisioning_names_what_is_there() -> None:
 
 
 def test_the_manual_names_what_is_exported() -> None:
-    manual = (ROOT / "docs" / "WORKER-API-GATEWAY.md").read_text(encoding="utf-8")
+    manual = (ROOT / "docs" / "reference" / "telemetry.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(gateway_[a-z_]+)`", manual))
     bases = {name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name in exported()}
     assert named <= bases, sorted(named - bases)

@@ -29,7 +29,7 @@ from tests.pause import pause
 
 MINUTE: Final = 60.0
 GROWTH: Final = 150_000_000
-"""Bytes by which the process may grow meanwhile; docs/performance.md has what it grew by, within 100 MB.
+"""Bytes by which the process may grow meanwhile; docs/explanation/performance.md has what it grew by, within 100 MB.
 
 Without limits one answer of 200 MB would take more, or one body of nine million brackets.
 """

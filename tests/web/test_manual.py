@@ -1,4 +1,4 @@
-"""The manual's section on the dashboard has every page, every field of the search, and every role."""
+"""The manual's page on the dashboard has every page, every field of the search, and every role."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from web.components.nav import SECTIONS
 from web.dashboard.preview import COUNTED_ABOVE
 from web.dashboard.tasks_export import CAP
 
-MANUAL = (Path(__file__).parents[2] / "docs" / "WORKER-API-GATEWAY.md").read_text(encoding="utf-8")
-SECTION = MANUAL.partition("\n## The dashboard\n")[2].partition("\n## ")[0]
+SECTION = (Path(__file__).parents[2] / "docs" / "reference" / "dashboard.md").read_text(encoding="utf-8")
 
 
 def first_cells(heading: str) -> list[str]:
     """Return the names in the first column of the table under a heading."""
-    part = SECTION.partition(f"\n### {heading}\n")[2].partition("\n### ")[0] if heading else SECTION
-    rows = re.findall(r"^\| (`.*?) \|", part.partition("\n### ")[0], re.MULTILINE)
+    part = SECTION.partition(f"\n## {heading}\n")[2].partition("\n## ")[0] if heading else SECTION
+    rows = re.findall(r"^\| (`.*?) \|", part.partition("\n## ")[0], re.MULTILINE)
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
 
 

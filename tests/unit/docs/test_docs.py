@@ -21,7 +21,8 @@ from web.api.schemas import Accepted, DeadLetterList, HealthStatus, Problem, Sub
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MANUAL = (ROOT / "docs" / "WORKER-API-GATEWAY.md").read_text(encoding="utf-8")
-TOPICS = (ROOT / "docs" / "topics.md").read_text(encoding="utf-8")
+API = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+TOPICS = (ROOT / "docs" / "reference" / "topics.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
 
 
@@ -35,10 +36,10 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-def section(title: str) -> str:
-    """Return what stands under a heading of the manual."""
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", MANUAL, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"the manual has no section {title!r}"
+def section(page: str, title: str) -> str:
+    """Return what stands under a heading of a page."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"there is no section {title!r}"
     return found[1]
 
 
@@ -55,7 +56,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 async def test_the_example_of_a_topic_passes_the_example_of_its_tests() -> None:
     names: dict[str, Any] = {"__name__": "docs_topics"}
     for block in blocks(TOPICS, "python"):
-        exec(compile(block, "docs/topics.md", "exec"), names)
+        exec(compile(block, "docs/reference/topics.md", "exec"), names)
     assert [value.name for value in names.values() if isinstance(value, Topic)] == ["charge_card"]
     tests = [value for name, value in names.items() if name.startswith("test_")]
     assert len(tests) == 5
@@ -64,21 +65,20 @@ async def test_the_example_of_a_topic_passes_the_example_of_its_tests() -> None:
         await test()
 
 
-@pytest.mark.parametrize("title", ["Em português", "States"])
-def test_every_state_is_explained(title: str) -> None:
-    assert re.findall(r"^\| `(\w+)` \|", section(title), re.MULTILINE) == [
+def test_every_state_is_explained() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", section(MANUAL, "States"), re.MULTILINE) == [
         state.value for state in sorted(State, key=list(State).index)
     ]
 
 
 def test_every_problem_is_explained() -> None:
     known = {kind.slug: kind.status for kind in (*STATUSES.values(), *PROBLEMS.values())}
-    explained = re.findall(r"^\| `([\w-]+)` \| (\d+) \|", section("Problems"), re.MULTILINE)
+    explained = re.findall(r"^\| `([\w-]+)` \| (\d+) \|", section(API, "Problems"), re.MULTILINE)
     assert {slug: int(status) for slug, status in explained} == known
 
 
 def test_every_path_is_in_the_manual() -> None:
-    text = section("The HTTP interface")
+    text, _, _ = API.partition("\n## Problems\n")
     paths = {re.sub(r":\w+\}", "}", route.path) for route in api_router().routes}
     assert {
         path for path in paths if f"{path} " not in text and f"{path}\n" not in text and f"{path}," not in text
@@ -91,13 +91,13 @@ def test_every_path_is_in_the_manual() -> None:
     ids=lambda value: value.__name__ if inspect.isclass(value) else str(value),
 )
 def test_every_answer_shown_is_one_that_the_api_gives(place: int, model: type[BaseModel]) -> None:
-    shown = json.loads(blocks(MANUAL, "json")[place])
+    shown = json.loads(blocks(API, "json")[place])
     answer = model.model_validate(shown)
     assert set(shown) == set(answer.model_dump(mode="json"))
 
 
 def test_the_submission_shown_is_accepted() -> None:
-    body = re.search(r"-d '(\{.*?\})'", MANUAL, re.DOTALL)
+    body = re.search(r"-d '(\{.*?\})'", API, re.DOTALL)
     assert body is not None
     assert SubmitRequest.model_validate_json(body[1]).topic == "say_hello"
 

@@ -1,4 +1,4 @@
-"""docs/log-events.md lists each event that the code writes, at its levels, and nothing else."""
+"""docs/reference/log-events.md lists each event that the code writes, at its levels, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from bridge.ports.journal import FORMER_NAMES, Level
 
 ROOT: Final = Path(__file__).parents[3]
-PAGE: Final = (ROOT / "docs" / "log-events.md").read_text(encoding="utf-8")
+PAGE: Final = (ROOT / "docs" / "reference" / "log-events.md").read_text(encoding="utf-8")
 Written = tuple[str, frozenset[str] | None]
 """An event and its levels; None where they are computed."""
 

@@ -112,5 +112,5 @@ def test_an_address_from_a_file_is_checked_as_any_other(monkeypatch: pytest.Monk
 
 
 def test_the_manual_lists_every_file() -> None:
-    manual = (Path(__file__).parents[3] / "docs" / "WORKER-API-GATEWAY.md").read_text(encoding="utf-8")
+    manual = (Path(__file__).parents[3] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in SECRETS if f"{name.upper()}_FILE" not in manual] == []

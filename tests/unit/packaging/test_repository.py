@@ -50,8 +50,7 @@ def test_a_handler_is_run_by_hand(installed: Installation, tmp_path: Path) -> No
 
 def test_the_tutorial_runs_as_it_is_written(installed: Installation, tmp_path: Path) -> None:
     """Its commands that need no network and no server; the tests' own environment has what pip would install."""
-    page = (ROOT / "docs" / "topics.md").read_text("utf-8")
-    tutorial = page.partition("## A repository of your own, in ten minutes\n")[2].partition("\n## ")[0]
+    tutorial = (ROOT / "docs" / "tutorial" / "index.md").read_text("utf-8")
     commands = "".join(re.findall(r"^```sh\n(.*?)^```$", tutorial, re.MULTILINE | re.DOTALL)).splitlines()
     elsewhere = ("python3 -m venv", ". .venv", "pip install", "gateway sandbox", "gateway doctor", "gateway serve")
     kept = [line for line in commands if not line.startswith((*elsewhere, "curl", "    http", "docker"))]
