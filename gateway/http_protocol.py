@@ -115,7 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        if not self._is_refused and self._has_room_for(len(url)):
+        if not self._is_refused and self._fits(len(url)):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -123,7 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if len(self.headers) >= self._limits.header_lines:
             self._refuse(Refused.HEAD_TOO_LARGE)
-        elif self._has_room_for(len(name) + len(value)):
+        elif self._fits(len(name) + len(value)):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -166,7 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # -- refusals
 
-    def _has_room_for(self, size: int) -> bool:
+    def _fits(self, size: int) -> bool:
         self._head_bytes += size
         if self._head_bytes > self._limits.head_bytes:
             self._refuse(Refused.HEAD_TOO_LARGE)

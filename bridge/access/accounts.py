@@ -44,7 +44,7 @@ class Accounts:
         user = User(name, role, await self._passwords.make(password), self._clock.now(), topics=limited)
         if not await self._store.add_user(user):
             raise Refusal(message("user.taken", name=name))
-        self._journal.write("user_added", user=name, role=role.value, **_told(limited))
+        self._journal.write("user_added", user=name, role=role.value, **_topics_field(limited))
         return user
 
     async def first_admin(self, name: str, password: str) -> bool:
@@ -162,7 +162,7 @@ def _limited(role: Role, topics: Iterable[str] | None) -> frozenset[str] | None:
     return limited
 
 
-def _told(topics: frozenset[str] | None) -> dict[str, Any]:
+def _topics_field(topics: frozenset[str] | None) -> dict[str, Any]:
     return {} if topics is None else {"topics": sorted(topics)}
 
 

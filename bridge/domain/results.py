@@ -78,9 +78,9 @@ class Variable:
 
 def merged(options: Iterable[ResultOption]) -> ResultOption:
     """Return all that the options ask for; of two types the later."""
-    asked = tuple(options)
+    given = tuple(options)
     return ResultOption(
-        type=next((option.type for option in reversed(asked) if option.type is not None), None),
-        local=any(option.local for option in asked),
-        transient=any(option.transient for option in asked),
+        type=next((option.type for option in reversed(given) if option.type is not None), None),
+        local=any(option.local for option in given),
+        transient=any(option.transient for option in given),
     )

@@ -17,15 +17,15 @@ class UnreadableLog:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._told: dict[tuple[str, str], None] = {}
+        self._reported: dict[tuple[str, str], None] = {}
 
     def __call__(self, found: UnreadableTask) -> None:
         key = (found.id, found.reason)
-        if key in self._told:
+        if key in self._reported:
             return
-        self._told[key] = None
-        if len(self._told) > _MOST:
-            del self._told[next(iter(self._told))]
+        self._reported[key] = None
+        if len(self._reported) > _MOST:
+            del self._reported[next(iter(self._reported))]
         self._journal.write(
             "task_unreadable",
             level=Level.ERROR,

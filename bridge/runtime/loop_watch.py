@@ -28,7 +28,7 @@ def task_name(topic: str) -> str:
 @dataclass(slots=True)
 class _Block:
     topic: str | None
-    told: float
+    reported_at: float
     counted: float = 0.0
 
 
@@ -71,7 +71,7 @@ class LoopWatch:
         """Stop watching."""
         self._stop.set()
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Check once, from another thread than the loop's."""
         late, block = self._late(), self._block
         if late < BLOCKED_AFTER:
@@ -79,7 +79,7 @@ class LoopWatch:
                 self._block = None
                 self._journal.write("event_loop_unblocked", topic=block.topic, seconds=round(block.counted, 3))
             return
-        if block is None or late >= 2 * block.told:
+        if block is None or late >= 2 * block.reported_at:
             topic, where = self._sample()
             counted = 0.0 if block is None else block.counted
             block = self._block = _Block(topic, late, counted)
@@ -91,7 +91,7 @@ class LoopWatch:
 
     def _run(self) -> None:
         while not self._stop.wait(_EVERY):
-            self.look()
+            self.sample()
 
     def _sample(self) -> tuple[str | None, str | None]:
         """Return the topic whose handler blocks the loop, and the innermost line of its file, or else of any."""

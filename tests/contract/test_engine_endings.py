@@ -49,7 +49,7 @@ async def test_what_ended_a_task_is_told_by_its_log(engine_lab: EngineLab, topic
     await engine_lab.start(topic)
     (task,) = await fetch(engine_lab, topic)
     await _report(engine_lab.engine, task, outcome)
-    assert await _endings(engine_lab.engine).look_back(_kept(task), outcome) == Ending(How.BY_US)
+    assert await _endings(engine_lab.engine).find_ending(_kept(task), outcome) == Ending(How.BY_US)
 
 
 @pytest.mark.parametrize("outcome", [Completion(), Failure("E", "no", "boom", 2)])
@@ -61,7 +61,7 @@ async def test_a_task_whose_instance_was_deleted_was_not_ended_by_us(
     if isinstance(outcome, Failure):
         await _report(engine_lab.engine, task, outcome)
     await engine_lab.cancel(task_id)
-    assert (await _endings(engine_lab.engine).look_back(_kept(task), outcome)).how is How.OTHERWISE
+    assert (await _endings(engine_lab.engine).find_ending(_kept(task), outcome)).how is How.OTHERWISE
 
 
 async def test_an_activitys_history_tells_whether_it_was_completed_or_interrupted(
@@ -97,7 +97,7 @@ async def test_an_error_event_definition_takes_a_failure_for_a_bpmn_error(
     (task,) = await fetch(engine_lab, topic)
     await _report(engine_lab.engine, task, outcome)
     assert await engine_lab.engine.get_many([task.id]) == []
-    assert await _endings(engine_lab.engine).look_back(_kept(task), outcome) == Ending(How.THROWN, FAILURE_AS_ERROR)
+    assert await _endings(engine_lab.engine).find_ending(_kept(task), outcome) == Ending(How.THROWN, FAILURE_AS_ERROR)
 
 
 async def test_a_failure_that_it_does_not_match_is_one(engine_lab: EngineLab, topic: str) -> None:
@@ -123,7 +123,7 @@ async def test_it_takes_a_completion_for_one_too_and_keeps_its_result(engine_lab
     assert decode(stored) == {"always": True, "receipt": "none"}
     endings = _endings(engine_lab.engine)
     assert await endings.after_answer(_kept(task), THROWS) == Ending(How.THROWN, COMPLETION_AS_ERROR)
-    assert await endings.look_back(_kept(task), THROWS) == Ending(How.UNTOLD, DELETED), "the answer was lost"
+    assert await endings.find_ending(_kept(task), THROWS) == Ending(How.UNTOLD, DELETED), "the answer was lost"
 
 
 async def test_a_completion_that_it_does_not_match_is_one(engine_lab: EngineLab, topic: str) -> None:
@@ -131,7 +131,7 @@ async def test_a_completion_that_it_does_not_match_is_one(engine_lab: EngineLab,
     (task,) = await fetch(engine_lab, topic)
     await _report(engine_lab.engine, task, Completion())
     assert await _endings(engine_lab.engine).after_answer(_kept(task), Completion()) is None
-    assert await _endings(engine_lab.engine).look_back(_kept(task), Completion()) == Ending(How.BY_US)
+    assert await _endings(engine_lab.engine).find_ending(_kept(task), Completion()) == Ending(How.BY_US)
 
 
 async def test_an_engine_tells_which_activities_may_throw(engine_lab: EngineLab, topic: str) -> None:

@@ -114,11 +114,11 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
             known |= provider.parsed_fn_signature.parameters
     hidden = {*dependencies, *request.path_params, *_FROM_REQUEST}
     _refuse_unknown_query(
-        request, {_asked_as(name, field): field for name, field in known.items() if name not in hidden}
+        request, {_parameter_name(name, field): field for name, field in known.items() if name not in hidden}
     )
 
 
-def _asked_as(name: str, field: FieldDefinition) -> str:
+def _parameter_name(name: str, field: FieldDefinition) -> str:
     """Return a parameter's name in the query: its own where Python doesn't allow it as an argument's."""
     definition = field.kwarg_definition
     return definition.name or name if isinstance(definition, QueryParameter) else name

@@ -117,7 +117,7 @@ class Live:
         """How many streams are open."""
         return len(self._listeners)
 
-    def room_for(self, user: str) -> bool:
+    def has_capacity_for(self, user: str) -> bool:
         """Return whether another stream of this user may be opened."""
         mine = Counter(listener.user for listener in self._listeners)[user]
         return (
@@ -270,7 +270,7 @@ def live_routes(live: Live) -> tuple[HTTPRouteHandler, ...]:
 
     @get("/events", opt=needs(Scope.READ))
     async def events(request: Request[Any, Any, Any], principal: NamedDependency[SkipValidation[Principal]]) -> Stream:
-        if not live.room_for(principal.name):
+        if not live.has_capacity_for(principal.name):
             raise HTTPException(detail=message("request.listeners"), status_code=429)
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
         heard: str = request.headers.get("last-event-id") or request.query_params.get("since") or ""

@@ -41,7 +41,7 @@ _MOST_LINES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class EngineNow:
+class EngineStatus:
     """The engine's answer; `gone`: it has no such task. `error` is why there is no answer."""
 
     task: EngineTask | None = None
@@ -77,7 +77,7 @@ class TaskPage:
             self._depth(task.topic),
             self._letters(task),
             dashboard.store.entries(AuditFilter(target=f"task:{task.id}"), _MOST_ACTIONS),
-            self._engine(task) if asks else _not_asked(),
+            self._engine(task) if asks else _not_requested(),
         )
         wanted = request.query_params.get("attempt", "")
         insecure = pages_of(request).insecure
@@ -122,7 +122,7 @@ class TaskPage:
         letters = await self._dashboard.dead_letter_store.dead_letters(_MOST_LETTERS)
         return [letter for letter in letters if letter.task_id == task.id]
 
-    async def _engine(self, task: Task) -> EngineNow:
+    async def _engine(self, task: Task) -> EngineStatus:
         """Ask the engine for the task, and for its log, which it has only at the history level `full`."""
         found, gone = None, False
         try:
@@ -130,14 +130,14 @@ class TaskPage:
         except TaskGone:
             gone = True
         except EngineError as error:
-            return EngineNow(error=error.message)
+            return EngineStatus(error=error.message)
         try:
             lines = tuple(await self._dashboard.engine.history(task.id))
         except EngineRejected:
             lines = ()
         except EngineError as error:
-            return EngineNow(found, gone=gone, error=error.message)
-        return EngineNow(found, lines[-_MOST_LINES:], gone)
+            return EngineStatus(found, gone=gone, error=error.message)
+        return EngineStatus(found, lines[-_MOST_LINES:], gone)
 
 
 def _parts_of(
@@ -150,7 +150,7 @@ def _parts_of(
     return given, inputs, result, runs_of(task, also)
 
 
-async def _not_asked() -> None:
+async def _not_requested() -> None:
     return None
 
 

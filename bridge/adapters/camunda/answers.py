@@ -68,8 +68,8 @@ class Answer:
     @property
     def is_login_refused(self) -> bool:
         """Whether the login was refused: by the engine's own, or by what stands before the engine."""
-        told = _told(self) if self.status == 401 else None
-        return self.status == 401 and (told is None or told[:2] != _NOBODY_LOGGED_IN)
+        error = _engine_error(self) if self.status == 401 else None
+        return self.status == 401 and (error is None or error[:2] != _NOBODY_LOGGED_IN)
 
     @property
     def told_at(self) -> datetime | None:
@@ -156,17 +156,17 @@ def _error(operation: str, answer: Answer) -> EngineError:
     status = answer.status
     if status == 413:
         return PayloadRefused(message("engine.payload_refused", operation=operation, count=answer.asked), status=status)
-    told = _told(answer)
-    if told is None or (status in _NEVER_THE_ENGINES and told[:2] != _NOBODY_LOGGED_IN):
+    error = _engine_error(answer)
+    if error is None or (status in _NEVER_THE_ENGINES and error[:2] != _NOBODY_LOGGED_IN):
         said = message("engine.foreign_status", operation=operation, status=status, why=_hint(status))
         return ForeignAnswer(said, status=status)
-    kind, text, code = told
+    kind, text, code = error
     return _class(status, kind, text)(
         f"{operation}: HTTP {status}: {text or 'no message'}", status=status, code=code, kind=kind
     )
 
 
-def _told(answer: Answer) -> tuple[str, str, int | None] | None:
+def _engine_error(answer: Answer) -> tuple[str, str, int | None] | None:
     """Return type, message and code of the engine's own error; None where the answer is not the engine's.
 
     The engine's `type` is the simple name of a Java class: another service's may be a URI (RFC 9457, 3.1.1).

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from bridge.adapters.camunda.answers import Read, T, document, rows
 from bridge.domain.errors import EngineRejected, ForeignAnswer
 
-_NOT_TOLD = frozenset({401, 403, 404})
+_NO_IDENTITY = frozenset({401, 403, 404})
 
 
 class Client(Protocol):
@@ -37,7 +37,7 @@ class CamundaIdentity:
         except EngineRejected:
             return None
         except ForeignAnswer as error:
-            if error.status in _NOT_TOLD:  # an engine without this resource answers as any server does
+            if error.status in _NO_IDENTITY:  # an engine without this resource answers as any server does
                 return None
             raise
 

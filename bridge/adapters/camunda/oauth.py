@@ -152,7 +152,9 @@ class ClientCredentials:
         asked_at = self._monotonic()
         try:
             async with asyncio.timeout(_WITHIN), self._http() as http:
-                answer = await http.fetch_token(self._client.token_url, grant_type="client_credentials", **self._asked)
+                answer = await http.fetch_token(
+                    self._client.token_url, grant_type="client_credentials", **self._token_request
+                )
             return self._read(answer, asked_at)
         except OAuthError as error:
             said = f"{error.error}: {error.description}" if error.description else str(error.error)
@@ -168,7 +170,7 @@ class ClientCredentials:
             return message("engine.token.unreadable", error=self._without_secret(str(error)))
 
     @property
-    def _asked(self) -> dict[str, str]:
+    def _token_request(self) -> dict[str, str]:
         return {} if self._client.audience is None else {"audience": self._client.audience}
 
     def _http(self) -> Any:

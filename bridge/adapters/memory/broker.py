@@ -163,7 +163,7 @@ class MemoryBroker:
         """Hand out what is ready to consumers that have room, in turn."""
         queue = self._queues[topic]
         while queue.ready and not self._lost:
-            taker = next((consumer for consumer in self._consumers if consumer.has_room(topic)), None)
+            taker = next((consumer for consumer in self._consumers if consumer.has_capacity(topic)), None)
             if taker is None:
                 return
             self._consumers.remove(taker)
@@ -207,7 +207,7 @@ class MemoryConsumer:
         reserve: int = 0,
     ) -> None:
         self._broker = broker
-        self._room = {topic.name: topic.concurrency + reserve for topic in topics}
+        self._capacity = {topic.name: topic.concurrency + reserve for topic in topics}
         self._graceful = graceful
         self._handle: Handle | None = None
         self._unsettled: dict[str, list[_Delivery]] = {topic.name: [] for topic in topics}
@@ -215,8 +215,8 @@ class MemoryConsumer:
 
     async def start(self, handle: Handle) -> None:
         self._broker.answer("start")
-        if self._room and self._room.keys() <= self._broker.faults().keys():
-            raise _mismatch(next(iter(self._room)))
+        if self._capacity and self._capacity.keys() <= self._broker.faults().keys():
+            raise _mismatch(next(iter(self._capacity)))
         self._handle = handle
         self._broker.attach(self)
 
@@ -234,19 +234,19 @@ class MemoryConsumer:
         self.lose()
 
     async def consuming(self) -> Mapping[str, bool]:
-        return {topic: self.attached(topic) for topic in self._room}
+        return {topic: self.attached(topic) for topic in self._capacity}
 
     def faults(self) -> Mapping[str, Message]:
-        return {topic: fault for topic, fault in self._broker.faults().items() if topic in self._room}
+        return {topic: fault for topic, fault in self._broker.faults().items() if topic in self._capacity}
 
     def attached(self, topic: str) -> bool:
         """Return whether the topic's messages come here."""
-        here = self._handle is not None and topic in self._room
+        here = self._handle is not None and topic in self._capacity
         return here and not self._broker.lost and topic not in self._broker.faults()
 
-    def has_room(self, topic: str) -> bool:
+    def has_capacity(self, topic: str) -> bool:
         """Return whether one more message of the topic may be delivered."""
-        return self.attached(topic) and len(self._unsettled[topic]) < self._room[topic]
+        return self.attached(topic) and len(self._unsettled[topic]) < self._capacity[topic]
 
     def take(self, topic: str, message: _Message) -> None:
         """Handle a message in a task of its own."""

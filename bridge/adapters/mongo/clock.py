@@ -63,23 +63,23 @@ class SharedClock:
         self._base: datetime | None = None
         self._base_at = 0.0
         self._ahead = 0.0
-        self._told: datetime | None = None
-        self._told_until = 0.0
+        self._last: datetime | None = None
+        self._last_until = 0.0
         self._warned: timedelta | None = None
 
     def now(self) -> datetime:
         """Return the shared time, aware, in UTC; in whole milliseconds, as the store and the engine keep it."""
         at = self._monotonic()
-        if self._told is not None and at < self._told_until:
-            return self._told
+        if self._last is not None and at < self._last_until:
+            return self._last
         moment = self._moment(at)
         over = moment.microsecond % 1000
         if self._base is not None:
-            self._told_until = at + (1000 - over) / 1_000_000
+            self._last_until = at + (1000 - over) / 1_000_000
         moment -= timedelta(microseconds=over)
-        if self._told is not None and moment < self._told:
-            return self._told
-        self._told = moment
+        if self._last is not None and moment < self._last:
+            return self._last
+        self._last = moment
         return moment
 
     async def sync(self) -> timedelta:
@@ -126,18 +126,18 @@ class SharedClock:
         synced = self._base is not None and not self._ahead
         if synced and abs((current - target).total_seconds()) <= uncertain:
             return
-        lead = self._told - target if self._told is not None else timedelta(0)
-        if self._told is None or (self._base is None and lead > self._tolerance):
-            self._told = None
+        lead = self._last - target if self._last is not None else timedelta(0)
+        if self._last is None or (self._base is None and lead > self._tolerance):
+            self._last = None
             self._set(target, at, ahead=0.0)
             return
-        current = max(current, self._told)
+        current = max(current, self._last)
         ahead = (current - target).total_seconds()
         self._set(max(current, target), at, ahead=max(ahead, 0.0))
 
     def _set(self, base: datetime, at: float, *, ahead: float) -> None:
         self._base, self._base_at, self._ahead = base, at, ahead
-        self._told_until = at
+        self._last_until = at
 
     def _check(self, difference: timedelta) -> None:
         if abs(difference) <= self._tolerance:

@@ -55,7 +55,7 @@ class Topology:
     rules: QueueRules = QueueRules()
 
     def __post_init__(self) -> None:
-        if self._room < _LEAST_ROOM:
+        if self._limit < _LEAST_ROOM:
             raise SetupError(f"RABBITMQ_EXCHANGE is too long: with it no queue has a name of {_LONGEST} bytes at most")
 
     @property
@@ -75,13 +75,13 @@ class Topology:
         which no encoding has.
         """
         quoted = _quoted(topic)
-        if len(quoted) <= self._room:
+        if len(quoted) <= self._limit:
             return quoted
         mark = f"+@{hashlib.sha256(topic.encode()).hexdigest()[:32]}"
-        return quoted[: self._room - len(mark)] + mark
+        return quoted[: self._limit - len(mark)] + mark
 
     @property
-    def _room(self) -> int:
+    def _limit(self) -> int:
         """How many bytes of a queue's name are left for the topic."""
         return _LONGEST - len(f"{self.name}.".encode())
 

@@ -98,10 +98,10 @@ def _of_work(snapshot: StatusSnapshot) -> Iterator[Metric]:
 def _of_intake(snapshot: StatusSnapshot) -> Iterator[Metric]:
     limits = {topic: limit for topic, (limit, _) in snapshot.credit.items()}
     locked = {topic: locked for topic, (_, locked) in snapshot.credit.items()}
-    room = {topic: max(0, limit - locked) for topic, (limit, locked) in snapshot.credit.items()}
+    capacity = {topic: max(0, limit - locked) for topic, (limit, locked) in snapshot.credit.items()}
     yield _per("gateway_credit_limit", "How many tasks may be locked and not yet running.", "topic", limits)
     yield _per("gateway_locked", "How many are, as far as this process knows.", "topic", locked)
-    yield _per("gateway_credit_room", "How many more may be fetched.", "topic", room)
+    yield _per("gateway_credit_room", "How many more may be fetched.", "topic", capacity)
     yield _per("gateway_queued", "Messages that wait in the topic's queue.", "topic", snapshot.queued)
     yield _per("gateway_consumers", "Subscribers of the topic's queue, of all processes.", "topic", snapshot.consumers)
     text = "Open tasks of the engine that a worker can get, locked or not; known to one process at a time."

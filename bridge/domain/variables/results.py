@@ -30,10 +30,10 @@ def encode_result(result: Any, inputs: Variables | None = None, into: EngineForm
 
     A variable that was an input keeps the type it had, where the value fits that; a type that the model asks for
     comes first. Raises `VariableError` for a result that is neither model, mapping nor None, for a name that the
-    engine can't store, and for a value that has no faithful form or doesn't fit the type that was asked for.
+    engine can't store, and for a value that has no faithful form or doesn't fit the type that was option for.
     """
     before = inputs or {}
-    return {name: _encode(name, value, asked, before.get(name), into) for name, value, asked in _items(result)}
+    return {name: _encode(name, value, option, before.get(name), into) for name, value, option in _items(result)}
 
 
 def _items(result: Any) -> Iterator[tuple[str, Any, ResultOption]]:
@@ -85,21 +85,21 @@ def _markers(annotation: Any, metadata: Any) -> Iterator[ResultOption]:
     yield from (marker for marker in metadata if isinstance(marker, ResultOption))
 
 
-def _encode(name: str, value: Any, asked: ResultOption, before: TypedValue | None, into: EngineFormat) -> TypedValue:
+def _encode(name: str, value: Any, option: ResultOption, before: TypedValue | None, into: EngineFormat) -> TypedValue:
     _check_name(name)
     if isinstance(value, Variable):
-        asked, value = merged((asked, value.option)), value.value
+        option, value = merged((option, value.option)), value.value
     value = without_enum(value)
     if isinstance(value, TypedValue):
         typed = value
-    elif asked.type is not None and value is not None:
-        typed = _encode_as(asked.type, name, value, into)
+    elif option.type is not None and value is not None:
+        typed = _encode_as(option.type, name, value, into)
     else:
         typed = _encode_like(before, name, value, into) or encode_one(name, value, into)
-    if not asked.local and not asked.transient:
+    if not option.local and not option.transient:
         return typed
-    info = {**typed.value_info, "transient": True} if asked.transient else typed.value_info
-    return replace(typed, local=typed.local or asked.local, value_info=info)
+    info = {**typed.value_info, "transient": True} if option.transient else typed.value_info
+    return replace(typed, local=typed.local or option.local, value_info=info)
 
 
 def _check_name(name: str) -> None:
@@ -112,7 +112,7 @@ def _check_name(name: str) -> None:
 
 
 def _encode_as(kind: str, name: str, value: Any, into: EngineFormat) -> TypedValue:
-    """Return the value under the type that was asked for."""
+    """Return the value under the type that was option for."""
     if kind == "String" and isinstance(value, bool | int | float):
         return encode_text(name, to_json(name, value), into)
     if kind == "Double" and isinstance(value, Decimal) and value.is_finite():

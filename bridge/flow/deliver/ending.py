@@ -96,7 +96,7 @@ class Endings:
                 try:
                     await self._engine.get(task.id)
                 except TaskGone:
-                    ending = await self.look_back(task, outcome)
+                    ending = await self.find_ending(task, outcome)
                     return None if ending.how is How.OTHERWISE else ending
             case BpmnFault():
                 pass
@@ -104,7 +104,7 @@ class Endings:
                 assert_never(outcome)
         return None
 
-    async def look_back(self, task: Task, outcome: Outcome) -> Ending:
+    async def find_ending(self, task: Task, outcome: Outcome) -> Ending:
         """Return how the task ended, after the answer to `outcome` was lost. Raises `EngineUnavailable`."""
         last = await self._last_line(task)
         activity = await self._activity(task) if last is None else None

@@ -46,7 +46,7 @@ class ErrorEventDefinitions:
         self._known: dict[str, _Known] = {}
         self._size = 0
         self._reading: dict[str, asyncio.Event] = {}
-        self._is_told = False
+        self._is_logged = False
 
     async def may_throw(self, task: Task) -> bool:
         """Return whether the model may throw a BPMN error in place of the task's outcome."""
@@ -79,7 +79,7 @@ class ErrorEventDefinitions:
             self._tell(definition, error)
             is_away = isinstance(error, TimeoutError | EngineUnavailable) and not isinstance(error, ForeignAnswer)
             return _Known(frozenset(), self._clock.now() + (ASK_AGAIN if is_away else READ_AGAIN))
-        self._is_told = False
+        self._is_logged = False
         return _Known(frozenset(found), self._clock.now() + READ_AGAIN)
 
     def _remember(self, definition: str, known: _Known) -> None:
@@ -95,7 +95,7 @@ class ErrorEventDefinitions:
 
     def _tell(self, definition: str, error: Exception) -> None:
         """Log the first unreadable definition after a readable one: the next ones are likely to fail alike."""
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_logged:
+            self._is_logged = True
             why = str(error) or f"no answer within {_TIME_LIMIT:g} s"
             self._journal.write("process_model_not_read", level=Level.WARNING, definition=definition, error=why)

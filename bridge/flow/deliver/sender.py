@@ -119,7 +119,7 @@ class OutcomeSender:
         try:
             found = await self._engine.get(task.id)
         except TaskGone:
-            return await self._look_back(task, outcome)
+            return await self._find_ending(task, outcome)
         except (EngineUnavailable, EngineRejected) as error:
             return self._defer(task, str(error))
         if found.worker_id not in {None, task.worker_id}:
@@ -180,7 +180,7 @@ class OutcomeSender:
                 return self._defer(task, "the task is suspended, or another transaction works on it")
             return self._move(task, Event.SUPERSEDE, error=str(message("lock.held", worker=found.worker_id)))
         except TaskGone:
-            return await self._look_back(task, outcome)
+            return await self._find_ending(task, outcome)
         except (EngineUnavailable, EngineRejected) as error:
             return self._defer(task, str(error))
 
@@ -190,15 +190,15 @@ class OutcomeSender:
         Where the task still has an outcome, a delivery whose end was not written down may have ended the task.
         """
         if task.outcome is not None:
-            move = await self._look_back(task, task.outcome)
+            move = await self._find_ending(task, task.outcome)
             return None if move.event is Event.DEFER else move
         now = self._clock.now()
         return self._move(task, Event.GONE, finished_at=now, error=GONE)
 
-    async def _look_back(self, task: Task, outcome: Outcome) -> Move:
+    async def _find_ending(self, task: Task, outcome: Outcome) -> Move:
         """Return the move that follows from the engine's history: our own outcome may have ended the task."""
         try:
-            ending = await self._endings.look_back(task, outcome)
+            ending = await self._endings.find_ending(task, outcome)
         except EngineUnavailable as error:
             return self._defer(task, str(error))
         return ending.move(task, outcome, self._clock.now())

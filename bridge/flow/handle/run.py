@@ -96,11 +96,11 @@ class Run:
 
     def _outcome_of(self, task: Task, error: BaseException) -> Outcome:
         try:
-            return self._told(task, error)
+            return self._match(task, error)
         except BaseException as wrong:  # noqa: BLE001 - a topic's own kind of Retry or BpmnError may lack what ours have
             return self._failed(task, _name(wrong), _text(wrong), wrong, None)
 
-    def _told(self, task: Task, error: BaseException) -> Outcome:
+    def _match(self, task: Task, error: BaseException) -> Outcome:
         match error:
             case BpmnError():
                 return self._bpmn(task, error)
@@ -109,8 +109,8 @@ class Run:
             case VariableError():
                 return _failure("InvalidResult", _text(error), error, 0)
             case _:
-                asked = error.after if isinstance(error, Retry) else None
-                after = None if asked is None else checked_delay(asked)
+                retry_after = error.after if isinstance(error, Retry) else None
+                after = None if retry_after is None else checked_delay(retry_after)
                 return self._failed(task, _name(error), _text(error), error, after)
 
     def _bpmn(self, task: Task, error: BpmnError) -> Outcome:

@@ -174,7 +174,7 @@ class Poll:
     def _start_calls(self, capacities: Mapping[str, int]) -> None:
         if self._stopping:  # a concurrent stop does not wait for calls that begin now
             return
-        asked = {topic for fetch in self._fetches.values() for topic in fetch.topics}
+        fetched = {topic for fetch in self._fetches.values() for topic in fetch.topics}
         free = self._config.max_concurrent - sum(not fetch.waits for fetch in self._fetches.values())
         alone = Counter(topic for fetch in self._fetches.values() if not fetch.waits for topic in fetch.topics)
         for topic in self._in_turn():
@@ -188,10 +188,12 @@ class Poll:
             if topic in self._busy:
                 self._busy.remove(topic)
                 self._busy.append(topic)
-            asked.add(topic)
+            fetched.add(topic)
             free -= 1
         quiet = [
-            topic for topic in self._topics if capacities[topic] > 0 and topic not in asked and topic not in self._busy
+            topic
+            for topic in self._topics
+            if capacities[topic] > 0 and topic not in fetched and topic not in self._busy
         ]
         waiting = sum(fetch.waits for fetch in self._fetches.values())
         if quiet and waiting < self._config.waiting and not self._waits.due_in():

@@ -68,7 +68,7 @@ class PollWait:
         self._woken = 0
         self._task_at: datetime | None = None
         self._began_at: datetime | None = None
-        self._told = most
+        self._last_logged = most
 
     @property
     def now(self) -> timedelta:
@@ -147,7 +147,7 @@ class PollWait:
 
     def _tell(self, why: Why | None, after: timedelta = NONE) -> None:
         """Log the first shortening, and the return to the setting; not each step between."""
-        before, self._told = self._told, self.now
+        before, self._last_logged = self._last_logged, self.now
         wait = self.now.total_seconds()
         if self.now < self._most and before == self._most and why is not None:
             seconds = round(after.total_seconds(), 1)

@@ -28,14 +28,14 @@ class UnreadableRows:
     def __init__(self, journal: Journal, count: Callable[[str], None]) -> None:
         self._journal = journal
         self._count = count
-        self._told: dict[tuple[str | None, str], None] = {}
+        self._reported: dict[tuple[str | None, str], None] = {}
         self._released: dict[str, None] = {}
         self._locked: dict[str, None] = {}
 
     def observe(self, operation: str, row: UnreadableRow) -> None:
         """Record a row."""
         self._count(operation)
-        if _is_new(self._told, (row.id, row.reason)):
+        if _is_new(self._reported, (row.id, row.reason)):
             self._journal.write(
                 "row_unreadable",
                 level=Level.ERROR,

@@ -58,7 +58,7 @@ class DueRetries:
         self._clock = clock
         self._looks = looks
 
-    async def look(self, tasks: Sequence[Task]) -> None:
+    async def check(self, tasks: Sequence[Task]) -> None:
         """Check due retries that this replica has taken."""
         moves = [*await self._offered(tasks), *await self._settled(tasks)]
         if moves:
@@ -67,7 +67,7 @@ class DueRetries:
         now = self._clock.now()
         await self._store.move(
             [
-                Move(task.id, Event.DEFER, task.epoch, changes={"next_at": now + self._next_look(task)})
+                Move(task.id, Event.DEFER, task.epoch, changes={"next_at": now + self._next_check(task)})
                 for task in tasks
                 if task.id not in ended
             ]
@@ -75,7 +75,7 @@ class DueRetries:
         offered = {move.task_id for move in moves if move.event is Event.TAKE}
         self._nudge({task.topic for task in tasks if task.id in offered or task.id not in ended})
 
-    def _next_look(self, task: Task) -> timedelta:
+    def _next_check(self, task: Task) -> timedelta:
         return min(self._looks.first * int(2 ** min(task.reports, 10)), self._looks.most)
 
     async def _offered(self, tasks: Sequence[Task]) -> list[Move]:

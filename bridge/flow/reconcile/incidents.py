@@ -26,11 +26,11 @@ class Incidents:
         self._clock = clock
 
     @staticmethod
-    def next_look(task: Task, now: datetime) -> timedelta:
+    def next_check(task: Task, now: datetime) -> timedelta:
         """Return the time until the next check: the incident's age, within bounds."""
         return min(max(now - (task.finished_at or now), INCIDENT_CHECK_AFTER), _MOST_SELDOM)
 
-    async def look(self, tasks: Sequence[Task]) -> None:
+    async def check(self, tasks: Sequence[Task]) -> None:
         """Ask the engine about incidents that this replica has taken, by one call."""
         found = await self._view.of(tasks, "incident_not_checked")
         moves = await self._view.ends_of([task for task in tasks if task.id in found and found[task.id] is None])

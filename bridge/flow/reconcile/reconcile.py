@@ -171,10 +171,10 @@ class Reconciler:
             case State.QUEUED:
                 await self._renew_or_requeue(tasks)
             case State.RETRYING:
-                await self._retries.look(await self._take(tasks, lambda _: self._policy.retry_look))
+                await self._retries.check(await self._take(tasks, lambda _: self._policy.retry_look))
             case State.FAILED:
                 now = self._clock.now()
-                await self._incidents.look(await self._take(tasks, lambda task: Incidents.next_look(task, now)))
+                await self._incidents.check(await self._take(tasks, lambda task: Incidents.next_check(task, now)))
             case State.COMPLETED | State.CANCELLED | State.SUPERSEDED | State.UNKNOWN:
                 # Tasks that ended have no next step; an older version may have left them a due time.
                 self._journal.write("ended_tasks_due", level=Level.WARNING, state=state.value, tasks=len(tasks))

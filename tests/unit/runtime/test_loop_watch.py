@@ -31,7 +31,7 @@ class Rig:
 
     def look_from_another_thread(self) -> None:
         """Block the loop for as long as the look takes."""
-        thread = threading.Thread(target=self.watch.look)
+        thread = threading.Thread(target=self.watch.sample)
         thread.start()
         thread.join(10)
 

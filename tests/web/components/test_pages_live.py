@@ -179,7 +179,7 @@ async def test_the_end_of_the_process_ends_every_stream(live: Live, ending: asyn
     await ears[0].names()
     ending.set()
     assert [await ear.rest() for ear in ears] == [[], [], []]
-    assert not live.room_for("ada")
+    assert not live.has_capacity_for("ada")
 
 
 async def test_the_stream_of_a_session_that_has_ended_ends(tokens: ChangeTokens, ending: asyncio.Event) -> None:
