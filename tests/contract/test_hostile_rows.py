@@ -28,7 +28,7 @@ LISTS: Final[dict[str, Callable[[CamundaEngine], Awaitable[Sequence[EngineTask]]
 }
 
 
-class Told:
+class RecordingReport:
     """Remembers the rows that could not be read."""
 
     def __init__(self) -> None:
@@ -44,12 +44,12 @@ async def stub() -> Stub:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> RecordingReport:
+    return RecordingReport()
 
 
 @pytest.fixture
-async def engine(stub: Stub, told: Told) -> AsyncIterator[CamundaEngine]:
+async def engine(stub: Stub, told: RecordingReport) -> AsyncIterator[CamundaEngine]:
     async with stub_engine(stub) as url:
         engine = CamundaEngine(url, timeout=timedelta(seconds=5), foreign=stub.observe_foreign, on_unreadable_row=told)
         await engine.open()
@@ -68,7 +68,7 @@ def among_good(row: Any) -> list[Any]:
     ids=str,
 )
 async def test_a_bad_row_costs_itself_and_is_told(
-    engine: CamundaEngine, stub: Stub, told: Told, call: str, spoil: Spoil
+    engine: CamundaEngine, stub: Stub, told: RecordingReport, call: str, spoil: Spoil
 ) -> None:
     stub.answers(200, among_good(spoil.of(ROW)))
     assert [task.id for task in await LISTS[call](engine)] == ["g1", "g2"]
@@ -83,21 +83,23 @@ async def test_a_bad_row_costs_itself_and_is_told(
 
 
 @pytest.mark.parametrize("spoil", ODD, ids=str)
-async def test_an_odd_row_is_read(engine: CamundaEngine, stub: Stub, told: Told, spoil: Spoil) -> None:
+async def test_an_odd_row_is_read(engine: CamundaEngine, stub: Stub, told: RecordingReport, spoil: Spoil) -> None:
     stub.answers(200, among_good(spoil.of(ROW)))
     assert [task.id for task in await LISTS["fetch"](engine)] == ["g1", "bad", "g2"]
     assert told.rows == []
 
 
 async def test_an_id_that_comes_twice_is_one_task_whose_lock_is_kept(
-    engine: CamundaEngine, stub: Stub, told: Told
+    engine: CamundaEngine, stub: Stub, told: RecordingReport
 ) -> None:
     stub.answers(200, [*GOOD, GOOD[0], {**GOOD[1], "priority": "high"}])
     assert [task.id for task in await LISTS["fetch"](engine)] == ["g1", "g2"]
     assert [(row.id, row.is_locked) for _, row in told.rows] == [("g1", False), ("g2", False)]
 
 
-async def test_a_list_with_bad_rows_is_read_to_its_end(engine: CamundaEngine, stub: Stub, told: Told) -> None:
+async def test_a_list_with_bad_rows_is_read_to_its_end(
+    engine: CamundaEngine, stub: Stub, told: RecordingReport
+) -> None:
     pages = [[{**ROW, "priority": "high"}] * PAGE, GOOD]
 
     async def answer(_request: web.Request) -> web.StreamResponse:

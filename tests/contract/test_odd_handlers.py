@@ -82,7 +82,7 @@ class Wordless(Exception):
         raise RuntimeError("no words")
 
 
-class Told(BaseException):
+class OddTextError(BaseException):
     """An error that is told by text of a kind of its own."""
 
     def __str__(self) -> str:
@@ -164,7 +164,7 @@ RAISED: dict[str, Callable[[Any], BaseException]] = {
     "timeout": TimeoutError,
     "base": BaseException,
     "wordless": Wordless,
-    "told": Told,
+    "told": OddTextError,
     "key": KeyError,
     "group": lambda value: BaseExceptionGroup("many", [SystemExit(value), ValueError(value)]),
     "store": lambda _: StoreUnavailable("no store of ours"),

@@ -245,6 +245,11 @@ def _coded(text: str) -> Message:
     return text if isinstance(text, Message) else Message(text)
 
 
+def _of_parameter(text: str) -> Message:
+    """Return a fault's message; Litestar tells those of a parameter's type in a text of its own."""
+    return text if isinstance(text, Message) else message("parameter.invalid", error=text)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fault:
     """What is wrong with one field of a request."""
@@ -273,7 +278,7 @@ def _faults(error: Exception) -> list[_Fault] | None:
         _Fault(
             field=str(item.get("key", "")),
             where=str(getattr(item.get("source"), "value", item.get("source")) or "body"),
-            message=_coded(item.get("message", "")),
+            message=_of_parameter(item.get("message", "")),
         )
         for item in extra
         if isinstance(item, dict)

@@ -80,6 +80,7 @@ REQUESTS: Final = {
     "field.too_long": msg("has more than %(count)s characters"),
     "field.ids": msg("are more than %(count)s, or some can't be ids"),
     "parameter.unknown": msg("unknown query parameter; known here: %(names)s"),
+    "parameter.invalid": msg("is not valid: %(error)s"),
     "parameter.repeated": msg("may be given only once"),
     "parameter.offset": msg("needs an offset from UTC, such as 2026-01-31T08:00:00Z"),
     "parameter.moment": msg("is no moment of the years 1 to 9999 in UTC; write it such as 2026-01-31T08:00:00Z"),

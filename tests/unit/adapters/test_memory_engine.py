@@ -16,14 +16,14 @@ MINUTE = timedelta(minutes=1)
 POLL = [TopicPoll("a", MINUTE)]
 
 
-class StillClock:
+class FixedClock:
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def engine() -> MemoryEngine:
-    return MemoryEngine(StillClock())
+    return MemoryEngine(FixedClock())
 
 
 async def test_a_fault_strikes_once_and_before_the_effect(engine: MemoryEngine) -> None:

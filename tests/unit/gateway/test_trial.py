@@ -35,7 +35,7 @@ async def charge(order: Order, context: Context) -> dict[str, Any]:
     return {"new": new, "place": Variable("BR", local=True)}
 
 
-class Seen(BaseModel):
+class Payload(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
@@ -91,7 +91,7 @@ async def test_what_a_fetch_leaves_out_is_left_out_here() -> None:
     assert unfetched(charge, given) == ["other"]
 
     @topic("all")
-    async def everything(seen: Seen) -> dict[str, Any]:
+    async def everything(seen: Payload) -> dict[str, Any]:
         return seen.model_dump()
 
     assert unfetched(everything, given) == []

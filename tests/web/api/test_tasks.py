@@ -234,6 +234,7 @@ async def test_a_listing_names_the_parameter_at_fault(
 ) -> None:
     document = check_problem(await client.get(f"/tasks?{query}"), 400, "invalid-request")
     assert [(error["field"], error["where"]) for error in document["errors"]] == [(field, "query")]
+    assert all(error["code"] for error in document["errors"])
     assert stub.reader.asked == []
 
 

@@ -22,7 +22,7 @@ PREVIEW = "/dashboard/operations/preview"
 BODY = {"task_id": "t1", "worker_id": "w1", "topic": "charge_card"}
 
 
-class Asked(NamedTuple):
+class RouteAccess(NamedTuple):
     """A route, a request that it grants whoever may, and the scope that it needs (None: open to everybody)."""
 
     route: str
@@ -37,92 +37,94 @@ TOPIC, ONE = "/dashboard/topics/{name:str}", "/dashboard/operations/{operation_i
 CARD, BEGUN = "/dashboard/topics/charge_card", f"/dashboard/operations/{OPERATION}"
 SENT_AGAIN = {"q": "state:failed", "token": OPERATION, "expected": "1"}
 OPERATION_PAGES = [
-    Asked("/dashboard/topics", "GET", "/dashboard/topics", Scope.READ, page=True),
-    Asked(TOPIC, "GET", CARD, Scope.READ, page=True),
-    Asked(f"{TOPIC}/pause", "POST", f"{CARD}/pause", Scope.OPERATE, {"reason": "x"}, page=True),
-    Asked(f"{TOPIC}/resume", "POST", f"{CARD}/resume", Scope.OPERATE, {"reason": "x"}, page=True),
-    Asked("/dashboard/workers", "GET", "/dashboard/workers", Scope.READ, page=True),
-    Asked("/dashboard/operations", "GET", "/dashboard/operations", Scope.READ, page=True),
-    Asked("/dashboard/operations", "POST", "/dashboard/operations", Scope.OPERATE, SENT_AGAIN, page=True),
-    Asked(PREVIEW, "GET", f"{PREVIEW}?q=state:failed", Scope.OPERATE, page=True),
-    Asked(PREVIEW, "POST", PREVIEW, Scope.OPERATE, {"q": "state:failed"}, page=True),
-    Asked(ONE, "GET", BEGUN, Scope.READ, page=True),
-    Asked(f"{ONE}/pause", "POST", f"{BEGUN}/pause", Scope.OPERATE, {"reason": "x"}, page=True),
-    Asked(f"{ONE}/resume", "POST", f"{BEGUN}/resume", Scope.OPERATE, {"reason": "x"}, page=True),
-    Asked(f"{ONE}/cancel", "POST", f"{BEGUN}/cancel", Scope.OPERATE, {"reason": "x"}, page=True),
-    Asked("/dashboard/audit", "GET", "/dashboard/audit", Scope.ADMIN, page=True),
-    Asked("/dashboard/audit/export", "POST", "/dashboard/audit/export", Scope.ADMIN, {"who": "x"}, page=True),
+    RouteAccess("/dashboard/topics", "GET", "/dashboard/topics", Scope.READ, page=True),
+    RouteAccess(TOPIC, "GET", CARD, Scope.READ, page=True),
+    RouteAccess(f"{TOPIC}/pause", "POST", f"{CARD}/pause", Scope.OPERATE, {"reason": "x"}, page=True),
+    RouteAccess(f"{TOPIC}/resume", "POST", f"{CARD}/resume", Scope.OPERATE, {"reason": "x"}, page=True),
+    RouteAccess("/dashboard/workers", "GET", "/dashboard/workers", Scope.READ, page=True),
+    RouteAccess("/dashboard/operations", "GET", "/dashboard/operations", Scope.READ, page=True),
+    RouteAccess("/dashboard/operations", "POST", "/dashboard/operations", Scope.OPERATE, SENT_AGAIN, page=True),
+    RouteAccess(PREVIEW, "GET", f"{PREVIEW}?q=state:failed", Scope.OPERATE, page=True),
+    RouteAccess(PREVIEW, "POST", PREVIEW, Scope.OPERATE, {"q": "state:failed"}, page=True),
+    RouteAccess(ONE, "GET", BEGUN, Scope.READ, page=True),
+    RouteAccess(f"{ONE}/pause", "POST", f"{BEGUN}/pause", Scope.OPERATE, {"reason": "x"}, page=True),
+    RouteAccess(f"{ONE}/resume", "POST", f"{BEGUN}/resume", Scope.OPERATE, {"reason": "x"}, page=True),
+    RouteAccess(f"{ONE}/cancel", "POST", f"{BEGUN}/cancel", Scope.OPERATE, {"reason": "x"}, page=True),
+    RouteAccess("/dashboard/audit", "GET", "/dashboard/audit", Scope.ADMIN, page=True),
+    RouteAccess("/dashboard/audit/export", "POST", "/dashboard/audit/export", Scope.ADMIN, {"who": "x"}, page=True),
 ]
 TASK, T1 = "/dashboard/tasks/{task_id:str}", "/dashboard/tasks/t1"
 SEEN = {"state": "failed", "epoch": "1", "updated_at": "2026-01-31T07:59:00+00:00", "reason": "x"}
 EDITED = {**SEEN, "variables": '{"amount_cents": 1}'}
 LATER = {**SEEN, "at": "2027-01-01T00:00"}
 TASK_PAGES = [
-    Asked("/dashboard/tasks", "GET", "/dashboard/tasks", Scope.READ, page=True),
-    Asked("/dashboard/tasks/columns", "POST", "/dashboard/tasks/columns", Scope.READ, {"query": ""}, page=True),
-    Asked("/dashboard/tasks/export", "POST", "/dashboard/tasks/export", Scope.READ, {"format": "csv"}, page=True),
-    Asked("/dashboard/tasks/views", "POST", "/dashboard/tasks/views", Scope.OPERATE, {"name": "x"}, page=True),
-    Asked(
+    RouteAccess("/dashboard/tasks", "GET", "/dashboard/tasks", Scope.READ, page=True),
+    RouteAccess("/dashboard/tasks/columns", "POST", "/dashboard/tasks/columns", Scope.READ, {"query": ""}, page=True),
+    RouteAccess("/dashboard/tasks/export", "POST", "/dashboard/tasks/export", Scope.READ, {"format": "csv"}, page=True),
+    RouteAccess("/dashboard/tasks/views", "POST", "/dashboard/tasks/views", Scope.OPERATE, {"name": "x"}, page=True),
+    RouteAccess(
         "/dashboard/tasks/views/delete", "POST", "/dashboard/tasks/views/delete", Scope.OPERATE, {"id": "x"}, page=True
     ),
-    Asked(TASK, "GET", T1, Scope.READ, page=True),
-    Asked(f"{TASK}/retry", "POST", f"{T1}/retry", Scope.OPERATE, SEEN, page=True),
-    Asked(f"{TASK}/retry-at", "POST", f"{T1}/retry-at", Scope.OPERATE, LATER, page=True),
-    Asked(f"{TASK}/retries", "POST", f"{T1}/retries", Scope.OPERATE, {**SEEN, "retries": "3"}, page=True),
-    Asked(f"{TASK}/release", "POST", f"{T1}/release", Scope.OPERATE, SEEN, page=True),
-    Asked(f"{TASK}/edit", "GET", f"{T1}/edit", Scope.OPERATE, page=True),
-    Asked(f"{TASK}/edit", "POST", f"{T1}/edit", Scope.OPERATE, EDITED, page=True),
-    Asked(f"{TASK}/reveal", "POST", f"{T1}/reveal", Scope.ADMIN, {"what": "engine:x", "reason": "x"}, page=True),
-    Asked("/dashboard/failures", "GET", "/dashboard/failures", Scope.READ, page=True),
+    RouteAccess(TASK, "GET", T1, Scope.READ, page=True),
+    RouteAccess(f"{TASK}/retry", "POST", f"{T1}/retry", Scope.OPERATE, SEEN, page=True),
+    RouteAccess(f"{TASK}/retry-at", "POST", f"{T1}/retry-at", Scope.OPERATE, LATER, page=True),
+    RouteAccess(f"{TASK}/retries", "POST", f"{T1}/retries", Scope.OPERATE, {**SEEN, "retries": "3"}, page=True),
+    RouteAccess(f"{TASK}/release", "POST", f"{T1}/release", Scope.OPERATE, SEEN, page=True),
+    RouteAccess(f"{TASK}/edit", "GET", f"{T1}/edit", Scope.OPERATE, page=True),
+    RouteAccess(f"{TASK}/edit", "POST", f"{T1}/edit", Scope.OPERATE, EDITED, page=True),
+    RouteAccess(f"{TASK}/reveal", "POST", f"{T1}/reveal", Scope.ADMIN, {"what": "engine:x", "reason": "x"}, page=True),
+    RouteAccess("/dashboard/failures", "GET", "/dashboard/failures", Scope.READ, page=True),
 ]
 PEOPLE, BOB = "/dashboard/settings/people", "/dashboard/settings/people/bob"
 PERSON, KEYS, KEY = f"{PEOPLE}/{{name:str}}", "/dashboard/settings/keys", "/dashboard/settings/keys/{prefix:str}"
 OWN = {"old": "x", "new": "y", "again": "y"}
 PREFIX = "abcdefghijkm"
 ACCESS_PAGES = [
-    Asked(PEOPLE, "GET", PEOPLE, Scope.ADMIN, page=True),
-    Asked(PEOPLE, "POST", PEOPLE, Scope.ADMIN, {"name": "eve", "role": "viewer"}, page=True),
-    Asked(PERSON, "GET", BOB, Scope.ADMIN, page=True),
-    Asked(f"{PERSON}/role", "POST", f"{BOB}/role", Scope.ADMIN, {"role": "admin", "reason": "x"}, page=True),
-    Asked(f"{PERSON}/topics", "POST", f"{BOB}/topics", Scope.ADMIN, {"topics": "ship", "reason": "x"}, page=True),
-    Asked(f"{PERSON}/password", "POST", f"{BOB}/password", Scope.ADMIN, {"reason": "x"}, page=True),
-    Asked(f"{PERSON}/disable", "POST", f"{BOB}/disable", Scope.ADMIN, {"reason": "x"}, page=True),
-    Asked(f"{PERSON}/enable", "POST", f"{BOB}/enable", Scope.ADMIN, {"reason": "x"}, page=True),
-    Asked(KEYS, "GET", KEYS, Scope.ADMIN, page=True),
-    Asked(KEYS, "POST", KEYS, Scope.ADMIN, {"label": "x", "scope": "read"}, page=True),
-    Asked(KEY, "GET", f"{KEYS}/{PREFIX}", Scope.ADMIN, page=True),
-    Asked(f"{KEY}/revoke", "POST", f"{KEYS}/{PREFIX}/revoke", Scope.ADMIN, {"reason": "x"}, page=True),
+    RouteAccess(PEOPLE, "GET", PEOPLE, Scope.ADMIN, page=True),
+    RouteAccess(PEOPLE, "POST", PEOPLE, Scope.ADMIN, {"name": "eve", "role": "viewer"}, page=True),
+    RouteAccess(PERSON, "GET", BOB, Scope.ADMIN, page=True),
+    RouteAccess(f"{PERSON}/role", "POST", f"{BOB}/role", Scope.ADMIN, {"role": "admin", "reason": "x"}, page=True),
+    RouteAccess(f"{PERSON}/topics", "POST", f"{BOB}/topics", Scope.ADMIN, {"topics": "ship", "reason": "x"}, page=True),
+    RouteAccess(f"{PERSON}/password", "POST", f"{BOB}/password", Scope.ADMIN, {"reason": "x"}, page=True),
+    RouteAccess(f"{PERSON}/disable", "POST", f"{BOB}/disable", Scope.ADMIN, {"reason": "x"}, page=True),
+    RouteAccess(f"{PERSON}/enable", "POST", f"{BOB}/enable", Scope.ADMIN, {"reason": "x"}, page=True),
+    RouteAccess(KEYS, "GET", KEYS, Scope.ADMIN, page=True),
+    RouteAccess(KEYS, "POST", KEYS, Scope.ADMIN, {"label": "x", "scope": "read"}, page=True),
+    RouteAccess(KEY, "GET", f"{KEYS}/{PREFIX}", Scope.ADMIN, page=True),
+    RouteAccess(f"{KEY}/revoke", "POST", f"{KEYS}/{PREFIX}/revoke", Scope.ADMIN, {"reason": "x"}, page=True),
 ]
 ROUTES = [
-    Asked("/tasks/submit", "POST", "/tasks/submit", Scope.SUBMIT, BODY),
-    Asked("/tasks/{task_id:str}/status", "GET", "/tasks/t1/status", Scope.READ),
-    Asked("/tasks/{task_id:str}/retry", "POST", "/tasks/t1/retry", Scope.OPERATE),
-    Asked("/tasks/statistics", "GET", "/tasks/statistics", Scope.READ),
-    Asked("/tasks", "GET", "/tasks", Scope.READ),
-    Asked("/dead-letters", "GET", "/dead-letters", Scope.READ),
-    Asked("/metrics", "GET", "/metrics", None),
-    Asked("/health", "GET", "/health", None),
-    Asked("/health/live", "GET", "/health/live", None),
-    Asked("/health/ready", "GET", "/health/ready", None),
-    Asked("/docs", "GET", "/docs", None),
-    Asked("/docs/start.js", "GET", "/docs/start.js", None),
-    Asked("/docs/assets/{name:str}", "GET", "/docs/assets/swagger-ui.css", None),
-    Asked("/schema", "GET", "/schema", None),
-    Asked("/schema/openapi.json", "GET", "/schema/openapi.json", None),
-    Asked("/schema/{path:str}", "GET", "/schema/other", None),
-    Asked("/dashboard/login", "GET", "/dashboard/login", None, page=True),
-    Asked("/dashboard/login", "POST", "/dashboard/login", None, {"name": "x", "password": "y"}, page=True),
-    Asked("/dashboard/login/company", "GET", "/dashboard/login/company", None, page=True),
-    Asked("/dashboard/login/callback", "GET", "/dashboard/login/callback?code=x&state=y", None, page=True),
-    Asked("/dashboard/logout", "POST", "/dashboard/logout", Scope.READ, page=True),
-    Asked("/dashboard", "GET", "/dashboard", Scope.READ, page=True),
-    Asked("/dashboard/static/{mark:str}/{name:str}", "GET", "/dashboard/static/x/app.css", None, page=True),
-    Asked("/dashboard/settings", "GET", "/dashboard/settings", Scope.READ, page=True),
-    Asked("/dashboard/settings", "POST", "/dashboard/settings", Scope.READ, {"theme": "dark"}, page=True),
-    Asked("/dashboard/settings/sessions", "POST", "/dashboard/settings/sessions", Scope.READ, {"id": "x"}, page=True),
-    Asked("/dashboard/settings/password", "POST", "/dashboard/settings/password", Scope.READ, OWN, page=True),
-    Asked("/dashboard/{rest:path}", "GET", "/dashboard/no/such/page", Scope.READ, page=True),
-    Asked("/dashboard/events", "GET", "/dashboard/events", Scope.READ, page=True),
+    RouteAccess("/tasks/submit", "POST", "/tasks/submit", Scope.SUBMIT, BODY),
+    RouteAccess("/tasks/{task_id:str}/status", "GET", "/tasks/t1/status", Scope.READ),
+    RouteAccess("/tasks/{task_id:str}/retry", "POST", "/tasks/t1/retry", Scope.OPERATE),
+    RouteAccess("/tasks/statistics", "GET", "/tasks/statistics", Scope.READ),
+    RouteAccess("/tasks", "GET", "/tasks", Scope.READ),
+    RouteAccess("/dead-letters", "GET", "/dead-letters", Scope.READ),
+    RouteAccess("/metrics", "GET", "/metrics", None),
+    RouteAccess("/health", "GET", "/health", None),
+    RouteAccess("/health/live", "GET", "/health/live", None),
+    RouteAccess("/health/ready", "GET", "/health/ready", None),
+    RouteAccess("/docs", "GET", "/docs", None),
+    RouteAccess("/docs/start.js", "GET", "/docs/start.js", None),
+    RouteAccess("/docs/assets/{name:str}", "GET", "/docs/assets/swagger-ui.css", None),
+    RouteAccess("/schema", "GET", "/schema", None),
+    RouteAccess("/schema/openapi.json", "GET", "/schema/openapi.json", None),
+    RouteAccess("/schema/{path:str}", "GET", "/schema/other", None),
+    RouteAccess("/dashboard/login", "GET", "/dashboard/login", None, page=True),
+    RouteAccess("/dashboard/login", "POST", "/dashboard/login", None, {"name": "x", "password": "y"}, page=True),
+    RouteAccess("/dashboard/login/company", "GET", "/dashboard/login/company", None, page=True),
+    RouteAccess("/dashboard/login/callback", "GET", "/dashboard/login/callback?code=x&state=y", None, page=True),
+    RouteAccess("/dashboard/logout", "POST", "/dashboard/logout", Scope.READ, page=True),
+    RouteAccess("/dashboard", "GET", "/dashboard", Scope.READ, page=True),
+    RouteAccess("/dashboard/static/{mark:str}/{name:str}", "GET", "/dashboard/static/x/app.css", None, page=True),
+    RouteAccess("/dashboard/settings", "GET", "/dashboard/settings", Scope.READ, page=True),
+    RouteAccess("/dashboard/settings", "POST", "/dashboard/settings", Scope.READ, {"theme": "dark"}, page=True),
+    RouteAccess(
+        "/dashboard/settings/sessions", "POST", "/dashboard/settings/sessions", Scope.READ, {"id": "x"}, page=True
+    ),
+    RouteAccess("/dashboard/settings/password", "POST", "/dashboard/settings/password", Scope.READ, OWN, page=True),
+    RouteAccess("/dashboard/{rest:path}", "GET", "/dashboard/no/such/page", Scope.READ, page=True),
+    RouteAccess("/dashboard/events", "GET", "/dashboard/events", Scope.READ, page=True),
     *ACCESS_PAGES,
     *OPERATION_PAGES,
     *TASK_PAGES,
@@ -152,6 +154,6 @@ def handlers(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
                 yield route.path, handler
 
 
-async def send(client: AsyncTestClient[Litestar], asked: Asked, **headers: str) -> Any:
+async def send(client: AsyncTestClient[Litestar], asked: RouteAccess, **headers: str) -> Any:
     options: dict[str, Any] = {"data" if asked.page else "json": asked.body} if asked.body else {}
     return await client.request(asked.method, asked.path, headers=headers, **options)

@@ -12,7 +12,7 @@ from litestar.testing import AsyncTestClient
 from bridge.domain.access import SCOPES, Role, Scope
 from bridge.domain.errors import TopicNotWorked
 from tests.web.auth.access_lab import AccessLab, browser, company_login, with_token
-from tests.web.auth.access_matrix import BODY, NOWHERE, ROUTES, Asked, dashboard, handlers, send
+from tests.web.auth.access_matrix import BODY, NOWHERE, ROUTES, RouteAccess, dashboard, handlers, send
 from web.app import create_app
 from web.auth.guard import need_of
 
@@ -61,7 +61,7 @@ async def test_a_route_that_says_nothing_opens_to_nobody(lab: AccessLab, stub: A
 
 
 @pytest.mark.parametrize("asked", ROUTES, ids=IDS)
-async def test_nobody(client: Any, asked: Asked) -> None:
+async def test_nobody(client: Any, asked: RouteAccess) -> None:
     response = await send(client, asked, **{"sec-fetch-site": "same-origin"})
     if asked.scope is None:
         assert response.status_code not in {303, 403}
@@ -74,7 +74,7 @@ async def test_nobody(client: Any, asked: Asked) -> None:
 
 @pytest.mark.parametrize("scope", Scope)
 @pytest.mark.parametrize("asked", GUARDED, ids=GUARDED_IDS)
-async def test_every_scope(client: Any, lab: AccessLab, check_problem: Any, asked: Asked, scope: Scope) -> None:
+async def test_every_scope(client: Any, lab: AccessLab, check_problem: Any, asked: RouteAccess, scope: Scope) -> None:
     response = await send(client, asked, authorization=f"Bearer {await lab.key(scope)}")
     if asked.page:
         assert response.status_code in {303, 403}, "a key opens no page"
@@ -89,7 +89,7 @@ async def test_every_scope(client: Any, lab: AccessLab, check_problem: Any, aske
 
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("asked", GUARDED, ids=GUARDED_IDS)
-async def test_every_role(app: Litestar, lab: AccessLab, asked: Asked, role: Role) -> None:
+async def test_every_role(app: Litestar, lab: AccessLab, asked: RouteAccess, role: Role) -> None:
     secret = await lab.session(role)
     async with browser(app, secret) as client:
         client.headers["x-csrf-token"] = with_token(secret)["csrf_token"]

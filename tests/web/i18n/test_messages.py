@@ -211,12 +211,12 @@ def test_who_may_not() -> None:
 
 
 def test_a_form_of_another_page() -> None:
-    class Asked:
+    class CrossSiteRequest:
         def __init__(self) -> None:
             self.headers = {"sec-fetch-site": "cross-site"}
 
     with pytest.raises(ForeignPage) as caught:
-        require_own_page(Asked(), insecure=False)  # type: ignore[arg-type]
+        require_own_page(CrossSiteRequest(), insecure=False)  # type: ignore[arg-type]
     foreign(caught.value.message)
 
 

@@ -101,7 +101,7 @@ def test_the_language_that_a_browser_prefers(accepted: str, language: str) -> No
 # -- templates
 
 
-class Words(HTMLParser):
+class PageText(HTMLParser):
     """Gathers what a page says, outside of code and keys."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ def said_outright(source: str) -> list[str]:
     source = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", source, flags=re.DOTALL)
     source = re.sub(r"<(/?)\{\{.*?\}\}", r"<\1p", source, flags=re.DOTALL)
     source = re.sub(r"\{\{.*?\}\}", "0", source, flags=re.DOTALL)
-    words = Words()
+    words = PageText()
     words.feed(source)
     said = (" ".join(NAMES.sub("", each).split()) for each in words.said)
     return [each for each in said if re.search(r"[^\W\d_]{2,}", each) and not NO_WORDS.fullmatch(each)]

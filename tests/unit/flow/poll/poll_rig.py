@@ -51,7 +51,7 @@ class Call:
         return [poll.topic for poll in self.polls]
 
 
-class AskedEngine(MemoryEngine):
+class RecordingEngine(MemoryEngine):
     """Keeps its `calls`. One that may wait is held until a task is there, a fault strikes, or `end_waits`."""
 
     def __init__(self, clock: Clock) -> None:
@@ -134,7 +134,7 @@ class PollRig:
         declared = {topic.name: topic for topic in topics}
         self.topics = Registry({name: declared.get(name) or a_topic(name) for name in slots})
         self.clock = HandClock()
-        self.engine = AskedEngine(self.clock)
+        self.engine = RecordingEngine(self.clock)
         self.store = store or UnreliableStore()
         self.broker = MemoryBroker(list(slots))
         self.notes = Notes()

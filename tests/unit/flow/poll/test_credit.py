@@ -23,7 +23,7 @@ from tests.unit.flow.poll.poll_rig import a_topic, workers
 BREATH = timedelta(milliseconds=100)
 
 
-class AskedBroker(MemoryBroker):
+class RecordingBroker(MemoryBroker):
     """Remembers for which topics' depths it was asked; `meanwhile` happens before it answers."""
 
     def __init__(self, topics: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ class Rig:
         self.topics = Registry({name: a_topic(name) for name in names or ("a",)})
         self.clock = HandClock()
         self.store = MemoryStore()
-        self.broker = AskedBroker(self.topics.names)
+        self.broker = RecordingBroker(self.topics.names)
         self.writes = True
         self.failing: set[str] = set()
         self.credit = Credit(

@@ -13,7 +13,7 @@ from bridge.domain.errors import AnswerTooLarge, EngineUnavailable
 from bridge.flow.poll.poll import PollConfig
 from bridge.ports.engine import EngineTask, TopicPoll
 from tests.unit.fakes import SECOND
-from tests.unit.flow.poll.poll_rig import LOOK, NONE, AskedEngine, PollRig
+from tests.unit.flow.poll.poll_rig import LOOK, NONE, PollRig, RecordingEngine
 
 LIMIT = 100
 
@@ -21,10 +21,10 @@ LIMIT = 100
 def large_rig(slots: Mapping[str, int]) -> PollRig:
     """Return a poll of an engine of whose answers so many bytes are read; a task is as large as its priority."""
     rig = PollRig(slots, config=PollConfig(NONE, 100, min_interval=NONE))
-    fetch = AskedEngine.fetch_and_lock
+    fetch = RecordingEngine.fetch_and_lock
 
     async def bounded(
-        self: AskedEngine, worker_id: str, most: int, topics: Sequence[TopicPoll], wait: timedelta
+        self: RecordingEngine, worker_id: str, most: int, topics: Sequence[TopicPoll], wait: timedelta
     ) -> Sequence[EngineTask]:
         found = await fetch(self, worker_id, most, topics, wait)
         if sum(task.priority for task in found) > LIMIT:
