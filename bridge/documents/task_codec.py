@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final, assert_never
 
 import bson
@@ -51,10 +52,9 @@ _LONG: Final = 1 << 63
 def to_document(task: Task) -> Raw:
     """Return the task as its document; a field that is None is left out. Raises `VariableError` as `to_fields` does."""
     document: Raw = {"_id": task.id}
-    for name in _FIELDS:
-        value = getattr(task, name)
+    for name, value in zip(_FIELDS, _VALUES(task), strict=True):
         if value is not None:
-            document[name] = _to_field(name, value)
+            document[name] = _to_field(name, value) if name in _ENCODERS else value
     code = _code_of(task.error)
     if code is not None:
         document[_ERROR_CODE] = code
@@ -329,8 +329,9 @@ def _code_of(error: str | None) -> Raw | None:
 
 _ERROR_CODE: Final = "error_message"
 """The field with the code of the error, where that is one of the gateway's own messages."""
-_FIELDS: Final = frozenset(name for name in Task.__struct_fields__ if name != "id")
-_CHANGEABLE: Final = _FIELDS - {"state", "history"}
+_FIELDS: Final = tuple(name for name in Task.__struct_fields__ if name != "id")
+_VALUES: Final = attrgetter(*_FIELDS)
+_CHANGEABLE: Final = frozenset(_FIELDS) - {"state", "history"}
 _MOMENTS: Final[Sequence[str]] = (
     "lease_until", "created_at", "updated_at", "next_at", "claimed_at", "finished_at", "engine_created_at",
     "in_flight_until",

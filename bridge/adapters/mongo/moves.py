@@ -57,7 +57,12 @@ def alike(moves: Sequence[Move]) -> list[list[Move]]:
 
 
 def _is_alike(one: Move, other: Move) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in ("changes", "attempt", "due_by", "origin"))
+    return (
+        one.due_by == other.due_by
+        and one.origin == other.origin
+        and one.attempt == other.attempt
+        and one.changes == other.changes
+    )
 
 
 def _brings_values(field: object) -> bool:
