@@ -19,7 +19,7 @@ from web.api.routes import api_router
 from web.api.schemas import Accepted, DeadLetterList, HealthStatus, Problem, SubmitRequest, TaskStatistics, TaskStatus
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.pt-BR.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MANUAL = (ROOT / "docs" / "WORKER-API-GATEWAY.md").read_text(encoding="utf-8")
 API = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
 TOPICS = (ROOT / "docs" / "reference" / "topics.md").read_text(encoding="utf-8")
