@@ -75,9 +75,9 @@ async def _test(name: str, where: str, test: Callable[[], Awaitable[str]]) -> Fi
 
 
 async def _engine(gateway: Gateway) -> str:
-    version = await gateway.engine.version()
+    product = await gateway.engine.product()
     waiting = await gateway.engine.count()
-    return f"Camunda {version}, {waiting} open external tasks"
+    return "; ".join((f"{product}, {waiting} open external tasks", *product.shortcomings))
 
 
 async def _rights(gateway: Gateway) -> str:

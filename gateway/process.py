@@ -271,6 +271,7 @@ class Process:
         gateway.loop_watch.start()
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
         self._loop("identity", gateway.identity.run_once, timedelta(seconds=5))
+        self._loop("product", gateway.product.run_once, timedelta(seconds=5))
         self._loop("rights", gateway.rights.run_once, timedelta(seconds=5))
         self._loop("statistics", gateway.statistics.flush, timedelta(seconds=2))
         if Role.WORK in gateway.roles:

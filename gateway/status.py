@@ -57,9 +57,13 @@ def _parts(gateway: Gateway, attached: Mapping[str, bool]) -> Mapping[str, bool]
 
 
 def engine_warnings(gateway: Gateway) -> tuple[str, ...]:
-    """Return what is wrong with an engine that answers: answers of something else, and rights that its user lacks."""
-    foreign = gateway.wrong_answer()
-    return (*(() if foreign is None else (foreign,)), *(missing.message for missing in gateway.rights.missing))
+    """Return what is wrong with an engine that answers: something else answers, its user lacks rights, it is old."""
+    foreign, product = gateway.wrong_answer(), gateway.product.product
+    return (
+        *(() if foreign is None else (foreign,)),
+        *(missing.message for missing in gateway.rights.missing),
+        *(() if product is None else product.shortcomings),
+    )
 
 
 async def broker_version(gateway: Gateway) -> str:

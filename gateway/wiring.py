@@ -23,6 +23,7 @@ from bridge.flow.edit_check import EditCheck
 from bridge.flow.engine.breaker import Breaker
 from bridge.flow.engine.foreign_answers import ForeignAnswers
 from bridge.flow.engine.identity import IdentityCheck
+from bridge.flow.engine.product import ProductCheck
 from bridge.flow.engine.rights import RightsCheck
 from bridge.flow.handle.claims import Claims
 from bridge.flow.handle.handle import Handle, HandleConfig
@@ -65,7 +66,6 @@ from gateway.version import gateway_version
 
 TaskLog = Callable[[Task, Collection[str]], Log]
 """Gives the logger that a handler's context has: bound to the task, with the topic's secrets masked."""
-
 
 T = TypeVar("T")
 
@@ -189,6 +189,7 @@ class Gateway:
             tracer=self.tracer,
             linger=LINGER,
         )
+        self.product = ProductCheck(self.engine, clock, journal)
         self.rights = RightsCheck(self.engine, clock, journal, self.topics.definitions)
         self._build_work()
         self._build_intake()

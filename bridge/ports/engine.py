@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from bridge.domain.engine_product import EngineProduct
 from bridge.domain.rights import MissingRight
 from bridge.domain.task import Variables
 
@@ -188,6 +189,10 @@ class Engine(Protocol):
         ...
 
     async def version(self) -> str: ...
+
+    async def product(self) -> EngineProduct:
+        """Return the engine's brand and version, as far as it tells them to its user."""
+        ...
 
     async def written_moments(self) -> Sequence[datetime]:
         """Return times as the engine wrote them, each with its offset, the latest first.

@@ -52,6 +52,7 @@ CALLS: Final[Mapping[str, Callable[[CamundaEngine], Awaitable[Any]]]] = {
     "throwing_activities": lambda e: e.throwing_activities("p:1:1"),
     "written_moments": lambda e: e.written_moments(),
     "version": lambda e: e.version(),
+    "product": lambda e: e.product(),
     "missing_rights": lambda e: e.missing_rights(),
 }
 CONFIRMED: Final = frozenset(
@@ -81,9 +82,12 @@ BODIES: Final[Mapping[str, Any]] = {
     "throwing_activities": {"id": "p:1:1", "bpmn20Xml": "<definitions/>"},
     "written_moments": [{"id": "d1", "deploymentTime": "2026-01-01T00:00:00.000+0000"}],
     "version": {"version": "7.24.0"},
+    "product": {"version": "7.24.0", "product": {"name": "Camunda BPM Runtime"}},
     "missing_rights": {"authorized": True},
 }
 """What the engine sends where a body is due."""
+PAST_THE_GUARD: Final = {"product": 1}
+"""How many requests of a call are none of the circuit breaker's: an engine may refuse `/telemetry/data` in any form."""
 PROBLEM: Final = {"type": "https://example.org/problems/not-found", "title": "Not Found", "message": "does not exist"}
 
 
@@ -194,7 +198,7 @@ def test_the_table_has_every_call_to_the_engine() -> None:
 async def test_the_engines_answer(engine: CamundaEngine, stub: Stub, guard: Guarded, call: str) -> None:
     of_the_engine(stub, call)
     await CALLS[call](engine)
-    assert (stub.foreign, guard.seen) == ([], [None] * len(stub.calls))
+    assert (stub.foreign, guard.seen) == ([], [None] * (len(stub.calls) - PAST_THE_GUARD.get(call, 0)))
 
 
 async def test_an_engine_without_a_login_answers_the_question_for_rights_by_a_401_of_its_own(

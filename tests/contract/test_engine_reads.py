@@ -131,4 +131,6 @@ async def test_variables_are_set_beside_the_others(engine_lab: EngineLab, topic:
 
 
 async def test_version(engine_lab: EngineLab) -> None:
-    assert await engine_lab.engine.version()
+    version = await engine_lab.engine.version()
+    assert version
+    assert (await engine_lab.engine.product()).version == version

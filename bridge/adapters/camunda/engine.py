@@ -16,9 +16,11 @@ from bridge.adapters.camunda.bounds import AnswerLimit
 from bridge.adapters.camunda.client import CamundaClient, Foreign, Guard, Headers, Observe, Tokens, millis, unguarded
 from bridge.adapters.camunda.identity import CamundaIdentity
 from bridge.adapters.camunda.models import MOST_BYTES, find_throwing_activities
+from bridge.adapters.camunda.product import read_product
 from bridge.adapters.camunda.rights import find_missing_rights
 from bridge.adapters.camunda.rows import external_task, read_leases, read_row
 from bridge.adapters.camunda.string_column import StringColumn
+from bridge.domain.engine_product import EngineProduct
 from bridge.domain.errors import (
     AnswerTooLarge,
     EngineError,
@@ -284,6 +286,9 @@ class CamundaEngine:
     async def version(self) -> str:
         url = f"{self._client.base_url}/version"
         return await self._client.ask("version", "GET", url, read=document(lambda row: str(row["version"])))
+
+    async def product(self) -> EngineProduct:
+        return await read_product(self._client)
 
     async def written_moments(self) -> Sequence[datetime]:
         """As the port says."""

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
-from bridge.adapters.camunda.answers import Read, T, document, rows
-from bridge.domain.errors import EngineRejected, ForeignAnswer
-
-_NO_IDENTITY = frozenset({401, 403, 404})
-
-
-class Client(Protocol):
-    """What is used of `CamundaClient`."""
-
-    base_url: str
-
-    async def ask_past_guard(self, operation: str, url: str, *, read: Read[T]) -> T: ...
+from bridge.adapters.camunda.answers import rows
+from bridge.adapters.camunda.telemetry_data import Client, read_telemetry_data
 
 
 class CamundaIdentity:
@@ -31,15 +21,7 @@ class CamundaIdentity:
         self._client = client
 
     async def installation(self) -> str | None:
-        url = f"{self._client.base_url}/telemetry/data"
-        try:
-            return await self._client.ask_past_guard("identity", url, read=document(_installation))
-        except EngineRejected:
-            return None
-        except ForeignAnswer as error:
-            if error.status in _NO_IDENTITY:  # an engine without this resource answers as any server does
-                return None
-            raise
+        return await read_telemetry_data(self._client, "identity", _installation)
 
     async def existing_definitions(self, ids: Collection[str]) -> Collection[str]:
         if not ids:

@@ -16,6 +16,7 @@ from bridge.adapters.memory.history import History, HistoryLevel
 from bridge.adapters.memory.models import ACTIVITY, ErrorWhen, Models
 from bridge.adapters.memory.refusals import FILE_TYPES, refuse_lock, refuse_variables, rejected
 from bridge.adapters.memory.scopes import Scopes, has_any, without_files
+from bridge.domain.engine_product import EngineProduct
 from bridge.domain.errors import TaskGone, VariableError
 from bridge.domain.rights import ANY, MissingRight, Right
 from bridge.domain.task import BpmnFault, Completion, Failure, Outcome, TypedValue, Variables
@@ -312,6 +313,10 @@ class MemoryEngine:
     async def version(self) -> str:
         _raise(self._faults.before("version"))
         return "memory"
+
+    async def product(self) -> EngineProduct:
+        _raise(self._faults.before("product"))
+        return EngineProduct(version="memory")
 
     async def written_moments(self) -> Sequence[datetime]:
         _raise(self._faults.before("written_moments"))

@@ -9,7 +9,7 @@ from typing import Literal
 Operation = Literal[
     "fetch", "complete", "fail", "bpmn_error", "lock", "extend_lock", "unlock", "set_retries", "get", "get_many",
     "read_variables",
-    "set_variables", "read_file", "locked_by", "count", "history", "activity", "version", "missing_rights",
+    "set_variables", "read_file", "locked_by", "count", "history", "activity", "version", "product", "missing_rights",
     "written_moments", "throwing_activities", "topic_names", "oldest"
 ]  # fmt: skip
 

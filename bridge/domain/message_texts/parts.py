@@ -115,6 +115,14 @@ ENGINE: Final = {
     "engine.hint.maintenance": msg("a proxy finds no engine behind it, or maintenance"),
     "engine.hint.proxy_timeout": msg("a proxy did not wait for the engine"),
     "engine.hint.other": msg("not the engine's own error"),
+    "engine.too_old.sorting": msg(
+        "%(engine)s ignores the order of a fetch without a word, so a young task may come before an old one: use "
+        "Camunda 7.21 or later"
+    ),
+    "engine.too_old.lock": msg(
+        "%(engine)s can't lock a task by its id, so submissions are refused (502), and a submitted task is not locked "
+        "again for its retry: use Camunda 7.15 or later"
+    ),
     "engine.right.read": msg(
         "the engine's user sees no external task of process definition %(definition)s: grant READ_INSTANCE on "
         "PROCESS_DEFINITION, or READ on PROCESS_INSTANCE"

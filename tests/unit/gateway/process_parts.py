@@ -86,6 +86,7 @@ class Parts:
             ),
             publisher=Stub(self, "publisher", faults=dict),
             rights=Stub(self, "rights", missing=()),
+            product=Stub(self, "product", product=None),
             wrong_answer=lambda: None,
             reconciler=self.reconciler,
             loop_watch=SimpleNamespace(start=lambda: None, stop=lambda: None),

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from bridge.domain.engine_product import Brand, EngineProduct
 from bridge.domain.errors import BrokerUnavailable, EngineUnavailable, QueueMismatch, SetupError, StoreUnavailable
 from bridge.domain.rights import MissingRight, Right
 from bridge.domain.task import State
@@ -211,9 +212,10 @@ async def test_health_warns_of_an_engine_that_answers() -> None:
     parts = Parts()
     missing = MissingRight(Right.UPDATE, "orders")
     parts.process._gateway.rights.missing = (missing,)
+    product = parts.process._gateway.product.product = EngineProduct(Brand.CAMUNDA, "7.20.0")
     health = await parts.process.health()
     assert health.ok
-    assert [part.warnings for part in health.components] == [(missing.message,), (), ()]
+    assert [part.warnings for part in health.components] == [(missing.message, *product.shortcomings), (), ()]
 
 
 # end
