@@ -8,11 +8,12 @@ OTHER_PYTHONS := 3.12 3.13
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
 RUN := $(VENV)/bin
 
-.PHONY: help setup demo test wheel fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept rules lint format docs docs-messages bench bench-short bench-growth profile messages screenshots
+.PHONY: help setup demo test test-engines wheel fuzz audit test-pythons lock faults soak bench-dashboard bench-busy bench-kept rules lint format docs docs-messages bench bench-short bench-growth profile messages screenshots
 
 help:
 	@echo "make demo [N=200] [EXIT=1]   start real servers and the gateway, and run N process instances"
 	@echo "make test                    set up, lint, and run every test on real servers"
+	@echo "make test-engines [ENGINES='camunda-7.24 operaton-1.0' | ENGINE_URL=...]   the tests that speak with an engine, on each kind of it"
 	@echo "make test-pythons            the unit tests on Python 3.12 and 3.13, where they are installed"
 	@echo "make wheel                   what is installed elsewhere: dist/*.whl, for repositories of topics"
 	@echo "make fuzz [MINUTES=10]       hostile random input at every interface of a gateway on real servers; tells how to repeat"
@@ -56,6 +57,11 @@ lint: setup
 test: lint
 	$(RUN)/python -m pytest
 	$(MAKE) --no-print-directory test-pythons
+
+# ENGINES lists kinds of sandbox/kinds.py, by default all that are supported. An engine at ENGINE_URL is only worked with:
+# its login is CAMUNDA_USERNAME and CAMUNDA_PASSWORD, or CAMUNDA_TOKEN.
+test-engines: setup
+	$(RUN)/python -m tests.each_engine
 
 # The unit tests on each other Python that `requires-python` allows, as far as it is installed.
 test-pythons: setup

@@ -195,7 +195,7 @@ class Sandbox:
 
     def _start(self, part: Part) -> float:
         begun = time.monotonic()
-        description = self._describe(part, build.program(part, self._say, self.choices.engine_version))
+        description = self._describe(part, build.program(part, self._say, self.choices.engine))
         with locked(self.directory / f"{part}.lock"):
             started = self._started(part)
             if started is not None and started.leader() is None:
@@ -255,7 +255,7 @@ class Sandbox:
         return launch(part, self.choices, self._home(part), program)
 
     def _needs(self, part: Part) -> tuple[tools.Tool, ...]:
-        return build.needs(part, self.choices.engine_version)
+        return build.needs(part, self.choices.engine)
 
     def _home(self, part: Part) -> Path:
         return self.directory / DATA / part

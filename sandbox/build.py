@@ -9,25 +9,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox import tools
-from sandbox.errors import BuildFailed
+from sandbox.errors import ArtifactMissing, BuildFailed
+from sandbox.kinds import DEFAULT_KIND, Files, Rewrites, kind
 from sandbox.parts import Part
 from sandbox.state import locked
 from sandbox.tools import Say
 
 HERE = Path(__file__).parent
 TAIL = 25
+TEXTS = frozenset({".java", ".xml", ".yaml"})
+# What Maven says of an artifact that no repository has; other failures are the build's own.
+_NO_ARTIFACT = ("Could not find artifact", "was not found in", "Non-resolvable")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the sources in one folder become one file; a variant has flags more, and a place of its own."""
+    """How the sources in one folder become one file; a variant has rewritten sources, and a place of its own."""
 
     part: Part
     product: str
     needs: tuple[tools.Tool, ...]
     command: Callable[[], tuple[str, ...]]
     variant: str = ""
-    flags: tuple[str, ...] = ()
+    rewrites: Rewrites = ()
+    files: Files = ()
 
     @property
     def sources(self) -> Path:
@@ -54,18 +59,40 @@ class Recipe:
         work = cache() / "work" / f"{self.part}-{os.getpid()}"
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(self.sources, work, ignore=shutil.ignore_patterns("target"))
+        _rewrite(work, self.rewrites)
+        _write(work, self.files)
         log = cache() / f"{self.part}.log"
         try:
             with log.open("w") as output:
-                done = subprocess.run(
-                    (*self.command(), *self.flags), cwd=work, stdout=output, stderr=output, check=False
-                )
+                done = subprocess.run(self.command(), cwd=work, stdout=output, stderr=output, check=False)
             if done.returncode != 0:
-                raise BuildFailed(f"building {self.part} failed; the end of {log}:\n{tail(log)}")
+                raise _failure(self, log)
             self.place.parent.mkdir(parents=True, exist_ok=True)
             (work / self.product).replace(self.place)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _rewrite(folder: Path, rewrites: Rewrites) -> None:
+    for path in folder.rglob("*"):
+        if rewrites and path.suffix in TEXTS:
+            text = path.read_text()
+            for old, new in rewrites:
+                text = text.replace(old, new)
+            path.write_text(text)
+
+
+def _write(folder: Path, files: Files) -> None:
+    for name, content in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def _failure(recipe: Recipe, log: Path) -> BuildFailed:
+    what = f"building {recipe.part}{recipe.variant and f' {recipe.variant}'} failed; the end of {log}:\n{tail(log)}"
+    has_no_artifact = any(said in log.read_text(errors="replace") for said in _NO_ARTIFACT)
+    return (ArtifactMissing if has_no_artifact else BuildFailed)(what)
 
 
 def _maven() -> tuple[str, ...]:
@@ -84,27 +111,28 @@ RECIPES = {
 }
 
 
-def recipe(part: Part, engine_version: str = "") -> Recipe:
-    """How the part is built; the engine in another version of Camunda than its pom.xml has, if one is given."""
-    if part is Part.ENGINE and engine_version:
-        return replace(RECIPES[part], variant=engine_version, flags=(f"-Dcamunda.version={engine_version}",))
-    return RECIPES[part]
+def recipe(part: Part, engine: str = DEFAULT_KIND) -> Recipe:
+    """How the part is built; the engine as one of `sandbox.kinds`."""
+    if part is not Part.ENGINE:
+        return RECIPES[part]
+    chosen = kind(engine)
+    return replace(RECIPES[part], variant=chosen.variant, rewrites=chosen.rewrites, files=chosen.files)
 
 
-def needs(part: Part, engine_version: str = "") -> tuple[tools.Tool, ...]:
+def needs(part: Part, engine: str = DEFAULT_KIND) -> tuple[tools.Tool, ...]:
     """What must be on the machine before the part can be built or run."""
     if part is Part.BROKER:
         return (tools.BROKER,)
-    if recipe(part, engine_version).place.exists():
+    if recipe(part, engine).place.exists():
         return () if part is Part.JAEGER else (tools.JAVA,)
     return RECIPES[part].needs
 
 
-def program(part: Part, say: Say, engine_version: str = "") -> Path:
+def program(part: Part, say: Say, engine: str = DEFAULT_KIND) -> Path:
     """What runs as the part: built, or found on the machine."""
     if part is Part.BROKER:
         return tools.BROKER.require()
-    return recipe(part, engine_version).build(say)
+    return recipe(part, engine).build(say)
 
 
 def cache() -> Path:

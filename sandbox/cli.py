@@ -10,6 +10,7 @@ import typer
 from sandbox import compose
 from sandbox.box import Sandbox
 from sandbox.errors import Missing, SandboxError
+from sandbox.kinds import KINDS
 from sandbox.parts import Ids, Part
 from sandbox.ports import DEFAULT_BASE
 
@@ -69,9 +70,7 @@ def up(
     node_of: Annotated[
         str | None, typer.Option(help="The folder of a sandbox with --shared: its engine's database is this one's too.")
     ] = None,
-    engine_version: Annotated[
-        str | None, typer.Option(help="The engine's version of Camunda, as 7.23.0; '' is the usual one.")
-    ] = None,
+    engine: Annotated[str | None, typer.Option(help=f"The kind of engine: {', '.join(KINDS)}.")] = None,
 ) -> None:
     """Start the parts and wait until they answer; install and build what is missing."""
     with _reported():
@@ -88,7 +87,7 @@ def up(
             ids=ids,
             shared=shared,
             node_of=node_of,
-            engine_version=engine_version,
+            engine=engine,
         )
         try:
             seconds = box.up(chosen)

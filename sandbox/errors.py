@@ -13,6 +13,10 @@ class BuildFailed(SandboxError):
     """A part couldn't be built; the message ends with the tail of the log."""
 
 
+class ArtifactMissing(BuildFailed):
+    """A part couldn't be built, as the registry that this machine reaches lacks an artifact of it."""
+
+
 class PartFailed(SandboxError):
     """A part ended, or didn't answer in time; the message ends with the tail of its log."""
 

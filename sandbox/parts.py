@@ -1,12 +1,12 @@
 """The four servers as frozen descriptions: what to run, with what around it, and how to see that it answers."""
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypedDict, assert_never
 
 from sandbox import probes
+from sandbox.kinds import DEFAULT_KIND, kind
 from sandbox.ports import LOOPBACK, Ports
 
 # The folder of the parts' data, in a sandbox's own.
@@ -40,7 +40,7 @@ class Options(TypedDict, total=False):
     ids: Ids | None
     shared: bool | None
     node_of: str | None
-    engine_version: str | None
+    engine: str | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Choices:
     authorization with basic authentication on its REST API (users ADMIN and GUEST); the largest query that it answers
     (`queryMaxResultsLimit`, 0 is no limit); how it makes ids; whether another engine may open its database (H2's
     AUTO_SERVER); the folder of another sandbox, with a shared database, of which this engine is a second node; and the
-    version of Camunda ("" is the one in its pom.xml).
+    kind of engine, a name of `sandbox.kinds`.
     """
 
     base: int
@@ -63,14 +63,13 @@ class Choices:
     ids: Ids = "strong"
     shared: bool = False
     node_of: str = ""
-    engine_version: str = ""
+    engine: str = DEFAULT_KIND
 
     def __post_init__(self) -> None:
         _ = self.ports  # refuses a base out of range
         if self.memory and (self.shared or self.node_of):
             raise ValueError("a database in memory can't be shared: take --durable")
-        if not re.fullmatch(r"[\w.-]*", self.engine_version):
-            raise ValueError(f"an engine's version is like 7.23.0, not {self.engine_version!r}")
+        kind(self.engine)  # refuses a kind that isn't in the table
 
     @property
     def ports(self) -> Ports:

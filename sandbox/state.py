@@ -5,12 +5,16 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Final
 
 from sandbox.errors import SandboxError
 from sandbox.parts import Choices, Part
 from sandbox.process import Started
+
+_CHOICES: Final = frozenset(each.name for each in fields(Choices))
+"""A sandbox of another version may have remembered others."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class State:
         try:
             raw = json.loads(text)
             return cls(
-                choices=Choices(**raw["choices"]),
+                choices=Choices(**{name: value for name, value in raw["choices"].items() if name in _CHOICES}),
                 started={Part(name): Started(**record) for name, record in raw["started"].items()},
                 compose=raw["compose"],
             )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import aiohttp
 import pytest
+from pydantic import SecretStr
 
+from bridge.adapters.camunda.login import authorization
 from sandbox import Part, Sandbox
+from sandbox.kinds import DEFAULT_KIND
 from tests.guarded import QUERY_LIMIT, GuardedEngine
 
 
@@ -16,24 +20,39 @@ def base_port(offset: int = 0) -> int:
     return int(os.environ.get("TEST_PORTS", "28080")) + offset
 
 
-def engine_version() -> str:
-    """Return the version of Camunda that our own servers run: TEST_ENGINE, or the usual one."""
-    return os.environ.get("TEST_ENGINE", "")
+def engine_kind() -> str:
+    """Return the kind of engine that our own servers run (`sandbox.kinds`): ENGINE, or the usual one."""
+    return os.environ.get("ENGINE") or DEFAULT_KIND
+
+
+def engine_login() -> str | None:
+    """Return the Authorization header for the engine at ENGINE_URL or CAMUNDA_URL; None where it asks for none."""
+    told = {name: os.environ.get(f"CAMUNDA_{name.upper()}") for name in ("password", "token")}
+    secrets = {name: SecretStr(value) for name, value in told.items() if value}
+    return authorization(os.environ.get("CAMUNDA_USERNAME") or None, **secrets)
+
+
+def engine_session() -> aiohttp.ClientSession:
+    """Return a session that logs in to the engine, where it asks for that."""
+    login = engine_login()
+    return aiohttp.ClientSession(headers={} if login is None else {"Authorization": login})
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Return the servers' addresses, by the names that the gateway reads.
 
-    Where CAMUNDA_URL is set they are the environment's; else servers are started for this session.
+    Where CAMUNDA_URL is set they are the environment's; else servers are started for this session, without an engine
+    where ENGINE_URL is the address of one.
     """
     if "CAMUNDA_URL" in os.environ:
         yield dict(os.environ)
         return
-    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), base_port=base_port(), engine_version=engine_version())
+    url = os.environ.get("ENGINE_URL")
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), base_port=base_port(), engine=engine_kind())
     try:
-        sandbox.up((Part.ENGINE, Part.STORE, Part.BROKER))
-        yield sandbox.env()
+        sandbox.up((Part.STORE, Part.BROKER) if url else (Part.ENGINE, Part.STORE, Part.BROKER))
+        yield {**sandbox.env(), "CAMUNDA_URL": url} if url else sandbox.env()
     finally:
         sandbox.down()
 
@@ -46,7 +65,7 @@ def guarded_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded
         base_port=base_port(200),
         authorization=True,
         query_limit=QUERY_LIMIT,
-        engine_version=engine_version(),
+        engine=engine_kind(),
     )
     try:
         sandbox.up((Part.ENGINE,))

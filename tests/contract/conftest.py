@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
-import aiohttp
 import pytest
 
 from bridge.adapters.memory.store import MemoryStore
 from bridge.adapters.mongo.store import MongoStore
+from tests.conftest import engine_login, engine_session
 from tests.contract.brokers import RabbitLab
 from tests.contract.dashboard_stores import Lab, memory_lab, mongo_lab
 from tests.contract.engines import CamundaLab, EngineLab, MemoryLab
 from tests.contract.stores import Store, mongo_store
 
 
-@pytest.fixture(params=["memory", "camunda"])
+@pytest.fixture(params=["memory", pytest.param("camunda", marks=pytest.mark.engine)])
 async def engine_lab(request: pytest.FixtureRequest) -> AsyncIterator[EngineLab]:
     """An engine and a process to work on; the test runs once in memory and once on a real engine."""
     if request.param == "memory":
         yield MemoryLab()
         return
     servers: dict[str, str] = request.getfixturevalue("servers")
-    async with aiohttp.ClientSession() as session:
-        lab = CamundaLab(servers["CAMUNDA_URL"], session)
+    async with engine_session() as session:
+        lab = CamundaLab(servers["CAMUNDA_URL"], session, engine_login())
         await lab.engine.open()
         try:
             yield lab

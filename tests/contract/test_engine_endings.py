@@ -13,6 +13,7 @@ from bridge.domain.variables import decode, encode
 from bridge.flow.deliver.ending import COMPLETION_AS_ERROR, DELETED, FAILURE_AS_ERROR, Ending, Endings, How
 from bridge.flow.deliver.error_events import ErrorEventDefinitions
 from bridge.ports.engine import Engine, EngineTask
+from tests.conftest import engine_login
 from tests.contract.engine_calls import MINUTE, fetch
 from tests.contract.engines import EngineLab, HandClock
 from tests.unit.fakes import Notes
@@ -147,8 +148,9 @@ async def test_an_engine_tells_which_activities_may_throw(engine_lab: EngineLab,
     assert (caught.value.status, caught.value.kind) == (404, "InvalidRequestException")
 
 
+@pytest.mark.engine
 async def test_an_engine_tells_which_database_it_works_on(servers: dict[str, str]) -> None:
-    engine = CamundaEngine(servers["CAMUNDA_URL"])
+    engine = CamundaEngine(servers["CAMUNDA_URL"], credentials=engine_login())
     await engine.open()
     try:
         first = await engine.identity.installation()

@@ -33,7 +33,7 @@ class RightsLab:
     grant: Callable[..., Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "camunda"])
+@pytest.fixture(params=["memory", pytest.param("camunda", marks=[pytest.mark.engine, pytest.mark.own_engine])])
 async def rights_lab(request: pytest.FixtureRequest) -> AsyncIterator[RightsLab]:
     if request.param == "memory":
         memory = MemoryLab()
@@ -138,6 +138,8 @@ async def test_an_engine_that_asks_for_no_rights_lacks_none(engine_lab: EngineLa
     assert list(await engine_lab.engine.missing_rights(["a"])) == []
 
 
+@pytest.mark.engine
+@pytest.mark.own_engine
 async def test_rights_on_one_definition_are_enough_where_it_is_seen(guarded_engine: GuardedEngine, topic: str) -> None:
     """On the real engine alone: the one in memory has no grants for single definitions."""
     name = await guarded_engine.add_user()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import aiohttp
 import pytest
 
 from bridge.adapters.camunda.engine import CamundaEngine
 from bridge.adapters.camunda.string_column import StringColumn
 from bridge.domain.task import TypedValue
 from bridge.domain.variables import decode, encode
+from tests.conftest import engine_login, engine_session
 from tests.contract.engine_calls import fetch
 from tests.contract.engines import CamundaLab, EngineLab
 
@@ -60,10 +60,12 @@ async def test_base64_in_lines_is_taken(engine_lab: EngineLab, topic: str) -> No
     assert decode(task.variables)["raw"] == b"ABCDEF"
 
 
+@pytest.mark.engine
 async def test_a_column_that_holds_less_than_was_set_is_noticed(servers: dict[str, str], topic: str) -> None:
     """The real engine's column holds 4000: it refuses what a setting of 10,000 lets through, and takes it as Object."""
     lowered: list[int] = []
-    engine = CamundaEngine(servers["CAMUNDA_URL"], strings=StringColumn(10_000, lowered.append))
+    strings = StringColumn(10_000, lowered.append)
+    engine = CamundaEngine(servers["CAMUNDA_URL"], credentials=engine_login(), strings=strings)
     await engine.open()
     try:
         await engine.version()
@@ -75,8 +77,8 @@ async def test_a_column_that_holds_less_than_was_set_is_noticed(servers: dict[st
 
 
 async def _complete_with_long_text(servers: dict[str, str], engine: CamundaEngine, topic: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        lab = CamundaLab(servers["CAMUNDA_URL"], session)
+    async with engine_session() as session:
+        lab = CamundaLab(servers["CAMUNDA_URL"], session, engine_login())
         await lab.engine.open()
         try:
             await lab.start(topic)

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
+from tests.conftest import engine_session
 from tests.e2e.gateways import Lab
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder: each speaks with an engine."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.engine)
 
 
 @pytest.fixture
 async def lab(servers: dict[str, str], tmp_path: Path) -> AsyncIterator[Lab]:
-    async with aiohttp.ClientSession() as session:
+    async with engine_session() as session:
         lab = Lab(servers, tmp_path, session)
         try:
             yield lab

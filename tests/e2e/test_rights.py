@@ -30,6 +30,7 @@ async def guarded_lab(servers: dict[str, str], guarded_engine: GuardedEngine, tm
             await lab.close()
 
 
+@pytest.mark.own_engine
 async def test_missing_rights_are_named_and_the_least_rights_complete_a_task(
     guarded_lab: Lab, guarded_engine: GuardedEngine
 ) -> None:

@@ -13,7 +13,7 @@ from bridge.registry import Registry
 from gateway.doctor import Finding, diagnose
 from gateway.settings import read_settings
 from sandbox import Part, Sandbox
-from tests.conftest import base_port
+from tests.conftest import base_port, engine_kind
 from tests.e2e.gateways import Lab
 
 ZONE = "America/Sao_Paulo"
@@ -95,7 +95,9 @@ SHARES = """<?xml version="1.0" encoding="UTF-8"?>
 
 @pytest.fixture(scope="module")
 def engine_in_sao_paulo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    sandbox = Sandbox(tmp_path_factory.mktemp("sao_paulo"), base_port=base_port(300), timezone=ZONE)
+    sandbox = Sandbox(
+        tmp_path_factory.mktemp("sao_paulo"), base_port=base_port(300), timezone=ZONE, engine=engine_kind()
+    )
     try:
         sandbox.up((Part.ENGINE,))
         yield sandbox.env()["CAMUNDA_URL"]
@@ -114,6 +116,7 @@ async def there(servers: dict[str, str], engine_in_sao_paulo: str, tmp_path: Pat
             await lab.close()
 
 
+@pytest.mark.own_engine
 async def test_a_day_is_the_same_day_in_sao_paulo_and_no_date_is_an_incident(there: Lab) -> None:
     topic = there.topic("due")
     there.write_topic("due", DUE.format(topic=topic))

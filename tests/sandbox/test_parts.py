@@ -67,9 +67,10 @@ def test_jaeger_listens_nowhere_but_on_the_loopback() -> None:
     assert all("=127.0.0.1:" in word for word in listeners)
 
 
-def test_a_version_is_no_path() -> None:
-    with pytest.raises(ValueError, match="version"):
-        Choices(base=20000, engine_version="../7.23.0")
+def test_a_kind_of_engine_is_in_the_table() -> None:
+    assert Choices(base=20000, engine="operaton-1.0").engine == "operaton-1.0"
+    with pytest.raises(ValueError, match=r"camunda-7\.24, .*operaton-1\.0.* none of them"):
+        Choices(base=20000, engine="../7.23.0")
 
 
 @pytest.mark.parametrize("base", [80, 70000])

@@ -21,6 +21,13 @@ def test_a_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in file.directory.iterdir()] == ["state.json"]
 
 
+def test_choices_of_another_version_are_left_out(tmp_path: Path) -> None:
+    file = StateFile(tmp_path)
+    file.write(State(Choices(base=20000, history="none")))
+    file.path.write_text(file.path.read_text().replace('"history"', '"engine_version": "7.23.0", "history"'))
+    assert file.read() == State(Choices(base=20000, history="none"))
+
+
 def test_parts_are_recorded_and_forgotten_one_by_one(tmp_path: Path) -> None:
     file = StateFile(tmp_path)
     file.write(State(CHOICES))
