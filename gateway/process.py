@@ -149,6 +149,8 @@ class Process:
         dashboard = dashboard_dependencies(gateway, self.health)
         dependencies = WebDependencies(
             reader=gateway.store,
+            store=gateway.dashboard_store,
+            bulk=gateway.bulk,
             submit=gateway.submit.submit,
             observe=gateway.metrics.observe_http,
             retry=gateway.operate.retry,

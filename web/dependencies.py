@@ -16,7 +16,9 @@ from bridge.domain.openid import ClaimMapping
 from bridge.domain.records import AuditEntry
 from bridge.domain.submission import Submission
 from bridge.domain.task import Task
+from bridge.operations.bulk import Bulk
 from bridge.operations.health import Health, Purpose, Readiness
+from bridge.ports.dashboard import DashboardStore
 from bridge.ports.identity_provider import IdentityProvider
 from bridge.ports.reader import TaskReader
 from web.alpine import Alpine
@@ -59,6 +61,7 @@ class AccessDependencies:
 class WebDependencies:
     """What the routes of the API depend on.
 
+    `store` finds tasks, failures and bulk operations, which `bulk` starts and changes.
     `submit` returns the task as kept; it raises `UnknownTask`, `TaskConflict`, `UnacceptableTask`, `VariableError`,
     `TaskTooLarge` or an `…Unavailable`. `retry` takes a task's id and raises `UnknownTask`, `TaskConflict` or an
     `…Unavailable`. `health` and `ready` never raise; `ready` is asked for a
@@ -69,6 +72,8 @@ class WebDependencies:
     """
 
     reader: TaskReader
+    store: DashboardStore
+    bulk: Bulk
     submit: Callable[[Submission], Awaitable[Task]]
     retry: Callable[[str], Awaitable[Task]]
     dead_letters: Callable[[int], Awaitable[Sequence[DeadLetter]]]

@@ -305,6 +305,24 @@ class TopicNotWorked(UnacceptableTask):
         self.known = tuple(sorted(known))
 
 
+class UnknownOperation(Refusal):
+    """No such bulk operation, or one that the caller may not see."""
+
+    default_code = "operation.not_found"
+
+
+class OperationConflict(TaskConflict):
+    """The operation's state forbids the action, or its tasks are no longer those that were shown."""
+
+    default_code = "operation.conflict"
+
+
+class SearchTooSlow(Refusal):
+    """A search that was given up: it must be narrowed."""
+
+    default_code = "query.slow"
+
+
 class Unauthenticated(Refusal):
     """The caller is not authenticated: no key or session, or one that is not valid (any more)."""
 

@@ -36,6 +36,10 @@ class Message(str):
         made.parameters = parameters
         return made
 
+    def retold(self, text: str) -> Message:
+        """Return the same message in other words."""
+        return Message(text, self.code, self.parameters)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.code, dict(self.parameters))
 

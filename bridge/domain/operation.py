@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from bridge.domain.access import Principal
 from bridge.domain.task import State, Task
 
 CHUNK: Final = 1000
@@ -29,6 +30,14 @@ class OperationState(StrEnum):
     PAUSED = "paused"
     CANCELLED = "cancelled"
     DONE = "done"
+
+
+SWITCHED_FROM: Final[Mapping[OperationState, frozenset[OperationState]]] = {
+    OperationState.PAUSED: frozenset({OperationState.RUNNING}),
+    OperationState.RUNNING: frozenset({OperationState.PAUSED}),
+    OperationState.CANCELLED: frozenset({OperationState.RUNNING, OperationState.PAUSED}),
+}
+"""The states from which a person may bring an operation into another."""
 
 
 class Result(StrEnum):
@@ -85,6 +94,11 @@ class Operation:
     ineligible: int = 0
     ended_at: datetime | None = None
     totals: Totals = Totals()
+
+
+def may_see(principal: Principal, operation: Operation) -> bool:
+    """Return whether somebody may see an operation: it may cover any topic; who is limited to some sees their own."""
+    return principal.topics is None or operation.by == principal.name
 
 
 @dataclass(frozen=True, slots=True)

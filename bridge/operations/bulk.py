@@ -19,6 +19,7 @@ from ulid import ULID
 from bridge.domain.errors import (
     EngineRejected,
     EngineUnavailable,
+    OperationConflict,
     Refusal,
     TaskConflict,
     TaskUnreadable,
@@ -26,7 +27,18 @@ from bridge.domain.errors import (
     UnknownTask,
 )
 from bridge.domain.messages import message
-from bridge.domain.operation import MOST, Chunk, Item, Operation, OperationKind, OperationState, Preview, Result, Row
+from bridge.domain.operation import (
+    MOST,
+    SWITCHED_FROM,
+    Chunk,
+    Item,
+    Operation,
+    OperationKind,
+    OperationState,
+    Preview,
+    Result,
+    Row,
+)
 from bridge.domain.records import AuditEntry
 from bridge.domain.task import State
 from bridge.flow.edit_check import GATEWAY
@@ -121,8 +133,8 @@ class Bulk:
         audit entry; nothing begins where that fails.
 
         An operation with this id that exists already is returned: a form that is sent twice starts one operation.
-        Raises `TaskConflict` where there are more or fewer tasks by now, and `UnacceptableTask` without a reason or
-        rate.
+        Raises `OperationConflict` where there are more or fewer tasks by now, and `UnacceptableTask` without a reason
+        or rate.
         """
         known = None if operation_id is None else await self._operations.operation(operation_id)
         if known is not None:
@@ -137,9 +149,9 @@ class Bulk:
         rows, _ = chosen
         items = [Item(row.id, row.epoch) for row in rows if row.state is State.FAILED]
         if len(items) != expected:
-            raise TaskConflict(message("operation.changed", count=len(items), expected=expected))
+            raise OperationConflict(message("operation.changed", count=len(items), expected=expected))
         if not items:
-            raise TaskConflict(message("operation.none"))
+            raise OperationConflict(message("operation.none"))
         query = f"{len(rows)} chosen" if isinstance(wanted, Sequence) else to_text(wanted)
         now, skipped = self._clock.now(), len(rows) - len(items)
         operation = Operation(
@@ -158,21 +170,20 @@ class Bulk:
         """Return the operation that the same form started when it was sent before, or at the same time."""
         found = await self._operations.operation(operation_id)
         if found is None:
-            raise TaskConflict(message("operation.starting"))
+            raise OperationConflict(message("operation.starting"))
         return found
 
     async def pause(self, operation_id: str) -> bool:
         """Pause an operation after the step under way; False where it doesn't run."""
-        return await self._switch(operation_id, {OperationState.RUNNING}, OperationState.PAUSED)
+        return await self._switch(operation_id, OperationState.PAUSED)
 
     async def resume(self, operation_id: str) -> bool:
         """Resume a paused operation; False where it isn't paused."""
-        return await self._switch(operation_id, {OperationState.PAUSED}, OperationState.RUNNING)
+        return await self._switch(operation_id, OperationState.RUNNING)
 
     async def cancel(self, operation_id: str) -> bool:
         """Cancel an operation after the step under way: pending tasks stay as they are. False where it has ended."""
-        running = {OperationState.RUNNING, OperationState.PAUSED}
-        return await self._switch(operation_id, running, OperationState.CANCELLED)
+        return await self._switch(operation_id, OperationState.CANCELLED)
 
     async def run_once(self) -> int:
         """Do one step of an operation that is due, and read results; return how many items were done."""
@@ -193,8 +204,8 @@ class Bulk:
         found = await self._search.select(wanted, MOST, now=self._clock.now())
         return found if isinstance(found, TooSlow) else (found.rows, found.more)
 
-    async def _switch(self, operation_id: str, sources: set[OperationState], to: OperationState) -> bool:
-        happened = await self._operations.switch(operation_id, sources, to, self._clock.now())
+    async def _switch(self, operation_id: str, to: OperationState) -> bool:
+        happened = await self._operations.switch(operation_id, SWITCHED_FROM[to], to, self._clock.now())
         self._idle_until = None
         if happened:
             self._journal.write("operation_state_changed", operation=operation_id, to=to.value)

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from bridge.domain.messages import Message, message
 from bridge.search import cursor
 from bridge.search.grammar import to_text
 from bridge.search.query import Node
@@ -61,6 +62,10 @@ class Position:
 class PositionError(ValueError):
     """A cursor that can't be used; the message says why and what to do."""
 
+    def __init__(self, message: Message) -> None:
+        super().__init__(message)
+        self.message = message
+
 
 def write_cursor(query: Node, sort: Sort, position: Position) -> str:
     """Return the cursor that goes on behind the position."""
@@ -75,9 +80,9 @@ def read_cursor(text: str, query: Node, sort: Sort) -> Position:
             return Position(*cursor.read_cursor(text, datetime, digest))
         return Position(*cursor.read_cursor(text, int, digest))
     except cursor.NotACursor:
-        raise PositionError("not a cursor of this gateway: start from the first page") from None
+        raise PositionError(message("parameter.no_cursor")) from None
     except cursor.AnotherListing:
-        raise PositionError("the cursor belongs to another search or order: start from the first page") from None
+        raise PositionError(message("parameter.other_cursor")) from None
 
 
 def _digest(query: Node, sort: Sort) -> str:

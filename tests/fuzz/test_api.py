@@ -68,6 +68,15 @@ expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422, 429, 502, 503]
 [[operations]]
 include-path = "/tasks"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 429, 503]
+
+# Nor what a search is.
+[[operations]]
+include-path = "/tasks/search"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 422, 429, 503]
+
+[[operations]]
+include-path-regex = "^/operations(/preview)?$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 422, 429, 503]
 """
 
 

@@ -12,12 +12,15 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from prometheus_client import CollectorRegistry
 
+from bridge.adapters.memory.dashboard import MemoryDashboardStore
+from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.dead_letter import DeadLetter
 from bridge.domain.submission import Submission
 from bridge.domain.task import Task, UnreadableTask
+from bridge.operations.bulk import Bulk
 from bridge.operations.health import Component, Health, Purpose, Readiness
 from bridge.ports.reader import Page, Statistics, TaskFilter
-from tests.web.auth.access_lab import open_access
+from tests.web.auth.access_lab import AccessLab, open_access
 from web.app import create_app
 from web.dependencies import AccessDependencies, WebDependencies
 
@@ -68,6 +71,16 @@ class StubReader:
             raise self.error
 
 
+def bulk_on(store: MemoryDashboardStore) -> Bulk:
+    """Return what previews bulk operations on a store in memory; it can't run any."""
+    lab = AccessLab()
+    nothing: Any = None
+    return Bulk(
+        operations=store, search=store, store=nothing, operate=nothing, audit=store.write, clock=lab.clock,
+        journal=lab.journal, replica="replica-a",
+    )  # fmt: skip
+
+
 @dataclass
 class Stub:
     """What stands behind the web; `error` is raised by whatever is called next."""
@@ -80,6 +93,9 @@ class Stub:
     readiness: Readiness = field(default_factory=Readiness)
     asked_for: list[Purpose | None] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    store: MemoryDashboardStore = field(default_factory=lambda: MemoryDashboardStore(MemoryStore()))
+    bulk: Bulk | None = None
+    """What bulk operations are started by; the default has nothing that it could retry by."""
 
     def fail(self, error: Exception) -> None:
         """Let every call raise `error`."""
@@ -110,6 +126,8 @@ class Stub:
         """Return what the web depends on, with `access`."""
         return WebDependencies(
             reader=self.reader,
+            store=self.store,
+            bulk=self.bulk or bulk_on(self.store),
             submit=self.submit,
             retry=self.retry,
             dead_letters=self.dead_letters,

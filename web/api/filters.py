@@ -17,11 +17,10 @@ from bridge.search.moments import read_instant
 MAX_CHOICES = 50
 
 
-def query_error(name: str, why: Message) -> ValidationException:
-    """Return the error (400) that says what is wrong with the query parameter `name`."""
-    return ValidationException(
-        detail=message("request.fields"), extra=[{"key": name, "source": "query", "message": why}]
-    )
+def query_error(name: str, why: Message, *, where: str = "query", position: int | None = None) -> ValidationException:
+    """Return the error (400) that says what is wrong with the parameter `name`, and at which character of it."""
+    problem = {"key": name, "source": where, "message": why, "position": position}
+    return ValidationException(detail=message("request.fields"), extra=[problem])
 
 
 def given_filter(

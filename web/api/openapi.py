@@ -120,6 +120,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
         render_plugins=[JsonRenderPlugin()],
         tags=[
             Tag("Tasks", description="Hand in external tasks, follow them and list them."),
+            Tag("Operations", description="Have many failed tasks tried again, and follow that."),
             Tag("Operation", description="For probes and for Prometheus."),
         ],
     )

@@ -51,6 +51,9 @@ INTERNAL = Kind("internal-error", 500, "Internal error", message("request.intern
 PROBLEMS: Mapping[type[errors.GatewayError], Kind] = {
     errors.UnknownTask: Kind("unknown-task", 404, "Unknown task"),
     errors.TaskConflict: Kind("task-conflict", 409, "The task's state forbids this"),
+    errors.UnknownOperation: Kind("unknown-operation", 404, "Unknown operation"),
+    errors.OperationConflict: Kind("operation-conflict", 409, "The operation's state forbids this"),
+    errors.SearchTooSlow: Kind("search-too-slow", 422, "The search takes too long"),
     errors.UnacceptableTask: Kind("unacceptable-task", 422, "The task can't be accepted"),
     errors.Unauthenticated: Kind("not-signed-in", 401, "Authentication required", challenge=CHALLENGE),
     errors.Forbidden: Kind("forbidden", 403, "Not allowed"),
@@ -257,6 +260,7 @@ class _Fault:
     field: str
     where: str
     message: Message
+    position: int | None = None
 
 
 def _fields(error: Exception) -> list[FieldProblem] | None:
@@ -264,7 +268,13 @@ def _fields(error: Exception) -> list[FieldProblem] | None:
     if faults is None:
         return None
     return [
-        FieldProblem(field=fault.field, where=fault.where, message=str(fault.message), code=fault.message.code or None)
+        FieldProblem(
+            field=fault.field,
+            where=fault.where,
+            message=str(fault.message),
+            code=fault.message.code or None,
+            position=fault.position,
+        )
         for fault in faults
     ]
 
@@ -279,6 +289,7 @@ def _faults(error: Exception) -> list[_Fault] | None:
             field=str(item.get("key", "")),
             where=str(getattr(item.get("source"), "value", item.get("source")) or "body"),
             message=_of_parameter(item.get("message", "")),
+            position=item.get("position"),
         )
         for item in extra
         if isinstance(item, dict)

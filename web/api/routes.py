@@ -6,43 +6,45 @@ from typing import Annotated, Any
 
 from litestar import Controller, MediaType, Request, Response, Router, get, post
 from litestar.datastructures import State as AppState
-from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter, SkipValidation
+from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from prometheus_client.exposition import choose_encoder
 
-from bridge.domain.access import Principal, Scope, may
+from bridge.domain.access import Scope
 from bridge.domain.errors import (
-    BrokerUnavailable,
     EngineError,
-    EngineUnavailable,
-    Forbidden,
     GatewayError,
     Overloaded,
     StoreUnavailable,
     TaskConflict,
     TaskTooLarge,
     TaskUnreadable,
-    TooManyRequests,
     TopicNotWorked,
     UnacceptableTask,
-    Unauthenticated,
     UnknownTask,
     VariableError,
 )
 from bridge.domain.messages import message, message_of
 from bridge.domain.task import Task, UnreadableTask
 from bridge.operations.health import Purpose
-from bridge.ports.reader import TaskFilter
 from bridge.search.cursor import MAX_LENGTH
+from web.api.failures import failure_routes
 from web.api.filters import query_error
 from web.api.openapi import SECURITY
+from web.api.operations import OperationRoutes
 from web.api.pagination import CursorError, read_cursor, write_cursor
+from web.api.parameters import (
+    MAX_LIMIT,
+    REFUSED,
+    UNAVAILABLE,
+    GivenDependencies,
+    GivenFilter,
+    TaskId,
+    readable_task,
+)
 from web.api.problems import problem_responses
 from web.api.query import JsonRequest, check_request
 from web.api.schemas import (
-    TASK_ID_EXACT,
-    TASK_ID_PATTERN,
     Accepted,
     DeadLetterList,
     HealthStatus,
@@ -55,26 +57,10 @@ from web.api.schemas import (
     TaskSummary,
     UnreadableEntry,
 )
+from web.api.task_search import search_routes
 from web.auth.audit import audit_entry
 from web.auth.guard import METRICS, OPEN, GivenPrincipal, narrowed, needs, require
-from web.dependencies import WebDependencies
 from web.offload import size_of
-
-MAX_LIMIT = 200
-
-_REFUSED = (Unauthenticated, Forbidden, TooManyRequests)
-_UNAVAILABLE = (StoreUnavailable, EngineUnavailable, BrokerUnavailable)
-
-GivenDependencies = NamedDependency[SkipValidation[WebDependencies]]
-GivenFilter = NamedDependency[SkipValidation[TaskFilter]]
-TaskId = Annotated[
-    str,
-    PathParameter(
-        pattern=TASK_ID_EXACT,
-        schema_extra={"pattern": TASK_ID_PATTERN},
-        description="Id of the external task in the engine, 64 characters at most.",
-    ),
-]
 
 GivenTrace = Annotated[
     str | None,
@@ -101,7 +87,7 @@ class TaskRoutes(Controller):
         response_description="The gateway has taken over the task.",
         responses=problem_responses(
             400,
-            *_REFUSED,
+            *REFUSED,
             UnknownTask,
             TaskConflict,
             413,
@@ -111,7 +97,7 @@ class TaskRoutes(Controller):
             VariableError,
             EngineError,
             Overloaded,
-            *_UNAVAILABLE,
+            *UNAVAILABLE,
         ),
     )
     async def submit(
@@ -139,11 +125,11 @@ class TaskRoutes(Controller):
         summary="Follow a task",
         description="Where the task is in its life, with its result as plain JSON once there is one.",
         response_description="The task as the gateway keeps it.",
-        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskUnreadable, Overloaded, StoreUnavailable),
+        responses=problem_responses(400, *REFUSED, UnknownTask, TaskUnreadable, Overloaded, StoreUnavailable),
     )
     async def status(self, task_id: TaskId, dependencies: GivenDependencies, principal: GivenPrincipal) -> TaskStatus:
         """Read one task; raises `UnknownTask` when none is kept under the id."""
-        task = await _task(dependencies, task_id, principal, Scope.READ)
+        task = await readable_task(dependencies, task_id, principal, Scope.READ)
         size = size_of(task.result) + len(task.error or "")
         return await dependencies.offload.run(size, TaskStatus.of, task, dependencies.secrets_of(task.topic))
 
@@ -154,7 +140,7 @@ class TaskRoutes(Controller):
         summary="Try a failed task again",
         description="Resolves the incident and gives the task new retries. 409 says why it can't be tried again.",
         response_description="The task will be tried again.",
-        responses=problem_responses(400, *_REFUSED, UnknownTask, TaskConflict, EngineError, *_UNAVAILABLE),
+        responses=problem_responses(400, *REFUSED, UnknownTask, TaskConflict, EngineError, *UNAVAILABLE),
     )
     async def retry(
         self,
@@ -165,7 +151,7 @@ class TaskRoutes(Controller):
     ) -> Accepted:
         """Retry a failed task; the audit has an entry before the retry, and another where it was refused."""
         if principal.topics is not None:
-            await _task(dependencies, task_id, principal, Scope.OPERATE)
+            await readable_task(dependencies, task_id, principal, Scope.OPERATE)
 
         async def audit(**after: object) -> None:
             if dependencies.access.audit is not None:
@@ -187,7 +173,7 @@ class TaskRoutes(Controller):
         description="How many tasks are kept, by status and by topic. Where more than 20,000 are, they were counted "
         "at `counted_at`, some seconds ago.",
         response_description="The counts.",
-        responses=problem_responses(400, *_REFUSED, StoreUnavailable),
+        responses=problem_responses(400, *REFUSED, StoreUnavailable),
     )
     async def statistics(self, dependencies: GivenDependencies, principal: GivenPrincipal) -> TaskStatistics:
         """Count all tasks."""
@@ -200,7 +186,7 @@ class TaskRoutes(Controller):
         summary="List tasks",
         description="Newest first. To get the next page pass `next` of the answer as `after`, with the same filter.",
         response_description="A page of tasks.",
-        responses=problem_responses(400, *_REFUSED, StoreUnavailable),
+        responses=problem_responses(400, *REFUSED, StoreUnavailable),
     )
     async def tasks(
         self,
@@ -302,7 +288,7 @@ class HealthRoutes(Controller):
     summary="Messages that led to no task",
     description="What the broker gave up on is looked at again by itself; here is what led to no task.",
     response_description="The latest, at most `limit`.",
-    responses=problem_responses(400, *_REFUSED, StoreUnavailable),
+    responses=problem_responses(400, *REFUSED, StoreUnavailable),
 )
 async def dead_letters(
     dependencies: GivenDependencies,
@@ -321,20 +307,6 @@ def _purpose(text: str) -> Purpose:
         raise query_error("for", message("parameter.choice", choices=", ".join(Purpose))) from None
 
 
-async def _task(dependencies: WebDependencies, task_id: str, principal: Principal, action: Scope) -> Task:
-    """Return a task on which `principal` may do `action`; a task of another topic counts as unknown."""
-    unknown = UnknownTask(message("task.not_kept", task=task_id))
-    try:
-        task = await dependencies.reader.get(task_id)
-    except TaskUnreadable as error:
-        if may(principal, action, error.found.topic):
-            raise
-        raise unknown from None
-    if task is None or not may(principal, action, task.topic):
-        raise unknown
-    return task
-
-
 @get(
     "/metrics",
     opt=METRICS,
@@ -343,7 +315,7 @@ async def _task(dependencies: WebDependencies, task_id: str, principal: Principa
     summary="Metrics for Prometheus",
     description="Prometheus text format, or OpenMetrics where `Accept` asks for it.",
     response_description="All metrics.",
-    responses=problem_responses(400, *_REFUSED),
+    responses=problem_responses(400, *REFUSED),
 )
 async def metrics(request: Request[object, object, AppState], dependencies: GivenDependencies) -> Response[bytes]:
     """Write the registry in the format that the scraper asks for."""
@@ -354,7 +326,19 @@ async def metrics(request: Request[object, object, AppState], dependencies: Give
 
 def api_router() -> Router:
     """Return all routes of the API, each behind the same checks."""
-    return Router("/", route_handlers=[TaskRoutes, HealthRoutes, dead_letters, metrics], before_request=check_request)
+    return Router(
+        "/",
+        route_handlers=[
+            *search_routes(),
+            TaskRoutes,
+            *failure_routes(),
+            OperationRoutes,
+            HealthRoutes,
+            dead_letters,
+            metrics,
+        ],
+        before_request=check_request,
+    )
 
 
 def probes_router() -> Router:

@@ -32,7 +32,9 @@ LONGEST_ERROR = 20_000
 _TASK_ID = "5f0c9a4e-6f1b-11f1-9a55-0242ac110002"
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What a route answers."""
+
     model_config = ConfigDict(frozen=True)
 
 
@@ -105,7 +107,7 @@ def depth_exceeds(value: object, limit: int) -> bool:
     return True
 
 
-class Accepted(_Answer):
+class Accepted(Answer):
     """The gateway has taken over the task."""
 
     task_id: Annotated[str, Field(description="Id of the external task.", examples=[_TASK_ID])]
@@ -117,7 +119,7 @@ class Accepted(_Answer):
         return cls(task_id=task.id, status=task.state)
 
 
-class TaskSummary(_Answer):
+class TaskSummary(Answer):
     """A task as a listing shows it."""
 
     task_id: Annotated[str, Field(description="Id of the external task.", examples=[_TASK_ID])]
@@ -138,7 +140,7 @@ class TaskSummary(_Answer):
     @classmethod
     def of(cls, task: Task, also: Collection[str] = ()) -> TaskSummary:
         """Describe `task` without its result; `also` names what its topic keeps secret."""
-        return cls(**_shared(task, also))
+        return cls(**shared_fields(task, also))
 
 
 class TaskStatus(TaskSummary):
@@ -156,10 +158,11 @@ class TaskStatus(TaskSummary):
     @classmethod
     def of(cls, task: Task, also: Collection[str] = ()) -> TaskStatus:
         """Describe `task` with its result decoded to plain JSON; `also` names what its topic keeps secret."""
-        return cls(**_shared(task, also), result=plain_result(task.result))
+        return cls(**shared_fields(task, also), result=plain_result(task.result))
 
 
-def _shared(task: Task, also: Collection[str]) -> dict[str, Any]:
+def shared_fields(task: Task, also: Collection[str]) -> dict[str, Any]:
+    """Return the fields of a `TaskSummary`; `also` names what the topic keeps secret."""
     return {
         "task_id": task.id,
         "topic": task.topic,
@@ -176,7 +179,7 @@ def _shared(task: Task, also: Collection[str]) -> dict[str, Any]:
     }
 
 
-class UnreadableEntry(_Answer):
+class UnreadableEntry(Answer):
     """A task whose document this version of the gateway can't read: it waits for a version that can."""
 
     task_id: Annotated[str, Field(description="Id of the external task.", examples=[_TASK_ID])]
@@ -190,7 +193,7 @@ class UnreadableEntry(_Answer):
         return cls(task_id=found.id, topic=found.topic, reason=mask_start(found.reason, LONGEST_ERROR, also))
 
 
-class TaskList(_Answer):
+class TaskList(Answer):
     """A page of tasks, newest first."""
 
     tasks: Annotated[list[TaskSummary], Field(description="Newest first.")]
@@ -200,7 +203,7 @@ class TaskList(_Answer):
     next: Annotated[str | None, Field(description="Pass it as `after` to get the next page; null at the end.")]
 
 
-class TaskStatistics(_Answer):
+class TaskStatistics(Answer):
     """How many tasks the gateway keeps."""
 
     total: Annotated[int, Field(examples=[1204])]
@@ -225,7 +228,7 @@ class TaskStatistics(_Answer):
         )
 
 
-class DeadLetterEntry(_Answer):
+class DeadLetterEntry(Answer):
     """A message that led to no task."""
 
     id: str
@@ -236,7 +239,7 @@ class DeadLetterEntry(_Answer):
     found_at: Annotated[datetime, Field(description="When it was found last (UTC).")]
 
 
-class DeadLetterList(_Answer):
+class DeadLetterList(Answer):
     """Messages that led to no task, the latest first."""
 
     dead_letters: list[DeadLetterEntry]
@@ -252,7 +255,7 @@ class DeadLetterList(_Answer):
         return cls(dead_letters=[DeadLetterEntry(**(asdict(letter) | masked(letter))) for letter in letters])
 
 
-class ComponentStatus(_Answer):
+class ComponentStatus(Answer):
     """One of the parts that the gateway rests on."""
 
     status: Annotated[Literal["healthy", "unhealthy"], Field(examples=["healthy"])]
@@ -266,7 +269,7 @@ class ComponentStatus(_Answer):
     ] = ()
 
 
-class HealthStatus(_Answer):
+class HealthStatus(Answer):
     """The gateway and the parts it rests on."""
 
     status: Annotated[Literal["healthy", "unhealthy"], Field(description="`healthy` when every component is.")]
@@ -295,7 +298,7 @@ def _healthy(ok: bool) -> Literal["healthy", "unhealthy"]:
     return "healthy" if ok else "unhealthy"
 
 
-class ReadyStatus(_Answer):
+class ReadyStatus(Answer):
     """Whether this process may be sent work."""
 
     status: Annotated[Literal["ready", "not ready"], Field(examples=["ready"])]
@@ -307,13 +310,13 @@ class ReadyStatus(_Answer):
         return cls(status="ready" if readiness.ok else "not ready", reasons=list(readiness.reasons))
 
 
-class LiveStatus(_Answer):
+class LiveStatus(Answer):
     """The process runs its loop."""
 
     status: Annotated[Literal["alive"], Field(examples=["alive"])] = "alive"
 
 
-class FieldProblem(_Answer):
+class FieldProblem(Answer):
     """What is wrong with one field of the request."""
 
     field: Annotated[str, Field(description="Path of the field, its parts separated by dots.", examples=["worker_id"])]
@@ -323,9 +326,12 @@ class FieldProblem(_Answer):
         str | None,
         Field(description="Identifies what is wrong; stable. Left out where it has none.", examples=["input.missing"]),
     ] = None
+    position: Annotated[
+        int | None, Field(description="At which character of a search the fault is, from 0. Left out elsewhere.")
+    ] = None
 
 
-class Problem(_Answer):
+class Problem(Answer):
     """An error (RFC 9457, `application/problem+json`)."""
 
     type: Annotated[str, Field(description="Identifies the kind of problem; stable.")]

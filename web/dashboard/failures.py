@@ -11,6 +11,7 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.domain.access import Scope, may
+from bridge.domain.failure_groups import FailureOrder, failures_within, is_new, ordered
 from bridge.domain.redaction import mask_start
 from bridge.domain.statistics import FailureGroup, Range, Step
 from web.api.schemas import LONGEST_ERROR
@@ -20,7 +21,6 @@ from web.components.page import render
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.task_view import without_type
 
-SORTS: Final = ("count", "last", "new")
 _MOST: Final = 200
 _HOURS: Final[dict[Range, int]] = {Range.HOUR: 24, Range.SIX_HOURS: 24, Range.DAY: 24, Range.WEEK: 168}
 """How many hours a group's line shows: of less than a day it would show nothing."""
@@ -44,26 +44,16 @@ def range_of(text: str | None) -> Range:
 
 def groups_of(
     groups: Sequence[FailureGroup],
-    sort: str,
+    order: FailureOrder,
     wanted: Range,
     now: datetime,
     secrets_of: Callable[[str], Collection[str]],
     *,
     most: int | None = None,
 ) -> list[Group]:
-    """Return `most` groups as they are shown: first those that failed most, last, or for the first time latest."""
-
-    def rank(group: FailureGroup) -> tuple[int, datetime]:
-        match sort:
-            case "last":
-                return 0, group.last_seen
-            case "new":
-                return 0, group.first_seen
-            case _:
-                return _count(group, wanted, now), group.last_seen
-
-    ranked = sorted(groups, key=rank, reverse=True)[:most]
-    return [_shown(group, wanted, now, secrets_of(group.topic)) for group in ranked]
+    """Return `most` groups as they are shown, in that order."""
+    found = ordered(groups, order, wanted, now, most=most)
+    return [_shown(group, wanted, now, secrets_of(group.topic)) for group in found]
 
 
 def _shown(group: FailureGroup, wanted: Range, now: datetime, also: Collection[str]) -> Group:
@@ -72,23 +62,10 @@ def _shown(group: FailureGroup, wanted: Range, now: datetime, also: Collection[s
     return Group(
         group,
         mask_start(without_type(group.sample, group.error), LONGEST_ERROR, also),
-        _count(group, wanted, now),
+        failures_within(group, wanted, now),
         sparkline([group.hours.get(hour, 0) for hour in hours]),
-        now - group.first_seen < wanted.span,
+        is_new(group, wanted, now),
     )
-
-
-def _count(group: FailureGroup, wanted: Range, now: datetime) -> int:
-    match wanted:
-        case Range.HOUR:
-            return group.last_hour
-        case Range.DAY:
-            return group.last_day
-        case Range.WEEK:
-            return group.last_week
-        case Range.SIX_HOURS:
-            since = Step.HOUR.floor(now - wanted.span)
-            return sum(count for hour, count in group.hours.items() if hour >= since)
 
 
 def failures_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler, ...]:
@@ -98,7 +75,7 @@ def failures_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler,
     async def failures(request: Request[Any, Any, Any], principal: GivenPrincipal) -> Response[str]:
         given = request.query_params.get
         wanted = range_of(given("range"))
-        sort = given("sort") if given("sort") in SORTS else SORTS[0]
+        order = next((each for each in FailureOrder if each == given("sort")), FailureOrder.COUNT)
         topic = given("topic") or None
         now = dashboard.clock.now()
         found = await dashboard.store.failure_groups(now - wanted.span, now, topic, _MOST)
@@ -109,10 +86,10 @@ def failures_routes(dashboard: DashboardDependencies) -> tuple[HTTPRouteHandler,
             "failures.html",
             range=wanted,
             ranges=tuple(Range),
-            sort=sort,
+            sort=order,
             topic=topic,
             topics=sorted(dashboard.topics if principal.topics is None else principal.topics),
-            groups=groups_of(visible, sort or SORTS[0], wanted, now, dashboard.secrets_of),
+            groups=groups_of(visible, order, wanted, now, dashboard.secrets_of),
             capped=len(found) == _MOST,
             most=_MOST,
             ever=ever,

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from bridge.domain.access import Principal, Scope
-from bridge.domain.operation import Item, Operation, OperationState, Result
+from bridge.domain.operation import SWITCHED_FROM, Item, Operation, OperationState, Result, may_see
 from bridge.domain.redaction import mask_start
 from web.api.schemas import LONGEST_ERROR
 from web.auth.audit import audit_entry
@@ -43,7 +43,7 @@ class OperationsPages:
         return render(
             request,
             "operations.html",
-            operations=[one for one in found[:ROWS] if _is_for(principal, one)],
+            operations=[one for one in found[:ROWS] if may_see(principal, one)],
             next=None if last is None else write_position(last.created_at, last.id),
             paged=after is not None,
         )
@@ -51,7 +51,7 @@ class OperationsPages:
     async def one(self, request: Request[Any, Any, Any], principal: Principal, operation_id: str) -> Response[str]:
         """Show an operation, and the results of its tasks."""
         operation = await self._dashboard.store.operation(operation_id)
-        if operation is None or not _is_for(principal, operation):
+        if operation is None or not may_see(principal, operation):
             text = msg("Operations are kept for 90 days.")
             return missing(request, msg("No such operation"), text, back="/dashboard/operations")
         wanted = text_parameter(request, "result", 16)
@@ -78,7 +78,7 @@ class OperationsPages:
         fields = await read_form(request, {"reason": _MOST_REASON})
         operation = await self._dashboard.store.operation(operation_id)
         path = f"/dashboard/operations/{operation_id}"
-        if operation is None or not _is_for(principal, operation):
+        if operation is None or not may_see(principal, operation):
             return await self.one(request, principal, operation_id)
         action, done, missed = _SWITCHES[to]
         acts = {
@@ -86,7 +86,7 @@ class OperationsPages:
             OperationState.RUNNING: self._dashboard.bulk.resume,
             OperationState.CANCELLED: self._dashboard.bulk.cancel,
         }
-        if operation.state not in _FROM[to]:
+        if operation.state not in SWITCHED_FROM[to]:
             return go_on(request, path, Flash(missed, level="note"))
         entry = audit_entry(
             request, principal, action, f"operation:{operation_id}", self._dashboard.clock.now(),
@@ -97,11 +97,6 @@ class OperationsPages:
         return go_on(request, path, Flash(done) if happened else Flash(missed, level="note"))
 
 
-_FROM: Final = {
-    OperationState.PAUSED: {OperationState.RUNNING},
-    OperationState.RUNNING: {OperationState.PAUSED},
-    OperationState.CANCELLED: {OperationState.RUNNING, OperationState.PAUSED},
-}
 _SWITCHES: Final = {
     OperationState.PAUSED: (
         "operation.pause",
@@ -115,11 +110,6 @@ _SWITCHES: Final = {
         msg("It had already ended."),
     ),
 }
-
-
-def _is_for(principal: Principal, operation: Operation) -> bool:
-    """Return whether a person may see an operation: it may cover any topic; limited people see only their own."""
-    return principal.topics is None or operation.by == principal.name
 
 
 def _detail(request: Request[Any, Any, Any], item: Item) -> str:

@@ -13,6 +13,7 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.domain.access import Principal, Scope
+from bridge.domain.failure_groups import FailureOrder
 from bridge.domain.operation import Operation
 from bridge.domain.statistics import Count, Overview, Range, beginning, overview
 from bridge.domain.task import State
@@ -129,7 +130,9 @@ class OverviewPage:
                 health=health,
                 shown=shown,
                 charts=_charts(shown),
-                groups=groups_of(visible, "count", wanted, now, self._dashboard.secrets_of, most=_MOST_GROUPS),
+                groups=groups_of(
+                    visible, FailureOrder.COUNT, wanted, now, self._dashboard.secrets_of, most=_MOST_GROUPS
+                ),
                 operations=operations if principal.topics is None else [],
                 calm=_is_calm(found_needs, counts, health),
             )

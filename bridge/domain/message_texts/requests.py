@@ -165,6 +165,7 @@ QUERIES: Final = {
     "query.span": msg("%(field)s takes a time such as 30s, 5m, 2h or 1d, not %(value)s"),
     "query.span_length": msg("%(field)s takes at most %(most)sd, not %(value)s"),
     "query.last_day": msg("%(field)s takes days before the year 9999, not %(value)s"),
+    "query.too_slow": msg("the search took longer than %(seconds)s s: narrow it by a state, a topic or a time"),
     "query.hint.near": msg("did you mean %(name)s:? As text it needs quotes: %(quoted)s"),
     "query.hint.quotes": msg("As text it needs quotes: %(quoted)s"),
     "query.hint.search": msg("quote it to search for it: %(quoted)s"),

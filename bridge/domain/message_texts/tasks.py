@@ -115,6 +115,11 @@ OPERATIONS: Final = {
     "operation.rate": msg("an operation works off between 1 and %(most)s tasks a second, not %(rate)s"),
     "operation.changed": msg("%(count)s tasks can be tried again by now, %(expected)s were shown: look at them again"),
     "operation.none": msg("none of these tasks can be tried again: only failed ones can"),
+    "operation.unknown": msg("there is no operation %(operation)s: operations are kept for 90 days"),
+    "operation.no_query": msg("name the tasks by a search: an empty one would mean every task"),
+    "operation.cannot_pause": msg("operation %(operation)s does not run, so it can't be paused"),
+    "operation.cannot_resume": msg("operation %(operation)s is not paused, so it can't be resumed"),
+    "operation.cannot_cancel": msg("operation %(operation)s has ended, so it can't be cancelled"),
     "operation.starting": msg("this operation is being started: look for it in the list of operations"),
 }
 VARIABLES: Final = {

@@ -13,11 +13,14 @@ from litestar.testing import AsyncTestClient
 
 from bridge.domain.access import ApiKey, Role, Scope
 from tests.web.auth.access_lab import PASSWORD, AccessLab
+from tests.web.conftest import Stub
 from tests.web.dashboard.operations_lab import OPERATION, OperationsLab
 from web.components.live import LiveConfig
 from web.dashboard.mount import dashboard_router
 from web.dashboard.pages import dashboard_pages
 
+HELD = "01JYYYYYYYYYYYYYYYYYYYYYYY"
+"""An operation that is paused."""
 PREVIEW = "/dashboard/operations/preview"
 BODY = {"task_id": "t1", "worker_id": "w1", "topic": "charge_card"}
 
@@ -29,7 +32,7 @@ class RouteAccess(NamedTuple):
     method: str
     path: str
     scope: Scope | None
-    body: dict[str, str] | None = None
+    body: dict[str, Any] | None = None
     page: bool = False
 
 
@@ -93,7 +96,29 @@ ACCESS_PAGES = [
     RouteAccess(KEY, "GET", f"{KEYS}/{PREFIX}", Scope.ADMIN, page=True),
     RouteAccess(f"{KEY}/revoke", "POST", f"{KEYS}/{PREFIX}/revoke", Scope.ADMIN, {"reason": "x"}, page=True),
 ]
+API_OPERATION = f"/operations/{OPERATION}"
+CONFIRMED = {"query": "state:failed", "expected": 1, "reason": "mended", "id": OPERATION}
+OPERATIONS = [
+    RouteAccess("/operations", "GET", "/operations", Scope.READ),
+    RouteAccess("/operations", "POST", "/operations", Scope.OPERATE, CONFIRMED),
+    RouteAccess("/operations/preview", "GET", "/operations/preview?q=state:failed", Scope.OPERATE),
+    RouteAccess("/operations/{operation_id:str}", "GET", API_OPERATION, Scope.READ),
+    RouteAccess("/operations/{operation_id:str}/items", "GET", f"{API_OPERATION}/items", Scope.READ),
+    RouteAccess(
+        "/operations/{operation_id:str}/pause", "POST", f"{API_OPERATION}/pause", Scope.OPERATE, {"reason": "x"}
+    ),
+    RouteAccess(
+        "/operations/{operation_id:str}/resume", "POST", f"/operations/{HELD}/resume", Scope.OPERATE, {"reason": "x"}
+    ),
+    RouteAccess(
+        "/operations/{operation_id:str}/cancel", "POST", f"{API_OPERATION}/cancel", Scope.OPERATE, {"reason": "x"}
+    ),
+]
 ROUTES = [
+    *OPERATIONS,
+    RouteAccess("/tasks/search", "GET", "/tasks/search?q=state:failed", Scope.READ),
+    RouteAccess("/tasks/{task_id:str}", "GET", "/tasks/t1", Scope.READ),
+    RouteAccess("/failures", "GET", "/failures", Scope.READ),
     RouteAccess("/tasks/submit", "POST", "/tasks/submit", Scope.SUBMIT, BODY),
     RouteAccess("/tasks/{task_id:str}/status", "GET", "/tasks/t1/status", Scope.READ),
     RouteAccess("/tasks/{task_id:str}/retry", "POST", "/tasks/t1/retry", Scope.OPERATE),
@@ -133,10 +158,17 @@ NOWHERE = "/dashboard/{rest:path}"
 """Who is logged in is told in a page that there is nothing; a stranger must log in first, and learns nothing."""
 
 
-async def dashboard(lab: AccessLab) -> Router:
-    """Return all pages; there is an operation that they can show, a task that failed, a person and a key."""
+async def dashboard(lab: AccessLab, stub: Stub | None = None) -> Router:
+    """Return all pages; there are operations that they can show, a task that failed, a person and a key.
+
+    The API on `stub` then has the same operations.
+    """
     operations = OperationsLab(lab)
     await operations.begin(OPERATION)
+    await operations.begin(HELD)
+    await operations.bulk.pause(HELD)
+    if stub is not None:
+        stub.store, stub.bulk = operations.dashboard_store, operations.bulk
     await operations.parts.failed("t1")
     await lab.accounts.add_user("bob", Role.VIEWER, PASSWORD)
     await lab.store.add_key(ApiKey(PREFIX, "", "x", frozenset({Scope.READ}), lab.clock.now()))

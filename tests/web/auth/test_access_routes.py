@@ -29,7 +29,8 @@ def lab() -> AccessLab:
 @pytest.fixture
 async def app(lab: AccessLab, stub: Any, new_task: Any) -> Litestar:
     stub.reader.tasks = [new_task("t1")]
-    return create_app(stub.dependencies(lab.dependencies), [await dashboard(lab)])
+    pages = await dashboard(lab, stub)
+    return create_app(stub.dependencies(lab.dependencies), [pages])
 
 
 @pytest.fixture
