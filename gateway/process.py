@@ -6,13 +6,14 @@ import asyncio
 import gc
 import random
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from litestar import Litestar
+from litestar.types import ControllerRouterHandler
 
 from bridge.access.rate_limit import RateLimit, Side
 from bridge.adapters.telemetry.gauges import Gauges, StatusSnapshot
@@ -48,10 +49,11 @@ _WORKERS_SWEEP: Final = 5
 
 
 class Process:
-    """Runs a `Gateway` until `stop` is set."""
+    """Runs a `Gateway` until `stop` is set. `routes` are served besides those of the API and the dashboard."""
 
-    def __init__(self, gateway: Gateway, stop: asyncio.Event) -> None:
+    def __init__(self, gateway: Gateway, stop: asyncio.Event, routes: Sequence[ControllerRouterHandler] = ()) -> None:
         self._gateway = gateway
+        self._routes = routes
         self._stop = stop
         self._consuming = False
         self._server: Server | None = None
@@ -174,7 +176,7 @@ class Process:
             ending=self._stop,
             mounted=dashboard_pages(dashboard),
         )
-        return create_app(dependencies, [router], api=serves_api)
+        return create_app(dependencies, [router, *self._routes], api=serves_api)
 
     def _access(self) -> AccessDependencies:
         gateway, settings = self._gateway, self._gateway.settings

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "topics": LazyCommand("gateway.cli.topics", "topics_app", "The topics that this gateway works."),
     "serve": LazyCommand("gateway.cli.serve", "serve", "Run the gateway until SIGTERM or Ctrl-C."),
     "worker": LazyCommand("gateway.cli.serve", "worker", "Run handlers only: the same as `serve --roles work`."),
+    "dev": LazyCommand("gateway.cli.dev", "dev_app", "Run a gateway for developing: it reloads topics."),
     "doctor": LazyCommand(
         "gateway.cli.doctor",
         "doctor",

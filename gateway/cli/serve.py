@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Annotated
@@ -14,14 +14,17 @@ from typing import Annotated
 import typer
 import uvloop
 from dotenv import dotenv_values
+from litestar.types import ControllerRouterHandler
 
 from bridge.adapters.logging.journal import OURS, StructlogJournal, configure_logging, task_log, wants_json
 from bridge.domain.errors import ServerEnded, SetupError
 from bridge.ports.journal import Level
 from bridge.registry import Registry
+from gateway.adapters import Servers
 from gateway.cli.failure import fail
 from gateway.cli.start import settings_of, topics_for
 from gateway.event_loop import THREAD_TURN, run_to_end
+from gateway.neighbours import Neighbours
 from gateway.part_wrapper import PartWrapper, unwrapped
 from gateway.process import Process
 from gateway.settings import Role, Settings
@@ -46,12 +49,12 @@ def serve(
     chosen = _roles(roles)
     if not chosen:
         fail(SetupError("--roles is empty: choose from web,intake,work"))
-    _run(settings_of(host=host, port=port), chosen, context.obj or unwrapped)
+    run_gateway(settings_of(host=host, port=port), chosen, context.obj or unwrapped)
 
 
 def worker(context: typer.Context) -> None:
     """Run handlers only: the same as `serve --roles work`."""
-    _run(settings_of(), frozenset({Role.WORK}), context.obj or unwrapped)
+    run_gateway(settings_of(), frozenset({Role.WORK}), context.obj or unwrapped)
 
 
 def _read_otel(file: Path) -> None:
@@ -61,7 +64,18 @@ def _read_otel(file: Path) -> None:
             os.environ.setdefault(name, value)
 
 
-def _run(settings: Settings, roles: frozenset[Role], wrap: PartWrapper) -> None:
+def run_gateway(
+    settings: Settings,
+    roles: frozenset[Role],
+    wrap: PartWrapper = unwrapped,
+    *,
+    neighbours: Neighbours = Servers(),
+    routes: Callable[[Registry], Sequence[ControllerRouterHandler]] = lambda _topics: (),
+) -> None:
+    """Run a gateway until it is told to stop, or end the command where it can't be run.
+
+    `neighbours` makes its engine, store and broker, `routes` what it serves besides its own.
+    """
     json = wants_json(settings.log_format, sys.stderr.isatty())
     ours = (*OURS, settings.topics_package)
     configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json, ours=ours)
@@ -70,12 +84,18 @@ def _run(settings: Settings, roles: frozenset[Role], wrap: PartWrapper) -> None:
     journal, code = StructlogJournal(), 1
     if not topics:
         journal.write("no_topics", level=Level.WARNING, package=settings.topics_package, roles=sorted(roles))
+    log: TaskLog = lambda task, secrets: task_log(journal, task, secrets=secrets)  # noqa: E731
+
+    def process(stop: asyncio.Event) -> Process:
+        gateway = Gateway(settings, roles, topics, journal, log, wrap=wrap, neighbours=neighbours)
+        return Process(gateway, stop, routes(topics))
+
     sys.setswitchinterval(THREAD_TURN)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
         run_to_end(
             runner,
-            _until_signalled(settings, roles, topics, journal, wrap),
+            _until_signalled(process, settings, journal),
             lambda error: journal.write("exit_ignored", level=Level.ERROR, error=repr(error), stack=error),
         )
         code = 0
@@ -109,7 +129,7 @@ def _limit_end(settings: Settings, journal: StructlogJournal) -> Callable[..., N
 
 
 async def _until_signalled(
-    settings: Settings, roles: frozenset[Role], topics: Registry, journal: StructlogJournal, wrap: PartWrapper
+    process: Callable[[asyncio.Event], Process], settings: Settings, journal: StructlogJournal
 ) -> None:
     stop, limit_end = asyncio.Event(), _limit_end(settings, journal)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,7 +137,6 @@ async def _until_signalled(
         # A handler that blocks the loop keeps it from a signal; Python calls this function even then.
         signal.signal(number, limit_end)
     try:
-        log: TaskLog = lambda task, secrets: task_log(journal, task, secrets=secrets)  # noqa: E731
-        await Process(Gateway(settings, roles, topics, journal, log, wrap=wrap), stop).run()
+        await process(stop).run()
     finally:
         journal.flush()

@@ -15,6 +15,7 @@ from bridge.adapters.mongo.documents import TaskDocument
 from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.lifecycle import LEASES, Event, Move, Origin
 from bridge.domain.task import Attempt, BpmnFault, Completion, Failure, Outcome, State, Task, TaskKey, TypedValue
+from bridge.operations.queue_depths import StateCounts
 from bridge.ports.reader import TaskReader
 from bridge.ports.store import ClaimRequest, Records, Replicas, TaskStore
 from sandbox.ports import LOOPBACK
@@ -55,7 +56,7 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 
-class Store(TaskStore, TaskReader, Records, Replicas, Protocol):
+class Store(TaskStore, TaskReader, Records, Replicas, StateCounts, Protocol):
     """All ports of a store at once."""
 
 

@@ -1,4 +1,4 @@
-"""The counts that the metrics are made of, on a real server."""
+"""The counts that the metrics are made of."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from bridge.adapters.mongo.documents import TaskDocument
 from bridge.adapters.mongo.index_builds import create_indexes
 from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.task import State
-from tests.contract.stores import NOW, mongo_store, task
+from tests.contract.stores import NOW, Store, mongo_store, task
 
 
-async def test_counts_and_the_oldest_of_a_state(mongo: MongoStore) -> None:
-    assert await mongo.count_of(State.QUEUED) == 0
-    assert await mongo.oldest(State.QUEUED) is None
+async def test_counts_and_the_oldest_of_a_state(store: Store) -> None:
+    assert await store.count_of(State.QUEUED) == 0
+    assert await store.oldest(State.QUEUED) is None
     ages = {"a": 1, "b": 5, "c": 3}
-    await mongo.accept([task(name, created_at=NOW - timedelta(minutes=age)) for name, age in ages.items()])
-    assert await mongo.count_of(State.RECEIVED) == 3
-    assert await mongo.oldest(State.RECEIVED) == NOW - timedelta(minutes=5)
-    assert await mongo.count_of(State.FAILED) == 0
+    await store.accept([task(name, created_at=NOW - timedelta(minutes=age)) for name, age in ages.items()])
+    assert await store.count_of(State.RECEIVED) == 3
+    assert await store.oldest(State.RECEIVED) == NOW - timedelta(minutes=5)
+    assert await store.count_of(State.FAILED) == 0
 
 
-async def test_incidents_are_counted_by_topic(mongo: MongoStore) -> None:
-    assert await mongo.incidents(["orders", "mail"]) == {}
-    await mongo.accept(
+async def test_incidents_are_counted_by_topic(store: Store) -> None:
+    assert await store.incidents(["orders", "mail"]) == {}
+    await store.accept(
         [
             *(task(name, state=State.FAILED) for name in "ab"),
             task("c", topic="mail", state=State.FAILED),
@@ -31,7 +31,7 @@ async def test_incidents_are_counted_by_topic(mongo: MongoStore) -> None:
             task("e", topic="another", state=State.FAILED),
         ]
     )
-    assert await mongo.incidents(["orders", "mail"]) == {"orders": 2, "mail": 1}
+    assert await store.incidents(["orders", "mail"]) == {"orders": 2, "mail": 1}
 
 
 async def test_the_oldest_is_found_though_it_was_published_again(mongo: MongoStore) -> None:

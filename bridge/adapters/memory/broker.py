@@ -123,6 +123,10 @@ class MemoryBroker:
         """Bind a topic's queue again."""
         self._queues[topic].bound = True
 
+    def waiting(self) -> Mapping[str, Sequence[TaskKey]]:
+        """Return the messages that are ready to be delivered, by topic."""
+        return {topic: [message.key for message in queue.ready] for topic, queue in self._queues.items()}
+
     def deliver_again(self, topic: str, key: TaskKey) -> None:
         """Put a duplicate of a message into the queue, as after a lost confirm or acknowledgement."""
         self._queues[topic].ready.append(_Message(key))

@@ -14,6 +14,7 @@ from bridge.adapters.memory.external_tasks import ExternalTasks
 from bridge.adapters.memory.faults import Fault, Faults, Operation
 from bridge.adapters.memory.history import History, HistoryLevel
 from bridge.adapters.memory.models import ACTIVITY, ErrorWhen, Models
+from bridge.adapters.memory.news import News
 from bridge.adapters.memory.refusals import FILE_TYPES, refuse_lock, refuse_variables, rejected
 from bridge.adapters.memory.scopes import Scopes, has_any, without_files
 from bridge.domain.engine_product import EngineProduct
@@ -56,7 +57,7 @@ class MemoryEngine:
         self._models = Models()
         self._history = History()
         self._faults = Faults()
-        self._news = asyncio.Event()
+        self._news = News()
 
     @property
     def lacking(self) -> set[Right]:
@@ -122,7 +123,7 @@ class MemoryEngine:
             self._history.created(task, self._clock.now())
             ids.append(task.id)
         if not on_another_node:
-            self._wake()
+            self._news.tell()
         return ids
 
     def cancel(self, task_id: str) -> None:
@@ -136,7 +137,7 @@ class MemoryEngine:
     def suspend(self, task_id: str, suspended: bool = True) -> None:
         """Suspend the task's process instance, or activate it again."""
         self._tasks.change(task_id, suspended=suspended)
-        self._wake()
+        self._news.tell()
 
     def fail_next(self, operation: Operation, error: BaseException, *, after: bool = False) -> None:
         """Let the next call of `operation` raise `error`: instead of its effect, or `after` it (the answer is lost)."""
@@ -224,7 +225,7 @@ class MemoryEngine:
         self._tasks.find(task_id)
         self._tasks.require(Right.UPDATE)
         self._tasks.change(task_id, worker_id=None, lock_until=None)
-        self._wake()
+        self._news.tell()
         _raise(lost)
 
     async def set_retries(self, task_id: str, retries: int) -> None:
@@ -368,10 +369,6 @@ class MemoryEngine:
                     await self._news.wait()
         except TimeoutError:
             return
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
 
     def _store(self, execution_id: str, variables: Variables) -> None:
         """Set variables in their scopes, or refuse them as the real engine does."""

@@ -40,7 +40,7 @@ class MemoryStore:
         """Fields that tasks' documents have otherwise than this version would write them; None: not at all."""
         self.aside: set[str] = set()
         """What was set aside, as it can't be read."""
-        self.on_unreadable: Callable[[UnreadableTask], None] = lambda _found: None
+        self.on_unreadable: Callable[[UnreadableTask], None] = ignore_unreadable
 
     async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
         accepted = [self._accept(task) for task in [read_back(task) for task in tasks]]
@@ -199,6 +199,19 @@ class MemoryStore:
         tasks = tuple(self.read(task, light=True) for task in found[:limit])
         return Page(tasks, None if last is None else (last.created_at, last.id))
 
+    async def count_of(self, state: State) -> int:
+        """Count the tasks in a state, up to `WAITING_CAP`."""
+        return min(WAITING_CAP, sum(task.state is state for task in self.tasks.values()))
+
+    async def oldest(self, state: State) -> datetime | None:
+        """Return when the oldest task in a state was accepted."""
+        return min((task.created_at for task in self.tasks.values() if task.state is state), default=None)
+
+    async def incidents(self, topics: Sequence[str]) -> Mapping[str, int]:
+        """Count the incidents of these topics, without zeros."""
+        failed = (task.topic for task in self.tasks.values() if task.state is State.FAILED and task.topic in topics)
+        return Counter(islice(failed, WAITING_CAP))
+
     async def statistics(self) -> Statistics:
         return Statistics(
             total=len(self.tasks),
@@ -210,6 +223,10 @@ class MemoryStore:
         new = (kind, key) not in self.records
         self.records.setdefault((kind, key), dict(record))
         return key, new
+
+
+def ignore_unreadable(_found: UnreadableTask) -> None:
+    """Do nothing, where nobody is to be told."""
 
 
 def _is_in(stored: object, state: State | None) -> bool:

@@ -1,0 +1,1 @@
+"""The gateway for developing: `gateway dev`. Nothing that production runs imports it."""
