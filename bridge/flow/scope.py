@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from bridge.domain.inputs import refuses_others
 from bridge.domain.task import Task, Variables
 from bridge.domain.topic import Context, Log, Topic
 from bridge.domain.trace_context import VARIABLE
-from bridge.ports.engine import Engine
+from bridge.ports.engine import Engine, TopicPoll
 from bridge.ports.store import Records
 
 
@@ -17,6 +18,24 @@ def fetched_variables(topic: Topic[Any, Any]) -> tuple[str, ...] | None:
     if topic.variables is None or refuses_others(topic.input):
         return topic.variables
     return tuple(dict.fromkeys((*topic.variables, VARIABLE)))
+
+
+def topic_poll(topic: Topic[Any, Any], lock: timedelta) -> TopicPoll:
+    """Return what a fetch asks for: locks of that duration on the tasks that the topic wants, with their variables."""
+    return TopicPoll(
+        topic.name,
+        lock,
+        fetched_variables(topic),
+        topic.process_definition_keys,
+        topic.tenant_ids,
+        local_variables=topic.local_variables,
+        include_extension_properties=topic.include_extension_properties,
+        business_key=topic.business_key,
+        process_variables=topic.process_variables,
+        process_definition_ids=topic.process_definition_ids,
+        process_definition_version_tag=topic.process_definition_version_tag,
+        without_tenant_id=topic.without_tenant_id,
+    )
 
 
 async def read_inputs(engine: Engine, topic: Topic[Any, Any], execution_id: str) -> Variables:

@@ -16,7 +16,7 @@ from bridge.domain.messages import message
 from bridge.domain.variables import parse_submitted
 from gateway.dev.memory import DevEngine
 from gateway.trial import told
-from web.api.routes import TaskId
+from web.api.parameters import TaskId
 from web.auth.guard import needs
 
 DEFINITION = "dev"

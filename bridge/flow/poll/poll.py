@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from bridge.flow.poll.fetch_size import FIRST, FetchSize
 from bridge.flow.poll.orphaned_locks import OrphanedLocks
 from bridge.flow.poll.oversized import refuse_oversized
 from bridge.flow.poll.poll_wait import PollWait
-from bridge.flow.scope import fetched_variables
+from bridge.flow.scope import topic_poll
 from bridge.ports.clock import Clock
 from bridge.ports.engine import Engine, EngineTask, TopicPoll
 from bridge.ports.journal import Journal, Level
@@ -103,7 +103,7 @@ class Poll:
         self._due: set[str] = set()
         self._tenants = {name: Tenants(topic.tenant_ids) for name, topic in topics.items()}
         self._sizes = {name: FetchSize(config.size) for name in topics}
-        self._variables = {name: fetched_variables(topic) for name, topic in topics.items()}
+        self._polls = {name: topic_poll(topic, lease.duration(name)) for name, topic in topics.items()}
         self._waits = PollWait(config.wait, clock, journal)
         self._orphans = OrphanedLocks(engine, clock, journal, self.nudge)
         self._failure: GatewayError | None = None
@@ -362,18 +362,5 @@ class Poll:
         self._news.wake()
 
     def _poll(self, topic: str, fetch: _Fetch) -> TopicPoll:
-        known = self._topics[topic]
-        return TopicPoll(
-            topic,
-            self._lease.duration(topic),
-            self._variables[topic],
-            known.process_definition_keys,
-            known.tenant_ids if fetch.waits else fetch.whose,
-            local_variables=known.local_variables,
-            include_extension_properties=known.include_extension_properties,
-            business_key=known.business_key,
-            process_variables=known.process_variables,
-            process_definition_ids=known.process_definition_ids,
-            process_definition_version_tag=known.process_definition_version_tag,
-            without_tenant_id=known.without_tenant_id,
-        )
+        poll = self._polls[topic]
+        return poll if fetch.waits else replace(poll, tenant_ids=fetch.whose)

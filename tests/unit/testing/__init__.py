@@ -1,0 +1,1 @@
+"""The kit with which authors of topics test them."""
