@@ -19,11 +19,12 @@ from bridge.domain.redaction import mask
 from bridge.search.moments import read_instant
 from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs, require
+from web.components.csv_cells import cell
 from web.components.forms import changing, read_form
 from web.components.page import go_on, language_of_reader, pages_of, render
 from web.components.page_urls import PageUrls
 from web.components.preferences import preferences_of, zone_for
-from web.dashboard.csv_export import cell, separator_of
+from web.dashboard.csv_export import separator_of
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.query_parameters import moment_parameter, text_parameter
 from web.dashboard.time_pagination import read_position, write_position

@@ -26,10 +26,11 @@ from bridge.runtime.own_threads import OwnThreads
 from web.api.schemas import LONGEST_ERROR
 from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal
+from web.components.csv_cells import cell
 from web.components.forms import changing, read_form
 from web.components.page import language_of_reader, pages_of
 from web.components.preferences import preferences_of, zone_for
-from web.dashboard.csv_export import cell, separator_of
+from web.dashboard.csv_export import separator_of
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.task_listing import Listing, read_listing
 from web.dashboard.unreadable import as_row

@@ -45,6 +45,23 @@ def test_a_command_of_topics_files_imports_no_server(tmp_path: Path, arguments: 
     assert imported(tmp_path, *arguments, names=SERVERS) == (0, set())
 
 
+API = (*SERVERS, *SETTINGS, "babel")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("tasks", "list"), ("failures", "list"), ("operations", "list"), ("tasks", "export")]
+)
+def test_a_command_that_calls_the_api_imports_no_server(
+    tmp_path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:1")
+    assert imported(tmp_path, *arguments, names=API) == (1, set())
+
+
+def test_the_settings_are_shown_without_a_server(tmp_path: Path) -> None:
+    assert imported(tmp_path, "config", "--json", names=(*SERVERS, "httpx")) == (0, set())
+
+
 @pytest.mark.parametrize(("name", "command"), [*COMMANDS.items(), *topics.COMMANDS.items()])
 def test_a_command_is_listed_with_its_own_help(name: str, command: Any) -> None:
     assert command.help == command.load(name).help.split("\n\n")[0].replace("\n", " ")

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from web.dashboard.csv_export import cell
+from web.components.csv_cells import cell
 
 
 @pytest.mark.parametrize(
