@@ -64,7 +64,8 @@ class StoreProxy:
     """Passes on questions and answers, each a whole message. `poses` is added to every greeting of the server.
 
     `commands` has each command that was sent, where the proxy `records`. `refused` counts the commands that met a
-    step-down, and `cuts` the connections that were cut.
+    step-down, `unled` the greetings whose answer named no primary, after which a driver sends no command, and `cuts`
+    the connections that were cut.
     """
 
     def __init__(self, host: str, port: int, *, records: bool = True) -> None:
@@ -72,6 +73,7 @@ class StoreProxy:
         self.poses: Document = {}
         self.commands: list[Document] = []
         self.refused = 0
+        self.unled = 0
         self.cuts = 0
         self._records = records
         self._target = (host, port)
@@ -115,7 +117,7 @@ class StoreProxy:
         self._met.clear()
 
     async def wait_until_met(self) -> None:
-        """Return once a command met the step-down: clients that are just starting ask nothing yet."""
+        """Return once a command or a greeting met the step-down: clients that are just starting ask nothing yet."""
         await self._met.wait()
 
     def elect(self) -> None:
@@ -156,7 +158,9 @@ class StoreProxy:
         fault = self._fault_for(question)
         is_led = self.poses and _name(question) not in _OF_MEMBERS
         if self._deposed and is_led:
-            return self._refusal(question, _NOT_PRIMARY)
+            self.refused += 1
+            self._met.set()
+            return _answer_to(question, _NOT_PRIMARY)
         if fault is not None and not fault.asked:
             answer = _answer_to(question, fault.change({}))
         else:
@@ -167,13 +171,10 @@ class StoreProxy:
             if fault.released is not None:
                 await fault.released.wait()
         if self._deposed and is_led:
-            return self._refusal(question, _INTERRUPTED)
+            self.refused += 1
+            self._met.set()
+            return _answer_to(question, _INTERRUPTED)
         return answer
-
-    def _refusal(self, question: bytes, refusal: Document) -> bytes:
-        self.refused += 1
-        self._met.set()
-        return _answer_to(question, refusal)
 
     def _fault_for(self, question: bytes) -> Fault | None:
         if _HEAD.unpack_from(question)[3] != _MESSAGE or not (self._records or self._faults):
@@ -190,7 +191,11 @@ class StoreProxy:
         place = _REPLY_BODY if _HEAD.unpack_from(answer)[3] == _REPLY else _MESSAGE_BODY
         document = _document(answer, place)
         if is_greeting:
-            document = {**document, **self.poses, **(_SECONDARY if self._deposed else {})}
+            document = {**document, **self.poses}
+            if self._deposed:
+                self.unled += 1
+                self._met.set()
+                document |= _SECONDARY
         elif fault is not None:
             document = fault.change(document)
         return _with_length(answer[:place] + bson.encode(document))

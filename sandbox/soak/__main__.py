@@ -42,7 +42,7 @@ def show(plan: Plan, report: Report) -> None:
     _say(f"instances {report.instances}, in {report.seconds:.0f} s: {rate:.1f} a second, with {faults} faults")
     exits = sum(strike.deed is Deed.EXIT for strike in report.strikes)
     _say(
-        f"answers of the engine spoiled {report.spoiled}, commands without a primary {report.refused}, "
+        f"answers of the engine spoiled {report.spoiled}, commands and greetings without a primary {report.unled}, "
         f"connections to the store cut {report.cuts}, gateways ended by a handler {exits}"
     )
     odd = Counter(run.fate for run in report.runs if run.fate is not Fate.WELL)

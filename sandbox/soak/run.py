@@ -32,7 +32,7 @@ from sandbox.tools import Say
 
 CUT_EVERY = 0.5
 MET_WITHIN = 60.0
-"""Seconds within which a command meets a step-down: replicas that were killed before it start and connect again."""
+"""Seconds within which a client meets a step-down: replicas that were killed before it start and connect again."""
 LOOK_EVERY = 1.0
 STILL_FOR = 60.0
 """Seconds without any progress after which what has not ended is called stuck."""
@@ -62,8 +62,8 @@ class Report:
     """How a soak ended: its evaluation, the instances and seconds it took, and what befell it.
 
     `struck` are the faults of the plan; `strikes` all, also the gateways that handlers ended. `runs` are the handlers'.
-    `spoiled` counts the engine's answers that were, `refused` the commands that met no primary, `cuts` the connections
-    to the store that were reset.
+    `spoiled` counts the engine's answers that were, `unled` the commands and greetings that met no primary, `cuts` the
+    connections to the store that were reset.
     """
 
     evaluation: Evaluation
@@ -73,7 +73,7 @@ class Report:
     strikes: Sequence[Strike]
     runs: Sequence[Run]
     spoiled: int
-    refused: int
+    unled: int
     cuts: int
 
 
@@ -129,7 +129,7 @@ class Soak:
             strikes=evidence.strikes,
             runs=evidence.runs,
             spoiled=len(spoiler.spoiled),
-            refused=store.refused,
+            unled=store.refused + store.unled,
             cuts=store.cuts,
         )
 

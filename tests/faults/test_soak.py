@@ -18,7 +18,7 @@ async def test_a_short_soak_loses_duplicates_and_leaves_nothing(disturbed: Sandb
     assert tuple(report.struck) == tuple(PLAN.schedule())
     assert len(said) > PLAN.faults
     assert {Deed.STEP_DOWN, Deed.CUT} <= {fault.deed for fault in report.struck}
-    assert min(report.spoiled, report.refused, report.cuts) > 0
+    assert min(report.spoiled, report.unled, report.cuts) > 0
     assert Deed.EXIT in {strike.deed for strike in report.strikes}
     assert {run.fate for run in report.runs} == set(Fate)
     evaluation = report.evaluation
