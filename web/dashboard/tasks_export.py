@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -34,6 +34,8 @@ from web.dashboard.csv_export import separator_of
 from web.dashboard.dependencies import DashboardDependencies
 from web.dashboard.task_listing import Listing, read_listing
 from web.dashboard.unreadable import as_row
+from web.i18n.messages import translate
+from web.i18n.texts import ENGLISH
 
 CAP: Final = 10_000
 """How many tasks a file has at most."""
@@ -88,13 +90,14 @@ def ndjson_note(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a file is written: its rows, what is said at its end where it lacks some, and its head."""
+    """How a file is written: its rows, what is said at its end where it lacks some, its head, and its language."""
 
     write: Writer
     note: Callable[[str], str]
     media_type: str
     head: str = ""
     ending: str = "csv"
+    language: str = ENGLISH
 
 
 _FORMATS: Final[Mapping[str, Format]] = {
@@ -108,7 +111,10 @@ def format_of(name: str, language: str) -> Format | None:
     """Return the format of a name; None where there is none.
 
     `excel` is CSV as Excel opens it by a double click: with a mark of UTF-8, and the separator of their language.
+    People read CSV, so its errors are in the language of the page; programs read NDJSON, which is in English.
     """
+    if name == "csv":
+        return replace(_FORMATS[name], language=language)
     if name != _EXCEL:
         return _FORMATS.get(name)
     separator = separator_of(language)
@@ -117,6 +123,7 @@ def format_of(name: str, language: str) -> Format | None:
         partial(csv_note, separator=separator),
         "text/csv; charset=utf-8",
         f"\ufeff{separator.join(_NAMES)}\r\n",
+        language=language,
     )
 
 
@@ -175,14 +182,13 @@ class Export:
                 return
 
     def _rows(self, format_: Format, tasks: Iterable[Task | UnreadableTask]) -> bytes:
-        return format_.write([self._row(task) for task in tasks]).encode()
+        return format_.write([self._row(task, format_.language) for task in tasks]).encode()
 
-    def _row(self, task: Task | UnreadableTask) -> Mapping[str, Value]:
+    def _row(self, task: Task | UnreadableTask, language: str) -> Mapping[str, Value]:
         error = task.reason if isinstance(task, UnreadableTask) else task.error
         fields = as_row(task) if isinstance(task, UnreadableTask) else {name: getattr(task, name) for name in _NAMES}
-        masked = (
-            None if error is None else mask_start(error, LONGEST_ERROR, self._dashboard.secrets_of(fields["topic"]))
-        )
+        also = self._dashboard.secrets_of(fields["topic"])
+        masked = None if error is None else mask_start(translate(language, error), LONGEST_ERROR, also)
         row: dict[str, Value] = {}
         for name in _NAMES:
             value = masked if name == "error" else fields[name]

@@ -13,10 +13,13 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from bridge.domain.access import Role
+from bridge.domain.messages import message
 from bridge.domain.task import State, TypedValue
 from bridge.ports.dashboard import TooSlow
 from tests.web.auth.access_lab import AccessLab, browser, with_token
 from tests.web.dashboard.dashboard_lab import DashboardLab
+from web.i18n.messages import translate
+from web.i18n.texts import PORTUGUESE
 
 HOSTILE = '<script>alert("x")</script>'
 CANARY = "hunter2-canary"
@@ -292,6 +295,19 @@ async def test_an_export_masks_and_disarms_and_is_written_down(
         assert (row["id"], row["business_key"], row["error"]) == ("bad", "=1+1", "card_code=***")
     (entry,) = lab.dashboard_store.audit
     assert (entry.action, entry.after["query"], entry.who) == ("tasks.export", "state:failed", "operator")
+
+
+@pytest.mark.parametrize("format_", ["csv", "excel", "ndjson"])
+async def test_an_export_for_people_tells_errors_in_the_language_of_the_page(
+    client: Any, lab: DashboardLab, secret: str, format_: str
+) -> None:
+    error = message("ending.failure_as_error")
+    await lab.failed("bad", error=error)
+    form, portuguese = with_token(secret, format=format_, query=""), translate(PORTUGUESE, error)
+    assert portuguese != error
+    for language, said in (("en", str(error)), ("pt-BR", str(error) if format_ == "ndjson" else portuguese)):
+        client.headers["accept-language"] = language
+        assert said in (await client.post("/dashboard/tasks/export", data=form)).text
 
 
 async def test_an_export_is_capped_and_has_every_page(client: Any, lab: DashboardLab, secret: str) -> None:
