@@ -15,6 +15,8 @@ STYLES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """The colours of states, which their words say as well."""
 _GAP: Final = 2
+_LEAST: Final = 12
+_MOST: Final = 40
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -45,24 +47,31 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False)
-    shown = shown_columns(columns, found, console.width)
+    widths = column_widths(columns, found, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for name in columns[:shown]:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for name, wide in zip(columns, widths, strict=False):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=wide)
     for row in found:
-        table.add_row(*(Text(value, style=STYLES.get(value, "")) for value in row[:shown]))
+        table.add_row(*(Text(value, style=STYLES.get(value, "")) for value in row[: len(widths)]))
     console.print(table)
 
 
-def shown_columns(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
-    """Return how many columns fit into the width; the last of them may be cut, to twelve characters at least."""
-    used = 0
+def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the widths of the first columns, as many as there is room for.
+
+    The first has what it needs, as ids are copied; the others at most `_MOST`, and the last of them what is left, which
+    is no less than `_LEAST`.
+    """
+    widths: list[int] = []
+    left = width
     for place, name in enumerate(columns):
         widest = max([len(name), *(len(row[place]) for row in rows)])
-        if place and used + min(widest, 12) > width:
-            return place
-        used += widest + _GAP
-    return len(columns)
+        if widths and left < min(widest, _LEAST):
+            break
+        wanted = widest if place in {0, len(columns) - 1} else min(widest, _MOST)
+        widths.append(max(1, min(wanted, left)))
+        left -= widths[-1] + _GAP
+    return widths
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

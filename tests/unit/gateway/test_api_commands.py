@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +18,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
-from gateway.cli.output import printable, shown_columns
+from gateway.cli.output import column_widths, printable
 from tests.unit.gateway.api_stub import PROBLEM, Answer, ApiStub, document, problem, serving
 
+ROOT = Path(__file__).parents[3]
 KEY = "wag_abcdefghijkm_" + "0" * 64
 
 
@@ -222,6 +231,30 @@ def test_the_key_may_be_in_a_file_and_is_told_nowhere(tmp_path: Path) -> None:
 
 
 def test_a_narrow_terminal_gets_the_columns_that_it_has_room_for() -> None:
-    columns, rows = ("TASK", "STATE", "ERROR"), [("t" * 36, "failed", "e" * 200)]
-    assert [shown_columns(columns, rows, width) for width in (20, 44, 50, 60, 200)] == [1, 2, 2, 3, 3]
+    columns, rows = ("TASK", "STATE", "TOPIC", "ERROR"), [("t" * 36, "failed", "o" * 90, "e" * 200)]
+    for width, widths in (
+        (20, [20]),
+        (44, [36, 6]),
+        (60, [36, 6, 14]),
+        (110, [36, 6, 40, 22]),
+        (400, [36, 6, 40, 200]),
+    ):
+        assert column_widths(columns, rows, width) == widths
+
+
+def test_a_terminal_is_shown_whole_ids_and_no_control_characters() -> None:
+    answer = document(tasks=[task(0, task_id="t" * 36)], unreadable=[], next=None)
+    with serving(ApiStub(lambda *_: answer)) as stub:
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        command = [sys.executable, "-m", "gateway", "tasks", "list", "--url", stub.url]
+        env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, stdout=theirs, stdin=theirs, stderr=subprocess.PIPE, env=env, check=False)
+        os.close(theirs)
+        shown = os.read(ours, 65536).decode()
+        os.close(ours)
+    assert done.returncode == 0, done.stderr
+    assert "t" * 36 in shown
+    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 60
+    assert "\x1b[31m" not in shown
     assert printable("a\x1b[2J\tb\n") == "a\\x1b[2J b "
