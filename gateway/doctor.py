@@ -1,31 +1,26 @@
-"""Tests every connection as the gateway would use it, and says what to fix."""
+"""Tests everything as the gateway would use it, and says what to change."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
-from bridge.domain.errors import GatewayError, QueueMismatch, SetupError
+from bridge.domain.errors import GatewayError
 from bridge.domain.task import Task
-from bridge.domain.time_zones import agrees, offset_of, suggested
 from bridge.ports.journal import Level
 from bridge.registry import Registry
 from bridge.testing import RecordingLog
+from gateway.checks.broker import check_broker
+from gateway.checks.endpoints import PORT, PROVIDER, TRACES
+from gateway.checks.engine import check_engine
+from gateway.checks.finding import Finding, failed, good, warning
+from gateway.checks.settings import check_settings
+from gateway.checks.store import check_store
 from gateway.settings import Role, Settings
+from gateway.settings_file import settings_file
 from gateway.wiring import Gateway
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one test."""
-
-    part: str
-    ok: bool
-    says: str
 
 
 class Silence:
@@ -35,107 +30,29 @@ class Silence:
         """Write nothing."""
 
 
-async def diagnose(settings: Settings, topics: Registry) -> tuple[Finding, ...]:
-    """Test the settings' servers; nothing is fetched, published or changed but that queues and indexes are declared."""
+async def diagnose(settings: Settings, topics: Registry) -> Sequence[Finding]:
+    """Test the settings and the servers; no task is fetched, published or changed.
+
+    Queues and indexes are declared, and one message goes through a queue that is gone afterwards.
+    """
     try:
         gateway = Gateway(settings, frozenset({Role.WEB}), topics, Silence(), lambda _task, _secrets: RecordingLog())
+        told = tuple(check_settings(settings, os.environ, settings_file(os.environ)))
     except GatewayError as error:
-        return (Finding("settings", ok=False, says=str(error)),)
-    tests: dict[str, tuple[str, Callable[[], Awaitable[str]]]] = {
-        "engine": (_address(settings.camunda_url), lambda: _engine(gateway)),
-        "rights": (
-            settings.camunda_username or settings.camunda_oauth_client_id or "the engine",
-            lambda: _rights(gateway),
-        ),
-        "time zone": (f"ENGINE_TIMEZONE={settings.engine_timezone}", lambda: _zone(gateway)),
-        "mongodb": (_address(settings.mongodb_uri.get_secret_value()), lambda: _store(gateway)),
-        "rabbitmq": (_address(settings.rabbitmq_url.get_secret_value()), lambda: _broker(gateway)),
-    }
+        return (failed("settings", error),)
     async with AsyncExitStack() as stack:
         await gateway.engine.open()
         stack.push_async_callback(gateway.engine.close)
-        found = await asyncio.gather(*(_test(name, where, test) for name, (where, test) in tests.items()))
-    listed = ", ".join(topics.names) or "none"
-    return (
-        *found,
-        Finding("topics", ok=bool(topics), says=listed if topics else "none: `gateway topics new NAME` writes one"),
-    )
+        found = await asyncio.gather(
+            check_engine(gateway),
+            check_store(gateway),
+            check_broker(gateway),
+            *(check.findings(gateway) for check in (PORT, PROVIDER, TRACES)),
+        )
+    return (*told, *(one for some in found for one in some), _topics(topics))
 
 
-async def _test(name: str, where: str, test: Callable[[], Awaitable[str]]) -> Finding:
-    try:
-        async with asyncio.timeout(15):
-            return Finding(name, ok=True, says=f"{where}: {await test()}")
-    except TimeoutError:
-        return Finding(name, ok=False, says=f"{where}: no answer within 15 s: {_HINTS[name]}")
-    except QueueMismatch as error:
-        return Finding(name, ok=False, says=f"{where}: {error}")
-    except GatewayError as error:
-        return Finding(name, ok=False, says=f"{where}: {error}: {_HINTS[name]}")
-
-
-async def _engine(gateway: Gateway) -> str:
-    product = await gateway.engine.product()
-    waiting = await gateway.engine.count()
-    return "; ".join((f"{product}, {waiting} open external tasks", *product.shortcomings))
-
-
-async def _rights(gateway: Gateway) -> str:
-    """Say that the engine's user may do all that is needed; raises `SetupError` where they may not."""
-    missing = await gateway.engine.missing_rights(gateway.topics.definitions)
-    if missing:
-        raise SetupError("; ".join(map(str, missing)))
-    return "all that are needed, or the engine asks for none"
-
-
-async def _zone(gateway: Gateway) -> str:
-    """Say that ENGINE_TIMEZONE has the offsets in which the engine writes; raises `SetupError` where it has not."""
-    moments = await gateway.engine.written_moments()
-    if not moments:
-        return "can't be compared: the engine has no deployment that its user may read"
-    written = ", ".join(dict.fromkeys(offset_of(moment) for moment in moments))
-    if not agrees(ZoneInfo(gateway.settings.engine_timezone), moments):
-        raise SetupError(f"the engine writes dates in {written}; set ENGINE_TIMEZONE, as to {suggested(moments)}")
-    return f"the engine writes dates in {written}, which agrees"
-
-
-async def _store(gateway: Gateway) -> str:
-    async with AsyncExitStack() as stack:
-        await gateway.store.open()
-        stack.push_async_callback(gateway.store.close)
-        version = await gateway.store.version()
-        difference = abs((await gateway.store.server_time() - datetime.now(UTC)).total_seconds())
-        skew = f"; its clock differs by {difference:.1f} s: set both by NTP" if difference > 2 else ""
-        identity = await gateway.store.engine_identity()
-        if identity is not None:  # the first start of a process stores the engine's identity
-            await gateway.identity.confirm()
-        return f"MongoDB {version}{skew}"
-
-
-async def _broker(gateway: Gateway) -> str:
-    async with AsyncExitStack() as stack:
-        await gateway.publisher.open()
-        stack.push_async_callback(gateway.publisher.close)
-        depths = await gateway.publisher.depths(gateway.topics.names)
-        queues = ", ".join(f"{topic}: {d.ready} ready, {d.consumers} consumers" for topic, d in depths.items())
-        version = await gateway.publisher.version()
-        faults = gateway.publisher.faults()
-        if faults:
-            raise QueueMismatch(f"RabbitMQ {version}; {queues}; not usable: {'; '.join(faults.values())}")
-        return f"RabbitMQ {version}; {queues}"
-
-
-def _address(url: str) -> str:
-    """Return an address without the credentials that it may carry."""
-    scheme, found, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if found else url
-
-
-_HINTS = {
-    "engine": "check CAMUNDA_URL (it ends with /engine-rest) and the login: CAMUNDA_USERNAME and CAMUNDA_PASSWORD, "
-    "CAMUNDA_TOKEN, or the CAMUNDA_OAUTH settings",
-    "rights": "the manual lists them under `Rights in the engine`",
-    "time zone": "it is the zone of the engine's JVM, its -Duser.timezone or TZ, and decides on which day a Date is",
-    "mongodb": "check MONGODB_URI, and that a primary answers there",
-    "rabbitmq": "check RABBITMQ_URL (user, password, virtual host) and RABBITMQ_EXCHANGE",
-}
+def _topics(topics: Registry) -> Finding:
+    if topics:
+        return good("topics", ", ".join(topics.names))
+    return warning("topics", "topics.none", "there is no topic, and so no work", "`gateway topics new NAME` writes one")

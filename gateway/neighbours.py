@@ -48,6 +48,7 @@ class Store(
     store.Replicas,
     store.Records,
     store.EngineIdentityStore,
+    store.SchemaStore,
     reader.TaskReader,
     dead_letters.DeadLetterStore,
     StateCounts,
@@ -61,6 +62,10 @@ class Store(
     async def version(self) -> str: ...
     async def server_time(self) -> datetime:
         """Return the time by the store's clock, aware, in UTC."""
+        ...
+
+    async def replica_set(self) -> str | None:
+        """Return the name of the replica set that answers; None for a server that is alone."""
         ...
 
 
@@ -80,6 +85,10 @@ class Publisher(broker.Publisher, Protocol):
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     async def version(self) -> str: ...
+    async def try_delivery(self) -> None:
+        """Publish and consume one message on a queue of its own. Raises `BrokerUnavailable`."""
+        ...
+
     def dead_letters(self) -> dead_letters.DeadLetters: ...
 
 

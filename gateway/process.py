@@ -17,13 +17,15 @@ from litestar.types import ControllerRouterHandler
 
 from bridge.access.rate_limit import RateLimit, Side
 from bridge.adapters.telemetry.gauges import Gauges, StatusSnapshot
-from bridge.domain.errors import GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError
+from bridge.domain.errors import GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError, StoreTooNew
 from bridge.operations.engine_backlog import EVERY
 from bridge.operations.health import Health, Purpose, Readiness, check
 from bridge.ports.journal import Level
 from bridge.ports.probe import Probe
 from bridge.runtime.http_limits import Connections, HttpLimits
 from bridge.runtime.loop import Loop, delay_after
+from gateway.checks.causes import cause_of
+from gateway.checks.startup import StartupChecks
 from gateway.dashboard_parts import dashboard_dependencies
 from gateway.http_protocol import BoundedConfig
 from gateway.identity_provider import openid_config
@@ -51,13 +53,20 @@ _WORKERS_SWEEP: Final = 5
 class Process:
     """Runs a `Gateway` until `stop` is set. `routes` are served besides those of the API and the dashboard."""
 
-    def __init__(self, gateway: Gateway, stop: asyncio.Event, routes: Sequence[ControllerRouterHandler] = ()) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        stop: asyncio.Event,
+        routes: Sequence[ControllerRouterHandler] = (),
+        checks: StartupChecks | None = None,
+    ) -> None:
         self._gateway = gateway
         self._routes = routes
+        self._checks = checks
         self._stop = stop
         self._consuming = False
         self._server: Server | None = None
-        self._fault: ServerEnded | None = None
+        self._fault: GatewayError | None = None
         self._running: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
         self._poll_loop: Loop | None = None
@@ -68,8 +77,9 @@ class Process:
     async def run(self) -> None:
         """Start, wait for the signal, and end.
 
-        Raises `SetupError` for a fault that only a change of settings can mend, and `ServerEnded` where the web server
-        ended by itself: the process then shuts down in order.
+        Raises `SetupError` for a fault that only a change of settings can mend, `StoreTooNew` where a newer gateway
+        works on the store by now beside which this one must not, and `ServerEnded` where the web server ended by
+        itself: the process then shuts down in order.
         """
         gateway = self._gateway
         gateway.journal.write(
@@ -79,6 +89,8 @@ class Process:
             roles=sorted(gateway.roles),
             topics=list(gateway.topics.names),
         )
+        if self._checks is not None:
+            self._checks.check_settings()
         try:
             self._serve_http()
             if await self._connect():
@@ -259,8 +271,15 @@ class Process:
 
     def _miss(self, name: str, error: GatewayError, failures: int) -> None:
         self._readiness.missing = {name: str(error)}
+        cause = cause_of(name, error)
         self._gateway.journal.write(
-            "connect_failed", level=Level.WARNING, part=name, error=str(error), failures=failures + 1
+            "connect_failed",
+            level=Level.WARNING,
+            part=name,
+            error=str(error),
+            code=cause.code,
+            hint=cause.change,
+            failures=failures + 1,
         )
 
     def _tell_build(self, name: str, progress: str) -> None:
@@ -276,6 +295,9 @@ class Process:
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
         self._loop("identity", gateway.identity.run_once, timedelta(seconds=5))
         self._loop("product", gateway.product.run_once, timedelta(seconds=5))
+        self._loop("schema", self._check_schema, timedelta(seconds=30))
+        if self._checks is not None:
+            self._running.append(asyncio.create_task(self._checks.run_once(), name="checks"))
         self._loop("rights", gateway.rights.run_once, timedelta(seconds=5))
         self._loop("statistics", gateway.statistics.flush, timedelta(seconds=2))
         if Role.WORK in gateway.roles:
@@ -313,6 +335,15 @@ class Process:
         await self._gateway.reconciler.run_once()
         if self._gateway.reconciler.is_behind and self._reconcile_loop is not None:
             self._reconcile_loop.wake()
+
+    async def _check_schema(self) -> None:
+        """End the process where a newer gateway has made the store one that this version must not work on."""
+        try:
+            await self._gateway.store.check_schema()
+        except StoreTooNew as error:
+            self._gateway.journal.write("schema_refused", level=Level.ERROR, error=str(error))
+            self._fault = error
+            self._stop.set()
 
     async def _watch_consumers(self) -> None:
         self._readiness.attached = await self._gateway.consumer.consuming()

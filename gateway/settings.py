@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_network
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -22,8 +24,11 @@ from bridge.domain.addresses import fault_of
 from bridge.domain.errors import SetupError
 from bridge.domain.variables import EngineFormat
 from gateway.secret_files import SecretFiles, UnusableFile
+from gateway.setting_faults import SECONDS, fault_text
+from gateway.settings_file import USUAL, settings_file
 
 _NAMES: Final = TypeAdapter(list[str])
+Seconds = Annotated[float, SECONDS]
 
 
 class Role(StrEnum):
@@ -37,7 +42,7 @@ class Role(StrEnum):
 class Settings(BaseSettings):
     """The gateway's settings; each field is the environment variable of the same name in capitals. Times in seconds."""
 
-    model_config = SettingsConfigDict(env_file=".env.gateway", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file=USUAL, extra="ignore", frozen=True, env_ignore_empty=True)
 
     host: str = "0.0.0.0"  # noqa: S104 - a container publishes what it wants published
     port: int = Field(default=8000, ge=0, le=65535)
@@ -54,7 +59,7 @@ class Settings(BaseSettings):
     auth: Literal["required", "open"] = "required"
     gateway_admin_user: str | None = None
     gateway_admin_password: SecretStr | None = None
-    session_lifetime: float = Field(default=36_000, ge=60, le=43_200)
+    session_lifetime: Seconds = Field(default=36_000, ge=60, le=43_200)
     insecure_cookies: bool = False
     rate_limit_key: int = Field(default=60_000, ge=0)
     rate_limit_address: int = Field(default=120_000, ge=0)
@@ -96,8 +101,8 @@ class Settings(BaseSettings):
     camunda_key_file: str | None = None
     camunda_key_password: SecretStr | None = None
     camunda_connections: int = Field(default=16, ge=2, le=256)
-    camunda_timeout: float = Field(default=30, gt=0)
-    camunda_timeout_max: float = Field(default=600, gt=0, le=86_400)
+    camunda_timeout: Seconds = Field(default=30, gt=0, le=3600)
+    camunda_timeout_max: Seconds = Field(default=600, gt=0, le=86_400)
     engine_timezone: str = "UTC"
     engine_string_limit: int = Field(default=4000, ge=100, le=1_000_000)
     engine_answer_limit: int = Field(default=20_000_000, ge=1024, le=1_000_000_000)
@@ -117,29 +122,29 @@ class Settings(BaseSettings):
 
     supported_topics: Annotated[tuple[str, ...] | None, NoDecode] = None
     topics_package: str = "topics"
-    task_timeout: float = Field(default=300, gt=0)
+    task_timeout: Seconds = Field(default=300, gt=0, lt=86_400)
     task_retry_limit: int = Field(default=3, ge=0)
-    retry_delay: float = Field(default=5, gt=0)
-    retry_delay_max: float = Field(default=300, gt=0)
+    retry_delay: Seconds = Field(default=5, gt=0, le=3600)
+    retry_delay_max: Seconds = Field(default=300, gt=0, le=86_400)
     lost_claim_limit: int = Field(default=5, ge=1)
 
-    lock_duration: float = Field(default=60, ge=1)
-    claim_duration: float = Field(default=20, ge=1)
-    poll_wait: float = Field(default=10, ge=0, le=10)
+    lock_duration: Seconds = Field(default=60, ge=1, le=3600)
+    claim_duration: Seconds = Field(default=20, ge=1, le=3600)
+    poll_wait: Seconds = Field(default=10, ge=0, le=10)
     fetch_size: int = Field(default=500, ge=1, le=1000)
     backlog_limit: int = Field(default=500, ge=1)
     received_limit: int = Field(default=5000, ge=1)
-    stale_after: float = Field(default=60, gt=0)
-    sweep_every: float = Field(default=1, gt=0)
-    report_within: float = Field(default=30, gt=0)
-    retention_days: float = Field(default=30, gt=0)
-    audit_days: float = Field(default=400, gt=0)
-    publish_timeout: float = Field(default=10, gt=0)
-    report_retry_delay: float = Field(default=1, gt=0)
-    report_retry_delay_max: float = Field(default=60, gt=0)
+    stale_after: Seconds = Field(default=60, gt=0, le=3600)
+    sweep_every: Seconds = Field(default=1, gt=0, le=300)
+    report_within: Seconds = Field(default=30, gt=0, le=3600)
+    retention_days: float = Field(default=30, gt=0, le=3650)
+    audit_days: float = Field(default=400, gt=0, le=3650)
+    publish_timeout: Seconds = Field(default=10, gt=0, le=300)
+    report_retry_delay: Seconds = Field(default=1, gt=0, le=300)
+    report_retry_delay_max: Seconds = Field(default=60, gt=0, le=3600)
     report_limit: int = Field(default=12, ge=1)
     report_concurrency: int = Field(default=32, ge=1)
-    shutdown_grace: float = Field(default=25, ge=0)
+    shutdown_grace: Seconds = Field(default=25, ge=0, le=3600)
     body_limit: int = Field(default=10_000_000, ge=1024)
     document_limit: int = Field(default=15_000_000, ge=1024, le=16_000_000)
 
@@ -251,6 +256,10 @@ class Settings(BaseSettings):
     def _agree(self) -> Settings:
         if self.claim_duration > self.lock_duration:
             raise ValueError("CLAIM_DURATION must not exceed LOCK_DURATION, or a renewal comes too late for the lock")
+        if self.retry_delay > self.retry_delay_max:
+            raise ValueError("RETRY_DELAY must not exceed RETRY_DELAY_MAX, the longest that it grows to")
+        if self.report_retry_delay > self.report_retry_delay_max:
+            raise ValueError("REPORT_RETRY_DELAY must not exceed REPORT_RETRY_DELAY_MAX, the longest that it grows to")
         if self.engine_answer_limit < self.document_limit:
             raise ValueError("ENGINE_ANSWER_LIMIT must not be below DOCUMENT_LIMIT, or one task is more than is read")
         if (self.gateway_admin_user is None) != (self.gateway_admin_password is None):
@@ -305,12 +314,15 @@ def _require_usable(address: str, schemes: tuple[str, ...]) -> None:
 
 
 def read_settings(**overrides: object) -> Settings:
-    """Read the environment and `.env.gateway`; raise `SetupError` naming every variable that is not usable."""
+    """Read the environment and the file of settings; raise `SetupError` naming every variable that is not usable."""
+    file = settings_file(os.environ)
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+        return Settings(_env_file=file, **overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']).upper() or 'settings'}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        )
+        problems = "; ".join(_told(fault) for fault in error.errors(include_url=False))
         raise SetupError(f"settings can't be used: {problems}") from None
+
+
+def _told(fault: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    return f"{name.upper() or 'settings'}: {fault_text(Settings.model_fields.get(name), fault)}"

@@ -49,6 +49,18 @@ class QueueMismatch(SetupError):
     default_code = "broker.queue_mismatch"
 
 
+class StoreTooNew(SetupError):
+    """A newer gateway has written what this one must not work on."""
+
+    default_code = "store.refused_as_newer"
+
+
+class StoreNotOurs(SetupError):
+    """The database has something else under the name of a collection of ours, or an index that would lose tasks."""
+
+    default_code = "store.refused_as_foreign"
+
+
 class TopicError(SetupError):
     """A file in `topics/` is malformed, or two of them name the same topic."""
 

@@ -200,6 +200,13 @@ class Engine(Protocol):
         They are those of its deployments, as an engine has these before it has a task; empty where there are none.
         """
 
+    async def keeps_log(self) -> bool | None:
+        """Return whether the engine keeps the log that `history` reads; None where no open task tells that.
+
+        A user who may not read the history sees none either: look at `missing_rights` first.
+        """
+        ...
+
     async def missing_rights(self, definitions: Collection[str] = ()) -> Sequence[MissingRight]:
         """Return what the engine's user lacks for these process definitions, by key; with none for all that they see.
 

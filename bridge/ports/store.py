@@ -38,6 +38,14 @@ class EngineIdentityStore(Protocol):
     async def keep_engine_identity(self, identity: EngineIdentity) -> None: ...
 
 
+class SchemaStore(Protocol):
+    """Keeps the version of what is kept."""
+
+    async def check_schema(self) -> None:
+        """Raise `StoreTooNew` where a gateway works on the store by now beside which this one must not."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """What is due in a state, the longest overdue first: tasks, and documents that can't be read as tasks.

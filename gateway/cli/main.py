@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "doctor": LazyCommand(
         "gateway.cli.doctor",
         "doctor",
-        "Test every connection and say what to mend; ends with 1 when something is wrong.",
+        "Test the settings and every server, and say what to change; ends with 1 when something does not work.",
     ),
     "config": LazyCommand(
         "gateway.cli.config",

@@ -21,6 +21,7 @@ from bridge.domain.errors import ServerEnded, SetupError
 from bridge.ports.journal import Level
 from bridge.registry import Registry
 from gateway.adapters import Servers
+from gateway.checks.startup import StartupChecks
 from gateway.cli.failure import fail
 from gateway.cli.start import settings_of, topics_for
 from gateway.event_loop import THREAD_TURN, run_to_end
@@ -28,6 +29,7 @@ from gateway.neighbours import Neighbours
 from gateway.part_wrapper import PartWrapper, unwrapped
 from gateway.process import Process
 from gateway.settings import Role, Settings
+from gateway.settings_file import settings_file
 from gateway.shutdown import LAST, OVERTIME, exit_after, left_threads
 from gateway.wiring import Gateway, TaskLog
 
@@ -80,7 +82,7 @@ def run_gateway(
     ours = (*OURS, settings.topics_package)
     configure_logging(level="DEBUG" if settings.debug else settings.log_level, json=json, ours=ours)
     topics = topics_for(settings, roles)
-    _read_otel(Path(".env.gateway"))
+    _read_otel(settings_file(os.environ))
     journal, code = StructlogJournal(), 1
     if not topics:
         journal.write("no_topics", level=Level.WARNING, package=settings.topics_package, roles=sorted(roles))
@@ -88,7 +90,8 @@ def run_gateway(
 
     def process(stop: asyncio.Event) -> Process:
         gateway = Gateway(settings, roles, topics, journal, log, wrap=wrap, neighbours=neighbours)
-        return Process(gateway, stop, routes(topics))
+        checks = StartupChecks(gateway) if isinstance(neighbours, Servers) else None
+        return Process(gateway, stop, routes(topics), checks)
 
     sys.setswitchinterval(THREAD_TURN)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)

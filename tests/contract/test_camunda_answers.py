@@ -53,6 +53,7 @@ CALLS: Final[Mapping[str, Callable[[CamundaEngine], Awaitable[Any]]]] = {
     "written_moments": lambda e: e.written_moments(),
     "version": lambda e: e.version(),
     "product": lambda e: e.product(),
+    "keeps_log": lambda e: e.keeps_log(),
     "missing_rights": lambda e: e.missing_rights(),
 }
 CONFIRMED: Final = frozenset(
@@ -83,6 +84,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "written_moments": [{"id": "d1", "deploymentTime": "2026-01-01T00:00:00.000+0000"}],
     "version": {"version": "7.24.0"},
     "product": {"version": "7.24.0", "product": {"name": "Camunda BPM Runtime"}},
+    "keeps_log": [{"id": "t1"}],
     "missing_rights": {"authorized": True},
 }
 """What the engine sends where a body is due."""

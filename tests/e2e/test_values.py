@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from bridge.registry import Registry
-from gateway.doctor import Finding, diagnose
+from gateway.checks.finding import Finding
+from gateway.doctor import diagnose
 from gateway.settings import read_settings
 from sandbox import Part, Sandbox
 from tests.conftest import base_port, engine_kind

@@ -14,6 +14,7 @@ from bridge.adapters.camunda.answers import Answer, content, document, nothing, 
 from bridge.adapters.camunda.backlog import count_tasks, find_oldest, read_topic_names
 from bridge.adapters.camunda.bounds import AnswerLimit
 from bridge.adapters.camunda.client import CamundaClient, Foreign, Guard, Headers, Observe, Tokens, millis, unguarded
+from bridge.adapters.camunda.history_level import log_is_kept
 from bridge.adapters.camunda.identity import CamundaIdentity
 from bridge.adapters.camunda.models import MOST_BYTES, find_throwing_activities
 from bridge.adapters.camunda.product import read_product
@@ -295,6 +296,9 @@ class CamundaEngine:
         url = f"{self._client.base_url}/deployment?sortBy=deploymentTime&sortOrder=desc&maxResults={PAGE}"
         read = rows(lambda row: datetime.fromisoformat(row["deploymentTime"]))
         return await self._client.ask("written_moments", "GET", url, read=read)
+
+    async def keeps_log(self) -> bool | None:
+        return await log_is_kept(self._client)
 
     async def _pages(self, operation: str, url: str, read: Callable[[Any], T]) -> Sequence[T]:
         """Read a whole list, `PAGE` rows a call: an engine may refuse a query without a limit, or with a high one.

@@ -323,6 +323,10 @@ class MemoryEngine:
         _raise(self._faults.before("written_moments"))
         return [self._clock.now()]
 
+    async def keeps_log(self) -> bool | None:
+        _raise(self._faults.before("keeps_log"))
+        return Right.HISTORY not in self.lacking if self._tasks.visible() else None
+
     async def missing_rights(self, definitions: Collection[str] = ()) -> Sequence[MissingRight]:
         _raise(self._faults.before("missing_rights"))
         return [MissingRight(right, key) for right in Right if right in self.lacking for key in definitions or (ANY,)]

@@ -10,7 +10,7 @@ Operation = Literal[
     "fetch", "complete", "fail", "bpmn_error", "lock", "extend_lock", "unlock", "set_retries", "get", "get_many",
     "read_variables",
     "set_variables", "read_file", "locked_by", "count", "history", "activity", "version", "product", "missing_rights",
-    "written_moments", "throwing_activities", "topic_names", "oldest"
+    "written_moments", "keeps_log", "throwing_activities", "topic_names", "oldest"
 ]  # fmt: skip
 
 

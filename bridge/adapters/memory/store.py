@@ -15,6 +15,7 @@ from bridge.domain.engine_identity import EngineIdentity
 from bridge.domain.errors import TaskUnreadable
 from bridge.domain.lifecycle import Event, Move, apply, claim_of, lease_anew, refetch
 from bridge.domain.replica import Replica
+from bridge.domain.schema import SchemaVersion
 from bridge.domain.task import UNREADABLE_LOOK, Source, State, Task, TaskKey, UnreadableTask
 from bridge.ports.reader import Page, Statistics, TaskFilter
 from bridge.ports.store import ClaimRequest, Due
@@ -41,6 +42,14 @@ class MemoryStore:
         self.aside: set[str] = set()
         """What was set aside, as it can't be read."""
         self.on_unreadable: Callable[[UnreadableTask], None] = ignore_unreadable
+        self.schema = self.kept_schema = SchemaVersion()
+
+    async def check_schema(self) -> None:
+        self.schema.require(self.kept_schema)
+
+    async def replica_set(self) -> str | None:
+        """Return None: what is here is kept once."""
+        return None
 
     async def accept(self, tasks: Sequence[Task]) -> Sequence[Task | None]:
         accepted = [self._accept(task) for task in [read_back(task) for task in tasks]]

@@ -26,12 +26,14 @@ from pymongo.write_concern import WriteConcern
 
 from bridge.adapters.mongo.documents import BY_TOPIC_STATE, RecordDocument, TaskDocument
 from bridge.adapters.mongo.index_builds import OnBuild, create_indexes
+from bridge.adapters.mongo.schema import read_schema, require_ours, write_schema
 from bridge.documents.payload import WITHOUT_PAYLOAD
 from bridge.documents.raw import Raw
 from bridge.documents.task_codec import read_document
 from bridge.domain.addresses import ENCODE, LATE, ends_late
 from bridge.domain.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge, TaskUnreadable
 from bridge.domain.messages import message
+from bridge.domain.schema import SchemaVersion
 from bridge.domain.task import State, Task, UnreadableTask
 from bridge.domain.tls_faults import tls_fault
 from bridge.ports.reader import Page, TaskFilter
@@ -86,6 +88,7 @@ class StoreReader:
         self._max_time_ms = _millis(max_time)
         self.on_unreadable: Callable[[UnreadableTask], None] = lambda _found: None
         """Called for each document that can't be read, each time that it is read."""
+        self.schema = SchemaVersion()
         self._greeting = "hello"
         self._client: AsyncMongoClient[Raw] | None = None
         self._collections: dict[str, AsyncCollection[Raw]] = {}
@@ -100,14 +103,18 @@ class StoreReader:
     async def open(self, on_build: OnBuild = lambda _progress: None) -> None:
         """Connect, and create the collections' indexes where they are missing; `on_build` is called while that lasts.
 
-        Raises `SetupError` for an address that can't be read, and `StoreUnavailable` where no server answers.
+        Raises `SetupError` for an address that can't be read, `StoreNotOurs` for a database of another program,
+        `StoreTooNew` where newer gateways work, and `StoreUnavailable` where no server answers.
         """
         client = self._connect()
         try:
             with translated("open"):
-                await init_beanie(database=client[self._database], document_models=[*self.models], skip_indexes=True)
+                database = client[self._database]
+                await require_ours(database, self.models, self.schema)
+                await init_beanie(database=database, document_models=[*self.models], skip_indexes=True)
                 await create_indexes(client, self._database, self.models, on_build=on_build, every=self._tell_every)
-        except (StoreError, asyncio.CancelledError):
+                await write_schema(database, self.schema)
+        except (StoreError, SetupError, asyncio.CancelledError):
             await client.close()
             raise
         self._client = client
@@ -122,22 +129,37 @@ class StoreReader:
         with translated("version"):
             return str((await self._connected().server_info())["version"])
 
+    async def check_schema(self) -> None:
+        """Raise `StoreTooNew` where a gateway works on the store by now beside which this one must not."""
+        with translated("check_schema"):
+            kept = await read_schema(self._connected()[self._database])
+        if kept is not None:
+            self.schema.require(kept)
+
+    async def replica_set(self) -> str | None:
+        """Return the name of the replica set that answers; None for a server that is alone."""
+        with translated("replica_set"):
+            return (await self._greet()).get("setName")
+
     async def server_time(self) -> datetime:
         """Return the server's own clock, in UTC, to the millisecond."""
-        admin = self._connected().admin
         with translated("server_time"):
-            try:
-                answer = await admin.command(self._greeting)
-            except OperationFailure as error:
-                if error.code != NO_SUCH_COMMAND or self._greeting == OLD_GREETING:
-                    raise
-                # Servers that speak MongoDB's protocol of before 4.4 know it by its old name only.
-                self._greeting = OLD_GREETING
-                answer = await admin.command(self._greeting)
+            answer = await self._greet()
         moment = answer.get("localTime")
         if not isinstance(moment, datetime):
             raise StoreError(message("store.no_clock"))
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+    async def _greet(self) -> Raw:
+        admin, greeting = self._connected().admin, self._greeting
+        try:
+            return await admin.command(greeting)
+        except OperationFailure as error:
+            if error.code != NO_SUCH_COMMAND or greeting == OLD_GREETING:
+                raise
+        # Servers that speak MongoDB's protocol of before 4.4 know it by its old name only.
+        self._greeting = OLD_GREETING
+        return await admin.command(self._greeting)
 
     async def get(self, task_id: str) -> Task | None:
         """Return the task; None where none is kept. Raises `TaskUnreadable`."""

@@ -22,7 +22,7 @@ from yarl import URL
 
 from bridge.adapters.rabbitmq.frames import accept_any_properties
 from bridge.domain.errors import BrokerError, BrokerUnavailable, BrokerUnroutable
-from bridge.domain.messages import message
+from bridge.domain.messages import Message, message
 from bridge.domain.tls_faults import tls_fault
 
 LOGGER: Final = "bridge.rabbit"
@@ -70,12 +70,19 @@ def _translate(operation: str, error: BaseException) -> BrokerError | None:
         case ChannelInvalidStateError() | IncorrectState():
             return BrokerUnavailable(message("broker.disconnected", operation=operation))
     if isinstance(error, CONNECTION_EXCEPTIONS):
-        fault = tls_fault(str(error), "RABBITMQ")
-        kind = type(error).__name__ if fault is None else "TLS"
-        return BrokerUnavailable(message("broker.failed", operation=operation, kind=kind, error=fault or error))
+        return BrokerUnavailable(_failure(operation, error))
     # aiormq throws this very class, without a word, into what waits on a connection that is closed.
     is_ours = type(error) is Exception
     return BrokerUnavailable(message("broker.connection_closed", operation=operation)) if is_ours else None
+
+
+def _failure(operation: str, error: BaseException) -> Message:
+    if isinstance(error, aiormq.exceptions.InvalidFrameError) and "Connection.OpenOk" in str(error):
+        # The client reads no refusal of the virtual host: it keeps nothing of RabbitMQ's text.
+        return message("broker.virtual_host", operation=operation)
+    fault = tls_fault(str(error), "RABBITMQ")
+    kind = type(error).__name__ if fault is None else "TLS"
+    return message("broker.failed", operation=operation, kind=kind, error=fault or error)
 
 
 class RabbitConnection:

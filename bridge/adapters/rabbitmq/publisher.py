@@ -22,6 +22,7 @@ from bridge.adapters.rabbitmq.messages import to_message
 from bridge.adapters.rabbitmq.queues import DeclaredQueues, OnFault
 from bridge.adapters.rabbitmq.repair import redeclare
 from bridge.adapters.rabbitmq.topology import QueueRules, Topology
+from bridge.adapters.rabbitmq.trial import try_delivery
 from bridge.domain.errors import BrokerError, BrokerUnavailable, BrokerUnroutable, GatewayError, SetupError
 from bridge.domain.messages import Message, message
 from bridge.domain.task import TaskKey
@@ -163,6 +164,10 @@ class RabbitPublisher:
         async with self._link.ask("version") as channel:
             await channel.exchange_declare(self._topology.name, passive=True)
             return str(channel.connection.server_properties.get("version", "unknown"))
+
+    async def try_delivery(self) -> None:
+        """Publish and consume one message on a queue of this connection's own; raises `BrokerUnavailable`."""
+        await try_delivery(self._link, self._topology)
 
     def dead_letters(self) -> RabbitDeadLetters:
         """Return the reader of the dead letters; it works while this publisher is open."""

@@ -22,6 +22,22 @@ PARTS: Final = {
     "part.no_answer": msg("no answer within %(seconds)s s"),
     "part.probe_failed": msg("the probe failed: %(kind)s"),
     "store.no_answer": msg("MongoDB did not answer (%(operation)s): %(error)s"),
+    "store.too_new": msg(
+        "the database has schema %(kept)s, of a newer gateway, which works beside schema %(least)s and above; this "
+        "gateway has %(own)s: start a newer version, or restore the backup of before the upgrade"
+    ),
+    "store.foreign_index": msg(
+        "the database %(database)s has an index %(index)s (%(fields)s) on %(collection)s that is no gateway's, and "
+        "refuses or deletes documents: set MONGODB_DATABASE to a database of the gateway's own, or drop the index"
+    ),
+    "store.foreign_documents": msg(
+        "the database %(database)s has documents in %(collection)s that no gateway of this kind wrote, as the older "
+        "gateway's: set MONGODB_DATABASE to a database of the gateway's own"
+    ),
+    "store.foreign_rule": msg(
+        "the database %(database)s has rules of its own for documents of %(collection)s: set MONGODB_DATABASE to a "
+        "database of the gateway's own, or drop the collection's validator"
+    ),
     "store.closed": msg("the store is not open"),
     "store.unavailable": msg(
         "The store can't be reached. Nothing is known about the effect: send the same request again after "
@@ -30,6 +46,11 @@ PARTS: Final = {
     "broker.undelivered": msg("RabbitMQ does not deliver to every topic's consumer"),
     "broker.timeout": msg("%(operation)s: RabbitMQ did not answer in time"),
     "broker.lost": msg("%(operation)s: the connection was lost"),
+    "broker.virtual_host": msg(
+        "%(operation)s: RabbitMQ lets nobody of this name into the virtual host, the path of RABBITMQ_URL: there is no "
+        "such virtual host (`rabbitmqctl add_vhost`), the user has no permissions on it (`rabbitmqctl "
+        "set_permissions`), or it takes no more connections"
+    ),
     "broker.disconnected": msg("%(operation)s: there is no connection now"),
     "broker.connection_closed": msg("%(operation)s: the connection was closed"),
     "broker.unavailable": msg(

@@ -42,7 +42,6 @@ NOT_FOR_PAGES: Final = MappingProxyType(
         "bridge/adapters/memory/engine.py": "it says what the engine says, in the engine's own words",
         "bridge/adapters/memory/refusals.py": "it says what the engine says, in the engine's own words",
         "bridge/adapters/memory/broker.py": "no production wiring imports it",
-        "gateway/doctor.py": "the command line alone, in English",
         "bridge/testing/__init__.py": "the test kit of the authors of topics",
     }
 )
