@@ -18,7 +18,7 @@ RUN python -m venv /opt/build \
     && /opt/build/bin/python -m pip install --require-hashes --only-binary=:all: -r /tmp/build.txt
 
 WORKDIR /src
-COPY pyproject.toml README.md worker_api_gateway.py ./
+COPY pyproject.toml README.md LICENSE worker_api_gateway.py ./
 COPY gateway gateway
 COPY bridge bridge
 COPY web web

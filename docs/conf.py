@@ -46,14 +46,15 @@ html_sidebars = {
 }
 
 
-def _show_folders_as_text(app: Sphinx, doctree: nodes.document) -> None:
-    """Take away links to folders of the repository: a forge lists them, and the site has no page of them."""
+def _show_as_text(app: Sphinx, doctree: nodes.document) -> None:
+    """Take away links to folders and documents outside of the site, which a forge shows."""
     page = DOCS / app.env.doc2path(app.env.docname, base=False)
     for link in list(doctree.findall(pending_xref)):
-        if link.get("reftype") == "myst" and (page.parent / link["reftarget"]).is_dir():
+        target = (page.parent / link["reftarget"]).resolve()
+        if link.get("reftype") == "myst" and DOCS not in target.parents:
             link.replace_self(link.children)
 
 
 def setup(app: Sphinx) -> None:
     """Register what the settings above can't say; called by Sphinx."""
-    app.connect("doctree-read", _show_folders_as_text)
+    app.connect("doctree-read", _show_as_text)

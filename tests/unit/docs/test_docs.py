@@ -19,7 +19,7 @@ from web.api.routes import api_router
 from web.api.schemas import Accepted, DeadLetterList, HealthStatus, Problem, SubmitRequest, TaskStatistics, TaskStatus
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", ROOT / "README.pt-BR.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MANUAL = (ROOT / "docs" / "WORKER-API-GATEWAY.md").read_text(encoding="utf-8")
 API = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
 TOPICS = (ROOT / "docs" / "reference" / "topics.md").read_text(encoding="utf-8")
@@ -64,6 +64,14 @@ async def test_the_example_of_a_topic_passes_the_example_of_its_tests() -> None:
         ended = test()
         if inspect.isawaitable(ended):
             await ended
+
+
+@pytest.mark.parametrize(("page", "name"), [("python-client", "charge_card"), ("java-client", "charge_card")], ids=str)
+def test_what_another_clients_worker_becomes_is_a_topic(page: str, name: str) -> None:
+    (block,) = blocks((ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8"), "python")
+    names: dict[str, Any] = {"__name__": "docs_topics"}
+    exec(compile(block, page, "exec"), names)
+    assert [value.name for value in names.values() if isinstance(value, Topic)] == [name]
 
 
 def test_every_state_is_explained() -> None:

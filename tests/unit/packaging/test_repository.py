@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import pytest
 
-from tests.unit.packaging.installation import ROOT, Installation, run
+from tests.unit.packaging import tutorial
+from tests.unit.packaging.installation import Installation, run
 
 pytestmark = pytest.mark.timeout(900)
 """Each test starts up to eight commands, of which each imports the whole gateway: a busy machine takes minutes."""
@@ -49,16 +49,11 @@ def test_a_handler_is_run_by_hand(installed: Installation, tmp_path: Path) -> No
 
 
 def test_the_tutorial_runs_as_it_is_written(installed: Installation, tmp_path: Path) -> None:
-    """Its commands that need no network and no server; the tests' own environment has what pip would install."""
-    tutorial = (ROOT / "docs" / "tutorial" / "index.md").read_text("utf-8")
-    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", tutorial, re.MULTILINE | re.DOTALL)).splitlines()
-    elsewhere = ("python3 -m venv", ". .venv", "pip install", "gateway sandbox", "gateway doctor", "gateway serve")
-    kept = [line for line in commands if not line.startswith((*elsewhere, "curl", "    http", "docker"))]
-    assert len(kept) == 8
+    """Its steps without a server; `tests/e2e/test_tutorial.py` runs those with servers."""
     path = f"{installed.venv / 'bin'}:{os.environ['PATH']}"
-    ended = run(["sh", "-e", "-c", "\n".join(kept)], tmp_path, {"PATH": path})
+    ended = run(["sh", "-e", "-c", tutorial.without_servers()], tmp_path, {"PATH": path})
     assert ended.code == 0, ended.text
     assert "2 passed" in ended.text
     assert "4 passed" in ended.text
-    (shown,) = re.findall(r"^```text\n(.*?)^```$", tutorial, re.MULTILINE | re.DOTALL)
+    (shown,) = tutorial.blocks(3, "text")
     assert shown in ended.text
