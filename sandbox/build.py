@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 TAIL = 25
 TEXTS = frozenset({".java", ".xml", ".yaml"})
 # What Maven says of an artifact that no repository has; other failures are the build's own.
-_NO_ARTIFACT = ("Could not find artifact", "was not found in", "Non-resolvable")
+NO_ARTIFACT = ("Could not find artifact", "was not found in", "Non-resolvable")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _write(folder: Path, files: Files) -> None:
 
 def _failure(recipe: Recipe, log: Path) -> BuildFailed:
     what = f"building {recipe.part}{recipe.variant and f' {recipe.variant}'} failed; the end of {log}:\n{tail(log)}"
-    has_no_artifact = any(said in log.read_text(errors="replace") for said in _NO_ARTIFACT)
+    has_no_artifact = any(said in log.read_text(errors="replace") for said in NO_ARTIFACT)
     return (ArtifactMissing if has_no_artifact else BuildFailed)(what)
 
 

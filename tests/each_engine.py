@@ -49,7 +49,7 @@ def run_on(name: str, environment: Mapping[str, str]) -> Result:
         tools.install(build.needs(Part.ENGINE, name), _say)
         build.program(Part.ENGINE, _say, name)
     except ArtifactMissing as error:
-        return Result(name, "not tried", _first_error(str(error)))
+        return Result(name, "not tried", _missing(str(error)))
     except SandboxError as error:
         return Result(name, "failed", str(error))
     return run_tests(name, "engine", {**environment, "ENGINE": name})
@@ -73,9 +73,10 @@ def _counts(report: Path) -> str:
     return ", ".join(f"{found.get(name)} {name}" for name in ("tests", "failures", "errors", "skipped"))
 
 
-def _first_error(text: str) -> str:
-    errors = [line for line in text.splitlines() if "[ERROR]" in line]
-    return (errors or [text])[0].partition("[ERROR]")[2].strip()[:300] or text[:300]
+def _missing(text: str) -> str:
+    """Return the line in which Maven names what it did not find."""
+    named = [line for line in text.splitlines() if any(said in line for said in build.NO_ARTIFACT)]
+    return (named or [text])[0].rpartition("[ERROR]")[2].strip()[:200]
 
 
 def _say(line: str) -> None:

@@ -23,6 +23,8 @@ RECORDED: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = json.loads(
 PRODUCTS: Final = {
     "Camunda 7.24.0, to an admin": EngineProduct(Brand.CAMUNDA, "7.24.0"),
     "Camunda 7.24.0, to a user without rights": EngineProduct(Brand.CAMUNDA, "7.24.0"),
+    "Operaton 1.0.3, to an admin": EngineProduct(Brand.OPERATON, "1.0.3"),
+    "Operaton 1.0.3, to a user without rights": EngineProduct(None, "1.0.3"),
 }
 HTML: Final = (404, b"<html>Not Found</html>", "text/html")
 

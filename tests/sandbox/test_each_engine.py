@@ -14,7 +14,10 @@ from sandbox.kinds import KINDS
 from tests import each_engine
 
 REPORT = '<testsuites><testsuite tests="3" failures="{0}" errors="0" skipped="1"/></testsuites>'
-NO_ARTIFACT = "building engine failed; the end of the log:\n[ERROR] Could not find artifact a:b:2.1.4\n[ERROR] Help"
+NO_ARTIFACT = """building engine failed; the end of the log:
+[ERROR] [ERROR] Some problems were encountered:
+[ERROR] Could not find artifact a:b:2.1.4
+[ERROR] Help"""
 
 
 class Machine:
