@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from bridge.domain.task import State
 from bridge.topic import Topic
+from gateway.cli.main import COMMANDS
 from web.api.problems import PROBLEMS, STATUSES
 from web.api.routes import api_router
 from web.api.schemas import Accepted, DeadLetterList, HealthStatus, Problem, SubmitRequest, TaskStatistics, TaskStatus
@@ -109,6 +110,11 @@ def test_the_submission_shown_is_accepted() -> None:
     body = re.search(r"-d '(\{.*?\})'", API, re.DOTALL)
     assert body is not None
     assert SubmitRequest.model_validate_json(body[1]).topic == "say_hello"
+
+
+def test_every_command_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if not re.search(rf"gateway {name}\b", page)] == []
 
 
 PACKAGES = [init for root in ("gateway", "bridge", "web") for init in sorted((ROOT / root).rglob("__init__.py"))]
