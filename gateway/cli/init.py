@@ -25,7 +25,7 @@ def init(
     for path in written:
         typer.echo(f"wrote {path.relative_to(root)}")
     enter = [] if root == Path.cwd() else [f"cd {folder}"]
-    steps = [*enter, 'pip install -e ".[dev]"', "pytest", "gateway sandbox up", "gateway serve"]
+    steps = [*enter, 'pip install -e ".[dev]"', "pytest", "gateway dev --memory"]
     typer.echo("\nNext, as README.md says:")
     for step in steps:
         typer.echo(f"    {step}")

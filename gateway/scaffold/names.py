@@ -11,7 +11,7 @@ from typing import Final
 
 _LONGEST: Final = 60
 # The templates' own names, which the function's name must not hide.
-_TAKEN: Final = frozenset({"asyncio", "context", "pydantic", "pytest", "topic", "wanted", "words"})
+_TAKEN: Final = frozenset({"asyncio", "context", "ended", "pydantic", "pytest", "topic", "wanted", "words"})
 
 
 def module_name(name: str) -> str:
