@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from os import environ
 from pathlib import Path
 from typing import Final
@@ -14,14 +13,13 @@ from pydantic import SecretStr
 
 from bridge.domain.errors import SetupError
 from bridge.domain.redaction import MASK, mask_text
+from gateway.checks.names import UnknownSetting, unknown_settings
 from gateway.secret_files import SUFFIX, is_secret
 from gateway.settings import Settings, read_settings
+from gateway.settings_file import NAMED_BY, USUAL, settings_file
 
-ENV_FILE: Final = Path(".env.gateway")
 _ADDRESSES: Final = frozenset({"MONGODB_URI", "RABBITMQ_URL"})
 """Secrets of which only the password is masked."""
-_OTHERS: Final = ("OTEL_",)
-"""What `.env.gateway` may have for other programs: OpenTelemetry reads these itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +33,42 @@ class SettingInForce:
 
 @dataclass(frozen=True, slots=True)
 class SettingsInForce:
-    """All settings. `unknown` are names in `.env.gateway` that no setting has, with the nearest that one has."""
+    """All settings. `unknown` are names that no setting has; `fault` says why the settings can't be used."""
 
     settings: Sequence[SettingInForce]
-    unknown: Mapping[str, str | None]
+    unknown: Sequence[UnknownSetting]
     fault: str | None = None
 
 
 def settings_in_force() -> SettingsInForce:
     """Read the settings as a process would; where they can't be used, `fault` says why, and values are as given."""
-    given_in_file = dotenv_values(ENV_FILE) if ENV_FILE.is_file() else {}
+    file, unreadable = _file()
+    given_in_file = dotenv_values(file) if file.is_file() and unreadable is None else {}
     in_file = {name.upper(): value for name, value in given_in_file.items() if value}
     in_environment = {name.upper(): value for name, value in environ.items() if value}
-    settings, fault = None, None
+    settings, fault = None, unreadable
     try:
         settings = read_settings()
     except SetupError as error:
         fault = str(error)
-    shown = [_setting(name, settings, in_environment, in_file) for name in Settings.model_fields]
-    return SettingsInForce(shown, _unknown(in_file), fault)
+    places = {"environment": in_environment, str(file): in_file}
+    shown = [_setting(name, settings, places) for name in Settings.model_fields]
+    return SettingsInForce(shown, unknown_settings(environ, file) if unreadable is None else (), fault)
 
 
-def _setting(
-    field: str, settings: Settings | None, in_environment: Mapping[str, str], in_file: Mapping[str, str]
-) -> SettingInForce:
+def _file() -> tuple[Path, str | None]:
+    """Return where the settings stand, and why that file can't be read."""
+    try:
+        return settings_file(environ), None
+    except SetupError as error:
+        return Path(environ.get(NAMED_BY) or USUAL), str(error)
+
+
+def _setting(field: str, settings: Settings | None, places: Mapping[str, Mapping[str, str]]) -> SettingInForce:
+    """Return a setting; `places` are where it may be given, the first before the others."""
     name, info = field.upper(), Settings.model_fields[field]
     origin, given = "default", None
-    for place, values in (("environment", in_environment), (str(ENV_FILE), in_file)):
+    for place, values in places.items():
         if is_secret(info) and f"{name}{SUFFIX}" in values:
             origin, given = f"{name}{SUFFIX}={values[f'{name}{SUFFIX}']} ({place})", None
             break
@@ -83,14 +90,3 @@ def _shown(value: object, *, secret: bool, address: bool) -> str | None:
     if secret and not address:
         return MASK
     return mask_text(text) if "://" in text else text
-
-
-def _unknown(in_file: Mapping[str, str]) -> dict[str, str | None]:
-    fields = Settings.model_fields
-    secrets = [name for name in fields if is_secret(fields[name])]
-    known = [*map(str.upper, fields), *(f"{name.upper()}{SUFFIX}" for name in secrets)]
-    return {
-        name: next(iter(get_close_matches(name, known, 1)), None)
-        for name in in_file
-        if name not in known and not name.startswith(_OTHERS)
-    }

@@ -21,12 +21,11 @@ def config(
     found = settings_in_force()
     settings = [one for one in found.settings if not changed or one.origin != "default"]
     if as_json:
-        told = {"settings": [asdict(one) for one in settings], "unknown": dict(found.unknown), "fault": found.fault}
-        print_json(told)
+        names = [asdict(one) for one in found.unknown]
+        print_json({"settings": [asdict(one) for one in settings], "unknown": names, "fault": found.fault})
     else:
         print_table(("SETTING", "VALUE", "FROM"), [(one.name, one.value, one.origin) for one in settings])
-        for name, nearest in found.unknown.items():
-            hint = f": did you mean {nearest}?" if nearest else ""
-            note(f"unknown setting in .env.gateway: {name}{hint}")
+        for unknown in found.unknown:
+            note(f"unknown setting {unknown.name} ({unknown.source}): {unknown.change}")
     if found.fault is not None:
         fail(SetupError(found.fault), ExitCode.USAGE)

@@ -50,7 +50,7 @@ def test_each_setting_has_its_value_and_where_it_is_from(folder: Path) -> None:
         "CAMUNDA_PASSWORD_FILE=password (.env.gateway)",
     )
     assert (found["FETCH_SIZE"]["value"], found["FETCH_SIZE"]["origin"]) == ("500", "default")
-    assert told["unknown"] == {"POL_WAIT": "POLL_WAIT"}
+    assert told["unknown"] == [{"name": "POL_WAIT", "source": ".env.gateway", "meant": "POLL_WAIT"}]
     changed, _ = shown("--changed", POLL_WAIT="3")
     assert "FETCH_SIZE" not in changed
 
@@ -62,3 +62,12 @@ def test_settings_that_can_not_be_used_are_shown_with_the_fault(folder: Path) ->
     assert (found["TASK_TIMEOUT"]["value"], found["TASK_TIMEOUT"]["origin"]) == ("soon", "environment")
     assert found["RABBITMQ_URL"]["value"] == "***"
     assert "TASK_TIMEOUT" in told["fault"]
+
+
+def test_a_file_of_settings_that_can_not_be_read_is_told(folder: Path) -> None:
+    (folder / ".env.gateway").write_text(f"CAMUNDA_PASSWORD='{SECRET}\nPOLL_WAIT=5\n")
+    _, told = shown(code=2)
+    assert "close each quote" in told["fault"]
+    found, told = shown(code=2, GATEWAY_ENV_FILE="none.env", POLL_WAIT="3")
+    assert "none.env can't be read" in told["fault"]
+    assert found["POLL_WAIT"]["value"] == "3"
