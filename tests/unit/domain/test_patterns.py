@@ -40,6 +40,7 @@ PATTERNS: Final[dict[str, tuple[str, ...]]] = {
     "bridge.adapters.logging.rate._NUMBERS": ("0x", "a", "-", "1", "abcdefabcdefabcg"),
     "bridge.adapters.rabbitmq.topology._INEQUIVALENT": ("inequivalent arg '", "inequivalent arg 'a' for ", "a", "'"),
     "bridge.access.sessions._SESSION": ("a", "0"),
+    "bridge.domain.engine_product._LINE": ("1", "1.", "."),
     "bridge.domain.errors._TOO_SMALL": ("too long for ", "SQLCODE: ", "ORA-"),
     "bridge.domain.fingerprint._ADDRESS": ("a", "a@", "a://", "://", "@"),
     "bridge.domain.fingerprint._CAUSE_NUMBER": ("http/", "http/1.", "status ", "code (", "1"),

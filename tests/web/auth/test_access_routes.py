@@ -174,7 +174,8 @@ async def test_a_topic_that_is_not_worked_tells_a_bound_key_of_no_other(
 async def test_an_open_api_asks_nobody_but_the_dashboard_does(stub: Any, new_task: Any, check_problem: Any) -> None:
     lab = AccessLab(open_api=True, openid=company_login())
     stub.reader.tasks = [new_task("t1")]
-    app = create_app(stub.dependencies(lab.dependencies), [await dashboard(lab)])
+    pages = await dashboard(lab, stub)
+    app = create_app(stub.dependencies(lab.dependencies), [pages])
     async with AsyncTestClient(app, raise_server_exceptions=False) as client:
         client.follow_redirects = False
         for asked in GUARDED:
