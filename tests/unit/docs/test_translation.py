@@ -73,6 +73,12 @@ def test_there_is_a_catalog_of_each_page_and_of_no_other() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_no_translation_reads_as_a_list(page: str) -> None:
+    """Sphinx leaves a text in English whose translation it reads as a list: the number of a heading is escaped."""
+    assert [text for text in texts(CATALOGS / f"{page}.po").values() if re.match(r"\d+[.)] |[-+*>] ", text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_text_is_translated(templates: Path, page: str) -> None:
     english = list(texts(templates / f"{page}.pot"))
     portuguese = texts(CATALOGS / f"{page}.po")
