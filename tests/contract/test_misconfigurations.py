@@ -195,7 +195,7 @@ async def test_it_is_named_with_what_to_change(ground: Ground, case: Case, monke
         monkeypatch.setenv("RABBITMQ_EXCHANGE", new_name())
         await _declare_another_exchange(ground)
     found = await ground.findings(case.part)
-    (one,) = [one for one in found if one.code == case.code] or [None]
+    one = next((one for one in found if one.code == case.code), None)
     assert one is not None, found
     assert re.search(case.told, f"{one.says}: {one.change}", re.DOTALL), one
     assert "s3/cret" not in f"{one.says}{one.change}"
