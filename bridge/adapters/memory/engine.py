@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from bridge.adapters.memory.backlog import oldest_of, open_tasks
@@ -15,7 +15,7 @@ from bridge.adapters.memory.faults import Fault, Faults, Operation
 from bridge.adapters.memory.history import History, HistoryLevel
 from bridge.adapters.memory.models import ACTIVITY, ErrorWhen, Models
 from bridge.adapters.memory.news import News
-from bridge.adapters.memory.refusals import FILE_TYPES, refuse_lock, refuse_variables, rejected
+from bridge.adapters.memory.refusals import FILE_TYPES, MESSAGE_LIMIT, refuse_lock, refuse_variables, rejected
 from bridge.adapters.memory.scopes import Scopes, has_any, without_files
 from bridge.domain.engine_product import EngineProduct
 from bridge.domain.errors import TaskGone, VariableError
@@ -25,8 +25,6 @@ from bridge.domain.topic import File
 from bridge.domain.variables import STRING_LIMIT, decode, long_text_as_object
 from bridge.ports.clock import Clock
 from bridge.ports.engine import EngineActivity, EngineLogEntry, EngineTask, TopicPoll
-
-MESSAGE_LIMIT: Final = 666
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from bridge.domain.rights import Right
 from bridge.domain.task import Variables
 from bridge.domain.variables.results import NAME_LIMIT
 
+MESSAGE_LIMIT: Final = 666
+"""How many characters the engine keeps of a failure's message."""
 FILE_TYPES: Final = frozenset({"File", "Bytes"})
 _TYPES: Final = frozenset(
     {"Null", "Boolean", "Short", "Integer", "Long", "Double", "String", "Date", "Json", "Object", *FILE_TYPES}
