@@ -13,6 +13,8 @@ from bridge.domain.task import Source, State
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every `next_at`. A query must name it, for MongoDB to see that the partial index covers the query."""
+BY_ID: Final = [("_id", ASCENDING)]
+"""The index of the flow's writes, named so that no planner tries another: each names its tasks by their ids."""
 BY_TOPIC: Final = "by_topic"
 BY_TOPIC_STATE: Final = "topic_state_latest"
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from pymongo import ASCENDING, UpdateOne
+from pymongo import UpdateOne
 
-from bridge.adapters.mongo.documents import BEGINNING
+from bridge.adapters.mongo.documents import BEGINNING, BY_ID
 from bridge.adapters.mongo.reader import StoreReader, translated
 from bridge.documents.payload import WITHOUT_PAYLOAD
 from bridge.documents.raw import Raw
 from bridge.domain.task import State, Task, UnreadableTask
 from bridge.ports.store import Due
-
-BY_ID: Final = [("_id", ASCENDING)]
-"""The index of the flow's writes, named so that no planner tries another: each names its tasks by their ids."""
 
 
 class DueStore(StoreReader):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Self
 from beanie import Document, init_beanie
 from pymongo import DESCENDING, AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -109,7 +110,7 @@ class StoreReader:
         client = self._connect()
         try:
             with translated("open"):
-                database = client[self._database]
+                database = self._database_on(client)
                 await require_ours(database, self.models, self.schema)
                 await init_beanie(database=database, document_models=[*self.models], skip_indexes=True)
                 await create_indexes(client, self._database, self.models, on_build=on_build, every=self._tell_every)
@@ -132,7 +133,7 @@ class StoreReader:
     async def check_schema(self) -> None:
         """Raise `StoreTooNew` where a gateway works on the store by now beside which this one must not."""
         with translated("check_schema"):
-            kept = await read_schema(self._connected()[self._database])
+            kept = await read_schema(self._database_on(self._connected()))
         if kept is not None:
             self.schema.require(kept)
 
@@ -240,13 +241,14 @@ class StoreReader:
         client = self._connected()
         known = self._collections.get(name)
         if known is None:
-            # Half of what the socket allows, so that the server tells what it waited for in vain. Reads go to the
-            # primary whatever the URI says: a member that lags shows tasks as free that others have claimed.
-            durable = WriteConcern(w="majority", j=True, wtimeout=self._timeout // 2)
-            known = self._collections[name] = client[self._database].get_collection(
-                name, write_concern=durable, read_preference=ReadPreference.PRIMARY
-            )
+            known = self._collections[name] = self._database_on(client)[name]
         return known
+
+    def _database_on(self, client: AsyncMongoClient[Raw]) -> AsyncDatabase[Raw]:
+        # Half of what the socket allows, so that the server tells what it waited for in vain. Reads go to the primary
+        # whatever the URI says: a member that lags shows tasks as free that others have claimed.
+        durable = WriteConcern(w="majority", j=True, wtimeout=self._timeout // 2)
+        return client.get_database(self._database, write_concern=durable, read_preference=ReadPreference.PRIMARY)
 
     def _connected(self) -> AsyncMongoClient[Raw]:
         if self._client is None:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from beanie import Document
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.write_concern import WriteConcern
 
+from bridge.adapters.mongo.documents import BY_ID
 from bridge.documents.raw import Raw
 from bridge.domain.errors import StoreNotOurs
 from bridge.domain.messages import message
@@ -50,11 +50,9 @@ async def require_ours(database: AsyncDatabase[Raw], models: Sequence[type[Docum
 
 async def write_schema(database: AsyncDatabase[Raw], own: SchemaVersion) -> None:
     """Keep the higher of what is kept and `own`."""
-    collection = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
     highest = {"version": own.number, "least": own.least}
-    await collection.update_one(
-        {"_id": {"$eq": _ONE}}, {"$max": highest, "$setOnInsert": {"since": datetime.now(UTC)}}, upsert=True
-    )
+    update = {"$max": highest, "$setOnInsert": {"since": datetime.now(UTC)}}
+    await database[COLLECTION].update_one({"_id": {"$eq": _ONE}}, update, upsert=True, hint=BY_ID)
 
 
 async def _require_indexes(database: AsyncDatabase[Raw], name: str, model: type[Document]) -> None:

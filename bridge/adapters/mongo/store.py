@@ -17,7 +17,8 @@ from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutE
 from pymongo.read_concern import ReadConcern
 
 from bridge.adapters.mongo.dead_letters import DeadLetterDocument, DeadLetterStore
-from bridge.adapters.mongo.due import BY_ID, DueStore
+from bridge.adapters.mongo.documents import BY_ID
+from bridge.adapters.mongo.due import DueStore
 from bridge.adapters.mongo.engine_identity import EngineIdentityDocument, IdentityStore
 from bridge.adapters.mongo.moves import alike, writes_of
 from bridge.adapters.mongo.reader import REFUSING, TOO_LARGE, codes_of, translated, unclear
