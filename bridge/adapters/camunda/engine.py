@@ -260,10 +260,12 @@ class CamundaEngine:
         return await read_topic_names(self._client)
 
     async def oldest(self, topic: str) -> datetime | None:
-        """As the port says; `EngineRejected` (400) by an engine before 7.21, which knows no such order."""
+        """As the port says; before 7.24 by the engine's log. `EngineRejected` (400) before 7.21: no such order."""
         found = await find_oldest(self._client, topic)
         tasks = self._readable("oldest", [] if found is None else [found], are_locked=False)
-        return tasks[0].created_at if tasks else None
+        if not tasks:
+            return None
+        return tasks[0].created_at or next((one.at for one in await self.history(tasks[0].id) if one.created), None)
 
     async def history(self, task_id: str) -> Sequence[EngineLogEntry]:
         """Return the task's log, oldest first; empty when the engine keeps none."""
