@@ -75,7 +75,7 @@ async def test_a_cancelled_instance_ends_the_handler(faults: FaultLab) -> None:
     task_id = (await faults.task_of(instance))["id"]
     gateway = await faults.faulty(LOCK_DURATION="3")
     (visit,) = await faults.gate.until(1)
-    await faults.ask("DELETE", f"/process-instance/{instance}")
+    await faults.cancel(instance)
     await visit.gone()
     await gateway.until("handler_cancelled", task_id=task_id)
     await faults.until_kept(task_id, State.CANCELLED)

@@ -71,7 +71,7 @@ async def test_what_a_database_that_was_put_back_forgot_is_delivered_again_or_ru
     for task_id in (done, refused):
         await visits[task_id].let_go()
         await outage.until_kept(task_id, State.COMPLETED)
-    await outage.ask("DELETE", f"/process-instance/{instances[2]}")
+    await outage.cancel(instances[2])
     await outage.until_kept(cancelled, State.CANCELLED)
 
     await asyncio.to_thread(disturbed.stop, Part.ENGINE)

@@ -86,7 +86,7 @@ async def test_an_instance_that_is_deleted_under_an_outcome_is_cancelled_only_wh
     (visit,) = await lab.gate.until(1)
     task_id = visit.run.task_id
     # No lock is renewed so soon: the first to find the task gone is the handler's outcome.
-    await lab.ask("DELETE", f"/process-instance/{instance}")
+    await lab.cancel(instance)
     await visit.let_go()
     untold = rights == WITHOUT_HISTORY
     kept = await lab.until_kept(task_id, State.UNKNOWN if untold else State.CANCELLED)
