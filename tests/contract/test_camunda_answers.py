@@ -77,7 +77,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "locked_by": [TASK],
     "count": {"count": 1},
     "topic_names": ["a"],
-    "oldest": [TASK],
+    "oldest": [{**TASK, "createTime": "2026-01-01T00:00:00.000+0000"}],
     "history": [LINE],
     "activity": [{"id": "a1", "canceled": False, "endTime": None}],
     "throwing_activities": {"id": "p:1:1", "bpmn20Xml": "<definitions/>"},
