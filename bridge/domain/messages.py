@@ -36,7 +36,7 @@ class Message(str):
         made.parameters = parameters
         return made
 
-    def retold(self, text: str) -> Message:
+    def with_text(self, text: str) -> Message:
         """Return the same message in other words."""
         return Message(text, self.code, self.parameters)
 

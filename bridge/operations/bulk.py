@@ -173,17 +173,16 @@ class Bulk:
             raise OperationConflict(message("operation.starting"))
         return found
 
-    async def pause(self, operation_id: str) -> bool:
-        """Pause an operation after the step under way; False where it doesn't run."""
-        return await self._switch(operation_id, OperationState.PAUSED)
+    async def switch(self, operation_id: str, to: OperationState) -> bool:
+        """Pause, resume or cancel an operation after the step under way; False where its state forbids that.
 
-    async def resume(self, operation_id: str) -> bool:
-        """Resume a paused operation; False where it isn't paused."""
-        return await self._switch(operation_id, OperationState.RUNNING)
-
-    async def cancel(self, operation_id: str) -> bool:
-        """Cancel an operation after the step under way: pending tasks stay as they are. False where it has ended."""
-        return await self._switch(operation_id, OperationState.CANCELLED)
+        A paused or cancelled operation leaves its pending tasks as they are.
+        """
+        happened = await self._operations.switch(operation_id, SWITCHED_FROM[to], to, self._clock.now())
+        self._idle_until = None
+        if happened:
+            self._journal.write("operation_state_changed", operation=operation_id, to=to.value)
+        return happened
 
     async def run_once(self) -> int:
         """Do one step of an operation that is due, and read results; return how many items were done."""
@@ -203,13 +202,6 @@ class Bulk:
             return await self._search.rows(ids), len(set(wanted)) > MOST
         found = await self._search.select(wanted, MOST, now=self._clock.now())
         return found if isinstance(found, TooSlow) else (found.rows, found.more)
-
-    async def _switch(self, operation_id: str, to: OperationState) -> bool:
-        happened = await self._operations.switch(operation_id, SWITCHED_FROM[to], to, self._clock.now())
-        self._idle_until = None
-        if happened:
-            self._journal.write("operation_state_changed", operation=operation_id, to=to.value)
-        return happened
 
     async def _step(self, operation: Operation, now: datetime, until: datetime) -> int:
         chunk = await self._operations.next_chunk(operation.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
@@ -14,18 +14,14 @@ from pydantic import Field
 from bridge.domain.access import Scope, may
 from bridge.domain.errors import StoreUnavailable
 from bridge.domain.failure_groups import FailureOrder, failures_within, is_new, ordered
-from bridge.domain.messages import message
 from bridge.domain.redaction import mask_start
 from bridge.domain.statistics import FailureGroup, Range
-from web.api.filters import query_error
+from web.api.filters import read_choice
 from web.api.openapi import SECURITY
 from web.api.parameters import MAX_LIMIT, REFUSED, GivenDependencies, Limit
 from web.api.problems import problem_responses
 from web.api.schemas import LONGEST_ERROR, TOPIC_PATTERN, Answer
 from web.auth.guard import GivenPrincipal, needs, require
-
-_RANGES: Final = [*Range]
-_ORDERS: Final = [*FailureOrder]
 
 
 class FailureEntry(Answer):
@@ -79,13 +75,13 @@ async def failures(
     dependencies: GivenDependencies,
     principal: GivenPrincipal,
     range_: Annotated[
-        str, QueryParameter(name="range", description="How far back.", schema_extra={"enum": _RANGES})
+        str, QueryParameter(name="range", description="How far back.", schema_extra={"enum": [*Range]})
     ] = Range.DAY,
     sort: Annotated[
         str,
         QueryParameter(
             description="`count`: the most frequent first, `last`: the latest, `new`: those that began latest.",
-            schema_extra={"enum": _ORDERS},
+            schema_extra={"enum": [*FailureOrder]},
         ),
     ] = FailureOrder.COUNT,
     topic: Annotated[
@@ -94,16 +90,17 @@ async def failures(
     limit: Limit = 50,
 ) -> FailureList:
     """List the groups; raises `Forbidden` for a topic that `principal` may not read."""
-    if range_ not in _RANGES:
-        raise query_error("range", message("parameter.choice", choices=", ".join(_RANGES)))
-    if sort not in _ORDERS:
-        raise query_error("sort", message("parameter.choice", choices=", ".join(_ORDERS)))
+    wanted, order, now = (
+        read_choice("range", range_, Range),
+        read_choice("sort", sort, FailureOrder),
+        dependencies.now(),
+    )
     if topic is not None:
         require(principal, Scope.READ, topic)
-    wanted, now = Range(range_), dependencies.now()
+    now = dependencies.now()
     found = await dependencies.store.failure_groups(now - wanted.span, now, topic, MAX_LIMIT)
     visible = [group for group in found if may(principal, Scope.READ, group.topic)]
-    groups = ordered(visible, FailureOrder(sort), wanted, now, most=limit)
+    groups = ordered(visible, order, wanted, now, most=limit)
     secrets_of = dependencies.secrets_of
     return FailureList(
         range=wanted, failures=[FailureEntry.of(group, wanted, now, secrets_of(group.topic)) for group in groups]

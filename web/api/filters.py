@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, TypeVar
 
 from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
@@ -16,11 +17,26 @@ from bridge.search.moments import read_instant
 
 MAX_CHOICES = 50
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
 
 def query_error(name: str, why: Message, *, where: str = "query", position: int | None = None) -> ValidationException:
     """Return the error (400) that says what is wrong with the parameter `name`, and at which character of it."""
     problem = {"key": name, "source": where, "message": why, "position": position}
     return ValidationException(detail=message("request.fields"), extra=[problem])
+
+
+def choice_error(name: str, choices: Iterable[str]) -> ValidationException:
+    """Return the error (400) that says what the parameter `name` may be."""
+    return query_error(name, message("parameter.choice", choices=", ".join(choices)))
+
+
+def read_choice(name: str, text: str, choices: type[Choice]) -> Choice:
+    """Return the member that a parameter names; raises `ValidationException`, whose message names them all."""
+    try:
+        return choices(text)
+    except ValueError:
+        raise choice_error(name, choices) from None
 
 
 def given_filter(

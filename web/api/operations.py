@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -14,7 +13,6 @@ from bridge.domain.access import Principal, Scope
 from bridge.domain.errors import OperationConflict, SearchTooSlow, StoreUnavailable, UnknownOperation
 from bridge.domain.messages import message
 from bridge.domain.operation import (
-    SWITCHED_FROM,
     Operation,
     OperationState,
     Result,
@@ -39,8 +37,8 @@ from web.api.parameters import REFUSED, Cursor, GivenDependencies, Limit
 from web.api.problems import problem_responses
 from web.api.query import JsonRequest
 from web.api.task_search import read_query, too_slow
-from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs
+from web.auth.operation_changes import start_entry, switch_operation
 from web.dependencies import WebDependencies
 
 OperationId = Annotated[str, PathParameter(min_length=1, max_length=64, description="The operation's id.")]
@@ -54,18 +52,10 @@ _SWITCH: Final[dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Switch:
-    """How the audit names a change of an operation's state, and the message where it is not possible."""
-
-    action: str
-    missed: str
-
-
-_SWITCHES: Final[Mapping[OperationState, _Switch]] = {
-    OperationState.PAUSED: _Switch("operation.pause", "operation.cannot_pause"),
-    OperationState.RUNNING: _Switch("operation.resume", "operation.cannot_resume"),
-    OperationState.CANCELLED: _Switch("operation.cancel", "operation.cannot_cancel"),
+_MISSED: Final[Mapping[OperationState, str]] = {
+    OperationState.PAUSED: "operation.cannot_pause",
+    OperationState.RUNNING: "operation.cannot_resume",
+    OperationState.CANCELLED: "operation.cannot_cancel",
 }
 
 
@@ -142,10 +132,9 @@ class OperationRoutes(Controller):
         query = _chosen(data.query, principal, "body", "query")
 
         async def confirmed(operation: Operation, tasks: int) -> None:
-            after = {"query": operation.query, "tasks": tasks, "rate": operation.rate}
-            await _audit(
-                request, dependencies, principal, "operation.start", operation.id, reason=data.reason, after=after
-            )
+            if dependencies.access.audit is not None:
+                entry = start_entry(request, principal, operation, tasks, dependencies.now())
+                await dependencies.access.audit(entry)
 
         started = await dependencies.bulk.start(
             query, reason=data.reason, by=principal.name, rate=data.rate, expected=data.expected,
@@ -256,40 +245,12 @@ async def _switch(  # noqa: PLR0917 - as the routes have it
     to: OperationState,
     reason: str,
 ) -> OperationEntry:
-    """Change an operation's state; the audit has an entry before."""
+    """Change an operation's state; raises `OperationConflict` where that is not possible."""
     operation = _visible(await dependencies.store.operation(operation_id), principal, operation_id)
-    switch = _SWITCHES[to]
-    conflict = OperationConflict(message(switch.missed, operation=operation_id))
-    if operation.state not in SWITCHED_FROM[to]:
-        raise conflict
-    before, after = {"state": operation.state.value}, {"state": to.value}
-    await _audit(
-        request, dependencies, principal, switch.action, operation_id, reason=reason, before=before, after=after
-    )
-    acts = {
-        OperationState.PAUSED: dependencies.bulk.pause,
-        OperationState.RUNNING: dependencies.bulk.resume,
-        OperationState.CANCELLED: dependencies.bulk.cancel,
-    }
-    if not await acts[to](operation_id):
-        raise conflict
+    if not await switch_operation(
+        request, principal, operation, to,
+        reason=reason, bulk=dependencies.bulk, write=dependencies.access.audit, at=dependencies.now(),
+    ):  # fmt: skip
+        raise OperationConflict(message(_MISSED[to], operation=operation_id))
     changed = await dependencies.store.operation(operation_id)
     return OperationEntry.of(_visible(changed, principal, operation_id))
-
-
-async def _audit(
-    request: JsonRequest,
-    dependencies: WebDependencies,
-    principal: Principal,
-    action: str,
-    operation_id: str,
-    *,
-    reason: str,
-    before: Mapping[str, object] | None = None,
-    after: Mapping[str, object],
-) -> None:
-    if dependencies.access.audit is not None:
-        target, now = f"operation:{operation_id}", dependencies.now()
-        await dependencies.access.audit(
-            audit_entry(request, principal, action, target, now, reason=reason, before=before, after=after)
-        )

@@ -29,7 +29,7 @@ from bridge.domain.task import Task, UnreadableTask
 from bridge.operations.health import Purpose
 from bridge.search.cursor import MAX_LENGTH
 from web.api.failures import failure_routes
-from web.api.filters import query_error
+from web.api.filters import query_error, read_choice
 from web.api.openapi import SECURITY
 from web.api.operations import OperationRoutes
 from web.api.pagination import CursorError, read_cursor, write_cursor
@@ -277,7 +277,7 @@ class HealthRoutes(Controller):
         ] = None,
     ) -> Response[ReadyStatus]:
         """Return the readiness, which the composition root computes by the process's roles."""
-        readiness = await dependencies.ready(None if purpose is None else _purpose(purpose))
+        readiness = await dependencies.ready(None if purpose is None else read_choice("for", purpose, Purpose))
         return Response(ReadyStatus.of(readiness), status_code=200 if readiness.ok else 503)
 
 
@@ -298,13 +298,6 @@ async def dead_letters(
     """List the dead letters."""
     require(principal, Scope.READ)
     return DeadLetterList.of(await dependencies.dead_letters(limit), dependencies.secrets_of)
-
-
-def _purpose(text: str) -> Purpose:
-    try:
-        return Purpose(text)
-    except ValueError:
-        raise query_error("for", message("parameter.choice", choices=", ".join(Purpose))) from None
 
 
 @get(

@@ -22,7 +22,7 @@ from bridge.search.grammar import parse
 from bridge.search.page import PositionError, Sort, SortKey
 from bridge.search.query import Field as SearchField
 from bridge.search.query import Query, QueryError, all_of, among
-from web.api.filters import query_error
+from web.api.filters import choice_error, query_error
 from web.api.openapi import SECURITY
 from web.api.parameters import REFUSED, Cursor, GivenDependencies, Limit, TaskId, readable_task
 from web.api.problems import problem_responses
@@ -148,7 +148,7 @@ def read_query(text: str, principal: Principal, *, where: str = "query", name: s
         query = parse(text)
     except QueryError as error:
         mistake = mistake_of(ENGLISH, error)
-        why = error.message.retold(mistake.message)
+        why = error.message.with_text(mistake.message)
         raise query_error(name, why, where=where, position=mistake.position) from None
     return query if principal.topics is None else all_of([query, among(SearchField.TOPIC, sorted(principal.topics))])
 
@@ -162,7 +162,7 @@ def _order(text: str) -> Sort:
     try:
         return Sort.read(text)
     except ValueError:
-        raise query_error("sort", message("parameter.choice", choices=", ".join(SORTS))) from None
+        raise choice_error("sort", SORTS) from None
 
 
 @get(

@@ -9,11 +9,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from bridge.domain.access import Principal, Scope
-from bridge.domain.operation import SWITCHED_FROM, Item, Operation, OperationState, Result, may_see
+from bridge.domain.operation import Item, Operation, OperationState, Result, may_see
 from bridge.domain.redaction import mask_start
 from web.api.schemas import LONGEST_ERROR
-from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs
+from web.auth.operation_changes import switch_operation
 from web.components.flash import Flash
 from web.components.forms import changing, read_form
 from web.components.page import go_on, language_of_reader, missing, render
@@ -80,32 +80,21 @@ class OperationsPages:
         path = f"/dashboard/operations/{operation_id}"
         if operation is None or not may_see(principal, operation):
             return await self.one(request, principal, operation_id)
-        action, done, missed = _SWITCHES[to]
-        acts = {
-            OperationState.PAUSED: self._dashboard.bulk.pause,
-            OperationState.RUNNING: self._dashboard.bulk.resume,
-            OperationState.CANCELLED: self._dashboard.bulk.cancel,
-        }
-        if operation.state not in SWITCHED_FROM[to]:
-            return go_on(request, path, Flash(missed, level="note"))
-        entry = audit_entry(
-            request, principal, action, f"operation:{operation_id}", self._dashboard.clock.now(),
-            reason=fields["reason"], before={"state": operation.state.value}, after={"state": to.value},
+        done, missed = _SWITCHES[to]
+        happened = await switch_operation(
+            request, principal, operation, to, reason=fields["reason"],
+            bulk=self._dashboard.bulk, write=self._dashboard.store.write, at=self._dashboard.clock.now(),
         )  # fmt: skip
-        await self._dashboard.store.write(entry)
-        happened = await acts[to](operation_id)
         return go_on(request, path, Flash(done) if happened else Flash(missed, level="note"))
 
 
 _SWITCHES: Final = {
     OperationState.PAUSED: (
-        "operation.pause",
         msg("Operation paused: pending tasks stay as they are."),
         msg("It is no longer running."),
     ),
-    OperationState.RUNNING: ("operation.resume", msg("Operation resumed."), msg("It is no longer paused.")),
+    OperationState.RUNNING: (msg("Operation resumed."), msg("It is no longer paused.")),
     OperationState.CANCELLED: (
-        "operation.cancel",
         msg("Operation cancelled: pending tasks stay as they are."),
         msg("It had already ended."),
     ),

@@ -18,8 +18,8 @@ from bridge.operations.actions import RETRY_REASONS
 from bridge.operations.bulk import MOST_RATE
 from bridge.ports.dashboard import TooSlow
 from bridge.search.query import QueryError
-from web.auth.audit import audit_entry
 from web.auth.guard import GivenPrincipal, needs
+from web.auth.operation_changes import start_entry
 from web.components.flash import Flash
 from web.components.forms import changing
 from web.components.page import go_on, language_of_reader, render
@@ -117,11 +117,7 @@ class PreviewPage:
             return await self.show(request, principal, chosen, draft)
 
         async def confirmed(operation: Operation, tasks: int) -> None:
-            after = {"query": operation.query, "tasks": tasks, "rate": operation.rate}
-            entry = audit_entry(
-                request, principal, "operation.start", f"operation:{token}", self._dashboard.clock.now(),
-                reason=draft.reason, after=after,
-            )  # fmt: skip
+            entry = start_entry(request, principal, operation, tasks, self._dashboard.clock.now())
             await self._dashboard.store.write(entry)
 
         try:

@@ -244,13 +244,13 @@ async def test_an_operation_is_paused_resumed_and_cancelled() -> None:
     await rig.fail_some(6)
     operation = await rig.begun(6, rate=2)
     assert await rig.bulk.run_once() == 2
-    assert await rig.bulk.pause(operation.id)
+    assert await rig.bulk.switch(operation.id, OperationState.PAUSED)
     rig.clock.advance(60 * SECOND)
     assert await rig.bulk.run_once() == 0
-    assert await rig.bulk.resume(operation.id)
+    assert await rig.bulk.switch(operation.id, OperationState.RUNNING)
     assert await rig.bulk.run_once() == 2
-    assert await rig.bulk.cancel(operation.id)
-    assert not await rig.bulk.resume(operation.id)
+    assert await rig.bulk.switch(operation.id, OperationState.CANCELLED)
+    assert not await rig.bulk.switch(operation.id, OperationState.RUNNING)
     rig.clock.advance(60 * SECOND)
     assert await rig.bulk.run_once() == 0
     found = await rig.now(operation)

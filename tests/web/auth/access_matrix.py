@@ -12,6 +12,7 @@ from litestar.routes import HTTPRoute
 from litestar.testing import AsyncTestClient
 
 from bridge.domain.access import ApiKey, Role, Scope
+from bridge.domain.operation import OperationState
 from tests.web.auth.access_lab import PASSWORD, AccessLab
 from tests.web.conftest import Stub
 from tests.web.dashboard.operations_lab import OPERATION, OperationsLab
@@ -166,7 +167,7 @@ async def dashboard(lab: AccessLab, stub: Stub | None = None) -> Router:
     operations = OperationsLab(lab)
     await operations.begin(OPERATION)
     await operations.begin(HELD)
-    await operations.bulk.pause(HELD)
+    await operations.bulk.switch(HELD, OperationState.PAUSED)
     if stub is not None:
         stub.store, stub.bulk = operations.dashboard_store, operations.bulk
     await operations.parts.failed("t1")
