@@ -6,9 +6,9 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """The time when a simulation begins."""
@@ -52,19 +52,35 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._in_threads = 0
         self._clock = _Selector(lambda: self._in_threads > 0 or is_busy())
         super().__init__(self._clock)
+        self._threads = ThreadPoolExecutor()
+        self.set_default_executor(self._threads)
 
     def time(self) -> float:
         """Return the simulated seconds since the loop was made."""
         return self._clock.now
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Run a function in a thread, meanwhile in real time."""
-        running = super().run_in_executor(executor, func, *args)
+        """Run a function in a thread, meanwhile in real time, also if nobody waits for the function any more."""
+        work = (executor or self._threads).submit(func, *args)
         self._in_threads += 1
-        running.add_done_callback(self._left_thread)
+        running = asyncio.wrap_future(work, loop=self)
+        # Added after `wrap_future`'s own callback: the loop has the result before time may jump.
+        work.add_done_callback(self._tell_end)
         return running
 
-    def _left_thread(self, _running: object) -> None:
+    async def shutdown_default_executor(self, *args: Any, **timeout: Any) -> None:
+        """Wait for the threads in real time: `asyncio` waits in a thread of its own, which no executor counts."""
+        self._in_threads += 1
+        try:
+            await super().shutdown_default_executor(*args, **timeout)
+        finally:
+            self._in_threads -= 1
+
+    def _tell_end(self, _work: object) -> None:
+        if not self.is_closed():
+            self.call_soon_threadsafe(self._left_thread)
+
+    def _left_thread(self) -> None:
         self._in_threads -= 1
 
 

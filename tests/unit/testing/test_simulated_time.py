@@ -9,6 +9,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import pytest
+
 from bridge.testing.simulated_time import SimulatedClock, SimulatedLoop, seconds_of
 
 T = TypeVar("T")
@@ -40,6 +42,47 @@ def test_a_thread_is_waited_for() -> None:
 
     taken = run(work())
     assert 0.04 < taken < 3600
+
+
+def test_threads_are_waited_for_at_the_close_of_the_loop() -> None:
+    ended = threading.Event()
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        released = threading.Event()
+
+        def outlive() -> None:
+            released.wait(60)
+            time.sleep(0.05)
+            ended.set()
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await loop.run_in_executor(None, outlive)
+        released.set()
+
+    run(work())  # `asyncio` gives the threads 300 s, which must not be over at once
+    assert ended.is_set()
+
+
+def test_a_thread_that_nobody_waits_for_runs_in_real_time() -> None:
+    async def work() -> tuple[bool, float]:
+        loop = asyncio.get_running_loop()
+        ended = threading.Event()
+
+        def outlive() -> None:
+            time.sleep(0.1)
+            ended.set()
+
+        running = loop.run_in_executor(None, outlive)
+        await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.sleep(3600)
+        return ended.is_set(), loop.time()
+
+    ended, taken = run(work())
+    assert ended
+    assert taken >= 3600
 
 
 def test_a_connection_is_waited_for() -> None:
