@@ -15,6 +15,11 @@ from sandbox.kinds import DEFAULT_KIND
 from tests.guarded import QUERY_LIMIT, GuardedEngine
 
 
+def pytest_configure() -> None:
+    """Have Java compile quickly rather than well: a server lives for minutes, and half of its CPU was compilation."""
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+
 def base_port(offset: int = 0) -> int:
     """Return the first of the ports for servers of our own: TEST_PORTS, for two runs at a time, or the usual one."""
     return int(os.environ.get("TEST_PORTS", "28080")) + offset
