@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import aio_pika
@@ -10,6 +11,7 @@ from bridge.domain.dead_letter import DeadLetter, DeadMessage
 from bridge.domain.errors import StoreUnavailable
 from tests.contract.brokers import RabbitLab, until
 from tests.contract.stores import NOW, mongo_store
+from tests.pause import pause
 
 
 async def send(lab: RabbitLab, body: bytes) -> None:
@@ -66,6 +68,37 @@ async def test_a_letter_whose_examination_fails_stays(rabbit: RabbitLab) -> None
 
     await until(came_again)
     assert [message.body for message in seen] == [message.body for message in struck] == [b"{}"]
+
+
+async def test_an_examination_may_take_longer_than_rabbitmq(servers: dict[str, str]) -> None:
+    """A slow store is not RabbitMQ's silence: the letters are handled all the same."""
+    bound = timedelta(seconds=2)
+    lab = RabbitLab(servers["RABBITMQ_URL"], timeout=bound)
+    await lab.open()
+    try:
+        for _ in range(2):
+            await send(lab, b"{}")
+        letters = lab.publisher.dead_letters()
+        loop, examined = asyncio.get_running_loop(), 0
+
+        async def examine(_: DeadMessage) -> None:
+            nonlocal examined
+            slow = loop.time() + (2 * bound.total_seconds() if examined == 0 else 0)
+            while loop.time() < slow:
+                await pause()
+            examined += 1
+
+        taken = 0
+
+        async def all_taken() -> bool:
+            nonlocal taken
+            taken += await letters.take(10, examine)
+            return taken == 2
+
+        await until(all_taken)
+        assert examined == 2
+    finally:
+        await lab.close()
 
 
 async def test_the_store_keeps_letters_once_and_shows_the_latest(servers: dict[str, str]) -> None:

@@ -152,26 +152,38 @@ class RabbitConnection:
 
     @asynccontextmanager
     async def ask(self, operation: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
-        """Open a channel of the protocol's own for one question: a refusal closes the channel it is asked on."""
+        """Open a channel of the protocol's own for one question, which `timeout` bounds as a whole."""
+        async with self.call(operation), self.own_channel(operation) as channel:
+            yield channel
+
+    @asynccontextmanager
+    async def own_channel(self, operation: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+        """Open a channel of the protocol's own: a refusal closes the channel that it answers on.
+
+        Opening it is bounded by `timeout`; what is done inside is not, and makes each of its calls under `call`.
+        """
         async with self.call(operation):
-            if self._connection is None:
-                raise IncorrectState("not open")
-            await self._connection.ready()
-            transport = self._connection.transport
-            if transport is None:
-                raise ConnectionError("lost")
-            connection = cast("aiormq.Connection", transport.connection)
-            # Where its queue is full aiormq drops the acknowledgement of a refusal, and gives the channel's number away
-            # again: RabbitMQ sees it opened twice, and ends the connection. What waits there is bounded all the same,
-            # by the confirms and the acknowledgements that are due.
-            vars(connection.write_queue)["_maxsize"] = 0
-            channel = await connection.channel(publisher_confirms=False)
-            try:
-                yield channel
-            finally:
-                # Else what it holds unacknowledged would stay with it as long as the connection.
-                if not channel.is_closed:
-                    await self._part(channel.close())
+            channel = await self._opened_channel()
+        try:
+            yield channel
+        finally:
+            # Else what it holds unacknowledged would stay with it as long as the connection.
+            if not channel.is_closed:
+                await self._part(channel.close())
+
+    async def _opened_channel(self) -> aiormq.abc.AbstractChannel:
+        if self._connection is None:
+            raise IncorrectState("not open")
+        await self._connection.ready()
+        transport = self._connection.transport
+        if transport is None:
+            raise ConnectionError("lost")
+        connection = cast("aiormq.Connection", transport.connection)
+        # Where its queue is full aiormq drops the acknowledgement of a refusal, and gives the channel's number away
+        # again: RabbitMQ sees it opened twice, and ends the connection. What waits there is bounded all the same,
+        # by the confirms and the acknowledgements that are due.
+        vars(connection.write_queue)["_maxsize"] = 0
+        return await connection.channel(publisher_confirms=False)
 
     def renew(self) -> None:
         """Begin to reconnect, with all channels; not while that is under way."""

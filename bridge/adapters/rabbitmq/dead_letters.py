@@ -13,6 +13,7 @@ from bridge.domain.topic import NAME_LIMIT
 from bridge.ports.dead_letters import Examination
 
 _REASON_LIMIT: Final = 200
+_OPERATION: Final = "dead letters"
 
 
 class RabbitDeadLetters:
@@ -23,15 +24,20 @@ class RabbitDeadLetters:
         self._queue = topology.dead
 
     async def take(self, limit: int, examine: Examination) -> int:
-        """As the port says; what was not acknowledged when the connection breaks comes again."""
+        """As the port says; what was not acknowledged when the connection breaks comes again.
+
+        Raises `BrokerUnavailable`, and what `examine` raises; only RabbitMQ's own calls are bounded by its timeout.
+        """
         taken = 0
-        async with self._link.ask("dead letters") as channel:
+        async with self._link.own_channel(_OPERATION) as channel:
             while taken < limit:
-                message = await channel.basic_get(self._queue)
+                async with self._link.call(_OPERATION):
+                    message = await channel.basic_get(self._queue)
                 if message.delivery_tag is None:
                     break
                 await examine(_read(message.body, message.header.properties.headers or {}, message.routing_key or ""))
-                await channel.basic_ack(message.delivery_tag)
+                async with self._link.call(_OPERATION):
+                    await channel.basic_ack(message.delivery_tag)
                 taken += 1
         return taken
 
