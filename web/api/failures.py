@@ -66,7 +66,8 @@ class FailureList(Answer):
     security=SECURITY,
     tags=("Tasks",),
     summary="Failures by their cause",
-    description="Which causes failed in the last hour, 6 hours, day or 7 days, and how often.",
+    description="Which causes failed in the last hour, 6 hours, day or 7 days, and how often. A failure is counted "
+    "some seconds after its task shows it.",
     response_description="At most `limit` groups.",
     responses=problem_responses(400, *REFUSED, StoreUnavailable),
 )
