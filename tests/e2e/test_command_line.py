@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import sys
-from typing import Any
 
 from bridge.domain.access import Scope
 from tests.e2e.gateways import ROOT, TIME_LIMIT, Lab
@@ -43,11 +42,10 @@ async def test_failed_tasks_are_found_and_retried_by_commands(lab: Lab) -> None:
     async with asyncio.timeout(TIME_LIMIT):
         while len(json.loads(await run("tasks", "list", query, "--json"))["tasks"]) < 5:
             await pause()
-    groups: list[dict[str, Any]] = []
     async with asyncio.timeout(TIME_LIMIT):  # statistics are written every two seconds
-        while sum(group["count"] for group in groups) < 5:
-            groups = json.loads(await run("failures", "list", "--json"))["failures"]
-    (group,) = groups
+        while sum(one["count"] for one in json.loads(await run("failures", "list", "--json"))["failures"]) < 5:
+            await pause()
+    (group,) = json.loads(await run("failures", "list", "--json"))["failures"]
     assert (group["topic"], group["error"], group["count"]) == (topic, "Fail", 5)
     lines = (await run("tasks", "export", f"fp:{group['fp']}")).splitlines()
     first, *_ = [json.loads(line)["task_id"] for line in lines]
