@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from sandbox.proxies.listener import listening
+
 HOST = "localhost"
 PASSWORD = "a key's p4ssword"
 
@@ -62,7 +64,6 @@ class Certificates:
 @asynccontextmanager
 async def tls_relay(context: ssl.SSLContext | None, target: tuple[str, int] | None = None) -> AsyncIterator[int]:
     """End TLS on a port, which is given, and pass bytes on to a server; where there is none, answer as HTTP does."""
-    pumps: set[asyncio.Task[None]] = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -80,21 +81,12 @@ async def tls_relay(context: ssl.SSLContext | None, target: tuple[str, int] | No
             with suppress(OSError):
                 await reader.read(1)
                 writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                writer.close()
             return
         there, back = await asyncio.open_connection(*target)
-        for one in (pump(reader, back), pump(there, writer)):
-            pumps.add(task := asyncio.create_task(one))
-            task.add_done_callback(pumps.discard)
+        await asyncio.gather(pump(reader, back), pump(there, writer))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
-    try:
-        yield int(server.sockets[0].getsockname()[1])
-    finally:
-        server.close()
-        for task in list(pumps):
-            task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+    async with listening(accept, context=context) as port:
+        yield port
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import bson
 
 from sandbox.ports import LOOPBACK
+from sandbox.proxies.listener import listening
 
 Document = Mapping[str, Any]
 
@@ -238,9 +239,7 @@ async def spoiling(uri: str, *, records: bool = True) -> AsyncIterator[StoreProx
     """Give such a way to the server."""
     address = urlsplit(uri)
     proxy = StoreProxy(str(address.hostname), address.port or 27017, records=records)
-    server = await asyncio.start_server(proxy.serve, LOOPBACK, 0)
-    proxy.port = int(server.sockets[0].getsockname()[1])
-    async with server:
+    async with listening(proxy.serve) as proxy.port:
         yield proxy
 
 

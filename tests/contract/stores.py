@@ -19,6 +19,7 @@ from bridge.operations.queue_depths import StateCounts
 from bridge.ports.reader import TaskReader
 from bridge.ports.store import ClaimRequest, Records, Replicas, TaskStore
 from sandbox.ports import LOOPBACK
+from sandbox.proxies.listener import listening
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -185,9 +186,8 @@ async def flaky(uri: str) -> AsyncIterator[FlakyProxy]:
     """Give a flaky way to the server."""
     address = urlsplit(uri)
     proxy = FlakyProxy(str(address.hostname), address.port or 27017)
-    server = await asyncio.start_server(proxy.serve, LOOPBACK, 0)
-    proxy.uri = f"mongodb://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/"
-    async with server:
+    async with listening(proxy.serve) as port:
+        proxy.uri = f"mongodb://{LOOPBACK}:{port}/"
         yield proxy
 
 

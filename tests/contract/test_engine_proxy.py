@@ -14,6 +14,7 @@ from yarl import URL
 from bridge.adapters.camunda.engine import CamundaEngine
 from bridge.domain.errors import CallNotMade, SetupError
 from gateway.tls import TlsFiles
+from sandbox.proxies.listener import listening
 from tests.certificates import HOST, Certificates, tls_relay
 from tests.contract.stub_engine import Stub, stub_engine
 
@@ -28,12 +29,8 @@ class ForwardProxy:
         self.logins: list[str] = []
         self.refuses = False
         self.port = 0
-        self.running: set[asyncio.Future[None]] = set()
 
-    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.running.add(asyncio.ensure_future(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         line, *headers = head.split("\r\n")
         self.asked.append(line)
@@ -69,15 +66,12 @@ async def _end(writer: asyncio.StreamWriter) -> None:
 @pytest.fixture
 async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ForwardProxy]:
     made = ForwardProxy()
-    server = await asyncio.start_server(made.accept, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, f"http://user:s3cret@127.0.0.1:{made.port}")
-    yield made
-    server.close()
-    await asyncio.gather(*made.running)
+    async with listening(made.serve) as made.port:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://user:s3cret@127.0.0.1:{made.port}")
+        yield made
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from bridge.adapters.rabbitmq.consumer import RabbitConsumer
 from bridge.adapters.rabbitmq.publisher import RabbitPublisher
 from bridge.domain.errors import BrokerUnavailable
 from bridge.ports.broker import Consumer, Depth
+from sandbox.proxies.listener import Listener
 from tests.contract.brokers import (
     ALPHA,
     BRIEF,
@@ -42,15 +43,13 @@ class Proxy:
         self.holds = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self._port = 0
+        self._listener = Listener(self._accept)
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        await self._listener.open()
 
     def url(self, original: str) -> str:
-        return str(URL(original).with_host("127.0.0.1").with_port(self._port))
+        return str(URL(original).with_host("127.0.0.1").with_port(self._listener.port))
 
     def hold(self) -> None:
         self._flowing.clear()
@@ -60,10 +59,8 @@ class Proxy:
 
     async def close(self) -> None:
         """Cut all connections and refuse new ones, until opened again."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
         await self.cut()
+        await self._listener.close()
 
     async def cut(self) -> None:
         self.cuts += len(self._writers)
@@ -76,9 +73,12 @@ class Proxy:
         self._writers |= {writer, onward}
         pumps = {asyncio.create_task(self._pump(*pair)) for pair in ((reader, onward), (there, writer))}
         self._pumps |= pumps
-        await asyncio.gather(*pumps)
-        self._pumps -= pumps
-        self._writers -= {writer, onward}
+        try:
+            await asyncio.gather(*pumps)
+        finally:
+            self._pumps -= pumps
+            self._writers -= {writer, onward}
+            onward.transport.abort()
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit, urlunsplit
 
+from sandbox.proxies.listener import Listener
 from tests.e2e.gateways import TIME_LIMIT
 
 _CHUNK = 2**16
@@ -71,34 +72,27 @@ class Proxy:
         assert parts.port is not None
         self._parts = parts
         self._target = (parts.hostname, parts.port)
-        self.port = 0
         self.connections = 0
         self.cuts = 0
         self.refused = 0
         self._refuses = False
-        self._closed = False
         self._faults: list[Fault] = []
         self._links: set[_Link] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._connected)
 
     async def __aenter__(self) -> Proxy:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        await self._listener.open()
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        self._closed = True
         self.cut_all()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        await self._listener.close()
 
     @property
     def url(self) -> str:
         """The target's URL, by way of the proxy."""
         user, at, _ = self._parts.netloc.rpartition("@")
-        return urlunsplit(self._parts._replace(netloc=f"{user}{at}127.0.0.1:{self.port}"))
+        return urlunsplit(self._parts._replace(netloc=f"{user}{at}127.0.0.1:{self._listener.port}"))
 
     def drop_answer(self, marker: str) -> Fault:
         """Drop the answer of the next request that has `marker` in it."""
@@ -150,13 +144,6 @@ class Proxy:
             return
         link = _Link((reader, writer), server)
         self._links.add(link)
-        if self._closed:
-            link.cut()
-        passing = asyncio.create_task(self._pass(link))
-        self._pumps.add(passing)
-        passing.add_done_callback(self._pumps.discard)
-
-    async def _pass(self, link: _Link) -> None:
         try:
             await asyncio.gather(self._requests(link), self._answers(link))
         finally:
