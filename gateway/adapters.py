@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Callable
 from datetime import timedelta
 
+from yarl import URL
+
 from bridge.adapters.camunda.client import Foreign, Guard, Headers, Observe
 from bridge.adapters.camunda.engine import CamundaEngine
 from bridge.adapters.camunda.string_column import StringColumn
@@ -115,6 +117,12 @@ def rabbit_consumer(
         on_fault=on_fault,
         tls=_broker_tls(settings),
     )
+
+
+def exchange_of(settings: Settings) -> str:
+    """Return the exchange and its virtual host in words: processes of one store reach each other by the same alone."""
+    virtual_host = URL(settings.rabbitmq_url.get_secret_value()).path.removeprefix("/") or "/"
+    return f"the exchange {settings.rabbitmq_exchange} of the virtual host {virtual_host}"
 
 
 def _broker_tls(settings: Settings) -> ssl.SSLContext | None:

@@ -58,7 +58,7 @@ from bridge.runtime.lag import Lag
 from bridge.runtime.loop_watch import LoopWatch
 from bridge.topic import Context, Log
 from gateway.adapter_warnings import AdapterWarnings
-from gateway.adapters import Servers
+from gateway.adapters import Servers, exchange_of
 from gateway.neighbours import Neighbours
 from gateway.part_wrapper import PartWrapper, unwrapped
 from gateway.settings import Role, Settings
@@ -230,7 +230,7 @@ class Gateway:
             store,
             clock,
             self.claims,
-            Replica(self.replica, self.version, roles, now, now),
+            Replica(self.replica, self.version, roles, now, now, exchange=exchange_of(settings)),
             lambda: self.delivery.pending,
             gap=settings.claim / 3,
             lag=lambda: self.lag.recent,

@@ -53,7 +53,8 @@ class Load:
 class Replica:
     """One process, as of `seen_at`. `loads` has the topics that it works, by name; `reporting` counts outcomes on
     their way to the engine, `lag` is the event loop's delay in seconds. `foreign_answer` says what answered in the
-    engine's place within the last minute."""
+    engine's place within the last minute. `exchange` is the one that it publishes to, with its virtual host; None for a
+    version before that was told."""
 
     id: str
     version: str
@@ -64,6 +65,7 @@ class Replica:
     reporting: int = 0
     lag: float = 0.0
     foreign_answer: str | None = None
+    exchange: str | None = None
 
 
 def capacity(replicas: tuple[Replica, ...], topic: str) -> tuple[int, float | None]:

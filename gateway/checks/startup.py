@@ -11,6 +11,7 @@ from gateway.checks.endpoints import PROVIDER, TRACES
 from gateway.checks.engine import check_engine
 from gateway.checks.finding import Finding, Severity
 from gateway.checks.settings import check_settings
+from gateway.checks.store import EXCHANGE
 from gateway.settings_file import settings_file
 from gateway.wiring import Gateway
 
@@ -29,10 +30,10 @@ class StartupChecks:
         self._tell(check_settings(self._gateway.settings, os.environ, settings_file(os.environ)))
 
     async def run_once(self) -> None:
-        """Tell what is wrong with the engine, the identity provider and the collector of traces."""
+        """Tell what is wrong with the engine, the other processes, the identity provider and the traces' collector."""
         gateway = self._gateway
         found = await asyncio.gather(
-            check_engine(gateway, at_start=True), PROVIDER.findings(gateway), TRACES.findings(gateway)
+            check_engine(gateway, at_start=True), *(check.findings(gateway) for check in (EXCHANGE, PROVIDER, TRACES))
         )
         self._tell(one for some in found for one in some)
 

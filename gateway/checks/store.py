@@ -1,13 +1,15 @@
-"""Checks of MongoDB: address, rights, that the database is the gateway's, its clock, its replica set, its engine."""
+"""Checks of MongoDB: address, rights, that the database is the gateway's, its clock, its replica set, its engine, and
+that all processes of the database use the same exchange."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bridge.domain.errors import EngineChanged, EngineUnavailable
+from gateway.adapters import exchange_of
 from gateway.checks.check import Check, run_in_turn, without_login
 from gateway.checks.finding import Finding, fault, good, warning
 from gateway.wiring import Gateway
@@ -15,6 +17,8 @@ from gateway.wiring import Gateway
 PART: Final = "mongodb"
 _TOLERANCE: Final = 2.0
 """Seconds by which the clocks may differ."""
+_LIFE: Final = timedelta(seconds=15)
+"""For how long after its last heartbeat a process counts."""
 
 
 def _address(gateway: Gateway) -> str:
@@ -59,8 +63,30 @@ async def _engine_identity(gateway: Gateway) -> Sequence[Finding]:
     return (good(part, "the engine is the one whose tasks are kept"),)
 
 
+async def _exchange(gateway: Gateway) -> Sequence[Finding]:
+    own = exchange_of(gateway.settings)
+    replicas = await gateway.store.replicas(gateway.clock.now() - _LIFE)
+    others = sorted({one.exchange for one in replicas if one.exchange is not None} - {own})
+    if others:
+        says = (
+            f"this process uses {own}, others of its database {' and '.join(others)}: no task gets from one to another"
+        )
+        change = (
+            "give all processes of a database the same RABBITMQ_EXCHANGE, and the same virtual host in RABBITMQ_URL"
+        )
+        return (warning("exchange", "rabbitmq.other_exchange", says, change),)
+    return (good("exchange", f"{own}, as all processes of this database"),)
+
+
+EXCHANGE: Final = Check("exchange", _exchange)
+"""Whether the processes of the database reach each other; asked while the store is open."""
 _FIRST: Final = Check(PART, _answers, _address)
-_REST: Final = (Check("clock", _clock), Check("replica set", _replica_set), Check("identity", _engine_identity))
+_REST: Final = (
+    Check("clock", _clock),
+    Check("replica set", _replica_set),
+    Check("identity", _engine_identity),
+    EXCHANGE,
+)
 
 
 async def _opened(gateway: Gateway) -> Sequence[Finding]:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,9 @@ from aiohttp import web
 from pymongo import AsyncMongoClient
 from yarl import URL
 
+from bridge.adapters.mongo.replicas import to_replica
 from bridge.domain.errors import GatewayError
+from bridge.domain.replica import Replica
 from bridge.registry import Registry, load_topics
 from bridge.testing import RecordingLog
 from gateway.checks.broker import check_broker
@@ -100,6 +102,12 @@ class Ground:
                     await database.tasks.insert_one({"task_id": "a", "status": "pending"})
                 case "schema":
                     await database.schema.insert_one({"_id": "schema", "version": 9, "least": 8})
+                case "process":
+                    now = datetime.now(UTC)
+                    other = Replica(
+                        "other", "1.0", ("work",), now, now, exchange="the exchange b of the virtual host /"
+                    )
+                    await database.replicas.insert_one(to_replica(other))
 
     async def findings(self, part: str) -> Sequence[Finding]:
         """Return what a start and `gateway doctor` find of one part, by the environment and the file of settings."""

@@ -72,7 +72,7 @@ async def test_a_letter_whose_examination_fails_stays(rabbit: RabbitLab) -> None
 
 async def test_an_examination_may_take_longer_than_rabbitmq(servers: dict[str, str]) -> None:
     """A slow store is not RabbitMQ's silence: the letters are handled all the same."""
-    bound = timedelta(seconds=2)
+    bound = timedelta(seconds=4)
     lab = RabbitLab(servers["RABBITMQ_URL"], timeout=bound)
     await lab.open()
     try:

@@ -129,6 +129,12 @@ SERVERS: Final = [
     of_store("older gateway's index", "mongodb://{store}/", "store.foreign_index", "set MONGODB_DATABASE", "index"),
     of_store("older tasks", "mongodb://{store}/", "store.foreign_documents", "set MONGODB_DATABASE", "documents"),
     of_store("newer schema", "mongodb://{store}/", "store.too_new", "start a newer version", "schema"),
+    of_store(
+        "another's exchange", "mongodb://{store}/", "rabbitmq.other_exchange",
+        "exchange a of the virtual host v, others .* the exchange b of the virtual host /.*same RABBITMQ_EXCHANGE",
+        "process",
+        RABBITMQ_EXCHANGE="a", RABBITMQ_URL="amqp://guest:guest@broker/v",
+    ),
     of_broker("host", "amqp://no-such-host.invalid/", "rabbitmq.host_unknown", "spelling in RABBITMQ_URL"),
     of_broker("port", "amqp://{closed}/", "rabbitmq.refused", "nothing listens.*RABBITMQ_URL"),
     of_broker("vhost", "amqp://guest:guest@{broker}/nowhere", "rabbitmq.virtual_host", "add_vhost"),

@@ -31,7 +31,7 @@ async def names(store: Store, since: datetime = NOW - MINUTE) -> list[str]:
 
 async def test_a_replica_is_seen_as_it_described_itself(store: Store) -> None:
     loads = {"orders": Load(4, 2, 0.25), "a.b:c-$d": Load(0), "idle": Load(1, 0, None), "mail": Load(2, 1, 0.5, 0.75)}
-    told = replica(loads=loads, reporting=2**40, lag=0.125, foreign_answer="answers 401")
+    told = replica(loads=loads, reporting=2**40, lag=0.125, foreign_answer="answers 401", exchange="e at /")
     await store.heartbeat(told)
     assert list(await store.replicas(NOW)) == [told]
     said = message("engine.due.file")

@@ -63,6 +63,16 @@ async def test_roles_in_processes_of_their_own(lab: Lab) -> None:
     assert [await process.stop() for process in (*workers, intake)] == [0, 0, 0]
 
 
+async def test_a_process_with_another_exchange_is_named_where_it_starts(lab: Lab) -> None:
+    topic = lab.topic("count")
+    lab.write_topic("count", COUNT.format(topic=topic))
+    await lab.gateway("serve", "--roles", "web,intake")
+    second = await lab.gateway("worker", RABBITMQ_EXCHANGE=lab.topic("other"))
+    line = await second.until("misconfigured", code="rabbitmq.other_exchange")
+    assert lab.topic("other") in line["error"]
+    assert "RABBITMQ_EXCHANGE" in line["hint"]
+
+
 async def test_a_retry_is_taken_up_when_it_is_due(lab: Lab) -> None:
     topic = lab.topic("fates")
     lab.write_topic("fates", FATES.format(topic=topic))

@@ -32,6 +32,7 @@ class ReplicaDocument(Document):
     lag: float = 0.0
     foreign_answer: str | None = None
     foreign_answer_message: dict[str, Any] | None = None
+    exchange: str | None = None
 
     class Settings:
         """Read by Beanie."""
@@ -89,6 +90,7 @@ def to_replica(replica: Replica) -> Raw:
         "lag": replica.lag,
         "foreign_answer": replica.foreign_answer,
         "foreign_answer_message": to_code(replica.foreign_answer),
+        "exchange": replica.exchange,
     }
 
 
@@ -110,4 +112,5 @@ def from_replica(document: Mapping[str, Any]) -> Replica:
         reporting=int(document["reporting"]),
         lag=float(document["lag"]),
         foreign_answer=from_code(document.get("foreign_answer"), document.get("foreign_answer_message")),
+        exchange=document.get("exchange"),
     )
