@@ -55,10 +55,12 @@ async def test_a_stolen_lock_ends_the_handler(faults: FaultLab) -> None:
     intake = await faults.faulty("serve", "--roles", "web,intake", LOCK_DURATION="3")
     gateway = await faults.faulty("worker", LOCK_DURATION="3")
     (visit,) = await faults.gate.until(1)
-    # Else our own poll might have the unlocked task before the thief.
+    # Else our own poll, or the worker's renewal, might have the unlocked task before the thief.
     assert await intake.stop() == 0
+    gateway.signal(signal.SIGSTOP)
     await faults.ask("POST", f"/external-task/{task_id}/unlock")
     await faults.ask("POST", f"/external-task/{task_id}/lock", {"workerId": "thief", "lockDuration": 600_000})
+    gateway.signal(signal.SIGCONT)
     await visit.gone()
     await gateway.until("handler_cancelled", task_id=task_id)
     lost = await faults.until_kept(task_id, State.SUPERSEDED)
