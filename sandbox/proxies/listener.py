@@ -22,15 +22,15 @@ class Listener:
     asyncio's own server leaves open connections to the garbage collector, which finds them after the loop has closed.
     """
 
-    def __init__(self, serve: Serve, *, context: ssl.SSLContext | None = None) -> None:
-        self.port = 0
+    def __init__(self, serve: Serve, *, port: int = 0, context: ssl.SSLContext | None = None) -> None:
+        self.port = port
         self._serve = serve
         self._context = context
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Listen: at first on any free port, and on the same one after each `close`."""
+        """Listen on the port, any free one for 0, and on the same after each `close`."""
         self._server = await asyncio.start_server(self._accept, LOOPBACK, self.port, ssl=self._context)
         self.port = int(self._server.sockets[0].getsockname()[1])
 

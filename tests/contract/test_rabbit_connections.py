@@ -30,6 +30,7 @@ from tests.contract.brokers import (
     publish_until_confirmed,
     until,
 )
+from tests.ports import free_port
 
 
 class Proxy:
@@ -43,7 +44,7 @@ class Proxy:
         self.holds = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
-        self._listener = Listener(self._accept)
+        self._listener = Listener(self._accept, port=free_port())
 
     async def open(self) -> None:
         await self._listener.open()

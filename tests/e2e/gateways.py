@@ -6,10 +6,8 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,17 +15,12 @@ from uuid import uuid4
 import aiohttp
 
 from tests.pause import pause
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT = 240.0
 TOLD = 150
 """How many lines of each gateway's log a failed test shows."""
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class GatewayProcess:

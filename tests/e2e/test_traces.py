@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from bridge.domain.trace_context import place_of, trace_id
-from tests.e2e.gateways import Lab, free_port
+from tests.e2e.gateways import Lab
 from tests.e2e.jaeger import Jaeger
+from tests.ports import free_port
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

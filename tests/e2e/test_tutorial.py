@@ -11,8 +11,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.e2e.gateways import TIME_LIMIT, free_port
+from tests.e2e.gateways import TIME_LIMIT
 from tests.pause import pause
+from tests.ports import free_port
 from tests.unit.packaging import tutorial
 from tests.unit.packaging.installation import Installation, build, install, run
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from joserfc.jwk import RSAKey
 
 from sandbox.build import cache
 from sandbox.tools import Tool, install
+from tests.ports import free_port
 
 VERSION: Final = "8.8.1"
 CLIENT, SECRET = "gateway", "a secret of the client's, at least 32 characters"
@@ -63,9 +63,7 @@ class Provider:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.issuer = f"http://127.0.0.1:{self.port}"
         self.accounts: dict[str, Mapping[str, object]] = dict(ACCOUNTS)
         self._process: asyncio.subprocess.Process | None = None

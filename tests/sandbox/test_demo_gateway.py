@@ -13,6 +13,7 @@ from sandbox import Part, PartStatus, Sandbox
 from sandbox.demo.errors import GatewayFailed
 from sandbox.demo.gateway import environment, gateway, login_of
 from sandbox.demo.servers import servers
+from tests.ports import free_port
 
 GIVEN = {
     "CAMUNDA_URL": "http://engine.example/engine-rest",
@@ -31,11 +32,6 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
 """
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
 
 
 def test_what_the_user_sets_stands() -> None:
@@ -63,7 +59,7 @@ def test_the_dashboard_has_a_login_of_its_own_for_each_demo() -> None:
 
 async def test_a_gateway_that_is_ready_is_used_and_then_asked_to_end(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "gateway.log"
-    env = environment({"PORT": free_port()})
+    env = environment({"PORT": str(free_port())})
     said: list[str] = []
     async with aiohttp.ClientSession() as session:
         with gateway(env, log, said.append, (sys.executable, "-c", SERVES)) as started:
@@ -77,7 +73,7 @@ async def test_a_gateway_that_is_ready_is_used_and_then_asked_to_end(tmp_path: P
 async def test_a_gateway_that_ends_shows_the_end_of_its_log_and_not_of_an_earlier_one(tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
     log.write_text("what was before\n")
-    env = environment({"PORT": free_port()})
+    env = environment({"PORT": str(free_port())})
     async with aiohttp.ClientSession() as session:
         with (
             gateway(env, log, lambda _: None, ("sh", "-c", "echo no such topic; exit 3")) as started,
@@ -89,7 +85,7 @@ async def test_a_gateway_that_ends_shows_the_end_of_its_log_and_not_of_an_earlie
 
 
 async def test_a_gateway_that_is_never_ready_is_given_up(tmp_path: Path) -> None:
-    env = environment({"PORT": free_port()})
+    env = environment({"PORT": str(free_port())})
     async with aiohttp.ClientSession() as session:
         with (
             gateway(env, tmp_path / "gateway.log", lambda _: None, ("sleep", "60")) as started,
