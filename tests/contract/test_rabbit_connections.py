@@ -30,7 +30,11 @@ from tests.contract.brokers import (
     publish_until_confirmed,
     until,
 )
+from tests.pause import pause
 from tests.ports import free_port
+
+QUEUE_DELETE = b"\x00\x32\x00\x28"
+"""Class 50, method 40 (AMQP 0-9-1)."""
 
 
 class Proxy:
@@ -42,6 +46,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self.holds = asyncio.Event()
+        self._hold_at: bytes | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._listener = Listener(self._accept, port=free_port())
@@ -54,6 +59,10 @@ class Proxy:
 
     def hold(self) -> None:
         self._flowing.clear()
+
+    def hold_at(self, marker: bytes) -> None:
+        """Hold back what has the marker in it, and all that comes after."""
+        self._hold_at = marker
 
     def flow(self) -> None:
         self._flowing.set()
@@ -84,6 +93,9 @@ class Proxy:
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await source.read(65536):
+                if self._hold_at is not None and self._hold_at in data:
+                    self._hold_at = None
+                    self.hold()
                 if not self._flowing.is_set():
                     self.holds.set()
                 await self._flowing.wait()
@@ -230,17 +242,27 @@ async def test_an_outage_that_ends_loses_no_queue(rabbit: RabbitLab, proxy: Prox
 
 
 class Repairing(RabbitPublisher):
-    """A publisher that tells what it repairs; `seen` is what it is told of a queue's depth, the real one where None."""
+    """A publisher that tells what it repairs, and waits before until it `goes_on`.
+
+    `seen` is what it is told of a queue's depth, the real one where None.
+    """
 
     seen: Depth | None = None
     repaired: int = 0
+    goes_on: asyncio.Event | None = None
 
     async def depth(self, topic: str) -> Depth:
         return await super().depth(topic) if self.seen is None else self.seen
 
     async def repair(self, topic: str) -> None:
         self.repaired += 1
+        if self.goes_on is not None:
+            await self.goes_on.wait()
         await super().repair(topic)
+
+
+async def begun(publisher: Repairing) -> bool:
+    return publisher.repaired > 0
 
 
 @asynccontextmanager
@@ -279,6 +301,40 @@ async def test_a_queue_that_refuses_all_and_has_nothing_is_repaired(rabbit: Rabb
         assert publisher.repaired == 1
         publisher.seen = None
         assert (await publisher.depth("alpha")).ready == 0, "it was declared anew"
+
+
+async def test_a_repair_is_begun_once(rabbit: RabbitLab) -> None:
+    async with refusing(rabbit) as publisher:
+        publisher.seen, publisher.goes_on = Depth(ready=0, consumers=0), asyncio.Event()
+        first = asyncio.create_task(publisher.publish("alpha", [KEY]))
+        await until(partial(begun, publisher))
+        await publisher.publish("alpha", [KEY])
+        assert not first.done()
+        publisher.goes_on.set()
+        await first
+        assert publisher.repaired == 1
+
+
+async def test_a_deletion_has_longer_than_other_calls(rabbit: RabbitLab, proxy: Proxy) -> None:
+    """RabbitMQ takes 5 s to delete a queue without a leader; a second deletion would meet the one declared anew."""
+    publisher = RabbitPublisher(proxy.url(rabbit.url), rabbit.exchange, TOPICS, timeout=SHORT)
+    await publisher.open()
+    publisher._link.timeout = BRIEF.total_seconds()
+    try:
+        proxy.hold_at(QUEUE_DELETE)
+        repair = asyncio.create_task(publisher.repair("alpha"))
+        await proxy.holds.wait()
+        later = asyncio.get_running_loop().time() + 3 * BRIEF.total_seconds()
+        while asyncio.get_running_loop().time() < later:
+            await pause()
+        assert not repair.done()
+        publisher._link.timeout = SHORT.total_seconds()
+        proxy.flow()
+        await repair
+        assert (await publisher.depth("alpha")).ready == 0
+    finally:
+        proxy.flow()
+        await publisher.close()
 
 
 async def test_a_consumer_comes_back_after_its_connection_was_cut(rabbit: RabbitLab, proxy: Proxy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
@@ -140,10 +141,10 @@ class RabbitConnection:
             logging.getLogger(LOGGER).info("the connection to RabbitMQ was not closed in good order: %r", error)
 
     @asynccontextmanager
-    async def call(self, operation: str, at_most: float | None = None) -> AsyncIterator[None]:
-        """Bound what is done inside, by `timeout` or less, and translate its errors."""
+    async def call(self, operation: str, at_most: float = math.inf, at_least: float = 0.0) -> AsyncIterator[None]:
+        """Bound what is done inside, by `timeout` within these seconds, and translate its errors."""
         with translated(operation):
-            async with asyncio.timeout(self.timeout if at_most is None else min(self.timeout, at_most)):
+            async with asyncio.timeout(max(at_least, min(self.timeout, at_most))):
                 yield
 
     async def channel(self, which: Channel | None = None) -> RobustChannel:

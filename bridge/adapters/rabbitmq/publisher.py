@@ -78,6 +78,7 @@ class RabbitPublisher:
         self._unconfirmed: Counter[str] = Counter()
         self._refused_since: dict[str, float] = {}
         self._silent_until: dict[str, float] = {}
+        self._repairing: set[str] = set()
 
     async def open(self) -> None:
         """Connect and declare; raise `BrokerUnavailable`, or where no topic's queue can be declared its error."""
@@ -226,7 +227,7 @@ class RabbitPublisher:
         self._unconfirmed[topic] += 1
         if self._unconfirmed[topic] >= self._repair_after:
             with suppress(BrokerError):
-                await self.repair(topic)
+                await self._repair_once(topic)
                 del self._unconfirmed[topic]
 
     async def _watch_refusals(self, topic: str, ends: Sequence[BrokerError | None]) -> None:
@@ -241,8 +242,18 @@ class RabbitPublisher:
             return
         with suppress(BrokerError):
             if await self.depth(topic) == Depth(ready=0, consumers=0):
-                await self.repair(topic)
-            del self._refused_since[topic]
+                await self._repair_once(topic)
+            self._refused_since.pop(topic, None)
+
+    async def _repair_once(self, topic: str) -> None:
+        """Repair, unless another batch's repair is under way: the second would delete what the first declared."""
+        if topic in self._repairing:
+            return
+        self._repairing.add(topic)
+        try:
+            await self.repair(topic)
+        finally:
+            self._repairing.discard(topic)
 
     async def _answers(self) -> bool:
         """Return whether RabbitMQ answers on the connection that was there; one that is lost or blocked doesn't."""
