@@ -9,6 +9,7 @@ from functools import partial
 
 import aio_pika
 import pytest
+from aio_pika.exceptions import ChannelInvalidStateError
 from yarl import URL
 
 from bridge.adapters.rabbitmq.consumer import RabbitConsumer
@@ -335,6 +336,27 @@ async def test_a_deletion_has_longer_than_other_calls(rabbit: RabbitLab, proxy: 
     finally:
         proxy.flow()
         await publisher.close()
+
+
+async def test_a_consumer_comes_back_where_rabbitmq_does_not_close_its_channel(rabbit: RabbitLab) -> None:
+    """aiormq gives a channel up after a call without answer, as where a queue has no leader, and asks for its end."""
+    consumer = RabbitConsumer(rabbit.url, rabbit.exchange, [ALPHA], graceful=BRIEF)
+    inbox = Inbox()
+    await consumer.start(inbox)
+    subscription = consumer._subscriptions["alpha"]
+    raw = subscription._raw
+    assert raw is not None
+    for tag in tuple(raw.consumers):
+        await raw.basic_cancel(tag)
+    raw._Channel__close_event.set()  # type: ignore[attr-defined]
+    with pytest.raises(ChannelInvalidStateError):
+        await raw.basic_qos(prefetch_count=1)
+    assert not await subscription.check()
+    await until(partial(attached, consumer, wanted=True))
+    await rabbit.publisher.publish("alpha", [KEY])
+    delivery = await inbox.next()
+    await delivery.ack()
+    await consumer.close()
 
 
 async def test_a_consumer_comes_back_after_its_connection_was_cut(rabbit: RabbitLab, proxy: Proxy) -> None:

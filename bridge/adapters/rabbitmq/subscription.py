@@ -195,7 +195,13 @@ class Subscription:
                 self._watched = True
                 channel.reopen_callbacks.add(self._reopened)
             await channel.restore()
-            await channel.set_qos(prefetch_count=self._prefetch)
+            try:
+                await channel.set_qos(prefetch_count=self._prefetch)
+            except ChannelInvalidStateError:
+                # A call on it went unanswered: aiormq has closed it, and aio-pika waits for RabbitMQ to say so, which
+                # one that can't close it never does.
+                await channel.reopen()
+                await channel.set_qos(prefetch_count=self._prefetch)
             raw = cast("aiormq.Channel", await channel.get_underlay_channel())
             raw.on_consumer_cancel_callbacks.add(self._cancelled)
             await self._subscriber.start()
