@@ -1,7 +1,8 @@
 """How a part shows that it answers: by its own protocol, as a paused process still accepts a connection."""
 
+import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import httpx
@@ -72,3 +73,12 @@ def listening(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+def free_ports(ports: range) -> Iterator[int]:
+    """Yield ports that nothing holds, another each time, for processes that are about to listen.
+
+    The range must lie below the ports that the kernel gives: any connection of this machine could take one of those
+    until the process listens.
+    """
+    return (port for port in itertools.cycle(ports) if not listening(port))

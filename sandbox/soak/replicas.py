@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 
 from sandbox import process
 from sandbox.ports import LOOPBACK
+from sandbox.probes import free_ports
 from sandbox.process import Started
 from sandbox.soak.durations import CLAIM, LOCK
 from sandbox.soak.handlers import EXIT_CODE
@@ -73,10 +72,11 @@ class Replicas:
     `strikes` has what befell them.
     """
 
-    def __init__(self, count: int, env: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, count: int, env: Mapping[str, str], folder: Path, ports: range) -> None:
         path = {"PYTHONPATH": f"{folder}:{ROOT}", "TOPICS_PACKAGE": PACKAGE, "HOST": LOOPBACK}
         self._env = {**env, **SHORT, **path}
         self._folder = folder
+        self._ports = free_ports(ports)
         self._started: list[Started | None] = [None] * count
         self._turns = [asyncio.Lock() for _ in range(count)]
         self._seen = [0.0] * count
@@ -144,9 +144,6 @@ class Replicas:
         return self._spawn(number)
 
     def _spawn(self, number: int) -> Started:
-        with closing(socket.socket()) as probe:
-            probe.bind((LOOPBACK, 0))
-            port = str(probe.getsockname()[1])
-        started = process.spawn(COMMAND, {**self._env, "PORT": port}, self.log(number))
+        started = process.spawn(COMMAND, {**self._env, "PORT": str(next(self._ports))}, self.log(number))
         self._started[number], self._seen[number] = started, time.time()
         return started

@@ -107,7 +107,9 @@ class Soak:
             store = await stack.enter_async_context(spoiling(self._env["MONGODB_URI"], records=False))
             store.pose_as_replica_set()
             way = {"CAMUNDA_URL": spoiler.url, "MONGODB_URI": store.uri}
-            replicas = Replicas(self._plan.replicas, {**os.environ, **self._env, **way}, self._folder)
+            base = self._sandbox.choices.ports.base
+            ports = range(base + 100, base + 200)
+            replicas = Replicas(self._plan.replicas, {**os.environ, **self._env, **way}, self._folder, ports)
             stack.push_async_callback(replicas.end)
             await replicas.start()
             async with asyncio.TaskGroup() as group:

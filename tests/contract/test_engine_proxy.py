@@ -29,8 +29,13 @@ class ForwardProxy:
         self.logins: list[str] = []
         self.refuses = False
         self.port = 0
+        self.running: set[asyncio.Future[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.running.add(running := asyncio.ensure_future(self._serve(reader, writer)))
+        await running
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         line, *headers = head.split("\r\n")
         self.asked.append(line)
@@ -72,6 +77,7 @@ async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ForwardProxy]:
         for name in ("HTTP_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://user:s3cret@127.0.0.1:{made.port}")
         yield made
+        await asyncio.gather(*made.running)
 
 
 @asynccontextmanager
