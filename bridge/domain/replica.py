@@ -11,6 +11,8 @@ from ulid import ULID
 
 KEPT: Final = timedelta(days=1)
 """For how long a process that was killed is still known."""
+ALIVE_FOR: Final = timedelta(seconds=15)
+"""For how long after its last heartbeat a process counts."""
 _WORKER: Final = "bridge-"
 _ULID_LENGTH: Final = 26
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from bridge.domain.errors import BrokerError
 from bridge.domain.records import Pause
-from bridge.domain.replica import Replica
+from bridge.domain.replica import ALIVE_FOR, Replica
 from bridge.domain.task import State
 from bridge.ports.broker import Depth, Publisher
 from bridge.ports.clock import Clock
@@ -53,7 +53,7 @@ class Attention:
         publisher: Publisher,
         topics: Collection[str],
         clock: Clock,
-        life: timedelta = timedelta(seconds=15),
+        life: timedelta = ALIVE_FOR,
         memory: timedelta = timedelta(hours=1),
     ) -> None:
         self._search = search

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from bridge.domain.errors import EngineChanged, EngineUnavailable
+from bridge.domain.replica import ALIVE_FOR
 from gateway.adapters import exchange_of
 from gateway.checks.check import Check, run_in_turn, without_login
 from gateway.checks.finding import Finding, fault, good, warning
@@ -17,8 +18,6 @@ from gateway.wiring import Gateway
 PART: Final = "mongodb"
 _TOLERANCE: Final = 2.0
 """Seconds by which the clocks may differ."""
-_LIFE: Final = timedelta(seconds=15)
-"""For how long after its last heartbeat a process counts."""
 
 
 def _address(gateway: Gateway) -> str:
@@ -65,7 +64,7 @@ async def _engine_identity(gateway: Gateway) -> Sequence[Finding]:
 
 async def _exchange(gateway: Gateway) -> Sequence[Finding]:
     own = exchange_of(gateway.settings)
-    replicas = await gateway.store.replicas(gateway.clock.now() - _LIFE)
+    replicas = await gateway.store.replicas(gateway.clock.now() - ALIVE_FOR)
     others = sorted({one.exchange for one in replicas if one.exchange is not None} - {own})
     if others:
         says = (

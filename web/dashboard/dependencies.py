@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from bridge.domain.replica import ALIVE_FOR
 from bridge.operations.attention import Needs
 from bridge.operations.bulk import Bulk
 from bridge.operations.health import Health
@@ -59,7 +60,7 @@ class DashboardDependencies:
     offload: Offload = field(default_factory=Offload)
     jaeger_url: str | None = None
     cockpit_url: str | None = None
-    stale_after: timedelta = timedelta(seconds=15)
+    stale_after: timedelta = ALIVE_FOR
     shown_for: timedelta = timedelta(hours=1)
 
     def secrets_of(self, topic: str | None) -> frozenset[str]:

@@ -23,10 +23,10 @@ no queue of that node took a message then, until the node was started again.
 
 async def redeclare(link: RabbitConnection, topology: Topology, topic: str) -> None:
     """Delete the topic's queue with all its messages, and declare it anew; raises as `RabbitConnection.ask` does."""
-    name = topology.queue_name(topic)
+    name, operation = topology.queue_name(topic), f"repair of {topic}"
     logging.getLogger(LOGGER).warning("queue %s is out of order: it is deleted, and declared anew", name)
-    async with link.own_channel(f"repair of {topic}") as channel, link.call(f"repair of {topic}", at_least=DELETION):
+    async with link.own_channel(operation) as channel, link.call(operation, at_least=DELETION):
         await channel.queue_delete(name)
     await asyncio.sleep(DELETED_FOR)
-    async with link.ask(f"repair of {topic}") as channel:
+    async with link.ask(operation) as channel:
         await topology.declare(channel, name)

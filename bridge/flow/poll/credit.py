@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.domain.replica import Replica, capacity
+from bridge.domain.replica import ALIVE_FOR, Replica, capacity
 from bridge.domain.topic import Topic
 from bridge.flow.lease import Lease
 from bridge.ports.broker import Publisher
@@ -30,7 +30,7 @@ class Bounds:
     scarce_age: timedelta = timedelta(milliseconds=100)
     ample_age: timedelta = timedelta(seconds=5)
     refresh_every: timedelta = timedelta(seconds=1)
-    replica_life: timedelta = timedelta(seconds=15)
+    replica_life: timedelta = ALIVE_FOR
 
 
 @dataclass(frozen=True, slots=True)
