@@ -12,6 +12,7 @@ import pytest
 from aio_pika.exceptions import ChannelInvalidStateError
 from yarl import URL
 
+from bridge.adapters.rabbitmq.connection import LOGGER
 from bridge.adapters.rabbitmq.consumer import RabbitConsumer
 from bridge.adapters.rabbitmq.publisher import RabbitPublisher
 from bridge.domain.errors import BrokerUnavailable
@@ -389,3 +390,45 @@ async def test_a_consumer_stopped_while_the_broker_is_away_does_not_come_back(ra
     await rabbit.publisher.publish("alpha", [KEY])
     await consumer.close()
     assert await rabbit.publisher.depth("alpha") == Depth(1, 0)
+
+
+async def test_a_queue_is_repaired_by_one_connection_at_a_time(
+    rabbit: RabbitLab, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every process sees that a queue is out of order; the second's deletion would meet what the first declared."""
+    caplog.set_level("INFO", LOGGER)
+    first = RabbitPublisher(proxy.url(rabbit.url), rabbit.exchange, TOPICS, timeout=SHORT)
+    await first.open()
+    try:
+        proxy.hold_at(QUEUE_DELETE)
+        repair = asyncio.create_task(first.repair("alpha"))
+        await proxy.holds.wait()
+        assert list(await rabbit.publisher.publish("alpha", [KEY])) == [None]
+        await rabbit.publisher.repair("alpha")
+        assert (await rabbit.publisher.depth("alpha")).ready == 1, "the second deleted nothing"
+        assert "another process declares it anew" in caplog.text
+        proxy.flow()
+        await repair
+        assert (await rabbit.publisher.depth("alpha")).ready == 0
+    finally:
+        proxy.flow()
+        await first.close()
+
+
+async def test_a_repair_whose_process_ends_is_left_to_another(rabbit: RabbitLab, proxy: Proxy) -> None:
+    first = RabbitPublisher(proxy.url(rabbit.url), rabbit.exchange, TOPICS, timeout=SHORT)
+    await first.open()
+    proxy.hold_at(QUEUE_DELETE)
+    repair = asyncio.create_task(first.repair("alpha"))
+    await proxy.holds.wait()
+    assert list(await rabbit.publisher.publish("alpha", [KEY])) == [None]
+    await asyncio.gather(proxy.close(), release(proxy))
+    with pytest.raises(BrokerUnavailable):
+        await repair
+
+    async def repaired() -> bool:
+        await rabbit.publisher.repair("alpha")
+        return (await rabbit.publisher.depth("alpha")).ready == 0
+
+    await until(repaired)
+    await first.close()

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import Final
 
+from aiormq.exceptions import ChannelLockedResource
+
 from bridge.adapters.rabbitmq.connection import LOGGER, RabbitConnection
 from bridge.adapters.rabbitmq.topology import Topology
 
@@ -22,11 +24,32 @@ no queue of that node took a message then, until the node was started again.
 
 
 async def redeclare(link: RabbitConnection, topology: Topology, topic: str) -> None:
-    """Delete the topic's queue with all its messages, and declare it anew; raises as `RabbitConnection.ask` does."""
-    name, operation = topology.queue_name(topic), f"repair of {topic}"
-    logging.getLogger(LOGGER).warning("queue %s is out of order: it is deleted, and declared anew", name)
+    """Delete the topic's queue with all its messages, and declare it anew, unless another connection is about it.
+
+    Raises as `RabbitConnection.ask` does.
+    """
+    log, name, operation = logging.getLogger(LOGGER), topology.queue_name(topic), f"repair of {topic}"
+    if not await _lock(link, topology.repair_lock(topic), operation):
+        log.info("queue %s is out of order: another process declares it anew, or did so just now", name)
+        return
+    log.warning("queue %s is out of order: it is deleted, and declared anew", name)
     async with link.own_channel(operation) as channel, link.call(operation, at_least=DELETION):
         await channel.queue_delete(name)
     await asyncio.sleep(DELETED_FOR)
     async with link.ask(operation) as channel:
         await topology.declare(channel, name)
+
+
+async def _lock(link: RabbitConnection, lock: str, operation: str) -> bool:
+    """Return whether this connection has the lock: an exclusive queue, which ends with the connection or by itself.
+
+    All processes see the same queue out of order at about the same time. The lock outlives the repair by the time of a
+    publish, as one that began before tells nothing of the new queue.
+    """
+    held_for = max(DELETION, link.timeout) + DELETED_FOR + 2 * link.timeout
+    async with link.ask(operation) as channel:
+        try:
+            await channel.queue_declare(lock, exclusive=True, arguments={"x-expires": round(held_for * 1000)})
+        except ChannelLockedResource:
+            return False
+    return True

@@ -80,6 +80,10 @@ class Topology:
         mark = f"+@{hashlib.sha256(topic.encode()).hexdigest()[:32]}"
         return quoted[: self._limit - len(mark)] + mark
 
+    def repair_lock(self, topic: str) -> str:
+        """Return the name of the queue that a connection has to itself while it repairs the topic's."""
+        return f"{self.name}.@repair-{hashlib.sha256(topic.encode()).hexdigest()[:32]}"
+
     @property
     def _limit(self) -> int:
         """How many bytes of a queue's name are left for the topic."""

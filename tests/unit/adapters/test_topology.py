@@ -51,6 +51,13 @@ def test_two_topics_never_have_the_same_name(topics: list[str], exchange: str) -
     assert len(names) == len({*topics, *ODD})
 
 
+@given(NAMES, st.lists(NAMES, max_size=30), st.sampled_from(["gateway", "x" * 200]))
+def test_a_lock_has_no_topics_name(repaired: str, topics: list[str], exchange: str) -> None:
+    lock = Topology(exchange).repair_lock(repaired)
+    assert len(lock.encode()) <= 255
+    assert lock not in {Topology(exchange).queue_name(topic) for topic in [lock.removeprefix(f"{exchange}."), *topics]}
+
+
 def test_long_topics_differ_by_their_hash() -> None:
     first, second = ("é" * 254 + end for end in "ab")
     assert Topology("gateway").routing_key(first) != Topology("gateway").routing_key(second)
