@@ -51,6 +51,9 @@ PARTS: Final = {
         "such virtual host (`rabbitmqctl add_vhost`), the user has no permissions on it (`rabbitmqctl "
         "set_permissions`), or it takes no more connections"
     ),
+    "broker.channel_closed": msg(
+        "%(operation)s: the channel is closed, as the connection was lost or RabbitMQ left a call on it unanswered"
+    ),
     "broker.disconnected": msg("%(operation)s: there is no connection now"),
     "broker.connection_closed": msg("%(operation)s: the connection was closed"),
     "broker.unavailable": msg(
