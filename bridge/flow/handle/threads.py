@@ -79,10 +79,12 @@ class Slot:
     async def call(self, function: Callable[[], Any], task: Task) -> Any:
         """Run `function` in a free thread, and return or raise as the function does.
 
-        A cancelled call returns at once, and the thread is stuck until the function ends.
+        A cancelled call returns at once, and the thread is stuck until the function ends. Raises `RuntimeError` where
+        the machine has no thread left; the function has not begun then.
         """
-        run = self._run = _Run(function, asyncio.get_running_loop())
+        run = _Run(function, asyncio.get_running_loop())
         self._pool.begin(run)
+        self._run = run
         try:
             return await run.result
         except asyncio.CancelledError:
@@ -200,14 +202,15 @@ class _Pool:
                 turn.set_exception(ProcessEnding("no handler begins any more"))
 
     def begin(self, run: _Run) -> None:
-        run.ended.add_done_callback(self._ended)
-        self._jobs.put(run)
         if self._idle:
             self._idle -= 1
-            return
-        name = f"topic-{self._name}_{self._threads}"
-        self._threads += 1
-        threading.Thread(target=_serve, args=(self._jobs,), name=name, daemon=True).start()
+        else:
+            # Before the job is put: one whose thread can't start must not wait for another's.
+            name = f"topic-{self._name}_{self._threads}"
+            threading.Thread(target=_serve, args=(self._jobs,), name=name, daemon=True).start()
+            self._threads += 1
+        run.ended.add_done_callback(self._ended)
+        self._jobs.put(run)
 
     def close(self) -> None:
         for _ in range(self._threads):

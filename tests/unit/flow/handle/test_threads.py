@@ -138,6 +138,24 @@ async def test_whatever_a_function_raises_is_its_callers(threads: Threads, error
     assert threads.stuck() == {}
 
 
+async def test_a_run_without_a_thread_fails_and_leaves_its_slot(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, ran = Hanging(0, concurrency=1).topic(), threading.Event()
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        async with threads.slot(plain) as slot:
+            with pytest.raises(RuntimeError, match="new thread"):
+                await slot.call(ran.set, a_task())
+    async with asyncio.timeout(5), threads.slot(plain) as slot:
+        await slot.call(lambda: None, a_task())
+    assert not ran.is_set(), "it was given up, and its retry is another run"
+
+
 async def test_at_the_end_nobody_waits_for_a_slot_nor_for_a_stuck_thread(threads: Threads) -> None:
     plain, go = Hanging(0, concurrency=1).topic(), threading.Event()
     async with asyncio.timeout(10):
