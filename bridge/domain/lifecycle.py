@@ -193,6 +193,9 @@ def sets(event: Event) -> dict[str, Any]:
         fields["outcome"] = None
     if all(rule.to in _ENDS for rule in TABLE[event]):
         fields["next_at"] = None
+    if all(rule.to is State.FAILED for rule in TABLE[event]):
+        # Whoever retries an incident, here or in the engine: its handler gets all its claims again.
+        fields["lost_claims"] = 0
     return fields
 
 

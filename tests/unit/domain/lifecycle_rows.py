@@ -65,6 +65,7 @@ ROWS = (
 CLEARS_CLAIM = {Event.LOSE_CLAIM, Event.RELEASE, Event.REFETCH, Event.REOPEN, Event.REPLACE}
 CLEARS_OUTCOME = {Event.DELIVERED_RETRY, Event.DELIVERED_INCIDENT, Event.FAILURE_TAKEN, Event.REPLACE}
 CLEARS_HISTORY = {Event.REPLACE}
+CLEARS_LOST_CLAIMS = {Event.DELIVERED_INCIDENT, Event.UNDELIVERABLE, Event.EXHAUSTED}
 CLEARS_NEXT = {
     Event.DELIVERED_COMPLETION,
     Event.DELIVERED_INCIDENT,
@@ -144,6 +145,7 @@ def expected(task: Task, move: Move) -> Task | None:
         moved = moved if row.event not in CLEARS_CLAIM else moved.changed(claim_id=None)
         moved = moved if row.event not in CLEARS_OUTCOME else moved.changed(outcome=None)
         moved = moved if row.event not in CLEARS_HISTORY else moved.changed(history=())
+        moved = moved if row.event not in CLEARS_LOST_CLAIMS else moved.changed(lost_claims=0)
         moved = moved if row.event not in CLEARS_NEXT else moved.changed(next_at=None)
         for counter, by in COUNTS.get(row.event, {}).items():
             moved = moved.changed(**{counter: getattr(task, counter) + by})

@@ -35,6 +35,7 @@ from bridge.domain.task import (
 )
 from tests.unit.domain.lifecycle_rows import (
     CLEARS_CLAIM,
+    CLEARS_LOST_CLAIMS,
     CLEARS_NEXT,
     CLEARS_OUTCOME,
     COUNTS,
@@ -72,6 +73,7 @@ def test_an_event_sets_and_counts_as_designed(event: Event) -> None:
         **({"claim_id": None} if event in CLEARS_CLAIM else {}),
         **({"outcome": None} if event in CLEARS_OUTCOME else {}),
         **({"next_at": None} if event in CLEARS_NEXT else {}),
+        **({"lost_claims": 0} if event in CLEARS_LOST_CLAIMS else {}),
     }
     assert sets(event) == wanted
     assert counts(event) == COUNTS.get(event, {})

@@ -158,6 +158,17 @@ async def test_a_handler_that_kills_its_process_too_often_is_an_incident() -> No
     assert [incident.id for incident in flow.lab.engine.incidents()] == [task.id]
 
 
+async def test_a_retry_in_the_engine_starts_the_count_of_lost_claims_anew() -> None:
+    """Given in Cockpit, and brought by a fetch before the incident is looked at."""
+    flow = Sweeper()
+    task = await flow.lost(lost_claims=LOST_CLAIMS - 1)
+    await flow.sweep()
+    await flow.lab.engine.set_retries(task.id, 1)
+    (again,) = await flow.lab.store.accept([task.changed(lease_until=flow.lab.clock.now() + LOCK)])
+    assert again is not None
+    assert (again.state, again.epoch, again.lost_claims) == (State.RECEIVED, 2, 0)
+
+
 async def test_a_claim_that_decided_since_it_was_read_is_left() -> None:
     flow = Sweeper()
     task = await flow.lost()
