@@ -120,6 +120,13 @@ async def test_a_record_is_put_once(store: Store) -> None:
     assert await store.put_once("receipt", "$a.b", {"n.m": NOW}) == ("$a.b", True)
 
 
+@pytest.mark.parametrize("value", [object(), 2**70, "\ud800"], ids=["an object", "a large number", "half a character"])
+async def test_a_record_that_can_not_be_kept_leaves_its_key_free(store: Store, value: object) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        await store.put_once("invoice", "a", {"n": value})
+    assert await store.put_once("invoice", "a", {"n": 1}) == ("a", True)
+
+
 @pytest.mark.parametrize(
     "outcome",
     [

@@ -8,6 +8,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+import bson
+from pydantic_core import to_jsonable_python
+
 from bridge.documents.payload import PAYLOAD
 from bridge.documents.task_codec import moved_back, read_back, read_document, to_document
 from bridge.domain.dead_letter import DeadLetter
@@ -214,7 +217,9 @@ class MemoryStore:
 
     async def oldest(self, state: State) -> datetime | None:
         """Return when the oldest task in a state was accepted."""
-        return min((task.created_at for task in self.tasks.values() if task.state is state), default=None)
+        tasks = [task for task in self.tasks.values() if task.state is state]
+        moments = (self.spoiled.get(task.id, {}).get("created_at", task.created_at) for task in tasks)
+        return min((moment for moment in moments if isinstance(moment, datetime)), default=None)
 
     async def incidents(self, topics: Sequence[str]) -> Mapping[str, int]:
         """Count the incidents of these topics, without zeros."""
@@ -229,8 +234,9 @@ class MemoryStore:
         )
 
     async def put_once(self, kind: str, key: str, record: Mapping[str, Any]) -> tuple[str, bool]:
+        kept = bson.decode(bson.encode(to_jsonable_python(record)))
         new = (kind, key) not in self.records
-        self.records.setdefault((kind, key), dict(record))
+        self.records.setdefault((kind, key), kept)
         return key, new
 
 

@@ -68,10 +68,11 @@ def _translate(operation: str, error: BaseException) -> BrokerError | None:
             task = asyncio.current_task()
             ours = task is None or task.cancelling()
             return None if ours else BrokerUnavailable(message("broker.lost", operation=operation))
-        case ChannelInvalidStateError():
-            return BrokerUnavailable(message("broker.channel_closed", operation=operation))
-        case IncorrectState():
-            return BrokerUnavailable(message("broker.disconnected", operation=operation))
+        case ChannelInvalidStateError() | IncorrectState():
+            is_channel = isinstance(error, ChannelInvalidStateError)
+            return BrokerUnavailable(
+                message("broker.channel_closed" if is_channel else "broker.disconnected", operation=operation)
+            )
     if isinstance(error, CONNECTION_EXCEPTIONS):
         return BrokerUnavailable(_failure(operation, error))
     # aiormq throws this very class, without a word, into what waits on a connection that is closed.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from bridge.adapters.memory.store import MemoryStore
 from bridge.domain.access import Role as AccessRole
 from bridge.domain.errors import SetupError
 from bridge.domain.task import State, TypedValue
@@ -116,7 +117,8 @@ async def test_what_can_not_be_handed_on_is_told(tmp_path: Path) -> None:
 
     servers = MemoryServers()
     store = servers.store(SETTINGS)
-    await store.put_once("charge", "A-17", {"made_by": Local()})
+    assert isinstance(store, MemoryStore)
+    store.records["charge", "A-17"] = {"made_by": Local()}
     with pytest.raises(SetupError, match="can't be handed on, and is lost"):
         servers.save(tmp_path / "kept")
     MemoryServers().load(tmp_path / "kept")  # there is nothing: it begins empty
