@@ -65,7 +65,7 @@ class Shutdown:
             if isinstance(end, Exception):
                 self._tell("loops", end)
         await self._part("renew", gateway.renew.settle())
-        await self._part("reconcile", gateway.reconciler.settle())
+        await self._part("reconcile", gateway.reconciler.stop())
         await self._part("relay", gateway.relay.drain())
         await self._part("release", self._release_unstarted())
         await self._part("leave", gateway.heartbeat.leave())

@@ -90,7 +90,10 @@ def from_document(document: Mapping[str, Any]) -> Task:
         raise UnreadableField(f"_id: a text is expected, found {type(document['_id']).__name__}")
     # A version before kept the result of a task in place of its outcome.
     if document.get("result") is not None and "outcome" not in values and values["state"] is State.COMPLETED:
-        values["outcome"] = Completion(_from_variables(document["result"]))
+        try:
+            values["outcome"] = Completion(_from_variables(document["result"]))
+        except Exception as error:  # as of every other field
+            raise UnreadableField(f"result: {_reason(error)}") from error
     return Task(id=document["_id"], **values)
 
 

@@ -1,12 +1,15 @@
-"""Logs each document that can't be read once, however often it is read."""
+"""Documents that can't be read: each is logged once, however often it is read, and set aside."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
+from bridge.domain.errors import TaskUnreadable
 from bridge.domain.redaction import mask_text
-from bridge.domain.task import UnreadableTask
+from bridge.domain.task import UNREADABLE_LOOK, Task, UnreadableTask
 from bridge.ports.journal import Journal, Level
+from bridge.ports.store import TaskStore
 
 _MOST: Final = 10_000
 """How many documents are remembered: after so many others a document is logged again."""
@@ -34,3 +37,12 @@ class UnreadableLog:
             state=found.stored_state,
             reason=mask_text(found.reason),
         )
+
+
+async def read_or_set_aside(store: TaskStore, task_id: str, now: datetime) -> Task | None:
+    """Return the whole task. None where none is kept, and where its payload can't be read: then it is set aside."""
+    try:
+        return await store.get(task_id)
+    except TaskUnreadable as error:
+        await store.set_aside([error.found], now + UNREADABLE_LOOK)
+        return None

@@ -156,6 +156,24 @@ async def test_what_is_unreadable_for_its_payload_stays_aside_though_it_is_due_w
     assert ([one.id for one in due.unreadable], due.tasks) == (["a"], ())
 
 
+@pytest.mark.parametrize("created_at", ["once", 7, None])
+async def test_the_oldest_is_found_beside_one_whose_moment_can_not_be_read(shop: Shop, created_at: object) -> None:
+    await shop.store.accept([task("a"), task("b", created_at=NOW - MINUTE)])
+    await shop.spoil("b", {"created_at": created_at})
+    assert await shop.store.oldest(State.RECEIVED) == NOW
+    page = (await shop.store.page(TaskFilter(), 10)).tasks
+    assert {one.id: isinstance(one, Task) for one in page} == {"a": True, "b": False}
+
+
+@pytest.mark.parametrize("result", [7, {"a": 1}, [{"name": "a"}]])
+async def test_a_former_result_that_can_not_be_read_is_told(shop: Shop, result: object) -> None:
+    await shop.store.accept([task("a", state=State.COMPLETED), task("b")])
+    await shop.spoil("a", {"result": result, "outcome": None})
+    with pytest.raises(TaskUnreadable, match="result"):
+        await shop.store.get("a")
+    assert [one.id for one in await shop.store.get_many(["a", "b"])] == ["b"]
+
+
 async def test_a_lease_on_one_that_can_not_be_read_spoils_no_other(shop: Shop) -> None:
     await shop.store.accept([task("a"), task("b")])
     await shop.spoil("a", {"state": "paused"})

@@ -77,6 +77,10 @@ class LabStore(MemoryStore):
         late = self._strike("get")
         return self._answer(late, await super().get(task_id))
 
+    async def get_many(self, task_ids: Sequence[str]) -> Sequence[Task]:
+        late = self._strike("get_many")
+        return self._answer(late, await super().get_many(task_ids))
+
     async def due(self, state: State | None, now: datetime, limit: int) -> Due:
         found = await super().due(state, now, limit)
         if self.together is not None:

@@ -211,7 +211,8 @@ class StoreReader:
         with translated("oldest"):
             found = self._tasks.find({"state": {"$eq": state.value}}, {"created_at": 1}, max_time_ms=self._max_time_ms)
             documents = await found.sort([("updated_at", 1), ("_id", 1)]).limit(_OLDEST).to_list()
-        return min((document["created_at"] for document in documents), default=None)
+        moments = (document.get("created_at") for document in documents)
+        return min((moment for moment in moments if isinstance(moment, datetime)), default=None)
 
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         with translated("page"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from bridge.domain.errors import EngineError, TaskGone
 from bridge.domain.lifecycle import Move
@@ -11,6 +12,9 @@ from bridge.domain.task import Task
 from bridge.ports.engine import Engine, EngineTask
 from bridge.ports.journal import Journal, Level
 from bridge.ports.store import TaskStore
+
+_WHOLE: Final = 50
+"""How many tasks are in memory with their payloads at once."""
 
 
 class EngineView:
@@ -58,13 +62,13 @@ class EngineView:
 
     async def ends_of(self, tasks: Sequence[Task]) -> list[Move]:
         """Return the moves that end tasks which the engine no longer has, where their end is known now."""
-        if not tasks:
-            return []
-        kept = {task.id: task for task in await self._store.get_many([task.id for task in tasks])}
-        found = [(task, kept[task.id]) for task in tasks if task.id in kept]
-        same = [now for task, now in found if (now.epoch, now.state) == (task.epoch, task.state)]
-        ends = await asyncio.gather(*(self._end(task) for task in same))
-        return [move for move in ends if move is not None]
+        moves: list[Move] = []
+        for start in range(0, len(tasks), _WHOLE):
+            known = {task.id: task for task in tasks[start : start + _WHOLE]}
+            kept = await self._store.get_many(list(known))
+            same = [now for now in kept if (now.epoch, now.state) == (known[now.id].epoch, known[now.id].state)]
+            moves += [move for move in await asyncio.gather(*(self._end(task) for task in same)) if move is not None]
+        return moves
 
     async def _end(self, task: Task) -> Move | None:
         async with self._slots:

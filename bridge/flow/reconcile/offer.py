@@ -11,6 +11,7 @@ from bridge.domain.lifecycle import Event, Move
 from bridge.domain.messages import message
 from bridge.domain.task import Task
 from bridge.flow.deliver.sender import INCIDENT_CHECK_AFTER
+from bridge.flow.unreadable import read_or_set_aside
 from bridge.ports.clock import Clock
 from bridge.ports.engine import Engine
 from bridge.ports.journal import Journal, Level
@@ -68,9 +69,9 @@ class Offer:
     async def finish(self, task_id: str) -> Move | None:
         """Finish an operator's retry whose process ended; return the move to write.
 
-        None while the engine is away, or where the task has moved on.
+        None while the engine is away, or where the task has moved on, or can't be read.
         """
-        task = await self._store.get(task_id)
+        task = await read_or_set_aside(self._store, task_id, self._clock.now())
         if task is None or not task.is_retry_pending:
             return None
         try:

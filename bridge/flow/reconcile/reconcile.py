@@ -15,12 +15,14 @@ from bridge.domain.task import UNREADABLE_LOOK, Attempt, Failure, State, Task
 from bridge.domain.trace_context import traced
 from bridge.flow.deliver.deliver import OutcomeDelivery
 from bridge.flow.lease import Lease
+from bridge.flow.reconcile.checks import Checks
 from bridge.flow.reconcile.due_retries import DueRetries, RetryLooks
 from bridge.flow.reconcile.engine_view import EngineView
 from bridge.flow.reconcile.incidents import Incidents
 from bridge.flow.reconcile.offer import Offer
 from bridge.flow.relay import Relay
 from bridge.flow.submit import Submit
+from bridge.flow.unreadable import read_or_set_aside
 from bridge.ports.broker import Publisher
 from bridge.ports.clock import Clock
 from bridge.ports.engine import Engine, EngineTask
@@ -33,7 +35,8 @@ from bridge.ports.tracer import NoTracer, Tracer
 class ReconcilePolicy:
     """`stale_after`: how long a message may be on its way before its queue is checked. `lost_claims`: after so many
     lost claims the handler counts as killing its process. `nudges`: how many fetches a due retry gets before the engine
-    is asked about it. `retry_look` is the time between two such checks, which grows up to `retry_look_most`."""
+    is asked about it. `retry_look` is the time between two such checks, which grows up to `retry_look_most`. A sweep
+    waits up to `check_wait` for the engine's answers about retries and incidents."""
 
     stale_after: timedelta
     lost_claims: int
@@ -43,6 +46,7 @@ class ReconcilePolicy:
     retry_look_most: timedelta = timedelta(seconds=60)
     batch: int = 500
     at_once: int = 8
+    check_wait: timedelta = timedelta(seconds=1)
 
 
 ALL: Final = frozenset(State)
@@ -120,6 +124,7 @@ class Reconciler:
             clock=clock,
             looks=RetryLooks(policy.nudges, policy.retry_look, policy.retry_look_most),
         )
+        self._checks = Checks(policy.check_wait)
         self._publishing: dict[str, asyncio.Task[None]] = {}
 
     async def run_once(self) -> int:
@@ -127,11 +132,11 @@ class Reconciler:
 
         Each state is read by itself, so that many due tasks of one state don't hold up those of another.
         """
+        refused = self._checks.failure()
         now = self._clock.now()
         states = self._states_now(now)
         due = dict(zip(states, await asyncio.gather(*(self._due(state, now) for state in states)), strict=True))
         self.is_behind = any(len(due[state].tasks) >= self._policy.batch for state in states if state in _ORDER)
-        refused: StoreError | None = None
         for state, found in due.items():
             try:
                 if found.unreadable:
@@ -149,7 +154,7 @@ class Reconciler:
 
     def _states_now(self, now: datetime) -> Sequence[State | None]:
         """Return the states in the order of the sweep, the most urgent first; None: states that this version lacks."""
-        ours = self._states if self._sees_renewals() else self._states - {State.RUNNING}
+        ours = self._states - self._checks.states - (frozenset() if self._sees_renewals() else {State.RUNNING})
         states: list[State | None] = [state for state in _ORDER if state in ours]
         if now >= self._seldom_at:
             self._seldom_at = now + _SELDOM
@@ -171,10 +176,12 @@ class Reconciler:
             case State.QUEUED:
                 await self._renew_or_requeue(tasks)
             case State.RETRYING:
-                await self._retries.check(await self._take(tasks, lambda _: self._policy.retry_look))
+                taken = await self._take(tasks, lambda _: self._policy.retry_look)
+                await self._checks.run(state, self._retries.check(taken))
             case State.FAILED:
                 now = self._clock.now()
-                await self._incidents.check(await self._take(tasks, lambda task: Incidents.next_check(task, now)))
+                taken = await self._take(tasks, lambda task: Incidents.next_check(task, now))
+                await self._checks.run(state, self._incidents.check(taken))
             case State.COMPLETED | State.CANCELLED | State.SUPERSEDED | State.UNKNOWN:
                 # Tasks that ended have no next step; an older version may have left them a due time.
                 self._journal.write("ended_tasks_due", level=Level.WARNING, state=state.value, tasks=len(tasks))
@@ -236,6 +243,8 @@ class Reconciler:
         tasks = [task for task in tasks if task.topic not in busy]
         unverified = [task.id for task in tasks if not task.verified]
         whole = await self._store.get_many(unverified) if unverified else []
+        for task_id in set(unverified) - {task.id for task in whole}:
+            await read_or_set_aside(self._store, task_id, self._clock.now())
         checked = await asyncio.gather(*(self._checked(task) for task in whole if not task.verified))
         ready = [task for task in tasks if task.verified] + [task for task in checked if task is not None]
         held = [task for task in ready if not self._lease.needs_renewal(task, task.lease_until)]
@@ -260,8 +269,14 @@ class Reconciler:
             self._journal.write("publishes_not_recorded", level=Level.WARNING, tasks=len(tasks), error=str(error))
 
     async def settle(self) -> None:
-        """Wait for the publishes under way."""
+        """Wait for the publishes and checks under way."""
         await asyncio.gather(*self._publishing.values())
+        await self._checks.settle()
+
+    async def stop(self) -> None:
+        """End the checks under way, and wait for the publishes."""
+        await self._checks.stop()
+        await self.settle()
 
     async def _checked(self, task: Task) -> Task | None:
         async with self._slots:

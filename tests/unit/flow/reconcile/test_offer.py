@@ -175,6 +175,19 @@ async def test_a_refusal_of_the_variables_leaves_everything_as_it_was() -> None:
     assert rig.now(task) == task
 
 
+async def test_a_pending_retry_that_can_not_be_read_is_set_aside_and_holds_up_no_other() -> None:
+    rig = RetryRig(sums)
+    tasks = [await rig.failed_push("sums", A, A) for _ in range(2)]
+    for task in tasks:
+        rig.kill_at("get")
+        await edited_at(rig, task)
+    spoilt, other = tasks
+    rig.store.spoiled[spoilt.id] = {"variables": {"amount": 5}}
+    await rig.sweep(OFFER_WITHIN)
+    assert rig.store.aside == {spoilt.id}
+    assert await runs_with_the_edit(rig, other)
+
+
 @pytest.mark.parametrize("raised", [True, False])
 async def test_an_incident_whose_retries_were_raised_is_seen_where_no_fetch_brings_it(raised: bool) -> None:
     """As after an answer that was lost on its way to the operator, or by Cockpit."""

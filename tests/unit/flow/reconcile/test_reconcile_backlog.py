@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from bridge.domain.errors import StoreError
 from bridge.domain.task import UNREADABLE_LOOK, Completion, State, Task
 from bridge.flow.reconcile.reconcile import ReconcilePolicy
+from bridge.ports.engine import EngineTask
 from tests.unit.fakes import NOW, SECOND, a_task
 from tests.unit.flow.reconcile.sweeper import LOST_CLAIMS, STALE, Sweeper
 from tests.unit.flow_lab import Lab
@@ -46,6 +50,79 @@ async def test_ten_thousand_that_are_due_hold_up_no_lost_claim(state: State) -> 
     assert len(asked) == BATCH, "only a batch of the others was looked at"
     assert flow.lab.engine.of("get") == [], "none was asked about alone"
     assert set(asked) < set(waiting)
+
+
+async def ended(flow: Sweeper, state: State) -> Task:
+    """Return a task that is due, and gone from the engine."""
+    task = await flow.due(state, finished_at=NOW, reports=2)
+    flow.lab.engine.cancel(task.id)
+    return task
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.RETRYING])
+async def test_a_sweep_does_not_wait_for_what_the_engine_says_of_tasks_that_are_gone(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after many instances were cancelled at once: of each the engine is asked by itself."""
+    flow = Sweeper(check_wait=timedelta(0), batch=3)
+    gone = [await ended(flow, state) for _ in range(6)]
+    asked, answers, get = 0, asyncio.Event(), flow.lab.engine.get
+
+    async def slow(task_id: str) -> EngineTask:
+        nonlocal asked
+        asked += 1
+        await answers.wait()
+        return await get(task_id)
+
+    monkeypatch.setattr(flow.lab.engine, "get", slow)
+    assert await flow.reconciler.run_once() == 3
+    lost = await flow.lost()
+    assert await flow.reconciler.run_once() == 1, "no second check of the state begins"
+    await asyncio.gather(*flow.reconciler._publishing.values())
+    assert (flow.published, asked) == ([lost.id], 3)
+    answers.set()
+    await flow.sweep()
+    assert await flow.sweep() == 3
+    assert {flow.lab.state(task) for task in gone} == {State.CANCELLED}
+
+
+async def test_a_check_that_goes_on_ends_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = Sweeper(check_wait=timedelta(0))
+    await ended(flow, State.FAILED)
+    stuck = asyncio.Event()
+
+    async def hang(_task_id: str) -> EngineTask:
+        stuck.set()
+        return await asyncio.Future()
+
+    monkeypatch.setattr(flow.lab.engine, "get", hang)
+    await flow.reconciler.run_once()
+    await stuck.wait()
+    async with asyncio.timeout(5):
+        await flow.reconciler.stop()
+
+
+async def test_what_the_store_refuses_of_a_check_fails_the_sweep_after_it() -> None:
+    flow = Sweeper(check_wait=timedelta(0))
+    await ended(flow, State.FAILED)
+    flow.lab.store.fail_next("get_many", StoreError("the document is full"))
+    await flow.reconciler.run_once()
+    await flow.reconciler.settle()
+    lost = await flow.lost()
+    with pytest.raises(StoreError, match="full"):
+        await flow.reconciler.run_once()
+    await flow.reconciler.settle()
+    assert flow.published == [lost.id]
+
+
+async def test_a_submission_that_can_not_be_read_whole_is_set_aside() -> None:
+    flow = Sweeper(batch=1)
+    spoilt = await flow.due(State.RECEIVED, verified=False, next_at=NOW - SECOND)
+    flow.lab.store.spoiled[spoilt.id] = {"variables": {"a": 1}}
+    waiting = await flow.due(State.RECEIVED)
+    await flow.sweep()
+    await flow.sweep()
+    assert (flow.published, flow.lab.store.aside) == ([waiting.id], {spoilt.id})
 
 
 async def test_a_full_batch_is_followed_by_another_look_at_once() -> None:
