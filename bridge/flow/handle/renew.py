@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from bridge.domain.errors import EngineError, LeaseStolen, StoreError, StoreUnavailable, TaskGone
 from bridge.domain.lifecycle import Event, Move
@@ -15,6 +16,14 @@ from bridge.flow.lease import Lease
 from bridge.ports.clock import Clock
 from bridge.ports.journal import Journal, Level
 from bridge.ports.store import TaskStore
+
+PAUSE: Final = 1 / 3
+"""Parts of a claim, the time until it expires: between two renewals, and at most until one that failed is repeated."""
+REPEAT_AFTER: Final = 1 / 6
+STORE_WITHIN: Final = 1 / 5
+"""For how much of a claim a renewal waits for the store, and for the engine. With a pause, a renewal that fails as both
+hang, and the time until it is repeated this is less than a claim."""
+ENGINE_WITHIN: Final = 1 / 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Renew:
         self._clock = clock
         self._journal = journal
         self._claim = claim
-        self._within = claim.total_seconds() / 4
+        self._within = claim.total_seconds() * STORE_WITHIN
         self._slots = asyncio.Semaphore(at_once)
         self._extending: dict[tuple[str, str], asyncio.Task[_Lost | None]] = {}
         self._ends: list[Move] = []
@@ -70,7 +79,7 @@ class Renew:
             if claim.lost is None and self._lease.needs_renewal(claim.task, claim.lease_until):
                 self._start(claim)
         if self._extending:
-            await asyncio.wait(self._extending.values(), timeout=self._within)
+            await asyncio.wait(self._extending.values(), timeout=self._claim.total_seconds() * ENGINE_WITHIN)
         self._ends += [end.move for end in self._ended() if end is not None]
         if away is not None:
             raise away

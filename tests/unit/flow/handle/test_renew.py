@@ -10,7 +10,7 @@ from bridge.domain.errors import EngineUnavailable, StoreUnavailable
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import Completion, State, Task
 from bridge.flow.handle.claims import Claim
-from bridge.flow.handle.renew import Renew
+from bridge.flow.handle.renew import ENGINE_WITHIN, PAUSE, REPEAT_AFTER, STORE_WITHIN, Renew
 from bridge.flow.lease import MARGIN
 from tests.unit.fakes import LOCK, NOW, SECOND
 from tests.unit.flow_lab import CLAIM, LAPSED, NEEDS_RENEWAL, THIEF, Acknowledger, Lab, Work
@@ -225,6 +225,11 @@ async def test_an_engine_that_hangs_does_not_let_the_claims_expire() -> None:
     await lab.renew.run_once()
     assert claim.lease_until == NOW + NEEDS_RENEWAL + LOCK - MARGIN
     await ended(lab, running)
+
+
+def test_a_renewal_that_fails_is_repeated_before_the_claim_expires() -> None:
+    """After a good renewal that waited for the engine, one hangs in the store, and waits for the engine, too."""
+    assert ENGINE_WITHIN + PAUSE + STORE_WITHIN + ENGINE_WITHIN + REPEAT_AFTER < 1
 
 
 async def test_what_the_engine_says_late_is_kept_by_the_next_round() -> None:
