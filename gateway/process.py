@@ -18,6 +18,7 @@ from litestar.types import ControllerRouterHandler
 from bridge.access.rate_limit import RateLimit, Side
 from bridge.adapters.telemetry.gauges import Gauges, StatusSnapshot
 from bridge.domain.errors import GatewayError, QueueMismatch, Refusal, ServerEnded, SetupError, StoreTooNew
+from bridge.flow.handle.renew import PAUSE, REPEAT_AFTER
 from bridge.operations.engine_backlog import EVERY
 from bridge.operations.health import Health, Purpose, Readiness, check
 from bridge.ports.journal import Level
@@ -236,14 +237,18 @@ class Process:
         }
         if self._server is not None:
             steps["access"] = self._open_access
-        if roles & {Role.WEB, Role.INTAKE}:
-            steps["rabbitmq"] = gateway.publisher.open
-        if Role.WORK in roles:
-            steps["consumers"] = lambda: gateway.consumer.start(gateway.handle)
         for name, step in steps.items():
             if not await self._attempt(name, step):
                 return False
-            self._consuming |= name == "consumers"
+        # Before RabbitMQ is there: a process with the role web takes requests already, as long as MongoDB does.
+        often = min(_HEARTBEAT, gateway.settings.claim / 6)
+        self._loop("heartbeat", gateway.heartbeat.run_once, often, most_delay=often)
+        if roles & {Role.WEB, Role.INTAKE} and not await self._attempt("rabbitmq", gateway.publisher.open):
+            return False
+        if Role.WORK in roles:
+            if not await self._attempt("consumers", lambda: gateway.consumer.start(gateway.handle)):
+                return False
+            self._consuming = True
         self._readiness.missing = {}
         return True
 
@@ -288,8 +293,6 @@ class Process:
 
     def _start_loops(self) -> None:
         gateway, settings = self._gateway, self._gateway.settings
-        often = min(_HEARTBEAT, settings.claim / 6)
-        self._loop("heartbeat", gateway.heartbeat.run_once, often, most_delay=often)
         self._loop("lag", gateway.lag.run_once, timedelta(0))
         gateway.loop_watch.start()
         self._loop("clock", gateway.clock.sync, timedelta(seconds=30))
@@ -303,7 +306,10 @@ class Process:
         if Role.WORK in gateway.roles:
             locks = [gateway.lease.duration(topic) for topic in gateway.topics]
             self._loop(
-                "renew", gateway.renew.run_once, min([settings.claim, *locks]) / 3, most_delay=settings.claim / 6
+                "renew",
+                gateway.renew.run_once,
+                min([settings.claim, *locks]) * PAUSE,
+                most_delay=settings.claim * REPEAT_AFTER,
             )
             self._loop("consumers", self._watch_consumers, timedelta(seconds=3))
         if gateway.roles & {Role.INTAKE, Role.WORK}:

@@ -58,8 +58,7 @@ class ReadinessCheck:
             return
         if self.missing:
             yield from self._unconnected(purpose)
-            return
-        if Role.WORK in roles and purpose in {None, Purpose.WORK}:
+        elif Role.WORK in roles and purpose in {None, Purpose.WORK}:
             yield from self._of_topics()
         for loop in self._loops:
             counts = purpose is None or loop.name in _LOOPS[purpose]

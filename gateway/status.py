@@ -69,11 +69,12 @@ def engine_warnings(gateway: Gateway) -> tuple[str, ...]:
 async def broker_version(gateway: Gateway) -> str:
     """Ask RabbitMQ for its version: by the publisher's connection, or by the consumer's where there is no publisher.
 
-    Raises `BrokerUnavailable` where a queue can't be used; its text names each such queue.
+    Raises `BrokerUnavailable` where a queue can't be used, or takes no message; its text names each such queue.
     """
     publishes = bool(gateway.roles & {Role.WEB, Role.INTAKE})
     version = await gateway.publisher.version() if publishes else "consuming"
-    faults = {**(gateway.publisher.faults() if publishes else {}), **gateway.consumer.faults()}
+    published = {**gateway.relay.faults(), **gateway.publisher.faults()} if publishes else {}
+    faults = {**published, **gateway.consumer.faults()}
     if faults:
         raise BrokerUnavailable(joined(faults.values()))
     if not publishes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from bridge.domain.errors import StoreError
 from bridge.domain.lifecycle import Event, Move
+from bridge.domain.messages import Message, message_of
 from bridge.domain.task import Task, TaskKey
 from bridge.ports.broker import Publisher
 from bridge.ports.clock import Clock
@@ -58,7 +59,7 @@ class Relay:
         self._put_limit = put_limit
         self._put: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
         self._full: set[str] = set()
-        self._failed_at: dict[str, datetime] = {}
+        self._failed: dict[str, tuple[datetime, Message]] = {}
         self.unconfirmed: Counter[str] = Counter()
 
     def put(self, task: Task) -> None:
@@ -87,9 +88,13 @@ class Relay:
 
     def is_failing(self, topic: str) -> bool:
         """Return whether, by the last publishes, the broker takes no message of the topic."""
-        at = self._failed_at.get(topic)
+        failed = self._failed.get(topic)
         # Fetching must go on some time: there may be nothing left to publish but tasks that are not fetched yet.
-        return at is not None and self._clock.now() - at < _FAILING * self._again_after
+        return failed is not None and self._clock.now() - failed[0] < _FAILING * self._again_after
+
+    def faults(self) -> Mapping[str, Message]:
+        """Return the topics of which, by the last publishes, the broker takes no message, with what it says."""
+        return {topic: said for topic, (_, said) in self._failed.items() if self.is_failing(topic)}
 
     async def drain(self) -> None:
         """Wait for all tasks that were `put`."""
@@ -157,12 +162,12 @@ class Relay:
         good = {task.id for task, error in zip(tasks, errors, strict=True) if error is None}
         bad = [task for task, error in zip(tasks, errors, strict=True) if error is not None]
         if good:
-            self._failed_at.pop(topic, None)
+            self._failed.pop(topic, None)
         if bad:
             now = self._clock.now()
-            if not good:
-                self._failed_at[topic] = now
             first = next(error for error in errors if error is not None)
+            if not good:
+                self._failed[topic] = now, message_of(first)
             self._journal.write(
                 "publish_failed", level=Level.WARNING, topic=topic, tasks=len(bad), error=str(first) or repr(first)
             )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
-from bridge.domain.messages import joined
+from bridge.domain.messages import joined, message
 from gateway.checks.check import Check, run_in_turn, without_login
 from gateway.checks.finding import Finding, fault, good
 from gateway.wiring import Gateway
@@ -22,8 +22,10 @@ async def _queues(gateway: Gateway) -> Sequence[Finding]:
     depths = await gateway.publisher.depths(gateway.topics.names)
     queues = "; ".join(f"{topic}: {d.ready} ready, {d.consumers} consumers" for topic, d in depths.items())
     faults = gateway.publisher.faults()
-    if faults:
-        says = f"{_address(gateway)}; {queues}; not usable: {joined(faults.values())}"
+    silent = [topic for topic in gateway.topics.names if topic not in depths and topic not in faults]
+    if faults or silent:
+        no_answer = [message("broker.no_answer", operation=f"depth of the queue of {topic}") for topic in silent]
+        says = f"{_address(gateway)}; {queues}; not usable: {joined([*faults.values(), *no_answer])}"
         change = "the text says it of each queue; the other topics are worked meanwhile"
         return (fault(PART, "rabbitmq.queue", says, change),)
     version = await gateway.publisher.version()

@@ -192,8 +192,11 @@ async def test_a_topic_fails_until_one_of_its_publishes_is_confirmed_or_it_is_ti
     tasks = await flow.received(a_task("a"))
     await flow.relay.publish(tasks)
     assert flow.relay.is_failing("orders")
+    assert list(flow.relay.faults()) == ["orders"]
+    assert "orders" in flow.relay.faults()["orders"]
     flow.clock.advance(2 * AGAIN)
     assert not flow.relay.is_failing("orders")
+    assert flow.relay.faults() == {}
     await flow.relay.publish(tasks)
     assert flow.relay.is_failing("orders")
     flow.broker.bind("orders")

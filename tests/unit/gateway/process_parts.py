@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
+from bridge.domain.messages import Message
 from bridge.domain.replica import Load
 from bridge.operations.health import Purpose, Readiness
 from bridge.registry import Registry
@@ -50,6 +51,7 @@ class Parts:
         self.begun: dict[str, asyncio.Event] = {}
         self.attached: Mapping[str, bool] = {"orders": True, "mail": True}
         self.detached: Mapping[str, str] = {}
+        self.unpublished: Mapping[str, Message] = {}
         self.loads: Mapping[str, Load] = {}
         self.notes = Notes()
         self.rig = PollRig({"orders": 4})
@@ -85,6 +87,7 @@ class Parts:
                 consuming=self.part("consumer.consuming", lambda: self.attached),
             ),
             publisher=Stub(self, "publisher", faults=dict),
+            relay=Stub(self, "relay", faults=lambda: self.unpublished),
             rights=Stub(self, "rights", missing=()),
             product=Stub(self, "product", product=None),
             wrong_answer=lambda: None,
@@ -128,7 +131,7 @@ class Parts:
 
 
 END = [
-    "handle.stop", "poll.stop", "consumer.stop", "consumer.close", "delivery.drain", "reconciler.settle", "relay.drain",
+    "handle.stop", "poll.stop", "consumer.stop", "consumer.close", "delivery.drain", "reconciler.stop", "relay.drain",
     "heartbeat.leave", "delivery.drain", "run.close", "publisher.close", "engine.close", "store.close",
 ]  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.domain.engine_product import Brand, EngineProduct
 from bridge.domain.errors import BrokerUnavailable, EngineUnavailable, QueueMismatch, SetupError, StoreUnavailable
+from bridge.domain.messages import message
 from bridge.domain.rights import MissingRight, Right
 from bridge.domain.task import State
 from bridge.ports.journal import Level
@@ -27,7 +28,8 @@ async def test_parts_are_connected_in_order_before_anything_is_fetched() -> None
     parts = Parts()
     running = await parts.started()
     connected = ["engine.open", "store.open", "clock.sync", "heartbeat.run_once", "publisher.open", "consumer.start"]
-    assert [call for call in parts.calls if call in connected][:6] == connected
+    assert list(dict.fromkeys(call for call in parts.calls if call in connected)) == connected
+    assert parts.calls.index("consumer.start") < parts.calls.index("poll.run_once")
     assert await parts.reasons() == ()
     await parts.end(running)
 
@@ -208,6 +210,14 @@ async def test_health_asks_every_part() -> None:
     assert (health.ok, health.components[0].error) == (False, "the engine is away")
 
 
+async def test_health_names_a_queue_that_takes_no_message() -> None:
+    parts = Parts(frozenset(Role))
+    parts.unpublished = {"orders": message("broker.failed", operation="publish to queue orders", kind="Nack", error="")}
+    health = await parts.process.health()
+    assert [(part.name, part.ok) for part in health.components][2:] == [("rabbitmq", False)]
+    assert "publish to queue orders" in str(health.components[2].error)
+
+
 async def test_health_warns_of_an_engine_that_answers() -> None:
     parts = Parts()
     missing = MissingRight(Right.UPDATE, "orders")
@@ -234,7 +244,7 @@ async def test_handlers_end_while_the_engine_still_holds_a_poll() -> None:
     held = parts.gate("poll.stop")
     parts.stop.set()
     await parts.until("delivery.drain")
-    assert "reconciler.settle" not in parts.calls
+    assert "reconciler.stop" not in parts.calls
     held.set()
     await parts.end(running)
     assert ended(parts) == END
@@ -255,7 +265,7 @@ async def test_claims_are_renewed_and_signs_of_life_given_until_the_last_handler
 @pytest.mark.parametrize(
     "call",
     [
-        "poll.stop", "consumer.stop", "consumer.close", "delivery.drain", "reconciler.settle", "relay.drain",
+        "poll.stop", "consumer.stop", "consumer.close", "delivery.drain", "reconciler.stop", "relay.drain",
         "heartbeat.leave", "publisher.close", "engine.close",
     ],
 )  # fmt: skip

@@ -106,6 +106,8 @@ async def test_while_rabbitmq_is_awaited_requests_are_taken() -> None:
     await parts.until("publisher.open")
     assert await purposes(parts) == [Purpose.HTTP]
     assert await parts.reasons() == ("rabbitmq: it is being connected",)
+    await fail(parts, "heartbeat", "heartbeat.run_once", StoreUnavailable("away"))
+    assert await purposes(parts) == []
     broker.set()
     await parts.end(running)
 
