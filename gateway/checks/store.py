@@ -3,6 +3,7 @@ that all processes of the database use the same exchange."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from gateway.checks.finding import Finding, fault, good, warning
 from gateway.wiring import Gateway
 
 PART: Final = "mongodb"
+_BUILDS_FOR: Final = 20.0
+"""Seconds that indexes which are being built are waited for: on a large collection that takes minutes."""
 _TOLERANCE: Final = 2.0
 """Seconds by which the clocks may differ."""
 
@@ -89,8 +92,21 @@ _REST: Final = (
 
 
 async def _opened(gateway: Gateway) -> Sequence[Finding]:
+    began, told = asyncio.get_running_loop().time(), ""
     async with AsyncExitStack() as stack:
-        await gateway.store.open()
+        try:
+            async with asyncio.timeout(None) as patience:
+
+                def tell(progress: str) -> None:
+                    nonlocal told
+                    told = progress
+                    patience.reschedule(began + _BUILDS_FOR)
+
+                await gateway.store.open(tell)
+        except TimeoutError:
+            says = f"{_address(gateway)}: indexes are being built: {told}"
+            change = "nothing: MongoDB goes on, and a process that starts waits for it; ask again later"
+            return (warning(PART, "mongodb.indexes_being_built", says, change),)
         stack.push_async_callback(gateway.store.close)
         return await run_in_turn(gateway, _FIRST, _REST)
 

@@ -22,6 +22,12 @@ from bridge.adapters.mongo.store import MongoStore
 from bridge.domain.errors import StoreRefusing, StoreUnavailable
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.task import State, Task, TaskKey
+from bridge.registry import Registry
+from bridge.testing import RecordingLog
+from gateway.checks import store as store_checks
+from gateway.checks.finding import Severity
+from gateway.settings import Role, Settings
+from gateway.wiring import Gateway
 from sandbox.proxies.store import (
     Document,
     Fault,
@@ -34,6 +40,7 @@ from sandbox.proxies.store import (
 )
 from tests.contract.coverage import Commands
 from tests.contract.stores import MINUTE, NOW, claim, mongo_store, task
+from tests.unit.fakes import Notes
 
 TIMEOUT = timedelta(seconds=1)
 STEPPED_DOWN = [
@@ -291,6 +298,22 @@ async def test_indexes_that_are_being_built_are_waited_for_and_told_of(proxy: St
     finally:
         await TaskDocument.get_pymongo_collection().database.client.drop_database(database)
         await store.close()
+
+
+async def test_the_doctor_takes_a_build_of_indexes_for_no_outage(
+    proxy: StoreProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_checks, "_BUILDS_FOR", 0.0)
+    build = proxy.spoil(Fault("createIndexes", same, released=asyncio.Event()))
+    settings = Settings(mongodb_uri=proxy.uri, mongodb_database=f"test_{uuid4().hex}")
+    gateway = Gateway(settings, frozenset({Role.WEB}), Registry({}), Notes(), lambda _task, _secrets: RecordingLog())
+    gateway.store = MongoStore(proxy.uri, settings.mongodb_database, timeout=TIMEOUT, tell_every=INSTANT)
+    (found,) = await store_checks.check_store(gateway)
+    assert build.struck == 1
+    assert (found.code, found.severity) == ("mongodb.indexes_being_built", Severity.WARNING)
+    assert "indexes are being built: collection " in found.says
+    assert build.released is not None
+    build.released.set()
 
 
 async def test_a_server_that_goes_away_while_it_builds_indexes_is_an_outage(proxy: StoreProxy) -> None:
