@@ -11,10 +11,12 @@ from pymongo.errors import ExecutionTimeout
 
 from bridge.adapters.mongo import search as search_store
 from bridge.adapters.mongo.dashboard import MongoDashboardStore
+from bridge.domain.errors import SearchTooSlow
 from bridge.domain.lifecycle import Event, Move
 from bridge.domain.operation import Row
 from bridge.domain.task import Completion, Source, State, Task, TypedValue
 from bridge.ports.dashboard import COUNT_CAP, Found, Selection, TooSlow
+from bridge.ports.reader import TaskFilter
 from bridge.search.grammar import parse
 from bridge.search.match import matches
 from bridge.search.page import PositionError, Sort, SortKey
@@ -250,3 +252,5 @@ async def test_a_search_that_takes_too_long_is_told_as_such(
     assert await dashboard_store.search(parse("var.a:1"), Sort(), 5, now=NOW) == TooSlow(timedelta(seconds=5))
     assert await dashboard_store.select(parse("var.a:1"), 5, now=NOW) == TooSlow(timedelta(seconds=5))
     assert (await dashboard_store.counts(parse("state:failed"), now=NOW)).by_state[State.FAILED] is None
+    with pytest.raises(SearchTooSlow, match="longer than 5 s"):
+        await dashboard_store.page(TaskFilter(), 5)

@@ -15,6 +15,7 @@ from bridge.domain.errors import (
     EngineError,
     GatewayError,
     Overloaded,
+    SearchTooSlow,
     StoreUnavailable,
     TaskConflict,
     TaskTooLarge,
@@ -186,7 +187,7 @@ class TaskRoutes(Controller):
         summary="List tasks",
         description="Newest first. To get the next page pass `next` of the answer as `after`, with the same filter.",
         response_description="A page of tasks.",
-        responses=problem_responses(400, *REFUSED, StoreUnavailable),
+        responses=problem_responses(400, *REFUSED, SearchTooSlow, StoreUnavailable),
     )
     async def tasks(
         self,

@@ -18,6 +18,7 @@ from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
+    ExecutionTimeout,
     OperationFailure,
     PyMongoError,
     WriteConcernError,
@@ -32,7 +33,15 @@ from bridge.documents.payload import WITHOUT_PAYLOAD
 from bridge.documents.raw import Raw
 from bridge.documents.task_codec import read_document
 from bridge.domain.addresses import ENCODE, LATE, ends_late
-from bridge.domain.errors import SetupError, StoreError, StoreRefusing, StoreUnavailable, TaskTooLarge, TaskUnreadable
+from bridge.domain.errors import (
+    SearchTooSlow,
+    SetupError,
+    StoreError,
+    StoreRefusing,
+    StoreUnavailable,
+    TaskTooLarge,
+    TaskUnreadable,
+)
 from bridge.domain.messages import message
 from bridge.domain.schema import SchemaVersion
 from bridge.domain.task import State, Task, UnreadableTask
@@ -217,7 +226,10 @@ class StoreReader:
     async def page(self, wanted: TaskFilter, limit: int, after: tuple[datetime, str] | None = None) -> Page:
         with translated("page"):
             found = self._tasks.find(_wanted(wanted, after), WITHOUT_PAYLOAD, max_time_ms=self._max_time_ms)
-            documents = await found.sort(_NEWEST).limit(limit + 1).to_list()
+            try:
+                documents = await found.sort(_NEWEST).limit(limit + 1).to_list()
+            except ExecutionTimeout as error:
+                raise SearchTooSlow(message("query.too_slow", seconds=f"{self._max_time_ms / 1000:g}")) from error
         tasks = tuple(self._read(document) for document in documents[:limit])
         return Page(tasks, last_position(documents[:limit], "created_at") if len(documents) > limit else None)
 
