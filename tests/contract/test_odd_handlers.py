@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -232,17 +233,27 @@ VALUES = st.recursive(
 ENDS = st.builds(End, st.sampled_from(["returned", "named", "key", *RAISED]), VALUES)
 
 
-async def each_hurts_itself_alone(store: MemoryStore | MongoStore, ends: list[End]) -> None:
+async def each_hurts_itself_alone(
+    store: MemoryStore | MongoStore, ends: list[End], *, in_threads: bool = False
+) -> None:
     """Let the ends happen to tasks that share each write with others, all of which must end well."""
-    runs, together = Counter[str](), asyncio.Barrier(MEMBERS)
+    runs, together, threads = Counter[str](), asyncio.Barrier(MEMBERS), threading.Barrier(MEMBERS, timeout=10)
+
+    def end(task_id: str) -> Any:
+        runs[task_id] += 1
+        return odd[task_id].happen() if task_id in odd else {"n": 1}
 
     @topic("orders", concurrency=MEMBERS)
     async def handler(order: Order, context: Context) -> Any:
-        runs[context.task_id] += 1
         await together.wait()
-        return odd[context.task_id].happen() if context.task_id in odd else {"n": 1}
+        return end(context.task_id)
 
-    lab = Lab(topics=[handler])
+    @topic("orders", concurrency=MEMBERS)
+    def plain(order: Order, context: Context) -> Any:
+        threads.wait()
+        return end(context.task_id)
+
+    lab = Lab(topics=[plain if in_threads else handler])
     lab.store = store  # type: ignore[assignment]
     lab.delivery = lab.new_delivery()
     lab.claims, lab.handle = lab.replica("r1")
@@ -266,6 +277,12 @@ def test_nothing_that_a_handler_does_hurts_another_task(ends: list[End]) -> None
     asyncio.run(each_hurts_itself_alone(MemoryStore(), ends))
 
 
+@given(st.lists(ENDS, min_size=1, max_size=3))
+@settings(max_examples=50, deadline=None)
+def test_nothing_that_a_plain_handler_does_hurts_another_task(ends: list[End]) -> None:
+    asyncio.run(each_hurts_itself_alone(MemoryStore(), ends, in_threads=True))
+
+
 @given(ends=st.lists(ENDS, min_size=1, max_size=3))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nor_does_it_on_a_real_store(servers: dict[str, str], ends: list[End]) -> None:
@@ -280,3 +297,4 @@ def test_each_odd_end_by_itself() -> None:
     for how in ["returned", "named", "key", *RAISED]:
         for value in ODD:
             asyncio.run(each_hurts_itself_alone(MemoryStore(), [End(how, Odd(value))]))
+            asyncio.run(each_hurts_itself_alone(MemoryStore(), [End(how, Odd(value))], in_threads=True))

@@ -33,7 +33,8 @@ class Breaker:
 
     While the circuit is open only the trial counts: calls that were under way when it opened neither lengthen the
     delay nor close it, and calls that outlast the outage don't open it again. There is one trial at a time; a trial
-    that takes longer than `trial_within`, which must be above the client's own timeout, is given up for the next.
+    that takes longer than `trial_within` is given up for the next, and counts no more: an outcome may be waited for
+    much longer.
 
     Any answer of the engine to the trial closes the circuit, an error of the engine as well: a refusal is an answer.
     A foreign answer is no answer, with two exceptions that say nothing of the engine: a 413, which is about one
