@@ -97,7 +97,7 @@ _SIGNS: Final = (
     ),
     _sign(
         "mongodb",
-        r"larger than server max message size|connection reset|connection closed|unexpected",
+        r"larger than server max message size|connection reset|connection (is already )?closed|unexpected",
         "protocol",
         "what answers there does not speak MongoDB's protocol, or speaks it by TLS alone: check the port in "
         "MONGODB_URI (27017 as a rule), and add `tls=true` where the server wants TLS",

@@ -13,6 +13,8 @@ from typing import Final
 import aio_pika
 import pytest
 
+from bridge.domain.errors import StoreUnavailable
+from gateway.checks.causes import cause_of
 from gateway.settings import Settings
 from gateway.settings_file import NAMED_BY
 from sandbox import Part, Sandbox
@@ -212,6 +214,14 @@ async def _declare_another_exchange(ground: Ground) -> None:
     async with connection:
         channel = await connection.channel()
         await channel.declare_exchange(f"{os.environ['RABBITMQ_EXCHANGE']}.dead", aio_pika.ExchangeType.TOPIC)
+
+
+def test_each_word_of_the_driver_for_a_connection_that_was_closed_is_known() -> None:
+    """It depends on when the other side closes it: another protocol's server does so as soon as it has read."""
+    for said in ("connection closed", "connection is already closed", "connection reset by peer"):
+        assert (
+            cause_of("mongodb", StoreUnavailable(f"MongoDB did not answer (open): {said}")).code == "mongodb.protocol"
+        )
 
 
 async def test_nothing_is_found_where_nothing_is_wrong(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
