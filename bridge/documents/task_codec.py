@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 import bson
 from bson.codec_options import CodecOptions
@@ -47,6 +47,8 @@ UNSTORABLE: Final = (BSONError, TypeError, ValueError, OverflowError, RecursionE
 
 _READ: Final = CodecOptions[Raw](tz_aware=True)
 _LONG: Final = 1 << 63
+
+Decoded = TypeVar("Decoded")
 
 
 def to_document(task: Task) -> Raw:
@@ -90,10 +92,7 @@ def from_document(document: Mapping[str, Any]) -> Task:
         raise UnreadableField(f"_id: a text is expected, found {type(document['_id']).__name__}")
     # A version before kept the result of a task in place of its outcome.
     if document.get("result") is not None and "outcome" not in values and values["state"] is State.COMPLETED:
-        try:
-            values["outcome"] = Completion(_from_variables(document["result"]))
-        except Exception as error:  # as of every other field
-            raise UnreadableField(f"result: {_reason(error)}") from error
+        values["outcome"] = Completion(_decoded("result", document["result"], _from_variables))
     return Task(id=document["_id"], **values)
 
 
@@ -106,13 +105,17 @@ def _from_fields(document: Mapping[str, Any]) -> Raw:
         if not isinstance(value, expected):
             raise UnreadableField(f"{name}: {type(value).__name__} is stored where another type is expected")
         decoder = _DECODERS.get(name)
-        try:
-            values[name] = value if decoder is None else decoder(value)
-        except Exception as error:  # whatever a value of another version, or of somebody else's, leads to
-            raise UnreadableField(f"{name}: {_reason(error)}") from error
+        values[name] = value if decoder is None else _decoded(name, value, decoder)
     if "error" in values and _ERROR_CODE in document:
         values["error"] = from_code(values["error"], document[_ERROR_CODE])
     return values
+
+
+def _decoded(name: str, value: Any, decoder: Callable[[Any], Decoded]) -> Decoded:
+    try:
+        return decoder(value)
+    except Exception as error:  # whatever a value of another version, or of somebody else's, leads to
+        raise UnreadableField(f"{name}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import ClassVar, Final
+from datetime import timedelta
+from typing import ClassVar, Final, Self
 
 from bridge.domain.messages import Message, message, message_of
 from bridge.domain.task import UnreadableTask
@@ -333,6 +334,11 @@ class SearchTooSlow(Refusal):
     """A search that was given up: it must be narrowed."""
 
     default_code = "query.slow"
+
+    @classmethod
+    def after(cls, limit: timedelta) -> Self:
+        """Return the error of a search that the store ended after so long."""
+        return cls(message("query.too_slow", seconds=f"{limit.total_seconds():g}"))
 
 
 class Unauthenticated(Refusal):

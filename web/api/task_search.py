@@ -13,7 +13,6 @@ from pydantic import Field
 
 from bridge.domain.access import Principal, Scope
 from bridge.domain.errors import Overloaded, SearchTooSlow, StoreUnavailable, TaskUnreadable, UnknownTask
-from bridge.domain.messages import message
 from bridge.domain.redaction import mask_start
 from bridge.domain.task import Attempt, Task, UnreadableTask
 from bridge.domain.trace_context import trace_id
@@ -155,7 +154,7 @@ def read_query(text: str, principal: Principal, *, where: str = "query", name: s
 
 def too_slow(found: TooSlow) -> SearchTooSlow:
     """Return the error for a search that was given up."""
-    return SearchTooSlow(message("query.too_slow", seconds=f"{found.within.total_seconds():g}"))
+    return SearchTooSlow.after(found.within)
 
 
 def _order(text: str) -> Sort:

@@ -229,7 +229,7 @@ class StoreReader:
             try:
                 documents = await found.sort(_NEWEST).limit(limit + 1).to_list()
             except ExecutionTimeout as error:
-                raise SearchTooSlow(message("query.too_slow", seconds=f"{self._max_time_ms / 1000:g}")) from error
+                raise SearchTooSlow.after(timedelta(milliseconds=self._max_time_ms)) from error
         tasks = tuple(self._read(document) for document in documents[:limit])
         return Page(tasks, last_position(documents[:limit], "created_at") if len(documents) > limit else None)
 
