@@ -91,20 +91,28 @@ _REST: Final = (
 )
 
 
+async def _open(gateway: Gateway) -> str | None:
+    """Open the store; where indexes are still being built after `_BUILDS_FOR`, give up, and return the progress."""
+    began, progress = asyncio.get_running_loop().time(), ""
+
+    def tell(words: str) -> None:
+        nonlocal progress
+        progress = words
+        patience.reschedule(began + _BUILDS_FOR)  # without a build the time is the check's
+
+    try:
+        async with asyncio.timeout(None) as patience:
+            await gateway.store.open(tell)
+    except TimeoutError:
+        return progress
+    return None
+
+
 async def _opened(gateway: Gateway) -> Sequence[Finding]:
-    began, told = asyncio.get_running_loop().time(), ""
     async with AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(None) as patience:
-
-                def tell(progress: str) -> None:
-                    nonlocal told
-                    told = progress
-                    patience.reschedule(began + _BUILDS_FOR)
-
-                await gateway.store.open(tell)
-        except TimeoutError:
-            says = f"{_address(gateway)}: indexes are being built: {told}"
+        build = await _open(gateway)
+        if build is not None:
+            says = f"{_address(gateway)}: indexes are being built: {build}"
             change = "nothing: MongoDB goes on, and a process that starts waits for it; ask again later"
             return (warning(PART, "mongodb.indexes_being_built", says, change),)
         stack.push_async_callback(gateway.store.close)

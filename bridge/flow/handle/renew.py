@@ -17,13 +17,16 @@ from bridge.ports.clock import Clock
 from bridge.ports.journal import Journal, Level
 from bridge.ports.store import TaskStore
 
+# Shares of the time until a claim expires. A renewal that waited for the engine, a pause, one that fails as both hang,
+# and the time until that is repeated are less than all of it together.
 PAUSE: Final = 1 / 3
-"""Parts of a claim, the time until it expires: between two renewals, and at most until one that failed is repeated."""
+"""Between two renewals."""
 REPEAT_AFTER: Final = 1 / 6
+"""Until a renewal that failed is repeated, at most."""
 STORE_WITHIN: Final = 1 / 5
-"""For how much of a claim a renewal waits for the store, and for the engine. With a pause, a renewal that fails as both
-hang, and the time until it is repeated this is less than a claim."""
+"""For how long a renewal waits for the store."""
 ENGINE_WITHIN: Final = 1 / 10
+"""For how long a renewal waits for the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Renew:
         self._clock = clock
         self._journal = journal
         self._claim = claim
-        self._within = claim.total_seconds() * STORE_WITHIN
+        self._store_within = claim.total_seconds() * STORE_WITHIN
+        self._engine_within = claim.total_seconds() * ENGINE_WITHIN
         self._slots = asyncio.Semaphore(at_once)
         self._extending: dict[tuple[str, str], asyncio.Task[_Lost | None]] = {}
         self._ends: list[Move] = []
@@ -79,7 +83,7 @@ class Renew:
             if claim.lost is None and self._lease.needs_renewal(claim.task, claim.lease_until):
                 self._start(claim)
         if self._extending:
-            await asyncio.wait(self._extending.values(), timeout=self._claim.total_seconds() * ENGINE_WITHIN)
+            await asyncio.wait(self._extending.values(), timeout=self._engine_within)
         self._ends += [end.move for end in self._ended() if end is not None]
         if away is not None:
             raise away
@@ -110,10 +114,10 @@ class Renew:
 
     async def _move(self, moves: Sequence[Move]) -> Sequence[bool]:
         try:
-            async with asyncio.timeout(self._within):
+            async with asyncio.timeout(self._store_within):
                 return await self._store.move(moves)
         except TimeoutError as error:
-            raise StoreUnavailable(message("store.renewals", seconds=f"{self._within:g}")) from error
+            raise StoreUnavailable(message("store.renewals", seconds=f"{self._store_within:g}")) from error
 
     def _renewal(self, claim: Claim, now: datetime) -> Move:
         changes = {"next_at": now + self._claim, "lease_until": claim.lease_until}
